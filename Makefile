@@ -1,0 +1,50 @@
+# The two commands: `make run` makes the environment and the default run, `make test` checks everything.
+# Safe to repeat: what is there and up to date is kept. PYTHON=python3.12 make run takes another interpreter.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN := .venv/bin
+SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
+
+.PHONY: help run test format clean
+
+help:
+	@echo "make run     environment in .venv, the default run on drawn images, results/report.html"
+	@echo "make test    formatters, linters and tests"
+	@echo "make format  format Python and Snakemake files"
+	@echo "make clean   remove .venv (results/ is kept)"
+
+run: .venv/.installed
+	@echo "== Running the workflow on $(CORES) cores: drawn images to results/report.html"
+	@$(SNAKEMAKE)
+	@echo "== Open results/report.html in a browser."
+
+test: .venv/.installed-test
+	@echo "== Formatters and linters"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+	@echo "== Tests"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+format: .venv/.installed-test
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/snakefmt Snakefile workflow
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zoofuse needs Python 3.11 or later; try PYTHON=python3.11 make")'
+	@echo "== Making the environment in .venv (PyTorch with its libraries: about 6 GB, a few minutes)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python pyproject.toml requirements.lock
+	@echo "== Installing the packages of requirements.lock"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c requirements.lock -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c requirements.lock -e ".[test]"
+	@touch $@

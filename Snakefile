@@ -1,0 +1,66 @@
+# zoofuse: from photographs to zoos of tiny CNNs, CycleGANs over their kernels, generated CNNs, tables and a report.
+#   snakemake -n                                 what would run, and why
+#   snakemake --cores 2                          everything, ending in results/report.html
+#   snakemake --cores 2 --configfile FILE ...    your own concepts (config/README.md)
+#   snakemake --cores 2 results/tables/black_cat/kmeans.csv     one file and what it needs
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+include: "workflow/rules/common.smk"
+
+
+if is_overlay(config):  # else the concepts bring their own images, and the default's would only add to them
+
+    configfile: default_config()
+
+
+config = checked(config)
+
+
+pathvars:
+    # Everything made lies under results/, logs and benchmarks included.
+    logs="results/logs",
+    benchmarks="results/benchmarks",
+
+
+wildcard_constraints:
+    concept=NAME,
+    fusion=NAME,
+    method=NAME,
+    layer=r"conv\d+",
+    shard=r"\d+",
+    clusterer="kmeans|dbscan|one_class_svm",
+
+
+include: "workflow/rules/images.smk"
+include: "workflow/rules/zoo.smk"
+include: "workflow/rules/kernels.smk"
+include: "workflow/rules/cyclegan.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    zoos,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+
+
+rule zoos:
+    input:
+        [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
+
+
+rule tables:
+    input:
+        [table for fusion in config["fusions"] for table in fusion_tables(fusion)],

@@ -1,0 +1,61 @@
+"""Stacked CNNs are the published CNN, many times."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zoofuse import cnn
+
+PUBLISHED = cnn.ARCHITECTURES["published"]
+
+
+def pytorch_cnn() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(400, 2),
+    )  # fmt: skip
+
+
+def test_published_size():
+    assert PUBLISHED.features == 400
+    assert sum(int(np.prod(shape)) for shape in PUBLISHED.shapes.values()) == 3674
+    assert list(PUBLISHED.shapes.values()) == [tuple(p.shape) for p in pytorch_cnn().parameters()]
+
+
+def test_stacked_logits_equal_pytorch_modules():
+    models = [pytorch_cnn() for _ in range(3)]
+    parameters = [list(model.parameters()) for model in models]
+    weights = {name: torch.stack([each[i].detach() for each in parameters]) for i, name in enumerate(PUBLISHED.shapes)}
+    x = torch.randn(5, 3, 32, 32)
+    expected = torch.stack([model(x) for model in models])
+    assert torch.allclose(cnn.logits(weights, x), expected, atol=1e-5)
+    own = torch.stack([x + i for i in range(3)])
+    expected = torch.stack([model(x + i) for i, model in enumerate(models)])
+    assert torch.allclose(cnn.logits(weights, own), expected, atol=1e-4)
+
+
+def test_initial_weights_depend_on_the_index_only():
+    many = cnn.initial_weights(PUBLISHED, 1, "cat", np.arange(5))
+    one = cnn.initial_weights(PUBLISHED, 1, "cat", np.array([3]))
+    other = cnn.initial_weights(PUBLISHED, 1, "black", np.array([3]))
+    for name, values in many.items():
+        assert np.array_equal(values[3:4], one[name])
+        assert not np.array_equal(one[name], other[name])
+        assert not np.array_equal(values[0], values[1])
+
+
+def test_initial_weights_are_pytorchs_distribution():
+    weights = cnn.initial_weights(PUBLISHED, 1, "cat", np.arange(200))
+    for name, fan_in in (("conv1.weight", 75), ("conv2.weight", 150), ("conv2.bias", 150), ("fc1.weight", 400)):
+        bound = fan_in**-0.5
+        assert np.abs(weights[name]).max() <= bound
+        assert weights[name].std() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_normalise_is_the_published_transform():
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    image[0, 2, 5] = (255, 0, 127)
+    x = cnn.normalise(torch.from_numpy(image))
+    assert x.shape == (1, 3, 32, 32)
+    assert x[0, :, 2, 5].tolist() == pytest.approx([1, -1, (127 / 255 - 0.5) / 0.5])

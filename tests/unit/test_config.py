@@ -1,0 +1,106 @@
+"""A configuration is completed or refused with words that say what to write."""
+
+import copy
+
+import pytest
+import yaml
+
+from zoofuse import config
+
+COMPLETE = {
+    "images_root": "photos",
+    "concepts": {
+        "cat": {"positive": ["cat"], "negative": ["random"]},
+        "black": {"positive": ["black"], "negative": ["random"]},
+    },
+    "fusions": {"black_cat": {"a": "black", "b": "cat", "test": {"positive": ["t/yes"], "negative": ["t/no"]}}},
+}
+
+
+def changed(path: str, value) -> dict:
+    """COMPLETE with the key at a dotted path set."""
+    result = copy.deepcopy(COMPLETE)
+    *parents, last = path.split(".")
+    place = result
+    for key in parents:
+        place = place.setdefault(key, {})
+    place[last] = value
+    return result
+
+
+def test_only_images_and_fusions_are_needed():
+    done = config.complete(COMPLETE)
+    assert done["concepts"]["cat"] | {"positive": 0, "negative": 0} == {
+        "source": "folder", "positive": 0, "negative": 0, "models": 64, "images_per_epoch": None,
+        "flip": False, "brightness": 0, "colour": 0,
+    }  # fmt: skip
+    assert done["zoo"]["epochs"] == 20
+    assert done["zoo"]["batch_size"] == 128
+    assert done["zoo"]["learning_rate"] == 0.01
+    assert done["evaluation"]["dbscan"] == {"eps": 3, "min_samples": 3}
+    assert done["fusions"]["black_cat"]["methods"] == ["cyclegan", "random", "parent_a", "parent_b"]
+    assert config.complete(done) == done
+
+
+def test_numbers_written_as_text_are_numbers():
+    # YAML 1.1 reads 1e-3 as text, and --config delivers every nested value as text.
+    done = config.complete(changed("zoo.learning_rate", yaml.safe_load("1e-3")) | {"seed": "7"})
+    assert done["zoo"]["learning_rate"] == 0.001
+    assert done["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("zoo.epohcs", 3, r"zoo.epohcs: unknown key; write epochs\. Known here: .*shard_size"),
+        ("colour", 1, r"colour: unknown key"),
+        ("zoo.epochs", "many", r"zoo.epochs: 'many' is of the wrong type; write a whole number \(the default is 20\)"),
+        ("zoo.epochs", 2.5, "zoo.epochs: 2.5 is of the wrong type"),
+        ("zoo.epochs", 0, "zoo.epochs: 0 is out of range; write at least 1"),
+        ("zoo.balance", "balance", "zoo.balance: 'balance' is unknown; write one of balanced, published; did"),
+        ("zoo", [1], r"zoo: \[1\] is of the wrong type; write a mapping"),
+        ("concepts.cat.models", 0, r"concepts.cat.models: 0 is out of range; write at least 1 \(the default is 64\)"),
+        ("concepts.cat.models", 3, "concepts.cat.models: 3 CNNs are too few to train a CycleGAN"),
+        ("concepts.cat.positive", [], "concepts.cat.positive: is empty; name at least one"),
+        ("concepts.cat.positive", "cat", "concepts.cat.positive: 'cat' is of the wrong type; write a list"),
+        ("concepts.cat", {"positive": ["cat"]}, "concepts.cat: missing negative .*needs both classes"),
+        ("concepts.big cat", {"positive": ["x"], "negative": ["y"]}, "'big cat': not a usable name"),
+        ("concepts.cat.dataset", "cifar10", "dataset is for source torchvision only"),
+        ("concepts.cat.source", "torchvision", "source torchvision needs dataset"),
+        ("concepts", {}, "concepts: is empty"),
+        ("fusions.black_cat.b", "cats", "there is no concept 'cats'; did you mean cat?"),
+        ("fusions.black_cat.b", "black", "a and b are both 'black'"),
+        ("fusions.black_cat.methods", ["cyclgan"], "'cyclgan' is unknown; write one of cyclegan"),
+        ("cyclegan.epochs", -1, "cyclegan.epochs: -1 is out of range"),
+    ],
+)  # fmt: skip
+def test_faults_name_the_key_and_what_to_write(path, value, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.complete(changed(path, value))
+
+
+def test_unknown_words_of_a_drawing_are_refused():
+    drawn = {"source": "drawn", "positive": ["non-blakc cat"], "negative": ["non-cat"]}
+    with pytest.raises(config.ConfigError, match=r"concepts.cat.positive: .*blakc.*black"):
+        config.complete(changed("concepts.cat", drawn))
+
+
+def test_all_faults_are_told_at_once():
+    broken = changed("zoo.epohcs", 3) | {"seed": -1, "imagesroot": "x"}
+    with pytest.raises(config.ConfigError) as error:
+        config.complete(broken)
+    assert str(error.value).count("\n") == 3
+
+
+def test_what_lies_on_top_of_the_default():
+    assert config.is_overlay({})
+    assert config.is_overlay({"zoo": {"epochs": 2}})
+    assert config.is_overlay({"concepts": {"cat": {"models": 8}}})
+    assert not config.is_overlay(COMPLETE)
+    # a concept that misses one side is the user's own, and wrong; never a part of the default
+    assert not config.is_overlay({"concepts": {"cat": {"positive": ["cat"]}}})
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "photos.yaml"])
+def test_shipped_configurations_are_complete(root, name):
+    config.complete(yaml.safe_load((root / "config" / name).read_text()))

@@ -1,0 +1,80 @@
+"""Files say what they are, are written whole, and are refused when they are not what a reader expects."""
+
+import h5py
+import numpy as np
+import pytest
+
+from zoofuse import files
+
+ARRAYS = {"numbers": np.arange(6, dtype=np.float32).reshape(2, 3), "deep/names": np.array(["ä", "b"])}
+
+
+@pytest.fixture
+def path(tmp_path):
+    files.write(tmp_path / "a.h5", "zoo", ARRAYS, settings={"lr": 0.01, "list": [1, 2]})
+    return tmp_path / "a.h5"
+
+
+def test_round_trip(path):
+    read = files.read(path, "zoo")
+    assert set(read) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert np.array_equal(read[name], array)
+        assert read[name].dtype.kind == array.dtype.kind
+    assert files.attributes(path, "zoo") == {"settings": {"lr": 0.01, "list": [1, 2]}}
+
+
+def test_empty_strings_round_trip(tmp_path):
+    files.write(tmp_path / "a.h5", "images", {"none": np.array([], dtype=str)})
+    assert files.read(tmp_path / "a.h5", "images")["none"].shape == (0,)
+
+
+def test_same_content_same_bytes_and_fingerprint(path, tmp_path):
+    files.write(tmp_path / "b.h5", "zoo", dict(reversed(ARRAYS.items())), settings={"list": [1, 2], "lr": 0.01})
+    assert files.fingerprint(path) == files.fingerprint(tmp_path / "b.h5")
+    changed = ARRAYS | {"numbers": ARRAYS["numbers"] + 1}
+    files.write(tmp_path / "c.h5", "zoo", changed)
+    assert files.fingerprint(path) != files.fingerprint(tmp_path / "c.h5")
+    assert files.fingerprint(path, ["deep/names"]) == files.fingerprint(tmp_path / "c.h5", ["deep/names"])
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(path, tmp_path):
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        files.write(path, "zoo", {"numbers": np.zeros(3)}, settings=object())
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[: len(data) // 2], "truncated, damaged or not HDF5"),
+        (lambda data: b"", "truncated, damaged or not HDF5"),
+        (lambda data: b"\x89PNG not a zoo", "truncated, damaged or not HDF5"),
+        (lambda data: data.replace(ARRAYS["numbers"].tobytes(), b"\xff" * 24), "dataset numbers is damaged"),
+    ],
+)
+def test_damaged_files_are_refused_by_name(path, damage, message):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(files.FileError, match=message) as error:
+        files.read(path, "zoo")
+    assert str(path) in str(error.value)
+    assert "made anew" in str(error.value)
+
+
+def test_foreign_other_kind_other_version_and_missing_are_refused(path, tmp_path):
+    with h5py.File(tmp_path / "foreign.h5", "w") as handle:
+        handle["numbers"] = [1]
+    with pytest.raises(files.FileError, match="not one of zoofuse's"):
+        files.read(tmp_path / "foreign.h5", "zoo")
+    with pytest.raises(files.FileError, match="holds 'zoo', expected 'images'"):
+        files.read(path, "images")
+    with pytest.raises(files.FileError, match="has no fc1"):
+        files.read(path, "zoo", ["fc1"])
+    with h5py.File(path, "a") as handle:
+        handle.attrs["format_version"] = 99
+    with pytest.raises(files.FileError, match="format version 99"):
+        files.read(path, "zoo")
+    with pytest.raises(files.FileError, match="no such file"):
+        files.read(tmp_path / "missing.h5", "zoo")

@@ -1,0 +1,89 @@
+"""Kernel banks, and the CNNs that methods make of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoofuse import cnn, cyclegan, evaluation, files, generate, kernels
+
+PUBLISHED = cnn.ARCHITECTURES["published"]
+
+
+def write_zoo(path, models, concept):
+    weights = cnn.initial_weights(PUBLISHED, 1, concept, np.array(models))
+    rest = {"model": np.array(models, np.int32), "history/loss": np.zeros((len(models), 2))}
+    files.write(path, "zoo", weights | rest)
+    return weights
+
+
+@pytest.fixture
+def zoos(tmp_path):
+    """Two shards of A, five CNNs; one of B, four."""
+    a = [write_zoo(tmp_path / "a0.h5", [0, 1, 2], "a"), write_zoo(tmp_path / "a1.h5", [3, 4], "a")]
+    b = write_zoo(tmp_path / "b0.h5", [0, 1, 2, 3], "b")
+    return {"A": [tmp_path / "a0.h5", tmp_path / "a1.h5"], "B": [tmp_path / "b0.h5"]}, a, b
+
+
+def test_bank_holds_every_kernel_of_both_zoos(zoos, tmp_path):
+    paths, a, b = zoos
+    for layer in ("conv1", "conv2"):
+        kernels.extract(paths["A"], paths["B"], layer, tmp_path / "bank.h5")
+        bank = files.read(tmp_path / "bank.h5", "kernels")
+        assert np.array_equal(bank["A"], np.concatenate([zoo[f"{layer}.weight"] for zoo in a]))
+        assert np.array_equal(bank["B"], b[f"{layer}.weight"])
+        assert bank["model_A"].tolist() == [0, 1, 2, 3, 4]
+        assert bank["model_B"].tolist() == [0, 1, 2, 3]
+        assert bank["A"].dtype == np.float32
+
+
+def test_generated_cnns_are_the_published_ones(zoos, tmp_path):
+    paths, _, b = zoos
+    banks, generators, trained = {}, {}, {}
+    for layer in ("conv1", "conv2"):
+        banks[layer], generators[layer] = tmp_path / f"{layer}.h5", tmp_path / f"{layer}-generators.h5"
+        kernels.extract(paths["A"], paths["B"], layer, banks[layer])
+        settings = cyclegan.settings("report", layer, epochs=1, hidden=2)
+        a_and_b = kernels.read(banks[layer])
+        trained[layer] = cyclegan.train(*a_and_b, settings, 1, state_path=tmp_path / f"{layer}.state")
+        cyclegan.write_generators(generators[layer], trained[layer])
+    generate.translate(banks, generators, tmp_path / "cyclegan.h5")
+    made = files.read(tmp_path / "cyclegan.h5", "zoo")
+    assert made["model"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert made["domain"].tolist() == ["A"] * 4 + ["B"] * 4
+    assert not made["conv1.bias"].any()
+    assert not made["conv2.bias"].any()
+    assert "fc1.weight" not in made
+
+    # domain A, model 2: B's CNN 2 through B2A, conv by conv, as the report describes it
+    network = trained["conv2"].generators["B2A"]
+    x = torch.from_numpy(b["conv2.weight"][2]).transpose(0, 1)[None]  # (1, in, out, 5, 5)
+    x = torch.relu(torch.conv3d(x, *map(torch.from_numpy, (network["0.weight"], network["0.bias"])), padding=1))
+    x = torch.tanh(torch.conv3d(x, *map(torch.from_numpy, (network["2.weight"], network["2.bias"])), padding=1))
+    assert np.allclose(made["conv2.weight"][2], x[0].transpose(0, 1).numpy(), atol=1e-5)
+    assert np.abs(made["conv2.weight"]).max() < 1
+
+
+def test_controls(zoos, tmp_path):
+    paths, a, _ = zoos
+    generate.parent(paths["A"], "A", tmp_path / "parent_a.h5")
+    parent = files.read(tmp_path / "parent_a.h5", "zoo")
+    assert parent["model"].tolist() == [0, 1, 2, 3, 4]
+    assert set(parent["domain"]) == {"A"}
+    assert np.array_equal(parent["conv1.bias"][:3], a[0]["conv1.bias"])
+    generate.random(4, "published", 1, "black_cat", tmp_path / "random.h5")
+    random = files.read(tmp_path / "random.h5", "zoo")
+    assert random["conv1.weight"].std() == pytest.approx(75**-0.5 / 3**0.5, rel=0.05)
+    generate.random(2, "published", 1, "black_cat", tmp_path / "fewer.h5")
+    assert np.array_equal(files.read(tmp_path / "fewer.h5", "zoo")["conv2.weight"], random["conv2.weight"][:2])
+
+
+def test_features_are_the_400_vector_after_the_last_pooling():
+    weights = cnn.initial_weights(PUBLISHED, 1, "x", np.arange(2))
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    made = evaluation.features(weights, images)
+    assert made.shape == (2, 3, 400)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255 * 2 - 1
+    for layer in ("conv1", "conv2"):
+        w, b = (torch.from_numpy(weights[f"{layer}.{part}"][1]) for part in ("weight", "bias"))
+        x = torch.max_pool2d(torch.relu(torch.conv2d(x, w, b)), 2)
+    assert np.allclose(made[1], x.flatten(1).numpy(), atol=1e-5)

@@ -1,0 +1,89 @@
+"""Real snakemake calls on small folders of photographs, made by drawing."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from zoofuse import drawn
+
+FOLDERS = {
+    "cat": (["non-black cat"], 30),
+    "cat_random": (["non-cat"], 30),
+    "black": (["black non-cat"], 30),
+    "black_random": (["non-black"], 30),
+    "test/black_cat": (["black cat"], 12),
+    "test/other": (["black non-cat", "non-black"], 18),
+}
+CONFIG = {
+    "images_root": "photos",
+    "concepts": {
+        "cat": {"positive": ["cat"], "negative": ["cat_random"], "models": 6},
+        "black": {"positive": ["black"], "negative": ["black_random"], "models": 5},
+    },
+    "fusions": {
+        "black_cat": {"a": "black", "b": "cat", "test": {"positive": ["test/black_cat"], "negative": ["test/other"]}}
+    },
+    "zoo": {"epochs": 2, "images_per_epoch": 40, "shard_size": 4, "device": "cpu"},
+    "cyclegan": {"epochs": 2, "hidden": 4},
+}
+
+
+class Project:
+    """A folder with photographs, a configuration and results."""
+
+    def __init__(self, folder: Path, root: Path):
+        self.folder, self.root = folder, root
+
+    def snakemake(self, *arguments: str, config: dict | None = None, cores: int = 2) -> subprocess.CompletedProcess:
+        """Run snakemake here; `config` is written as the configuration file that the call names."""
+        command = [sys.executable, "-m", "snakemake", "-s", str(self.root / "Snakefile"), "--cores", str(cores)]
+        command += arguments
+        if config is not None:
+            path = self.folder / "config.yaml"
+            path.write_text(yaml.safe_dump(config, sort_keys=False))
+            command += ["--configfile", str(path)]
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def planned(self, *arguments: str, config: dict | None = None) -> dict[str, int]:
+        """Rule -> number of jobs that a dry run plans; nothing when all is there."""
+        run = self.snakemake("-n", *arguments, config=config)
+        assert run.returncode == 0, run.stdout
+        if "Nothing to be done" in run.stdout:
+            return {}
+        stats = run.stdout.split("Job stats:")[1].split("total")[0]
+        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
+
+
+def draw_folders(photos: Path) -> None:
+    for folder, (selectors, n) in FOLDERS.items():
+        (photos / folder).mkdir(parents=True)
+        images, names = drawn.draw(selectors, n, 1, folder)
+        for image, name in zip(images, names, strict=True):
+            Image.fromarray(image).save(photos / folder / f"{name}.png")
+
+
+@pytest.fixture
+def project(tmp_path, root) -> Project:
+    """Photographs, nothing made yet."""
+    draw_folders(tmp_path / "photos")
+    return Project(tmp_path, root)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, root) -> Project:
+    """A project that has walked the whole way once. Tests leave its results as they are."""
+    folder = tmp_path_factory.mktemp("made")
+    draw_folders(folder / "photos")
+    project = Project(folder, root)
+    run = project.snakemake(config=CONFIG)
+    assert run.returncode == 0, run.stdout
+    return project

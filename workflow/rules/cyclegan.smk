@@ -1,0 +1,26 @@
+rule train_cyclegan:
+    input:
+        bank="results/kernels/{fusion}/{layer}.h5",
+    output:
+        generators="results/cyclegan/{fusion}/{layer}/generators.h5",
+        history="results/cyclegan/{fusion}/{layer}/history.csv",
+    log:
+        "<logs>/train_cyclegan/{fusion}-{layer}.log",
+    benchmark:
+        "<benchmarks>/train_cyclegan/{fusion}-{layer}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    threads: config["zoo"]["threads"]
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=240,
+    params:
+        cyclegan=config["cyclegan"],
+        seed=config["seed"],
+        # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
+        state="results/cyclegan/{fusion}/{layer}/.state.h5",
+    message:
+        "Training the CycleGAN of {wildcards.layer} for {wildcards.fusion}"
+    script:
+        "../scripts/train_cyclegan.py"

@@ -1,0 +1,53 @@
+rule evaluate_shard:
+    input:
+        zoo="results/generated/{fusion}/{method}.h5",
+        images="results/test_images/{fusion}.h5",
+    output:
+        rows="results/evaluation/{fusion}/{method}/shard-{shard}.csv",
+        arrays="results/evaluation/{fusion}/{method}/shard-{shard}.h5",
+    log:
+        "<logs>/evaluate_shard/{fusion}-{method}-{shard}.log",
+    benchmark:
+        "<benchmarks>/evaluate_shard/{fusion}-{method}-{shard}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        rows=shard_rows,
+        evaluation=evaluation_settings,
+    message:
+        "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
+    script:
+        "../scripts/evaluate_shard.py"
+
+
+rule clusterer_table:
+    input:
+        rows=fusion_rows,
+    output:
+        "results/tables/{fusion}/{clusterer}.csv",
+    log:
+        "<logs>/clusterer_table/{fusion}-{clusterer}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Table of {wildcards.clusterer} on {wildcards.fusion}"
+    script:
+        "../scripts/clusterer_table.py"
+
+
+rule summary_table:
+    input:
+        tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
+    output:
+        "results/tables/{fusion}/summary.csv",
+    log:
+        "<logs>/summary_table/{fusion}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Summary of {wildcards.fusion}"
+    script:
+        "../scripts/summary_table.py"

@@ -1,0 +1,20 @@
+rule generate:
+    input:
+        unpack(method_inputs),
+    output:
+        "results/generated/{fusion}/{method}.h5",
+    log:
+        "<logs>/generate/{fusion}-{method}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        models=random_count,
+        architecture=config["zoo"]["architecture"],
+        seed=config["seed"],
+    message:
+        "Making the CNNs of {wildcards.fusion} by {wildcards.method}"
+    script:
+        "../scripts/generate.py"

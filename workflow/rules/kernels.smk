@@ -1,0 +1,17 @@
+rule extract_kernels:
+    input:
+        a=zoo_of("a"),
+        b=zoo_of("b"),
+    output:
+        "results/kernels/{fusion}/{layer}.h5",
+    log:
+        "<logs>/extract_kernels/{fusion}-{layer}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    message:
+        "Collecting the {wildcards.layer} kernels of {wildcards.fusion}"
+    script:
+        "../scripts/extract_kernels.py"

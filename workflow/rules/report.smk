@@ -1,0 +1,29 @@
+rule published_table:
+    input:
+        table="results/tables/{fusion}/{clusterer}.csv",
+        published=lambda wildcards: published_table(wildcards.clusterer),
+    output:
+        "results/tables/{fusion}/published_{clusterer}.csv",
+    log:
+        "<logs>/published_table/{fusion}-{clusterer}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "The published rows of {wildcards.clusterer} beside ours"
+    script:
+        "../scripts/published_table.py"
+
+
+rule report:
+    input:
+        unpack(report_inputs),
+    output:
+        "results/report.html",
+    log:
+        "<logs>/report.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Report: results/report.html"
+    script:
+        "../scripts/report.py"

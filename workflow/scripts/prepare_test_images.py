@@ -1,0 +1,21 @@
+"""One fusion's test photographs as one HDF5, none of them a training photograph."""
+
+from typing import TYPE_CHECKING
+
+from zoofuse import images, logs
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]) as say:
+    attributes = images.prepare_test(
+        snakemake.output[0],
+        snakemake.params.source,
+        snakemake.input.concepts,
+        name=snakemake.wildcards.fusion,
+        seed=snakemake.params.seed,
+        root=snakemake.params.images_root,
+        archive=snakemake.input.get("archive"),
+        threads=snakemake.threads,
+    )
+    say(images.summary(attributes))

@@ -1,0 +1,60 @@
+"""results/report.html."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoofuse import cyclegan, files, images, kernel_measures, logs, report
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def named(paths, prefix=""):
+    """File name without suffix (and prefix) -> path."""
+    return {Path(path).stem.removeprefix(prefix): path for path in paths}
+
+
+def shown(paths):
+    """Figures by kind; those of several CNNs (umap_median, umap_picked) in one list."""
+    figures: dict[str, list[str]] = {}
+    for name, path in named(paths).items():
+        kind = name.rsplit("_", 1)[0] if name.endswith(("_median", "_picked")) else name
+        figures.setdefault(kind, []).append(path)
+    return figures
+
+
+def counts(attributes):
+    """One line of the report's table of images."""
+    positive, negative = attributes["images"]
+    name = attributes.get("concept") or f"{attributes['fusion']} (test)"
+    validation = sum(attributes["validation"]) if "validation" in attributes else "-"
+    return {"images of": name, "positive": positive, "negative": negative, "of them for validation": validation}
+
+
+with logs.job(snakemake.log[0]):
+    # Not a param: a setting that changes no table or figure should not write the report anew.
+    inputs, settings = snakemake.input, snakemake.config
+    attributes = [files.attributes(path, "images") for path in inputs.images]
+    attributes += [files.attributes(path, "test_images") for path in inputs.tests]
+    fusions = []
+    for name, fusion in settings["fusions"].items():
+        one = {"name": name, "a": fusion["a"], "b": fusion["b"], "summary": inputs[f"summary_{name}"]}
+        one |= {"tables": named(inputs[f"tables_{name}"]), "figures": shown(inputs[f"figures_{name}"])}
+        if published := inputs.get(f"published_{name}"):
+            one["published"] = named(published, "published_")
+        if histories := inputs.get(f"histories_{name}"):
+            one["verdicts"] = {
+                Path(path).parent.name: kernel_measures.verdict(cyclegan.read_history(path)) for path in histories
+            }
+        fusions.append(one)
+    report.build(
+        snakemake.output[0],
+        title=", ".join(settings["fusions"]) or "zoos",
+        fusions=fusions,
+        zoo=inputs.zoo,
+        images=[counts(each) for each in attributes],
+        image_notes=[images.summary(each) for each in attributes],
+        figures=named(inputs.figures),
+        settings=settings,
+        environment=report.versions(),
+    )

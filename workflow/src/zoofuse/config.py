@@ -1,0 +1,156 @@
+"""A user's configuration: defaults filled in, everything checked, before any job starts. Imports no torch."""
+
+import copy
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+
+
+class ConfigError(ValueError):
+    """What is wrong with a configuration, one line for each fault, and what to write instead."""
+
+
+def complete(config: dict) -> dict:
+    """A copy of `config` with every default of the schema filled in; raises ConfigError naming all faults at once."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    config = _filled(copy.deepcopy(config), schema, schema)
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    faults = [_fault(error, schema) for error in errors] or list(_contradictions(config))
+    if faults:
+        raise ConfigError("The configuration can't be used:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return config
+
+
+def is_overlay(config: dict) -> bool:
+    """True when `config` leaves out what its concepts look like, so that it only makes sense on top of the default."""
+    concepts = config.get("concepts")
+    if not isinstance(concepts, dict) or not concepts:
+        return True
+    return not any(isinstance(c, dict) and {"positive", "negative", "source"} & set(c) for c in concepts.values())
+
+
+def _resolved(schema: dict, root: dict) -> dict:
+    if "$ref" not in schema:
+        return schema
+    target = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    return target | {key: value for key, value in schema.items() if key != "$ref"}
+
+
+def _filled(value, schema: dict, root: dict):
+    """`value` with the defaults of its schema, and with numbers written as text (YAML's 1e-3, --config) as numbers."""
+    schema = _resolved(schema, root)
+    if isinstance(value, str):
+        kinds = [schema.get("type", [])] if isinstance(schema.get("type"), str) else schema.get("type", [])
+        readers = {"integer": int, "number": float, "boolean": {"true": True, "false": False}.__getitem__}
+        for kind in [] if "string" in kinds else kinds:
+            try:
+                return readers[kind](value.strip().lower())
+            except (KeyError, ValueError):
+                continue
+    if not isinstance(value, dict):
+        return value
+    known = schema.get("properties", {})
+    for key, sub in known.items():
+        sub = _resolved(sub, root)
+        if key not in value and "default" in sub:
+            value[key] = copy.deepcopy(sub["default"])
+    other = schema.get("additionalProperties")
+    return {
+        key: _filled(item, known.get(key, other if isinstance(other, dict) else {}), root)
+        for key, item in value.items()
+    }
+
+
+def _fault(error: jsonschema.ValidationError, root: dict) -> str:
+    path = ".".join(map(str, error.absolute_path))
+    where = path or "the top level"
+    schema, value = error.schema, error.instance
+    if error.validator == "additionalProperties":
+        known = sorted(schema.get("properties", {}))
+        unknown = sorted(set(value) - set(known))
+        hints = []
+        for key in unknown:
+            close = difflib.get_close_matches(str(key), known, 1)
+            hints.append(f"{path + '.' if path else ''}{key}: unknown key" + (f"; write {close[0]}" if close else ""))
+        return "; ".join(hints) + f". Known here: {', '.join(known)}."
+    if error.validator == "required":
+        missing = [key for key in schema["required"] if key not in value]
+        told = {
+            "positive": "a list of folders under images_root that show the concept",
+            "negative": "a list of folders under images_root that do not show it (a CNN needs both classes)",
+            "concepts": "a mapping of names, each with positive and negative folders",
+            "test": "positive and negative folders of test photographs",
+            "a": "the concept of domain A",
+            "b": "the concept of domain B",
+        }
+        return f"{where}: missing " + "; ".join(f"{key} ({told[key]})" if key in told else key for key in missing) + "."
+    if error.validator == "pattern":
+        return f"{value!r}: not a usable name; write letters, digits, '_' and '-' only, a letter or digit first."
+    if error.validator == "enum":
+        close = difflib.get_close_matches(str(value), map(str, error.validator_value), 1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        return f"{where}: {value!r} is unknown; write one of {', '.join(map(str, error.validator_value))}{hint}"
+    default = f" (the default is {schema['default']!r})" if isinstance(schema, dict) and "default" in schema else ""
+    if error.validator == "type":
+        kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        names = {"integer": "a whole number", "number": "a number", "array": "a list in [brackets]", "string": "text",
+                 "object": "a mapping (indented keys)", "boolean": "true or false", "null": "null"}  # fmt: skip
+        return f"{where}: {value!r} is of the wrong type; write {' or '.join(names[kind] for kind in kinds)}{default}."
+    if error.validator in ("minItems", "minProperties"):
+        return f"{where}: is empty; name at least one."
+    if error.validator in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
+        sign = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+        bound = f"{sign.get(error.validator, 'less than')} {error.validator_value}"
+        return f"{where}: {value!r} is out of range; write {bound}{default}."
+    return f"{where}: {error.message}{default}."
+
+
+def _contradictions(config: dict) -> Iterator[str]:
+    """What a schema can't say: names that must exist elsewhere, words that must be known."""
+    concepts = config["concepts"]
+    for name, fusion in config["fusions"].items():
+        for side in ("a", "b"):
+            if fusion[side] not in concepts:
+                close = difflib.get_close_matches(fusion[side], concepts, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                yield (
+                    f"fusions.{name}.{side}: there is no concept {fusion[side]!r}{hint} "
+                    f"Write one of {', '.join(concepts)}, or add it under concepts."
+                )
+        if fusion["a"] == fusion["b"]:
+            yield f"fusions.{name}: a and b are both {fusion['a']!r}; name two different concepts."
+        for side in ("a", "b"):
+            models = concepts.get(fusion[side], {}).get("models", 4)
+            if "cyclegan" in fusion["methods"] and models < 4:
+                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
+    places = {f"concepts.{name}": concept for name, concept in concepts.items()}
+    places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
+    for where, place in places.items():
+        if place["source"] == "torchvision" and "dataset" not in place:
+            yield f"{where}: source torchvision needs dataset; write dataset: cifar10 or dataset: oxford_iiit_pet."
+        elif place["source"] != "torchvision" and "dataset" in place:
+            yield f"{where}: dataset is for source torchvision only; write source: torchvision, or leave dataset out."
+        elif place["source"] != "folder":
+            yield from _bad_words(where, place)
+
+
+def _bad_words(where: str, place: dict) -> Iterator[str]:
+    from zoofuse import selectors
+
+    if place["source"] == "drawn":
+        from zoofuse.drawn import VOCABULARY as vocabulary
+    else:
+        from zoofuse import archives  # imports torchvision
+
+        vocabulary = archives.VOCABULARY[place["dataset"]]
+    for side in ("positive", "negative"):
+        for text in place[side]:
+            try:
+                selectors.parse(text, vocabulary)
+            except ValueError as error:
+                yield f"{where}.{side}: {error}"

@@ -1,0 +1,483 @@
+// Trains one CNN of the published architecture (3x32x32, conv 5x5 to 6, pool, conv 5x5 to 16, pool, linear to 2) with
+// everything in the core's cache. Called by fused.py, one CNN per thread; compiled once per instruction set.
+//
+// Forward: LANES images at a time, one in each lane of a vector, so that convolution, pooling and its argmax need no
+// shuffles. The four positions of a pooling window are computed together in registers; only the winner is stored.
+// Backward: image by image. Pooling and ReLU pass each gradient to at most one of four positions, so the work is a list
+// of (pixel, gradient) pairs, a quarter of the dense one or less. Channels last, a patch's row of 5 pixels is contiguous.
+//
+// Set by the compiler's command line: LANES, floats in a vector, and BLOCK, output channels at once (4 * BLOCK
+// accumulators must fit in the registers).
+
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace {
+
+typedef float V __attribute__((vector_size(4 * LANES)));
+typedef int32_t I __attribute__((vector_size(4 * LANES)));
+typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float V8 __attribute__((vector_size(32)));
+
+constexpr int K = 5, COLOURS = 3, C1 = 6, C2 = 16, CLASSES = 2;
+constexpr int SIZE = 32, SIZE1 = 14, SIZE2 = 5;  // height and width: image, after the first pooling, after the second
+constexpr int IMAGE = SIZE * SIZE * COLOURS, MAPS1 = SIZE1 * SIZE1 * C1, FEATURES = SIZE2 * SIZE2 * C2;
+constexpr int ROW1 = K * COLOURS, ROW2 = K * C1;  // floats in a patch's row
+constexpr int TAPS1 = K * ROW1, TAPS2 = K * ROW2;
+constexpr int WIDE1 = (ROW1 + LANES - 1) / LANES, WIDE2 = (ROW2 + LANES - 1) / LANES;  // the same in vectors
+constexpr int PAD = 16;                           // vectors may read this much past an image's end
+constexpr int IMAGE_STRIDE = IMAGE + PAD, MAPS1_STRIDE = MAPS1 + PAD;
+static_assert(PAD >= LANES && MAPS1 % 8 == 0, "padding");
+
+// Where each tensor starts in the flat parameters, PyTorch's order and layout.
+constexpr int W1 = 0, B1 = W1 + C1 * TAPS1, W2 = B1 + C1, B2 = W2 + C2 * TAPS2, W3 = B2 + C2;
+constexpr int B3 = W3 + CLASSES * FEATURES, PARAMETERS = B3 + CLASSES;
+
+struct Item {  // a gradient and where in its image the patch begins that it belongs to
+    int32_t start;
+    float gradient;
+};
+
+struct Sums {  // over a batch
+    V linear[CLASSES][FEATURES], linear_bias[CLASSES];
+    V kernel1[C1][K][WIDE1], kernel2[C2][K][WIDE2], bias1[C1], bias2[C2];
+};
+
+struct alignas(64) Workspace {
+    // The CNN: flat parameters, Adam's moments, gradient.
+    float weights[PARAMETERS], mean[PARAMETERS], square[PARAMETERS], gradient[PARAMETERS];
+    alignas(64) float forward1[C1 * TAPS1], forward2[C2 * TAPS2];  // blocks of channels: [tap][channel]
+    alignas(64) float backward2[C2][K * K][8];                     // [channel][ky * 5 + kx][input channel, padded]
+    // A group of LANES images. Lane i of a vector belongs to image i; "channels last" inside an image.
+    alignas(64) float image[LANES * IMAGE_STRIDE], maps1[LANES * MAPS1_STRIDE];
+    alignas(64) int32_t pixel1[LANES * MAPS1_STRIDE];  // where the maximum came from; -1 where ReLU stopped it
+    V image_lanes[IMAGE], maps1_lanes[MAPS1], features[FEATURES], logits[CLASSES], feature_gradient[FEATURES];
+    I pixel1_lanes[MAPS1], pixel2[FEATURES];
+    V8 maps1_gradient[SIZE1 * SIZE1];
+    Item items[LANES * SIZE2 * SIZE2], items1[C1][SIZE1 * SIZE1];
+    struct { int32_t pixel, channel; float gradient; } routed[FEATURES];
+    Sums sums;
+};
+
+inline V broadcast(float x) { return x - V{}; }
+inline float total(V x) {
+    float sum = 0;
+    for (int i = 0; i < LANES; i++) sum += x[i];
+    return sum;
+}
+
+// ---- images ----
+
+template <int... k> inline V low_halves(V a, V b, std::integer_sequence<int, k...>) {
+#ifdef __clang__
+    return __builtin_shufflevector(a, b, (k / 2 + k % 2 * LANES)...);
+#else
+    return __builtin_shuffle(a, b, I{(k / 2 + k % 2 * LANES)...});
+#endif
+}
+template <int... k> inline V high_halves(V a, V b, std::integer_sequence<int, k...>) {
+#ifdef __clang__
+    return __builtin_shufflevector(a, b, (LANES / 2 + k / 2 + k % 2 * LANES)...);
+#else
+    return __builtin_shuffle(a, b, I{(LANES / 2 + k / 2 + k % 2 * LANES)...});
+#endif
+}
+
+inline void transpose_block(V (&rows)[LANES]) {
+    constexpr auto lanes = std::make_integer_sequence<int, LANES>();
+#pragma GCC unroll 4
+    for (int round = 1; round < LANES; round *= 2) {
+        V next[LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            next[2 * i] = low_halves(rows[i], rows[i + LANES / 2], lanes);
+            next[2 * i + 1] = high_halves(rows[i], rows[i + LANES / 2], lanes);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) rows[i] = next[i];
+    }
+}
+
+// (LANES images, n floats) -> (n, LANES). May read past n, never writes there.
+void into_lanes(const float* images, int stride, int n, V* lanes) {
+    for (int at = 0; at < n; at += LANES) {
+        V rows[LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) rows[i] = *(const Unaligned*)(images + i * stride + at);
+        transpose_block(rows);
+        const int end = n - at < LANES ? n - at : LANES;
+        for (int i = 0; i < end; i++) lanes[at + i] = rows[i];
+    }
+}
+
+// (n, LANES) -> (LANES images, n floats); an image's padding may be written.
+void out_of_lanes(const V* lanes, int n, float* images, int stride) {
+    for (int at = 0; at < n; at += LANES) {
+        V rows[LANES];
+        const int end = n - at < LANES ? n - at : LANES;
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) rows[i] = lanes[at + (i < end ? i : 0)];
+        transpose_block(rows);
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) *(Unaligned*)(images + i * stride + at) = rows[i];
+    }
+}
+
+// What PyTorch computes for a byte: x / 255, times the channel's gain and clipped, (x - 0.5) / 0.5.
+void develop(const uint8_t* bytes, bool flip, const float* gain, float* image) {
+    constexpr int LINE = SIZE * COLOURS;
+    float gains[LINE];
+    for (int i = 0; i < LINE; i++) gains[i] = gain ? gain[i % COLOURS] : 1;
+    uint8_t mirrored[LINE];
+    for (int y = 0; y < SIZE; y++, bytes += LINE, image += LINE) {
+        const uint8_t* line = bytes;
+        if (flip) {
+            for (int x = 0; x < SIZE; x++)
+                for (int c = 0; c < COLOURS; c++) mirrored[x * COLOURS + c] = bytes[(SIZE - 1 - x) * COLOURS + c];
+            line = mirrored;
+        }
+        for (int i = 0; i < LINE; i++) {
+            const float x = line[i] / 255.0f * gains[i];
+            image[i] = ((x > 1 ? 1 : x) - 0.5f) / 0.5f;
+        }
+    }
+}
+
+// ---- forward ----
+
+// One row of pooling windows, CHANNELS output channels from `first` on. Ties and NaN as in PyTorch: the first maximum in
+// row-major order wins, a NaN wins over numbers.
+template <int CHANNELS, int CIN, int WIDTH, int COUT>
+void convolve_row(const V* in, int row, const float* weights, const float* bias, int first, V* out, I* pixel) {
+    constexpr int POOLED = (WIDTH - K + 1) / 2, LINE = WIDTH * CIN;
+    weights += first * K * K * CIN;
+    for (int column = 0; column < POOLED; column++) {
+        const V* window = in + (2 * row * WIDTH + 2 * column) * CIN;
+        const float* w = weights;
+        V sum[4][CHANNELS];
+#pragma GCC unroll 8
+        for (int c = 0; c < CHANNELS; c++) sum[0][c] = sum[1][c] = sum[2][c] = sum[3][c] = broadcast(bias[first + c]);
+        for (int ky = 0; ky < K; ky++, window += LINE)
+#pragma GCC unroll 5
+            for (int tap = 0; tap < K * CIN; tap++, w += CHANNELS) {
+                __asm__ volatile("" ::: "memory");  // or GCC keeps pixels for later taps and spills the sums
+                V kernel[CHANNELS];
+#pragma GCC unroll 8
+                for (int i = 0; i < CHANNELS; i++) kernel[i] = broadcast(w[i]);
+#pragma GCC unroll 4
+                for (int q = 0; q < 4; q++) {  // one pixel in a register at a time: with 4, GCC runs out of 16
+                    const V x = window[tap + q / 2 * LINE + q % 2 * CIN];
+#pragma GCC unroll 8
+                    for (int i = 0; i < CHANNELS; i++) sum[q][i] += x * kernel[i];
+                }
+            }
+        const int corner = 2 * row * WIDTH + 2 * column, at = (row * POOLED + column) * COUT + first;
+#pragma GCC unroll 8
+        for (int i = 0; i < CHANNELS; i++) {
+            V best = sum[0][i];
+            I where = I{} + corner;
+#pragma GCC unroll 3
+            for (int q = 1; q < 4; q++) {
+                const I wins = (sum[q][i] > best) | (sum[q][i] != sum[q][i]);
+                best = wins ? sum[q][i] : best;
+                where = wins ? I{} + (corner + q / 2 * WIDTH + q % 2) : where;
+            }
+            out[at + i] = best < 0 ? V{} : best;
+            pixel[at + i] = best > 0 ? where : I{} - 1;
+        }
+    }
+}
+
+// Output channels come in blocks of BLOCK and BLOCK - 1, which add up exactly to 6 and 16 for BLOCK 3 and 6.
+constexpr int block(int left) { return left % BLOCK == 0 || left > (BLOCK - 1) * (BLOCK - 1) ? BLOCK : BLOCK - 1; }
+
+template <int FIRST, int CIN, int WIDTH, int COUT>
+void convolve_channels(const V* in, int row, const float* weights, const float* bias, V* out, I* pixel) {
+    if constexpr (FIRST < COUT) {
+        constexpr int CHANNELS = block(COUT - FIRST);
+        convolve_row<CHANNELS, CIN, WIDTH, COUT>(in, row, weights, bias, FIRST, out, pixel);
+        convolve_channels<FIRST + CHANNELS, CIN, WIDTH, COUT>(in, row, weights, bias, out, pixel);
+    }
+}
+
+// (out, in, ky, kx) -> the blocks of convolve_channels, each [ky][kx][in][channel]
+template <int FIRST, int CIN, int COUT> void pack_forward(const float* weights, float* packed) {
+    if constexpr (FIRST < COUT) {
+        constexpr int CHANNELS = block(COUT - FIRST);
+        for (int tap = 0; tap < K * K; tap++)
+            for (int in = 0; in < CIN; in++)
+                for (int c = 0; c < CHANNELS; c++)
+                    packed[(FIRST * K * K + tap * CHANNELS) * CIN + in * CHANNELS + c] =
+                        weights[((FIRST + c) * CIN + in) * K * K + tap];
+        pack_forward<FIRST + CHANNELS, CIN, COUT>(weights, packed);
+    }
+}
+
+void pack(Workspace& my) {
+    pack_forward<0, COLOURS, C1>(my.weights + W1, my.forward1);
+    pack_forward<0, C1, C2>(my.weights + W2, my.forward2);
+    for (int c = 0; c < C2; c++)
+        for (int tap = 0; tap < K * K; tap++)
+            for (int in = 0; in < C1; in++) my.backward2[c][tap][in] = my.weights[W2 + (c * C1 + in) * K * K + tap];
+}
+
+void forward(Workspace& my) {
+    into_lanes(my.image, IMAGE_STRIDE, IMAGE, my.image_lanes);
+    for (int row = 0; row < SIZE1; row++)
+        convolve_channels<0, COLOURS, SIZE, C1>(my.image_lanes, row, my.forward1, my.weights + B1, my.maps1_lanes,
+                                                my.pixel1_lanes);
+    for (int row = 0; row < SIZE2; row++)
+        convolve_channels<0, C1, SIZE1, C2>(my.maps1_lanes, row, my.forward2, my.weights + B2, my.features, my.pixel2);
+    for (int k = 0; k < CLASSES; k++) {
+        V part[5] = {};  // independent sums: shorter chains, smaller rounding
+        for (int p = 0; p < SIZE2 * SIZE2; p += 5)
+            for (int c = 0; c < C2; c++)
+#pragma GCC unroll 5
+                for (int i = 0; i < 5; i++)
+                    part[i] += my.features[(p + i) * C2 + c] * my.weights[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p + i];
+        my.logits[k] = (part[0] + part[1]) + (part[2] + part[3]) + part[4] + my.weights[B3 + k];
+    }
+}
+
+// ---- backward ----
+
+// sum[ky] += gradient * the patch's row ky, over a list; KY rows from FIRST on at a time, as registers allow.
+template <int FIRST, int WIDE, int LINE>
+void weight_gradient(const Item* items, int n, const float* images, V (*sum)[WIDE], V& bias) {
+    constexpr int FIT = 4 * BLOCK / WIDE, KY = FIT < 1 ? 1 : FIT < K - FIRST ? FIT : K - FIRST;
+    V part[KY][WIDE] = {}, bias_part = {};
+    for (int i = 0; i < n; i++) {
+        const V gradient = broadcast(items[i].gradient);
+        const float* patch = images + items[i].start + FIRST * LINE;
+#pragma GCC unroll 5
+        for (int ky = 0; ky < KY; ky++)
+#pragma GCC unroll 8
+            for (int j = 0; j < WIDE; j++) part[ky][j] += gradient * *(const Unaligned*)(patch + ky * LINE + j * LANES);
+        if (FIRST == 0) bias_part += gradient;
+    }
+    for (int ky = 0; ky < KY; ky++)
+        for (int j = 0; j < WIDE; j++) sum[FIRST + ky][j] += part[ky][j];
+    if (FIRST == 0) bias += bias_part;
+    if constexpr (FIRST + KY < K) weight_gradient<FIRST + KY, WIDE, LINE>(items, n, images, sum, bias);
+}
+
+// Gradient of the loss by my.logits is given; the first `images` lanes hold images.
+void backward(Workspace& my, const V (&logit_gradient)[CLASSES], int images) {
+    for (int p = 0; p < SIZE2 * SIZE2; p++)
+        for (int c = 0; c < C2; c++) {
+            V gradient = {};
+            for (int k = 0; k < CLASSES; k++) {
+                gradient += logit_gradient[k] * my.weights[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p];
+                my.sums.linear[k][p * C2 + c] += logit_gradient[k] * my.features[p * C2 + c];
+            }
+            my.feature_gradient[p * C2 + c] = gradient;
+        }
+    for (int k = 0; k < CLASSES; k++) my.sums.linear_bias[k] += logit_gradient[k];
+
+    const float* gradient2 = (const float*)my.feature_gradient;
+    const int32_t* pixel2 = (const int32_t*)my.pixel2;
+    for (int c = 0; c < C2; c++) {
+        int n = 0;
+        for (int p = 0; p < SIZE2 * SIZE2; p++)
+            for (int i = 0; i < images; i++) {
+                const int at = (p * C2 + c) * LANES + i;
+                my.items[n] = {pixel2[at] * C1 + i * MAPS1_STRIDE, gradient2[at]};
+                n += pixel2[at] >= 0;
+            }
+        weight_gradient<0, WIDE2, SIZE1 * C1>(my.items, n, my.maps1, my.sums.kernel2[c], my.sums.bias2[c]);
+    }
+    for (int i = 0; i < images; i++) {
+        int n = 0;
+        for (int f = 0; f < FEATURES; f++) {
+            my.routed[n] = {pixel2[f * LANES + i], f % C2, gradient2[f * LANES + i]};
+            n += pixel2[f * LANES + i] >= 0;
+        }
+        std::memset(my.maps1_gradient, 0, sizeof my.maps1_gradient);
+        for (int j = 0; j < n; j++) {
+            const V8* weights = (const V8*)my.backward2[my.routed[j].channel];
+            V8* to = my.maps1_gradient + my.routed[j].pixel;
+            const V8 gradient = my.routed[j].gradient - V8{};
+#pragma GCC unroll 5
+            for (int ky = 0; ky < K; ky++)
+#pragma GCC unroll 5
+                for (int kx = 0; kx < K; kx++) to[ky * SIZE1 + kx] += gradient * weights[ky * K + kx];
+        }
+        const int32_t* pixel1 = my.pixel1 + i * MAPS1_STRIDE;
+        const float* gradient1 = (const float*)my.maps1_gradient;
+        int count[C1] = {};
+        for (int p = 0; p < SIZE1 * SIZE1; p++)
+#pragma GCC unroll 6
+            for (int c = 0; c < C1; c++) {
+                const int32_t pixel = pixel1[p * C1 + c];
+                my.items1[c][count[c]] = {pixel * COLOURS, gradient1[p * 8 + c]};
+                count[c] += pixel >= 0;
+            }
+        for (int c = 0; c < C1; c++)
+            weight_gradient<0, WIDE1, SIZE * COLOURS>(my.items1[c], count[c], my.image + i * IMAGE_STRIDE, my.sums.kernel1[c],
+                                                      my.sums.bias1[c]);
+    }
+}
+
+template <int CIN, int WIDE> void unpack(const V (&sum)[K][WIDE], float* gradient) {  // [ky][kx][in] -> (in, ky, kx)
+    for (int ky = 0; ky < K; ky++)
+        for (int kx = 0; kx < K; kx++)
+            for (int in = 0; in < CIN; in++)
+                gradient[(in * K + ky) * K + kx] = ((const float*)sum[ky])[kx * CIN + in];
+}
+
+void collect_gradient(Workspace& my) {
+    for (int c = 0; c < C1; c++) {
+        unpack<COLOURS>(my.sums.kernel1[c], my.gradient + W1 + c * TAPS1);
+        my.gradient[B1 + c] = my.sums.bias1[c][0];
+    }
+    for (int c = 0; c < C2; c++) {
+        unpack<C1>(my.sums.kernel2[c], my.gradient + W2 + c * TAPS2);
+        my.gradient[B2 + c] = my.sums.bias2[c][0];
+    }
+    for (int k = 0; k < CLASSES; k++) {
+        for (int p = 0; p < SIZE2 * SIZE2; p++)
+            for (int c = 0; c < C2; c++)
+                my.gradient[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p] = total(my.sums.linear[k][p * C2 + c]);
+        my.gradient[B3 + k] = total(my.sums.linear_bias[k]);
+    }
+}
+
+struct Batch {
+    const uint8_t *images, *labels;  // all of them
+    const int32_t* order;            // rows of this batch
+    const uint8_t* flip;             // or null
+    const float* gain;               // (size, 3), or null
+    int64_t size;
+};
+
+// Cross-entropy summed over the batch; its mean's gradient goes to my.gradient.
+double loss_and_gradient(Workspace& my, const Batch& batch) {
+    my.sums = {};
+    double loss = 0;
+    for (int64_t start = 0; start < batch.size; start += LANES) {
+        const int images = batch.size - start < LANES ? batch.size - start : LANES;
+        for (int i = 0; i < images; i++) {
+            const int64_t j = start + i;
+            const uint8_t* bytes = batch.images + (int64_t)batch.order[j] * IMAGE;
+            develop(bytes, batch.flip && batch.flip[j], batch.gain ? batch.gain + j * COLOURS : nullptr,
+                    my.image + i * IMAGE_STRIDE);
+        }
+        forward(my);
+        out_of_lanes(my.maps1_lanes, MAPS1, my.maps1, MAPS1_STRIDE);
+        out_of_lanes((const V*)my.pixel1_lanes, MAPS1, (float*)my.pixel1, MAPS1_STRIDE);
+        V gradient[CLASSES] = {};
+        for (int i = 0; i < images; i++) {
+            const int label = batch.labels[batch.order[start + i]];
+            const double lead = (double)my.logits[1 - label][i] - my.logits[label][i];  // of the wrong answer
+            loss += (lead > 0 ? lead : 0) + std::log1p(std::exp(-std::fabs(lead)));
+            const float wrong = 1 / (1 + std::exp(-lead)) / batch.size;
+            gradient[label][i] = -wrong;
+            gradient[1 - label][i] = wrong;
+        }
+        backward(my, gradient, images);
+    }
+    collect_gradient(my);
+    return loss;
+}
+
+// torch.optim.Adam's step (betas 0.9, 0.999, epsilon 1e-8), in its order of operations.
+void adam(Workspace& my, double rate, int64_t step) {
+    const float size = rate / (1 - std::pow(0.9, step)), root = std::sqrt(1 - std::pow(0.999, step));
+    for (int i = 0; i < PARAMETERS; i++) {
+        const float g = my.gradient[i];
+        my.mean[i] += (g - my.mean[i]) * 0.1f;
+        my.square[i] = my.square[i] * 0.999f + g * g * 0.001f;
+        my.weights[i] -= size * (my.mean[i] / (std::sqrt(my.square[i]) / root + 1e-8f));
+    }
+    pack(my);
+}
+
+// Adds to answered[label] how many of the images are taken for class 0.
+void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* answered) {
+    for (int64_t start = 0; start < n; start += LANES) {
+        const int group = n - start < LANES ? n - start : LANES;
+        for (int i = 0; i < group; i++) develop(images + (start + i) * IMAGE, false, nullptr, my.image + i * IMAGE_STRIDE);
+        forward(my);
+        for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[1][i] > my.logits[0][i]);
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+struct Job {  // mirrored in fused.py
+    const uint8_t *images, *labels, *validation_images, *validation_labels;
+    const int32_t* order;  // (epochs, per_epoch)
+    const uint8_t* flip;   // (epochs, per_epoch) or null
+    const float* gain;     // (epochs, per_epoch, 3) or null
+    const double* rates;   // (steps,)
+    int64_t validation, epochs, per_epoch, batch_size, checkpoint_every;
+    float *weights, *checkpoints;  // (3674,) in and out; (k, 3674)
+    double* loss;                  // (epochs,)
+    int64_t *answered, *passes, *stop;  // (epochs, 2); images trained on so far; read after each step
+};
+
+void zoofuse_train(const Job* job) {
+    std::unique_ptr<Workspace> my(new Workspace());  // zeros
+    std::memcpy(my->weights, job->weights, sizeof my->weights);
+    pack(*my);
+    int64_t step = 0;
+    for (int64_t epoch = 0; epoch < job->epochs; epoch++) {
+        double loss = 0;
+        for (int64_t start = 0; start < job->per_epoch; start += job->batch_size) {
+            if (__atomic_load_n(job->stop, __ATOMIC_RELAXED)) return;
+            const int64_t at = epoch * job->per_epoch + start, left = job->per_epoch - start;
+            const Batch batch = {job->images, job->labels, job->order + at, job->flip ? job->flip + at : nullptr,
+                                 job->gain ? job->gain + at * COLOURS : nullptr,
+                                 left < job->batch_size ? left : job->batch_size};
+            loss += loss_and_gradient(*my, batch);
+            adam(*my, job->rates[step], step + 1);
+            step++;
+            __atomic_store_n(job->passes, at + batch.size, __ATOMIC_RELAXED);
+        }
+        job->loss[epoch] = loss / job->per_epoch;
+        validate(*my, job->validation_images, job->validation_labels, job->validation, job->answered + 2 * epoch);
+        if (job->checkpoint_every && (epoch + 1) % job->checkpoint_every == 0)
+            std::memcpy(job->checkpoints + (epoch / job->checkpoint_every) * PARAMETERS, my->weights, sizeof my->weights);
+    }
+    std::memcpy(job->weights, my->weights, sizeof my->weights);
+}
+
+// Mean cross-entropy of one batch, and its gradient by the parameters, both in PyTorch's order.
+double zoofuse_gradient(const uint8_t* images, const uint8_t* labels, const int32_t* order, const uint8_t* flip,
+                        const float* gain, int64_t size, const float* weights, float* gradient) {
+    std::unique_ptr<Workspace> my(new Workspace());
+    std::memcpy(my->weights, weights, sizeof my->weights);
+    pack(*my);
+    const double loss = loss_and_gradient(*my, {images, labels, order, flip, gain, size});
+    std::memcpy(gradient, my->gradient, sizeof my->gradient);
+    return loss / size;
+}
+
+// Floating-point operations per second of this thread on nothing but fused multiply-adds in registers: the best of many
+// short stretches, as other programs may run on the core.
+double zoofuse_peak(double seconds) {
+    constexpr int CHAINS = 12, ROUNDS = 20000;
+    V sum[CHAINS] = {}, a = broadcast(0.999f), b = broadcast(0.001f);
+    double best = 0, passed = 0;
+    while (passed < seconds) {
+        __asm__ volatile("" : "+m"(a), "+m"(b));
+        const V factor = a, term = b;
+        const auto start = std::chrono::steady_clock::now();
+        for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 12
+            for (int j = 0; j < CHAINS; j++) sum[j] = sum[j] * factor + term;
+        __asm__ volatile("" : : "m"(sum) : "memory");
+        const double stretch = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        best = std::fmax(best, 2.0 * LANES * CHAINS * ROUNDS / stretch);
+        passed += stretch;
+    }
+    return best;
+}
+
+}

@@ -1,0 +1,520 @@
+"""From photographs to one HDF5 per concept and per test set: listed, decoded, deduplicated, split. Imports no torch."""
+
+import contextlib
+import difflib
+import hashlib
+import io
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from zoofuse import files, logs, seeds
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+MAX_PIXELS = 80_000_000  # of one photograph; just below the size at which Pillow itself warns
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # by content: collections from the web hold GIFs and BMPs named .jpg
+_NAMED = 10  # files or pairs named in one message
+_TURN = {  # EXIF orientation (tag 0x0112) -> what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(ValueError):
+    """Photographs that are missing, unreadable or where they should not be; the message names them and the way out."""
+
+
+class Pictures(NamedTuple):
+    """One class as it was read, before duplicates are looked for."""
+
+    images: np.ndarray  # uint8 (n, size, size, 3)
+    names: list[str]  # relative to images_root, or as drawn, or as in the archive
+    groups: list[str]
+    unreadable: list[tuple[str, str]]  # name and cause of each picture skipped
+    others: list[str]  # names of files that are no JPEG, PNG or WebP
+
+
+def list_folder(root: str | os.PathLike, folders: Sequence[str], where: str = "folders") -> list[Path]:
+    """All JPEG, PNG and WebP files in `folders` under `root` and in their subfolders, sorted, whatever the order given.
+
+    Hidden files and folders are left aside, links are followed. `where` names the setting in messages, such as
+    "concepts.cat.positive". Raises ImageError for a missing root, a missing, empty or unreadable folder, and for
+    folders that overlap.
+    """
+    return _walked(root, folders, where)[0]
+
+
+def decode(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray:
+    """The whole picture (a file, or its bytes) at size x size: uint8 (size, size, 3), RGB.
+
+    Turned upright by its EXIF orientation, alpha on white, then Pillow's bilinear resize with antialiasing, which is
+    what torchvision's Resize does to a PIL image (published transform: Resize((32, 32)), no crop). Of an animation the
+    first frame. Raises ImageError, naming file and cause, when it can't be read whole or has over MAX_PIXELS pixels.
+    """
+    picture = attempt(source, size)
+    if isinstance(picture, str):
+        raise ImageError(f"{'picture' if isinstance(source, bytes) else _text(source)}: {picture}")
+    return picture
+
+
+def attempt(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray | str:
+    """As `decode`, but a picture that can't be read gives the cause, as text, instead of an error."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:  # known from the header, nothing is decoded yet
+                return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read, make it smaller"
+            image.load()
+            return np.array(_rgb(_upright(image)).resize((size, size), Image.Resampling.BILINEAR))
+    except UnidentifiedImageError:
+        empty = len(source) == 0 if isinstance(source, bytes) else os.path.getsize(source) == 0
+        return "empty file" if empty else "not a JPEG, PNG or WebP inside"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return f"too large; at most {MAX_PIXELS:,} pixels are read, make it smaller"
+    except Exception as error:  # whatever a decoder says about a damaged file, it is one unreadable picture
+        return getattr(error, "strerror", None) or f"damaged or truncated ({error})"
+
+
+def decode_all(
+    paths: Sequence[Path],
+    size: int = 32,
+    on_unreadable: str = "refuse",
+    threads: int = 1,
+    progress: str | None = None,
+) -> tuple[np.ndarray, list[Path], list[tuple[Path, str]]]:
+    """Decode many files: images uint8 (n, size, size, 3), the paths they came from, and (path, cause) of the rest.
+
+    `on_unreadable`: "refuse" raises ImageError that counts them and names the first ten, "skip" leaves them out.
+    `progress` is the description of a progress bar; none without it.
+    """
+    results = []
+    shown = logs.bar(len(paths), "images", progress) if progress else contextlib.nullcontext()
+    with ThreadPoolExecutor(max(1, threads)) as pool, shown as bar:
+        for result in pool.map(attempt, paths, itertools.repeat(size)):
+            results.append(result)
+            if bar is not None:
+                bar.update()
+    unreadable = [(path, result) for path, result in zip(paths, results, strict=True) if isinstance(result, str)]
+    refuse_unreadable([(_text(path), cause) for path, cause in unreadable], len(paths), on_unreadable)
+    kept = [path for path, result in zip(paths, results, strict=True) if not isinstance(result, str)]
+    return stacked([result for result in results if not isinstance(result, str)], size), kept, unreadable
+
+
+def refuse_unreadable(unreadable: Sequence[tuple[str, str]], total: int, policy: str) -> None:
+    """Raise ImageError that names what could not be read, unless there is nothing or the policy is "skip"."""
+    if unreadable and policy != "skip":
+        raise ImageError(
+            f"{len(unreadable)} of {total} images can't be read:\n"
+            f"{_listed(f'{name}: {cause}' for name, cause in unreadable)}\n"
+            "Repair or remove them, or write images.unreadable: skip (they are then left out and counted)."
+        )
+
+
+def stacked(images: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """uint8 (n, size, size, 3), also when there are none."""
+    return np.stack(images) if len(images) else np.empty((0, size, size, 3), np.uint8)
+
+
+def groups(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """The group of each image: its subfolder within the named folder, else its file name up to the first "_".
+
+    `names` and `folders` are relative to images_root. A name without "_" belongs to the group of its folder's name.
+    """
+    tops = [PurePosixPath(folder) for folder in folders]
+    found = []
+    for name in map(PurePosixPath, names):
+        top = next(top for top in tops if name.is_relative_to(top))
+        inner = name.relative_to(top)
+        found.append(inner.parts[0] if len(inner.parts) > 1 else _prefix(name.stem) or top.name or "images")
+    return found
+
+
+def find_leaks(training: Iterable[Path], test: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """Pairs (training file, test file) of equal bytes, found by size first, so that few files are opened.
+
+    Finds copies of files only; `prepare_test` also finds a picture that was saved twice, by its pixels at 32x32.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in training:
+        by_size.setdefault(_size(path), []).append(path)
+    known: dict[int, dict[str, Path]] = {}
+    pairs = []
+    for path in test:
+        size = _size(path)
+        if size <= 0 or size not in by_size:
+            continue
+        if size not in known:
+            known[size] = {_file_digest(other): other for other in reversed(by_size[size])}
+        if (other := known[size].get(_file_digest(path))) is not None:
+            pairs.append((other, path))
+    return pairs
+
+
+def leak_error(where: str, pairs: Sequence[tuple[str | Path, str | Path]]) -> ImageError:
+    """The error for pairs (training image, test image) that are one picture; `where` as in "fusions.black_cat.test"."""
+    return ImageError(
+        f"{where}: {len(pairs)} test images are also training images:\n"
+        f"{_listed(f'{_text(test)} is {_text(training)}' for training, test in pairs)}\n"
+        "Take each out of one of the two folders, or write images.leaks: drop (the test set then goes without them)."
+    )
+
+
+def prepare_concept(
+    path: str | os.PathLike,
+    source: Mapping,
+    *,
+    name: str,
+    seed: int,
+    root: str | os.PathLike = ".",
+    archive: str | os.PathLike | None = None,
+    threads: int = 1,
+) -> dict:
+    """Write the images of concept `name` to `path` (kind "images") and return the file's attributes (see `summary`).
+
+    `source` holds the concept's own source, positive and negative (dataset too for torchvision, images per class for
+    drawn) and the settings validation_share, validation_max, unreadable and duplicates. `root` is where folders lie,
+    `archive` what archives.download fetched.
+    Datasets: images uint8 (n, 32, 32, 3); labels uint8 (n,), 0 the concept, 1 other; split uint8 (n,), 0 training,
+    1 validation; names, groups, digests (SHA-256 of the pixels) and unreadable (name: cause), all str.
+    Raises ImageError for all that is wrong with the photographs.
+    """
+    where = f"concepts.{name}"
+    arrays, attributes = _assembled(where, "train", source, seed, root, archive, threads)
+    labels = arrays["labels"]
+    arrays["split"] = np.zeros(len(labels), np.uint8)
+    for label in (0, 1):
+        of_class = np.flatnonzero(labels == label)
+        digests = arrays["digests"][of_class].tolist()
+        arrays["split"][of_class] = split(digests, seed, source["validation_share"], source["validation_max"])
+    held_out = [int(arrays["split"][labels == label].sum()) for label in (0, 1)]
+    attributes = {"concept": name, "classes": [name, "other"], "validation": held_out} | attributes
+    files.write(path, "images", arrays, **attributes)
+    return attributes
+
+
+def prepare_test(
+    path: str | os.PathLike,
+    source: Mapping,
+    training: Iterable[str | os.PathLike],
+    *,
+    name: str,
+    seed: int,
+    root: str | os.PathLike = ".",
+    archive: str | os.PathLike | None = None,
+    threads: int = 1,
+) -> dict:
+    """Write the test set of fusion `name` to `path` (kind "test_images"), like a concept's file less the split.
+
+    `source` is as for a concept, with the setting leaks instead of those of validation; `training` are the files of
+    the fusion's concepts. A test image with the pixels of one of theirs (training or validation) is refused with
+    ImageError or, leaks being "drop", left out and counted.
+    """
+    where = f"fusions.{name}.test"
+    arrays, attributes = _assembled(where, "test", source, seed, root, archive, threads)
+    known: dict[str, str] = {}
+    for file in training:
+        seen = files.read(file, "images", ["digests", "names"])
+        concept = files.attributes(file, "images")["concept"]
+        named = [f"{image} (concept {concept})" for image in seen["names"].tolist()]
+        known |= dict(zip(seen["digests"].tolist(), named, strict=True))
+    leaked = np.array([digest in known for digest in arrays["digests"].tolist()], dtype=bool)
+    if leaked.any() and source["leaks"] != "drop":
+        both = zip(arrays["digests"][leaked].tolist(), arrays["names"][leaked].tolist(), strict=True)
+        raise leak_error(where, [(known[digest], image) for digest, image in both])
+    arrays = _kept(arrays, ~leaked)
+    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images")
+    attributes |= {"fusion": name, "classes": [name, "other"], "images": counts, "leaks_dropped": int(leaked.sum())}
+    files.write(path, "test_images", arrays, **attributes)
+    return attributes
+
+
+def read_concept(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """A concept's images as training.Data takes them: images, labels, validation_images, validation_labels.
+
+    Raises files.FileError. What else `prepare_concept` lists is read by files.read(path, "images").
+    """
+    arrays = files.read(path, "images", ["images", "labels", "split"])
+    held_out = arrays["split"] == 1
+    return {
+        "images": arrays["images"][~held_out],
+        "labels": arrays["labels"][~held_out],
+        "validation_images": arrays["images"][held_out],
+        "validation_labels": arrays["labels"][held_out],
+    }
+
+
+def read_test(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """A fusion's test set: images, labels, names and groups, as `prepare_concept` describes them.
+
+    Raises files.FileError.
+    """
+    return files.read(path, "test_images", ["images", "labels", "names", "groups"])
+
+
+def summary(attributes: Mapping) -> str:
+    """One line for the log: how many images there are and what was left out, from what `prepare_*` returned."""
+    positive, negative = attributes["images"]
+    line = f"{attributes.get('concept') or attributes['fusion']}: {positive:,} images that show it, {negative:,} others"
+    if "validation" in attributes:
+        line += f"; {sum(attributes['validation']):,} of them for validation"
+    left = {
+        "copies": attributes["duplicates_dropped"],
+        "images of both classes": attributes["conflicts_dropped"],
+        "training images": attributes.get("leaks_dropped", 0),
+        "unreadable": attributes["unreadable_skipped"],
+        "files of other kinds": attributes["other_files"],
+    }
+    if any(left.values()):
+        line += "; left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items() if count)
+    return line
+
+
+def split(digests: Iterable[str], seed: int, share: float, most: int) -> np.ndarray:
+    """Which images of one class are held out: uint8 (n,), 1 for validation, at least one and at most `most`.
+
+    Every image has a random key from `seed` and its own pixels; the smallest keys are the validation set. So it does
+    not depend on names, order or the other class; where the size of the validation set stays the same, added images
+    never move one from training to validation.
+    """
+    keys = np.array([seeds.bits(1, seed, "validation", digest)[0] for digest in digests], dtype=np.uint64)
+    held_out = min(max(1, round(share * len(keys))), most)
+    chosen = np.zeros(len(keys), np.uint8)
+    chosen[np.argsort(keys, kind="stable")[:held_out]] = 1
+    return chosen
+
+
+def _assembled(
+    where: str,
+    part: str,
+    source: Mapping,
+    seed: int,
+    root: str | os.PathLike,
+    archive: str | os.PathLike | None,
+    threads: int,
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Both classes of a concept or test set, without duplicates, and the attributes that both kinds of file share."""
+    for side, other in (("positive", "negative"), ("negative", "positive")):
+        if not source.get(side):
+            raise ImageError(
+                f"{where}: only {other} images are named, and both classes are needed. Write {where}.{side}: [...]."
+            )
+    if source["source"] == "folder":
+        list_folder(root, [*source["positive"], *source["negative"]], where)  # no folder may be in both classes
+    classes = []
+    for side in ("positive", "negative"):
+        classes.append(_gathered(f"{where}.{side}", part, source, source[side], seed, root, archive, threads))
+    images = np.concatenate([one.images for one in classes])
+    names = [name for one in classes for name in one.names]
+    unreadable = [f"{name}: {cause}" for one in classes for name, cause in one.unreadable]
+    others = [name for one in classes for name in one.others]
+    arrays = {
+        "images": images,
+        "labels": np.repeat(np.arange(2, dtype=np.uint8), [len(one.images) for one in classes]),
+        "names": np.array(names, dtype=str),
+        "groups": np.array([group for one in classes for group in one.groups], dtype=str),
+        "digests": np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images], dtype=str),
+        "unreadable": np.array(unreadable, dtype=str),
+    }
+    kept, copies, conflicts = _distinct(
+        where, arrays["labels"].tolist(), names, arrays["digests"].tolist(), source["duplicates"]
+    )
+    arrays = _kept(arrays, kept)
+    lost = f"{copies} are copies, {conflicts} lie in both classes, {len(unreadable)} can't be read"
+    attributes = {
+        "source": dict(source),
+        "seed": seed,
+        "images": _counted(where, arrays["labels"], lost),
+        "duplicates_dropped": copies,
+        "conflicts_dropped": conflicts,
+        "unreadable_skipped": len(unreadable),
+        "other_files": len(others),
+        "other_files_named": others[:_NAMED],
+    }
+    return arrays, attributes
+
+
+def _gathered(
+    where: str,
+    part: str,
+    source: Mapping,
+    wanted: Sequence[str],
+    seed: int,
+    root: str | os.PathLike,
+    archive: str | os.PathLike | None,
+    threads: int,
+) -> Pictures:
+    """One class: the folders, or selectors, `wanted`; `part` is "train" for a concept and "test" for a test set."""
+    if source["source"] == "folder":
+        paths, others = _walked(root, wanted, where)
+        images, paths, skipped = decode_all(paths, on_unreadable=source["unreadable"], threads=threads, progress=where)
+        names = [_name(path, root) for path in paths]
+        skipped = [(_name(path, root), cause) for path, cause in skipped]
+        return Pictures(images, names, groups(names, wanted), skipped, [_name(path, root) for path in others])
+    from zoofuse import archives, drawn  # here, because archives needs this module
+
+    if source["source"] == "drawn":
+        images, names = drawn.draw(wanted, source["images"], seed, where)
+        skipped = []
+    else:
+        images, names, skipped = archives.read_archive(
+            source["dataset"], archive, wanted, part, on_unreadable=source["unreadable"], progress=where
+        )
+    return Pictures(images, names, [_prefix(name) or name for name in names], skipped, [])
+
+
+def _distinct(
+    where: str, labels: list[int], names: list[str], digests: list[str], policy: str
+) -> tuple[np.ndarray, int, int]:
+    """Which images stay, bool (n,); how many go as copies within a class; how many as lying in both classes."""
+    first: dict[tuple[str, int], str] = {}
+    copies, pairs = [], []
+    for label, name, digest in zip(labels, names, digests, strict=True):
+        copies.append((digest, label) in first)
+        if copies[-1]:
+            pairs.append((first[digest, label], name))
+        elif label == 1 and (digest, 0) in first:
+            pairs.append((first[digest, 0] + " (positive)", name + " (negative)"))
+        first.setdefault((digest, label), name)
+    conflicts = [(digest, 0) in first and (digest, 1) in first for digest in digests]
+    if pairs and policy != "drop":
+        raise ImageError(
+            f"{where}: {len(pairs)} images are copies of others (same pixels at 32x32):\n"
+            f"{_listed(f'{b} is {a}' for a, b in pairs)}\n"
+            "Remove them, or write images.duplicates: drop (keeps one of each, and none that lies in both classes)."
+        )
+    kept = ~(np.array(copies, dtype=bool) | np.array(conflicts, dtype=bool))
+    return kept, int((~kept).sum()) - sum(conflicts), sum(conflicts)
+
+
+def _counted(where: str, labels: np.ndarray, lost: str) -> list[int]:
+    """Images per class; raises ImageError where there are fewer than two of one."""
+    counts = np.bincount(labels, minlength=2).tolist()
+    for side, count in zip(("positive", "negative"), counts, strict=True):
+        if count < 2:
+            raise ImageError(
+                f"{where}.{side}: {count} usable {'image' if count == 1 else 'images'}, at least 2 are needed "
+                f"(of all images of {where} {lost}). Add photographs, or name more folders."
+            )
+    return counts
+
+
+def _kept(arrays: dict[str, np.ndarray], keep: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array if name == "unreadable" else array[keep] for name, array in arrays.items()}
+
+
+def _walked(root: str | os.PathLike, folders: Sequence[str], where: str) -> tuple[list[Path], list[Path]]:
+    """Sorted image files, and the files that are none."""
+    base = Path(root)
+    if not base.is_dir():
+        raise ImageError(
+            f"images_root: there is no folder {_text(root)!r} (looked for {_text(base.absolute())}). Write "
+            "images_root: FOLDER in the configuration, or --config images_root=FOLDER: where your folders lie, "
+            "with its whole path or seen from here."
+        )
+    images, others, walked = [], [], {}
+    for folder in folders:
+        top = _existing(base, folder, where)
+        found, rest = [], []
+        for directory, inner, names in os.walk(top, followlinks=True, onerror=_unlistable):
+            real = os.path.realpath(directory)
+            if real in walked:
+                raise ImageError(
+                    f"{where}: {_text(directory)} is read twice, through {walked[real]!r} and {folder!r}. "
+                    "Name folders that do not overlap."
+                )
+            walked[real] = folder
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            for name in names:
+                usable = os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+                (found if usable else rest).append(Path(directory, name))
+        if not found:
+            kinds = sorted({path.suffix or path.name for path in rest})
+            held = f"; it holds {len(rest)} other files ({', '.join(kinds[:_NAMED])})" if rest else ""
+            raise ImageError(f"{where}: no JPEG, PNG or WebP in {_text(top)}{held}. Put photographs there.")
+        images += found
+        others += rest
+    return sorted(images), sorted(others)
+
+
+def _existing(base: Path, folder: str, where: str) -> Path:
+    parts = PurePosixPath(folder).parts
+    if ".." in parts or PurePosixPath(folder).is_absolute():
+        raise ImageError(
+            f"{where}: {folder!r} does not lie under images_root ({_text(base)}). Write a folder relative to it, or "
+            "set images_root to a folder that holds them all (links are followed)."
+        )
+    if (base / folder).is_dir():
+        return base / folder
+    near = base
+    while parts and (near / parts[0]).is_dir():
+        near, parts = near / parts[0], parts[1:]
+    there = sorted(_name(path, base) for path in near.iterdir() if path.is_dir() and not path.name.startswith("."))
+    close = difflib.get_close_matches(folder, there, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    listed = f"There: {', '.join(there[:20])}" if there else "There are no folders in it"
+    raise ImageError(f"{where}: there is no folder {folder!r} under images_root ({_text(base)}); {hint}{listed}.")
+
+
+def _unlistable(error: OSError) -> None:
+    raise ImageError(f"{_text(error.filename)}: the folder can't be read ({error.strerror}). Check its permissions.")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # a broken EXIF block is no reason to lose the picture
+        return image
+    return image.transpose(_TURN[orientation]) if orientation in _TURN else image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it
+        image = Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _name(path: Path, root: str | os.PathLike) -> str:
+    return _text(path.relative_to(root).as_posix())
+
+
+def _text(path: str | os.PathLike) -> str:
+    """A path that can be printed and stored: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _prefix(name: str) -> str:
+    before, underscore, _ = name.partition("_")
+    return before if underscore else ""
+
+
+def _listed(lines: Iterable[str]) -> str:
+    lines = list(lines)
+    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+    return "\n".join(f"  {line}" for line in lines[:_NAMED] + more)
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # a broken link: decoding names it
+        return -1
+
+
+def _file_digest(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

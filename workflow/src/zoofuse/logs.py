@@ -1,0 +1,42 @@
+"""What a job says: its messages on the terminal and in its log file, and faults of the input without a traceback."""
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+@contextlib.contextmanager
+def job(log: str) -> Iterator[Callable[[str], None]]:
+    """Yield `say(line)`, which writes to the terminal and the log; an error ends the process with exit code 1.
+
+    ValueErrors are faults of the input, already worded for the user: their traceback goes to the log file only.
+    """
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+
+        def say(line: str) -> None:
+            handle.write(line + "\n")
+            handle.flush()
+            tqdm.write(line, file=sys.stderr)
+
+        try:
+            yield say
+        except ValueError as error:
+            handle.write(traceback.format_exc())
+            tqdm.write(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
+        except Exception:
+            say(traceback.format_exc())
+            sys.exit(1)
+
+
+def bar(total: int | None, unit: str, description: str) -> tqdm:
+    """A progress bar with rate and time left; where no terminal looks on, a line every 15 seconds."""
+    terminal = sys.stderr.isatty()
+    interval = 0.5 if terminal else 15
+    return tqdm(total=total, unit=f" {unit}", desc=description, mininterval=interval, dynamic_ncols=terminal)

@@ -1,0 +1,65 @@
+"""Numbers that say how well an answer or a clustering fits the truth (report, II.F)."""
+
+import numpy as np
+
+
+def confusion(truth: np.ndarray, answer: np.ndarray) -> dict[str, int]:
+    """tp, fp, fn, tn of two boolean arrays (m,), True = positive."""
+    truth, answer = np.asarray(truth, bool), np.asarray(answer, bool)
+    return {
+        "tp": int(np.sum(truth & answer)),
+        "fp": int(np.sum(~truth & answer)),
+        "fn": int(np.sum(truth & ~answer)),
+        "tn": int(np.sum(~truth & ~answer)),
+    }
+
+
+def scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
+    """Accuracy, precision, recall, balanced accuracy; precision is 0 when nothing is answered positive."""
+    recall = tp / (tp + fn) if tp + fn else 0.0
+    specificity = tn / (tn + fp) if tn + fp else 0.0
+    return {
+        "accuracy": (tp + tn) / (tp + fp + fn + tn),
+        "precision": tp / (tp + fp) if tp + fp else 0.0,
+        "recall": recall,
+        "balanced_accuracy": (recall + specificity) / 2,
+    }
+
+
+def contingency(truth: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """(clusters, classes) counts; every distinct value of `clusters` (m,) is one cluster, noise included."""
+    _, rows = np.unique(clusters, return_inverse=True)
+    _, columns = np.unique(truth, return_inverse=True)
+    counts = np.zeros((rows.max() + 1, columns.max() + 1), int)
+    np.add.at(counts, (rows, columns), 1)
+    return counts
+
+
+def entropy(truth: np.ndarray, clusters: np.ndarray) -> float:
+    """Mean over photographs of the entropy, in bits, of the classes within their cluster (report, II.F.1)."""
+    counts = contingency(truth, clusters)
+    shares = counts / counts.sum(1, keepdims=True)
+    bits = -np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares)), 1)
+    return float(np.sum(counts.sum(1) * bits) / counts.sum())
+
+
+def purity(truth: np.ndarray, clusters: np.ndarray) -> float:
+    """Share of photographs that belong to the majority class of their cluster (report, II.F.2)."""
+    counts = contingency(truth, clusters)
+    return float(counts.max(1).sum() / counts.sum())
+
+
+def positive_cluster(truth: np.ndarray, clusters: np.ndarray) -> int | None:
+    """The cluster that holds most true positives, the smaller one on a tie; None when all points are noise (-1)."""
+    members = clusters[clusters >= 0]
+    if members.size == 0:
+        return None
+    labels = np.unique(members)
+    return int(min(labels, key=lambda c: (-np.sum(truth & (clusters == c)), np.sum(clusters == c), c)))
+
+
+def cosine_similarity(features: np.ndarray) -> np.ndarray:
+    """(m, m) cosine similarity of feature vectors (m, f); a zero vector has similarity 0 with everything."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    unit = np.divide(features, norms, where=norms > 0, out=np.zeros_like(features))
+    return unit @ unit.T

@@ -1,0 +1,136 @@
+"""All CNNs of a job trained together on stacked tensors (n, ...): no Python work per CNN, any architecture.
+
+Made for GPUs: the images stay on the device as uint8, and each convolution is one batched matrix product over patches
+laid out channels last (im2col), which a GPU's libraries run near their peak where grouped convolutions do not.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, PyTorch's defaults
+CPU_MEMORY = 2**29  # bytes for activations; a GPU gives what it has free
+
+
+def batch(images: Tensor, order: Tensor, flip: Tensor | None, gain: Tensor | None) -> Tensor:
+    """Draw, augment and normalise: uint8 (N, 32, 32, 3), rows (...) -> float32 (..., 32, 32, 3) in [-1, 1]."""
+    x = images[order]
+    if flip is not None:
+        x = torch.where(flip[..., None, None, None].bool(), x.flip(-2), x)
+    x = x.float().div_(255)
+    if gain is not None:
+        x = x.mul_(gain[..., None, None, :]).clamp_(0, 1)
+    return x.sub_(0.5).div_(0.5)
+
+
+def logits(weights: dict[str, Tensor], x: Tensor, layers: list[str]) -> Tensor:
+    """x: (n, b, height, width, channels), images of its own for each CNN -> (n, b, classes)."""
+    n, b = x.shape[:2]
+    for layer in layers:
+        kernels = weights[f"{layer}.weight"]  # (n, out, in, k, k)
+        out, k = kernels.shape[1], kernels.shape[-1]
+        patches = x.unfold(2, k, 1).unfold(3, k, 1)  # (n, b, rows, columns, in, k, k), a view
+        rows, columns = patches.shape[2:4]
+        patches = patches.reshape(n, b * rows * columns, -1)
+        y = torch.baddbmm(weights[f"{layer}.bias"][:, None], patches, kernels.flatten(2).transpose(1, 2))
+        y = y.view(n * b, rows, columns, out).permute(0, 3, 1, 2)
+        x = F.max_pool2d(F.relu(y), 2).permute(0, 2, 3, 1).unflatten(0, (n, b))
+    flat = x.permute(0, 1, 4, 2, 3).reshape(n, b, -1)  # as PyTorch flattens: channel, row, column
+    return torch.baddbmm(weights["fc1.bias"][:, None], flat, weights["fc1.weight"].transpose(1, 2))
+
+
+def train(job, threads: int, progress) -> None:
+    """Fill the job's arrays, as many CNNs at a time as the memory holds."""
+    n = len(job.models)
+    at_once = _at_once(job)
+    parts = [slice(start, min(start + at_once, n)) for start in range(0, n, at_once)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(threads) as pool:  # the next plans are drawn while the device works
+            plans = _plans(job, parts[0], pool, threads) if parts else None
+            for part, following in zip(parts, [*parts[1:], None], strict=True):
+                plan = _gather(plans)
+                plans = _plans(job, following, pool, threads) if following else None
+                _train_part(job, part, plan, progress)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _at_once(job) -> int:
+    """CNNs whose patches, activations and gradients of one batch fit in memory."""
+    architecture, floats, size = job.architecture, 0, job.architecture.image_size
+    for cin, cout in zip(architecture.channels, architecture.channels[1:], strict=False):
+        outputs = (size - architecture.kernel_size + 1) ** 2
+        floats += outputs * (2 * cin * architecture.kernel_size**2 + 4 * cout)
+        size = (size - architecture.kernel_size + 1) // 2
+    memory = 0.7 * torch.cuda.mem_get_info(job.device)[0] if job.device.type == "cuda" else CPU_MEMORY
+    return max(1, int(memory / (4 * floats * min(job.settings.batch_size, job.settings.images_per_epoch))))
+
+
+def _plans(job, part: slice, pool: ThreadPoolExecutor, threads: int) -> list:
+    step = -(-(part.stop - part.start) // threads)
+    return [pool.submit(job.plan, slice(row, min(row + step, part.stop))) for row in range(part.start, part.stop, step)]
+
+
+def _gather(plans: list) -> tuple[np.ndarray | None, ...]:
+    found = [plan.result() for plan in plans]
+    columns = zip(*((plan.order, plan.flip, plan.gain) for plan in found), strict=True)
+    return tuple(None if column[0] is None else np.concatenate(column) for column in columns)
+
+
+def _train_part(job, part: slice, plan: tuple, progress) -> None:
+    settings, device = job.settings, job.device
+    layers, n = job.architecture.conv_layers, part.stop - part.start
+    images, labels, validation, validation_labels = job.tensors
+    order, flip, gain = (None if array is None else torch.from_numpy(array).to(device) for array in plan)
+    weights = {name: torch.from_numpy(value[part]).to(device).requires_grad_() for name, value in job.weights.items()}
+    averages = [(torch.zeros_like(value), torch.zeros_like(value)) for value in weights.values()]
+    losses = torch.zeros(n, settings.epochs, dtype=torch.float64, device=device)
+    answered = torch.zeros(n, settings.epochs, 2, dtype=torch.int64, device=device)
+    rates, step = settings.learning_rates, 0
+    for epoch in range(settings.epochs):
+        for own in settings.batches:
+            drawn = order[:, epoch, own].long()  # (n, b)
+            x = batch(images, drawn, *(None if values is None else values[:, epoch, own] for values in (flip, gain)))
+            z = logits(weights, x, layers)
+            loss = F.cross_entropy(z.flatten(0, 1), labels[drawn].flatten(), reduction="none").view(drawn.shape)
+            gradients = torch.autograd.grad(loss.mean(1).sum(), weights.values())  # CNNs do not touch each other
+            losses[:, epoch] += loss.detach().sum(1)
+            _adam(weights.values(), gradients, averages, rates[step], step + 1)
+            step += 1
+            if progress:
+                progress(0, drawn.numel())
+        losses[:, epoch] /= settings.images_per_epoch
+        with torch.no_grad():
+            for start in range(0, len(validation), settings.batch_size):
+                some = torch.arange(start, min(start + settings.batch_size, len(validation)), device=device)
+                x = batch(validation, some, None, None)
+                z = logits(weights, x.expand(n, *x.shape), layers)
+                first = ~(z[..., 1] > z[..., 0])
+                for label in (0, 1):
+                    answered[:, epoch, label] += (first & (validation_labels[some] == label)).sum(1)
+        if epoch + 1 in settings.checkpoint_epochs:
+            at = settings.checkpoint_epochs.index(epoch + 1)
+            for name, value in weights.items():
+                job.checkpoints[name][part, at] = value.detach().cpu().numpy()
+    for name, value in weights.items():
+        job.weights[name][part] = value.detach().cpu().numpy()
+    job.loss[part], job.answered[part] = losses.cpu().numpy(), answered.cpu().numpy()
+    if progress:
+        progress(n, 0)
+
+
+@torch.no_grad()
+def _adam(weights, gradients, averages, rate: float, step: int) -> None:
+    """torch.optim.Adam's step, in its order of operations (Kingma and Ba 2015, with the bias corrections)."""
+    first, second = 1 - BETAS[0] ** step, 1 - BETAS[1] ** step
+    for weight, gradient, (mean, square) in zip(weights, gradients, averages, strict=True):
+        mean.lerp_(gradient, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        weight.addcdiv_(mean, square.sqrt().div_(second**0.5).add_(EPSILON), value=-rate / first)
