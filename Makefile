@@ -10,7 +10,7 @@ SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --workflow-profile 
 help:
 	@echo "make run     environment in .venv, the default run on drawn images, results/report.html"
 	@echo "make test    formatters, linters and tests"
-	@echo "make format  format Python and Snakemake files"
+	@echo "make format  format Python and Snakemake files, write config/README.md's table"
 	@echo "make clean   remove .venv (results/ is kept)"
 
 run: .venv/.installed
@@ -31,6 +31,7 @@ format: .venv/.installed-test
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
+	@$(BIN)/python -m zoofuse.config config/README.md
 
 clean:
 	rm -rf .venv

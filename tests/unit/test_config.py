@@ -2,6 +2,7 @@
 
 import copy
 
+import jsonschema
 import pytest
 import yaml
 
@@ -104,3 +105,30 @@ def test_what_lies_on_top_of_the_default():
 @pytest.mark.parametrize("name", ["config.yaml", "photos.yaml"])
 def test_shipped_configurations_are_complete(root, name):
     config.complete(yaml.safe_load((root / "config" / name).read_text()))
+
+
+def test_the_table_of_settings_is_up_to_date(root):
+    readme = (root / "config/README.md").read_text()
+    table = readme.split(config.BEGIN)[1].split(config.END)[0].strip()
+    assert table == config.settings_table().strip(), "run: make format"
+
+
+def test_every_setting_is_described():
+    assert not [row for row in config.settings_table().splitlines()[2:] if row.endswith("|  |")]
+
+
+def test_the_schema_is_valid_and_has_no_stray_keys():
+    schema = yaml.safe_load(config.SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    known = {
+        "type", "enum", "default", "description", "minimum", "maximum", "exclusiveMinimum", "items", "minItems",
+        "uniqueItems", "contains", "properties", "additionalProperties", "required", "propertyNames", "minProperties",
+        "minLength", "maxLength", "pattern", "$ref", "$schema", "$defs", "title",
+    }  # fmt: skip
+
+    def look(sub: dict):
+        assert set(sub) <= known, sub
+        for part in [*sub.get("properties", {}).values(), *sub.get("$defs", {}).values()]:
+            look(part)
+
+    look(schema)

@@ -426,3 +426,18 @@ def test_a_generator_refuses_kernels_of_another_layer(tmp_path, domains):
     with pytest.raises(ValueError, match=r"this generator translates \(n, out, 3, 5, 5\)"):
         cyclegan.translate(trained.generators["A2B"], kernels(4, channels=6))
     assert cyclegan.translate(trained.generators["A2B"], kernels(4)[:0]).shape == (0, 6, 3, 5, 5)
+
+
+def test_the_benchmark_times_both_ways_in_one_table(tmp_path):
+    frame = bench_cyclegan.run({"conv1": kernels(64)}, {"conv1": kernels(64, shift=0.05)}, steps=1, repetitions=2)
+    assert frame.columns.tolist() == [
+        *("layer", "way", "device", "ms_per_step", "spread", "ratio_to_plain", "minutes_for_published_size")
+    ]
+    assert frame["way"].tolist() == ["plain", "zoofuse"]
+    assert (frame["ms_per_step"] > 0).all()
+    assert frame["ratio_to_plain"][0] == 1
+    np.testing.assert_allclose(frame["minutes_for_published_size"], frame["ms_per_step"] * 200 * 43 / 60_000)
+    bench_cyclegan.figure(frame, tmp_path / "speed.svg")
+    assert "minutes" in (tmp_path / "speed.svg").read_text()
+    with pytest.raises(ValueError, match="conv1, domain B: 9 kernel sets; a step takes 64"):
+        bench_cyclegan.run({"conv1": kernels(64)}, {"conv1": kernels(9)})

@@ -2,12 +2,15 @@
 
 import copy
 import difflib
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import yaml
 
+BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -154,3 +157,49 @@ def _bad_words(where: str, place: dict) -> Iterator[str]:
                 selectors.parse(text, vocabulary)
             except ValueError as error:
                 yield f"{where}.{side}: {error}"
+
+
+def settings_table() -> str:
+    """Every setting of the schema as a Markdown table, for config/README.md."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
+    for path, setting, needed in _settings(schema, schema, ""):
+        missing = "(needed)" if needed else "(none)"
+        default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else missing
+        rows.append(f"| `{path}` | {default} | {_allowed(setting)} | {setting.get('description', '')} |")
+    return "\n".join(rows) + "\n"
+
+
+def _settings(schema: dict, root: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
+    """(dotted path, resolved schema, needed) of every setting that is no mapping."""
+    for name, sub in schema.get("properties", {}).items():
+        sub = _resolved(sub, root)
+        if isinstance(sub.get("additionalProperties"), dict):
+            yield from _settings(_resolved(sub["additionalProperties"], root), root, f"{prefix}{name}.<name>.")
+        elif sub.get("type") == "object":
+            yield from _settings(sub, root, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", sub, name in schema.get("required", [])
+
+
+def _allowed(setting: dict) -> str:
+    if "enum" in setting:
+        return ", ".join(setting["enum"])
+    if setting.get("type") == "array":
+        items = setting["items"]
+        return f"list of {', '.join(items['enum'])}" if "enum" in items else "list of text"
+    kinds = setting["type"] if isinstance(setting["type"], list) else [setting["type"]]
+    bounds = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+    told = [f"{words} {setting[key]}" for key, words in bounds.items() if key in setting]
+    return ", ".join([" or ".join(kinds), *told])
+
+
+def main() -> None:
+    """Write the table of settings anew into the file named on the command line, between its two markers."""
+    path = Path(sys.argv[1])
+    before, _, rest = path.read_text().partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n{settings_table()}{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
