@@ -43,6 +43,11 @@ def test_only_images_and_fusions_are_needed():
     assert config.complete(done) == done
 
 
+def test_an_existing_zoo_needs_no_images():
+    done = config.complete(changed("concepts.cat", {"zoo": "cat.h5"}))
+    assert done["concepts"]["cat"]["models"] is None  # as many as it holds
+
+
 def test_numbers_written_as_text_are_numbers():
     # YAML 1.1 reads 1e-3 as text, and --config delivers every nested value as text.
     done = config.complete(changed("zoo.learning_rate", yaml.safe_load("1e-3")) | {"seed": "7"})
@@ -60,11 +65,13 @@ def test_numbers_written_as_text_are_numbers():
         ("zoo.epochs", 0, "zoo.epochs: 0 is out of range; write at least 1"),
         ("zoo.balance", "balance", "zoo.balance: 'balance' is unknown; write one of balanced, published; did"),
         ("zoo", [1], r"zoo: \[1\] is of the wrong type; write a mapping"),
-        ("concepts.cat.models", 0, r"concepts.cat.models: 0 is out of range; write at least 1 \(the default is 64\)"),
+        ("concepts.cat.models", 0, r"concepts.cat.models: 0 is out of range; write at least 1 \(the default is null\)"),
         ("concepts.cat.models", 3, "concepts.cat.models: 3 CNNs are too few to train a CycleGAN"),
         ("concepts.cat.positive", [], "concepts.cat.positive: is empty; name at least one"),
         ("concepts.cat.positive", "cat", "concepts.cat.positive: 'cat' is of the wrong type; write a list"),
-        ("concepts.cat", {"positive": ["cat"]}, "concepts.cat: missing negative .*needs both classes"),
+        ("concepts.cat", {"positive": ["cat"]}, "concepts.cat: missing negative; .*needs both classes"),
+        ("concepts.cat.zoo", "cat.h5", "concepts.cat: has both a zoo and positive and negative"),
+        ("concepts.cat.layers", {"conv1": "net.0"}, "concepts.cat.layers: is for an existing zoo only"),
         ("concepts.big cat", {"positive": ["x"], "negative": ["y"]}, "'big cat': not a usable name"),
         ("concepts.cat.dataset", "cifar10", "dataset is for source torchvision only"),
         ("concepts.cat.source", "torchvision", "source torchvision needs dataset"),

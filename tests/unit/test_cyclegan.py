@@ -242,8 +242,9 @@ def test_a_domain_smaller_than_a_batch_is_repeated(tmp_path):
     assert np.isfinite(trained.history["loss_cycle"]).all()
 
 
-def test_the_number_of_threads_changes_no_bit(tmp_path, domains, monkeypatch):
-    monkeypatch.setattr(cyclegan, "_POSITIONS", 300)
+@pytest.mark.parametrize("positions", [300, 100])  # two sets in a part, and less than one
+def test_the_number_of_threads_changes_no_bit(tmp_path, domains, monkeypatch, positions):
+    monkeypatch.setattr(cyclegan, "_POSITIONS", positions)
     one, two = (cyclegan.train(*domains, small(), 1, state_path=tmp_path / f"{n}.h5", threads=n) for n in (1, 2))
     assert same_bits(one, two)
 
@@ -292,7 +293,9 @@ import numpy as np
 from zoofuse import cyclegan
 cyclegan.SAVE_EVERY = 0
 a, b = (np.load(name) for name in sys.argv[1:3])
-s = cyclegan.settings("best", "conv1", epochs=60, batch_size=8, hidden=8, pool=10, measure_every=7)
+s = cyclegan.settings(
+    "best", "conv1", epochs=60, batch_size=8, hidden=8, pool=10, decay_start=0.5, measure_every=7
+)
 trained = cyclegan.train(a, b, s, 1, state_path=sys.argv[3], progress=lambda done, row: print(done, flush=True))
 cyclegan.write_generators(sys.argv[4], trained)
 """

@@ -84,6 +84,14 @@ def test_very_few_photographs(settings, m):
     assert arrays["tsne"].shape == (m, 2)
 
 
+def test_parts_take_the_first_of_each_domain():
+    zoo = {"model": np.array([0, 1, 2, 0, 1, 2]), "domain": np.array(["A", "A", "A", "B", "B", "B"])}
+    assert evaluation.part(zoo, None, 0, 9)["model"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert evaluation.part(zoo, 2, 1, 3)["domain"].tolist() == ["A", "B"]
+    assert evaluation.part(zoo, 2, 1, 3)["model"].tolist() == [1, 0]
+    assert evaluation.part(zoo, 2, 8, 9)["model"].tolist() == []
+
+
 def test_kmeans_k_is_a_setting(settings):
     features, truth = planted(3)
     rows, arrays = evaluation.evaluate(features, truth, settings | {"kmeans": {"k": 3, "random_state": 1}})

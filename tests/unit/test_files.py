@@ -6,7 +6,8 @@ import pytest
 
 from zoofuse import files
 
-ARRAYS = {"numbers": np.arange(6, dtype=np.float32).reshape(2, 3), "deep/names": np.array(["ä", "b"])}
+NUMBERS = np.arange(6, dtype=np.float32).reshape(2, 3)
+ARRAYS = {"numbers": NUMBERS, "deep/names": np.array(["ä", "b"]), "one": np.array(3)}
 
 
 @pytest.fixture

@@ -124,6 +124,18 @@ def test_a_diverged_cnn_is_not_hidden():
         assert np.isnan(loss)
 
 
+@needs_compiler
+def test_one_nan_in_a_pooling_window_wins_as_in_pytorch():
+    """A white stripe overflows conv1 where the right half of a window of conv2 sees it and the left half does not."""
+    weights = {name: np.zeros_like(value) for name, value in initial().items()}
+    weights["conv1.weight"][:, :, 2, 2] = 3e38
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    images[:, :, 28:30] = 255  # infinite in column 13 after the first pooling; times conv2's zeros it is NaN
+    for kind in KINDS:
+        loss, _ = fused.gradient(images, np.zeros(4, np.uint8), weights, np.arange(4, dtype=np.int32), kind=kind)
+        assert np.isnan(loss)
+
+
 def run(code: str, **environment: str) -> str:
     source = Path(fused.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(source), **environment}

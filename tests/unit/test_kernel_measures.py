@@ -91,6 +91,7 @@ def test_the_right_translation_scores_as_one():
         assert abs(values[f"distance_{domain}"]) < 0.1 * values[f"untranslated_distance_{domain}"]
         assert values[f"spread_{domain}"] == pytest.approx(1, abs=0.1)
         assert values[f"nearest_{domain}"] == pytest.approx(1, abs=0.2)
+        assert values[f"likeness_{domain}"] == pytest.approx(1)
         assert values[f"dead_{domain}"] == values[f"saturated_{domain}"] == 0
     assert values["change_B"] == pytest.approx(0.05 / np.abs(REAL["A"]).mean(), rel=1e-4)
     assert values["identity_error_B"] == pytest.approx(0.05 / np.abs(REAL["B"]).mean(), rel=1e-4)
@@ -129,6 +130,7 @@ def test_a_good_training_has_no_failure():
         (lambda x: np.sign(x) * np.float32(0.999), "A to B saturates (100% of the outputs"),
         (lambda x: TRAINING["B"][: len(x)], "A to B copies training kernels (0.00 times"),
         (lambda x: x - np.float32(0.3), "A to B brings kernels no nearer"),
+        (lambda x: REAL["A"].mean(0) + REAL["B"].mean(0) - x, "A to B loses its source (the correlation is -1.00"),
     ],
 )
 def test_the_verdict_names_the_failure(to_b, message):

@@ -1,11 +1,13 @@
 """What a CNN's training must keep to, whichever backend runs it."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from zoofuse import cnn, fused, seeds, stacked, training
+from zoofuse import bench_zoo, cnn, fused, seeds, stacked, training
 from zoofuse.training import Data, Settings
 
 FUSED = pytest.param(
@@ -117,6 +119,23 @@ def test_progress_adds_up_and_an_error_in_it_ends_the_training(data, backend):
         training.train(data, settings, 0, "red", np.arange(3), backend=backend, progress=interrupt)
 
 
+def test_after_an_interrupt_no_further_cnn_is_begun(data):
+    begun = []
+
+    def train_one(job, row, passes, stop):
+        begun.append(row)
+        passes += 1
+        time.sleep(0.05)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    job = training._Job(data, Settings(), 0, "red", np.arange(100), "cpu")
+    with pytest.raises(KeyboardInterrupt):
+        training._one_by_one(train_one, job, 2, interrupt)
+    assert len(begun) < 50
+
+
 def test_published_draws_without_replacement_from_all_every_epoch():
     labels = np.array([0] * 3 + [1] * 47)
     order = training.plan(Settings(epochs=4, images_per_epoch=50, balance="published"), 1, "cat", [0], labels).order
@@ -138,6 +157,9 @@ def test_balanced_halves_every_epoch_and_uses_a_class_up_before_beginning_anew(m
             assert np.ptp(seen[labels == label]) <= 1
     first_half = labels[order[0, 0, : m // 2]]
     assert 0 < first_half.sum() < len(first_half), "the classes must be mixed within an epoch"
+    few = training.plan(Settings(epochs=11, images_per_epoch=14), 1, "cat", [0], np.arange(20) % 2).order[0]
+    halves = [sorted(epoch[epoch % 2 == 0]) for epoch in few]  # 7 of 10: would come back after 10 epochs
+    assert halves[0] != halves[10], "a new permutation, not the old one again"
     with pytest.raises(ValueError, match="none of class 0"):
         training.plan(Settings(), 1, "cat", [0], np.ones(5))
 
@@ -202,7 +224,8 @@ def test_stacked_logits_and_gradients_are_the_models_own(data):
 
 
 def test_schedules_fall_from_the_rate_to_nothing():
-    settings = {name: Settings(schedule=name, epochs=10, images_per_epoch=100) for name in training._CHOICES["schedule"]}
+    names = training._CHOICES["schedule"]
+    settings = {name: Settings(schedule=name, epochs=10, images_per_epoch=100) for name in names}
     rates = {name: value.learning_rates for name, value in settings.items()}
     assert (rates["constant"] == 0.01).all()
     for name in ("cosine", "linear"):
@@ -248,3 +271,36 @@ def test_a_damaged_plan_does_not_hang_the_threads(data, monkeypatch):
     for backend in ("serial", "stacked"):
         with pytest.raises(RuntimeError, match="no plan"):
             training.train(data, Settings(), 0, "cat", np.arange(4), backend=backend, threads=2)
+
+
+def test_bench_times_every_way_and_draws_it(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(bench_zoo, "STRETCH", 0)
+    frame = bench_zoo.run(data.images, data.labels, n_cnns=2, steps=1, repetitions=2, threads=1)
+    assert list(frame) == bench_zoo.COLUMNS
+    assert {bench_zoo.SERIAL, "torch.func vmap", "grouped convolutions", bench_zoo.OURS[0]} <= set(frame["way"])
+    assert (frame["passes_per_second"] > 0).all()
+    assert frame.set_index("way")["ratio_to_serial"][bench_zoo.SERIAL] == 1
+    if fused.available()[0]:
+        shares = frame["passes_per_second"] * bench_zoo.PASS_FLOP / frame.attrs["peak_flops"]
+        np.testing.assert_allclose(frame["share_of_peak"], shares)
+        assert (frame["share_of_peak"] < 1).all()
+    bench_zoo.figure(frame, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").stat().st_size > 5000
+
+
+def test_the_ways_of_the_bench_train_the_same_cnns(data):
+    """What is timed is the same work: all ways end at the same weights."""
+    start = cnn.initial_weights(cnn.ARCHITECTURES["published"], 0, "bench", np.arange(2))
+    order = torch.arange(40).expand(2, 40)
+    x, y = cnn.normalise(torch.from_numpy(data.images)), torch.from_numpy(data.labels).long()
+    ends = []
+    for logits in (torch.func.vmap(bench_zoo._logits), cnn.logits):
+        weights = {name: torch.from_numpy(value.copy()) for name, value in start.items()}
+        ends.append(bench_zoo._train_together(logits, weights, x, y, order))
+    plain = bench_zoo._train_plainly(
+        {name: torch.from_numpy(value[0]) for name, value in start.items()}, x, y, order[0]
+    )
+    for name, value in ends[0].items():
+        torch.testing.assert_close(value, ends[1][name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(value[0], plain[name], rtol=1e-3, atol=1e-5)
+        assert (value.detach().numpy() != start[name]).any()

@@ -7,9 +7,9 @@ from snakemake.exceptions import WorkflowError
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 
-from zoofuse.checks import check_folders, folders_digest
-from zoofuse.config import ConfigError, complete, is_overlay
-from zoofuse.images import ImageError
+from zoofuse import imports
+from zoofuse.checks import check_folders, count_zoos, folders_digest
+from zoofuse.config import complete, is_overlay
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
 LAYERS = ["conv1", "conv2"]
@@ -26,9 +26,10 @@ def checked(config):
     """The configuration with its defaults, and its folders looked at, so that a fault shows before any job starts."""
     try:
         config = complete(config)
+        count_zoos(config)
         if workflow.is_main_process:
             check_folders(config)
-    except (ConfigError, ImageError) as error:
+    except ValueError as error:  # worded for the user
         raise WorkflowError(str(error)) from None
     return config
 
@@ -82,8 +83,9 @@ def test_pictures(wildcards):
 
 
 def fusion_images(wildcards):
+    """The images of a fusion's concepts; an existing zoo brings none."""
     fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    return [f"results/images/{fusion[side]}.h5" for side in "ab"]
+    return [f"results/images/{fusion[side]}.h5" for side in "ab" if fusion[side] in trained_concepts()]
 
 
 def known(named, name, what):
@@ -92,7 +94,30 @@ def known(named, name, what):
     return named[name]
 
 
+def trained_concepts():
+    return [name for name, concept in config["concepts"].items() if "zoo" not in concept]
+
+
+def pattern(names):
+    """A wildcard constraint that holds for these names only."""
+    return "|".join(names) or r"(?!)"
+
+
 # Zoo
+
+
+def existing(path):
+    """A path under zoo_root."""
+    return str(Path(config["zoo_root"]) / path)
+
+
+def existing_zoo(wildcards):
+    return existing(config["concepts"][wildcards.concept]["zoo"])
+
+
+def existing_zoo_digest(wildcards):
+    """So that a changed zoo is read again."""
+    return imports.digest(existing_zoo(wildcards))
 
 
 def zoo_shards(concept):
@@ -122,6 +147,10 @@ def gpus():
 
 
 # Fusion
+
+
+def existing_generators(wildcards):
+    return existing(config["fusions"][wildcards.fusion]["generators"])
 
 
 def zoo_of(side):
@@ -154,25 +183,26 @@ def random_count(wildcards):
     return generated_counts(wildcards.fusion)["random"] if wildcards.method == "random" else None
 
 
-def evaluated(fusion, method):
-    """Rows of a generated zoo file that are evaluated: all, or the first evaluation.models of each domain."""
-    total, limit = generated_counts(fusion)[method], config["evaluation"]["models"]
+def evaluation_limit(method):
+    """Evaluate at most so many CNNs of each domain; None for all."""
+    return config["evaluation"]["models" if method == "cyclegan" else "controls"]
+
+
+def evaluation_ranges(fusion, method):
     domains = 2 if method == "cyclegan" else 1
-    each = total // domains
-    count = min(each, limit or each)
-    return [row for domain in range(domains) for row in range(domain * each, domain * each + count)]
+    each = generated_counts(fusion)[method] // domains
+    return shard_ranges(domains * min(each, evaluation_limit(method) or each), config["evaluation"]["shard_size"])
 
 
 def evaluation_shards(fusion, method):
-    ranges = shard_ranges(len(evaluated(fusion, method)), config["evaluation"]["shard_size"])
-    return [f"results/evaluation/{fusion}/{method}/shard-{shard}" for shard in ranges]
+    return [f"results/evaluation/{fusion}/{method}/shard-{shard}" for shard in evaluation_ranges(fusion, method)]
 
 
-def shard_rows(wildcards):
-    rows = evaluated(wildcards.fusion, wildcards.method)
-    ranges = shard_ranges(len(rows), config["evaluation"]["shard_size"])
+def evaluated_part(wildcards):
+    """Which CNNs of a method a shard evaluates, for `evaluation.part`."""
+    ranges = evaluation_ranges(wildcards.fusion, wildcards.method)
     start, stop = known(ranges, wildcards.shard, f"evaluation shard of {wildcards.method}")
-    return rows[start:stop]
+    return {"limit": evaluation_limit(wildcards.method), "start": start, "stop": stop}
 
 
 def evaluation_settings(wildcards):
@@ -222,18 +252,22 @@ def shown_zoo(wildcards):
 def report_inputs(wildcards):
     """Every file the report shows, by `<kind>` or, of a fusion, `<kind>_<fusion>`."""
     inputs = {
-        "images": [f"results/images/{concept}.h5" for concept in config["concepts"]],
+        "images": [f"results/images/{concept}.h5" for concept in trained_concepts()],
         "tests": [f"results/test_images/{fusion}.h5" for fusion in config["fusions"]],
-        "zoo": "results/tables/zoo.csv",
-        "figures": [f"results/figures/{name}.png" for name in ("examples", "zoo_histogram", "zoo_curves")],
+        "figures": ["results/figures/examples.png"],
     }
+    if trained_concepts():
+        inputs["zoo"] = "results/tables/zoo.csv"
+        inputs["figures"] += [f"results/figures/{name}.png" for name in ("zoo_histogram", "zoo_curves")]
     for name, fusion in config["fusions"].items():
         figures = [
             "methods",
             *(f"{kind}_{which}" for kind in ("umap", "tsne", "cosine") for which in ("median", "picked")),
         ]
         if "cyclegan" in fusion["methods"]:
-            figures += ["kernels_conv1", "kernels_conv2", "cyclegan"]
+            figures += [f"kernels_{layer}" for layer in LAYERS]
+        if "cyclegan" in fusion["methods"] and "generators" not in fusion:
+            figures.append("cyclegan")
             inputs[f"histories_{name}"] = [f"results/cyclegan/{name}/{layer}/generators.h5" for layer in LAYERS]
         inputs[f"figures_{name}"] = [f"results/figures/{name}/{figure}.png" for figure in figures]
         inputs[f"tables_{name}"] = [f"results/tables/{name}/{clusterer}.csv" for clusterer in CLUSTERERS]

@@ -8,6 +8,8 @@ rule train_cyclegan:
         "<logs>/train_cyclegan/{fusion}-{layer}.log",
     benchmark:
         "<benchmarks>/train_cyclegan/{fusion}-{layer}.jsonl"
+    wildcard_constraints:
+        fusion=pattern([name for name, fusion in config["fusions"].items() if "generators" not in fusion]),
     conda:
         "../envs/zoofuse.yaml"
     threads: config["zoo"]["threads"]
@@ -24,3 +26,20 @@ rule train_cyclegan:
         "Training the CycleGAN of {wildcards.layer} for {wildcards.fusion}"
     script:
         "../scripts/train_cyclegan.py"
+
+
+rule import_generators:
+    input:
+        ancient(existing_generators),
+    output:
+        "results/cyclegan/{fusion}/{layer}/generators.h5",
+    log:
+        "<logs>/import_generators/{fusion}-{layer}.log",
+    wildcard_constraints:
+        fusion=pattern([name for name, fusion in config["fusions"].items() if "generators" in fusion]),
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Reading the generators of {wildcards.layer} for {wildcards.fusion}"
+    script:
+        "../scripts/import_generators.py"

@@ -15,7 +15,7 @@ rule evaluate_shard:
         mem_mb=4000,
         runtime=120,
     params:
-        rows=shard_rows,
+        part=evaluated_part,
         evaluation=evaluation_settings,
     message:
         "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"

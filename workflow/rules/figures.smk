@@ -1,6 +1,6 @@
 rule zoo_figures:
     input:
-        [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
+        [shard for concept in trained_concepts() for shard in zoo_shards(concept)],
     output:
         table="results/tables/zoo.csv",
         histogram="results/figures/zoo_histogram.png",
@@ -17,7 +17,7 @@ rule zoo_figures:
 
 rule example_figure:
     input:
-        concepts=[f"results/images/{concept}.h5" for concept in config["concepts"]],
+        concepts=[f"results/images/{concept}.h5" for concept in trained_concepts()],
         tests=[f"results/test_images/{fusion}.h5" for fusion in config["fusions"]],
     output:
         "results/figures/examples.png",

@@ -7,6 +7,8 @@ rule train_zoo_shard:
         "<logs>/train_zoo_shard/{concept}-{shard}.log",
     benchmark:
         "<benchmarks>/train_zoo_shard/{concept}-{shard}.jsonl"
+    wildcard_constraints:
+        concept=pattern(trained_concepts()),
     conda:
         "../envs/zoofuse.yaml"
     threads: config["zoo"]["threads"]
@@ -24,3 +26,29 @@ rule train_zoo_shard:
         "Training CNNs {params.models} of the zoo of {wildcards.concept}"
     script:
         "../scripts/train_zoo_shard.py"
+
+
+rule import_zoo_shard:
+    input:
+        ancient(existing_zoo),
+    output:
+        "results/zoo/{concept}/shard-{shard}.h5",
+    log:
+        "<logs>/import_zoo_shard/{concept}-{shard}.log",
+    wildcard_constraints:
+        concept=pattern([name for name in config["concepts"] if name not in trained_concepts()]),
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        models=shard_models,
+        layers=lambda wildcards: config["concepts"][wildcards.concept].get("layers", {}),
+        architecture=config["zoo"]["architecture"],
+        unreadable=config["images"]["unreadable"],
+        digest=existing_zoo_digest,
+    message:
+        "Reading CNNs {params.models} of the zoo of {wildcards.concept}"
+    script:
+        "../scripts/import_zoo_shard.py"

@@ -11,21 +11,18 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    rows = snakemake.params.rows
-    zoo = {name: values[rows] for name, values in files.read(snakemake.input.zoo, "zoo").items()}
+    zoo = evaluation.part(files.read(snakemake.input.zoo, "zoo"), **snakemake.params.part)
     test = images.read_test(snakemake.input.images)
-    table, arrays = [], []
-    method = snakemake.wildcards.method
-    with logs.bar(len(rows), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
-        for scores, behind in evaluation.evaluate_zoo(
-            zoo, test["images"], test["labels"] == 0, snakemake.params.evaluation
-        ):
-            table += [{"method": method} | row for row in scores]
+    settings, method = snakemake.params.evaluation, snakemake.wildcards.method
+    rows, arrays = [], []
+    with logs.bar(len(zoo["model"]), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
+        for scores, behind in evaluation.evaluate_zoo(zoo, test["images"], test["labels"] == 0, settings):
+            rows += [{"method": method} | row for row in scores]
             arrays.append(behind)
             bar.update()
     with files.atomic_path(snakemake.output.rows) as path:
-        pd.DataFrame(table, columns=evaluation.COLUMNS).to_csv(path, index=False)
-    stacked = {name: np.stack([each[name] for each in arrays]) for name in arrays[0]}
-    sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
+        pd.DataFrame(rows, columns=evaluation.COLUMNS).to_csv(path, index=False)
+    stacked = {name: np.stack([each[name] for each in arrays]) for name in arrays[0]} if arrays else {}
     stacked |= {"model": zoo["model"], "domain": zoo["domain"]}
-    files.write(snakemake.output.arrays, "evaluation", stacked, settings=snakemake.params.evaluation, sources=sources)
+    sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
+    files.write(snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources)

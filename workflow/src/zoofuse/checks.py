@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from zoofuse import files, images
+from zoofuse import files, images, imports
 
 
 @functools.cache
@@ -24,6 +24,18 @@ def folders_digest(root: str, folders: list[str]) -> str:
     return files.digest(found)
 
 
+def count_zoos(config: dict) -> None:
+    """Fill in how many CNNs existing zoos hold; raises ValueError for one that is not there, empty or too small."""
+    for name, concept in config["concepts"].items():
+        if "zoo" in concept:
+            held = imports.count(Path(config["zoo_root"]) / concept["zoo"])
+            if (wanted := concept["models"]) is not None and wanted > held:
+                raise ValueError(
+                    f"concepts.{name}.models: {wanted}, but its zoo holds {held} CNNs; write {held} or less."
+                )
+            concept["models"] = wanted or held
+
+
 def check_folders(config: dict) -> None:
     """Raises images.ImageError, naming all faults, for a missing, empty or overlapping folder and for test photographs
     that are copies of training photographs (unless images.leaks is drop)."""
@@ -32,7 +44,7 @@ def check_folders(config: dict) -> None:
     faults, listed = [], {}
     for where, place in places.items():
         listed[where] = []
-        for side in ("positive", "negative") if place["source"] == "folder" else ():
+        for side in ("positive", "negative") if place["source"] == "folder" and "zoo" not in place else ():
             try:
                 listed[where] += _listed(config["images_root"], tuple(place[side]), f"{where}.{side}")
             except images.ImageError as error:

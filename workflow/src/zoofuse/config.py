@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
+TRAINED = 64  # CNNs of a concept that does not say how many
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -26,6 +27,9 @@ def complete(config: dict) -> dict:
     faults = [_fault(error, schema) for error in errors] or list(_contradictions(config))
     if faults:
         raise ConfigError("The configuration can't be used:\n" + "\n".join(f"  {fault}" for fault in faults))
+    for concept in config["concepts"].values():
+        if "zoo" not in concept:
+            concept["models"] = concept["models"] or TRAINED
     return config
 
 
@@ -34,7 +38,9 @@ def is_overlay(config: dict) -> bool:
     concepts = config.get("concepts")
     if not isinstance(concepts, dict) or not concepts:
         return True
-    return not any(isinstance(c, dict) and {"positive", "negative", "source"} & set(c) for c in concepts.values())
+    return not any(
+        isinstance(c, dict) and {"positive", "negative", "source", "zoo"} & set(c) for c in concepts.values()
+    )
 
 
 def _resolved(schema: dict, root: dict) -> dict:
@@ -84,8 +90,8 @@ def _fault(error: jsonschema.ValidationError, root: dict) -> str:
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in value]
         told = {
-            "positive": "a list of folders under images_root that show the concept",
-            "negative": "a list of folders under images_root that do not show it (a CNN needs both classes)",
+            "positive": "a list of folders under images_root that show both concepts at once",
+            "negative": "a list of folders under images_root that do not",
             "concepts": "a mapping of names, each with positive and negative folders",
             "test": "positive and negative folders of test photographs",
             "a": "the concept of domain A",
@@ -98,7 +104,7 @@ def _fault(error: jsonschema.ValidationError, root: dict) -> str:
         close = difflib.get_close_matches(str(value), map(str, error.validator_value), 1)
         hint = f"; did you mean {close[0]}?" if close else "."
         return f"{where}: {value!r} is unknown; write one of {', '.join(map(str, error.validator_value))}{hint}"
-    default = f" (the default is {schema['default']!r})" if isinstance(schema, dict) and "default" in schema else ""
+    default = f" (the default is {json.dumps(schema['default'])})" if "default" in schema else ""
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         names = {"integer": "a whole number", "number": "a number", "array": "a list in [brackets]", "string": "text",
@@ -116,6 +122,18 @@ def _fault(error: jsonschema.ValidationError, root: dict) -> str:
 def _contradictions(config: dict) -> Iterator[str]:
     """What a schema can't say: names that must exist elsewhere, words that must be known."""
     concepts = config["concepts"]
+    for name, concept in concepts.items():
+        images = [key for key in ("positive", "negative") if key in concept]
+        if "zoo" in concept and images:
+            yield f"concepts.{name}: has both a zoo and {' and '.join(images)}; write the one or the other."
+        if "zoo" not in concept and len(images) < 2:
+            missing = " and ".join(key for key in ("positive", "negative") if key not in images)
+            yield (
+                f"concepts.{name}: missing {missing}; write lists of folders under images_root that show the concept "
+                "(positive) and that do not (negative; a CNN needs both classes), or name an existing zoo."
+            )
+        if "layers" in concept and "zoo" not in concept:
+            yield f"concepts.{name}.layers: is for an existing zoo only; leave it out."
     for name, fusion in config["fusions"].items():
         for side in ("a", "b"):
             if fusion[side] not in concepts:
@@ -128,17 +146,17 @@ def _contradictions(config: dict) -> Iterator[str]:
         if fusion["a"] == fusion["b"]:
             yield f"fusions.{name}: a and b are both {fusion['a']!r}; name two different concepts."
         for side in ("a", "b"):
-            models = concepts.get(fusion[side], {}).get("models", 4)
-            if "cyclegan" in fusion["methods"] and models < 4:
+            models = concepts.get(fusion[side], {}).get("models")
+            if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
                 yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
-    places = {f"concepts.{name}": concept for name, concept in concepts.items()}
+    places = {f"concepts.{name}": concept for name, concept in concepts.items() if "zoo" not in concept}
     places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
     for where, place in places.items():
         if place["source"] == "torchvision" and "dataset" not in place:
             yield f"{where}: source torchvision needs dataset; write dataset: cifar10 or dataset: oxford_iiit_pet."
         elif place["source"] != "torchvision" and "dataset" in place:
             yield f"{where}: dataset is for source torchvision only; write source: torchvision, or leave dataset out."
-        elif place["source"] != "folder":
+        elif place["source"] != "folder" and {"positive", "negative"} <= set(place):
             yield from _bad_words(where, place)
 
 

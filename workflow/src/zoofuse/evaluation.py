@@ -13,6 +13,7 @@ import torch
 
 from zoofuse import cnn, metrics
 
+PUBLISHED = cnn.ARCHITECTURES["published"]
 COLUMNS = [
     "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
     "clusterer", "clusters", "tp", "fp", "fn", "tn", "noise", "dead", "cosine_within", "cosine_between",
@@ -23,10 +24,11 @@ def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """(n, m, 400) float32 feature vectors of n CNNs for m uint8 images (m, 32, 32, 3)."""
     weights = {name: torch.from_numpy(values) for name, values in zoo.items() if name.startswith("conv")}
     x = cnn.normalise(torch.from_numpy(images))
-    n = len(next(iter(weights.values())))
+    found = np.empty((len(zoo["conv1.weight"]), len(images), PUBLISHED.features), np.float32)
     with torch.inference_mode():
-        one_by_one = [cnn.features({name: w[i : i + 1] for name, w in weights.items()}, x)[0] for i in range(n)]
-    return torch.stack(one_by_one).numpy()
+        for i in range(len(found)):  # one by one is as fast on a CPU and needs little memory
+            found[i] = cnn.features({name: w[i : i + 1] for name, w in weights.items()}, x)[0].numpy()
+    return found
 
 
 def umap_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
@@ -123,13 +125,19 @@ def evaluate(features: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[l
     return rows, arrays
 
 
+def part(zoo: dict[str, np.ndarray], limit: int | None, start: int, stop: int) -> dict[str, np.ndarray]:
+    """The CNNs [start, stop) of those that are evaluated: the first `limit` of each domain, domain after domain."""
+    domains = dict.fromkeys(zoo["domain"].tolist())
+    chosen = np.concatenate([np.flatnonzero(zoo["domain"] == domain)[:limit] for domain in domains])
+    return {name: values[chosen[start:stop]] for name, values in zoo.items()}
+
+
 def evaluate_zoo(
     zoo: dict[str, np.ndarray], images: np.ndarray, truth: np.ndarray, settings: dict
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """`evaluate` for each CNN of a zoo, with its model and domain in the rows."""
-    for i in range(len(zoo["model"])):
-        one = {name: values[i : i + 1] for name, values in zoo.items()}
-        rows, arrays = evaluate(features(one, images)[0], truth, settings)
+    for i, of_cnn in enumerate(features(zoo, images)):
+        rows, arrays = evaluate(of_cnn, truth, settings)
         yield [{"domain": str(zoo["domain"][i]), "model": int(zoo["model"][i])} | row for row in rows], arrays
 
 

@@ -51,7 +51,7 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
             if array.dtype.kind == "U":
                 dataset = handle.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
             else:
-                dataset = handle.create_dataset(name, data=np.ascontiguousarray(array))
+                dataset = handle.create_dataset(name, data=array)
             dataset.attrs["sha256"] = _digest(array)
 
 

@@ -4,7 +4,8 @@
 // Forward: LANES images at a time, one in each lane of a vector, so that convolution, pooling and its argmax need no
 // shuffles. The four positions of a pooling window are computed together in registers; only the winner is stored.
 // Backward: image by image. Pooling and ReLU pass each gradient to at most one of four positions, so the work is a list
-// of (pixel, gradient) pairs, a quarter of the dense one or less. Channels last, a patch's row of 5 pixels is contiguous.
+// of (pixel, gradient) pairs, a quarter of the dense one or less. With channels last a patch's row of 5 pixels is
+// contiguous.
 //
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK, output channels at once (4 * BLOCK
 // accumulators must fit in the registers).
@@ -72,85 +73,88 @@ inline float total(V x) {
 
 // ---- images ----
 
-template <int... k> inline V low_halves(V a, V b, std::integer_sequence<int, k...>) {
+template <int... k> inline V shuffle(V a, V b, std::integer_sequence<int, k...>) {
 #ifdef __clang__
-    return __builtin_shufflevector(a, b, (k / 2 + k % 2 * LANES)...);
+    return __builtin_shufflevector(a, b, k...);
 #else
-    return __builtin_shuffle(a, b, I{(k / 2 + k % 2 * LANES)...});
-#endif
-}
-template <int... k> inline V high_halves(V a, V b, std::integer_sequence<int, k...>) {
-#ifdef __clang__
-    return __builtin_shufflevector(a, b, (LANES / 2 + k / 2 + k % 2 * LANES)...);
-#else
-    return __builtin_shuffle(a, b, I{(LANES / 2 + k / 2 + k % 2 * LANES)...});
+    return __builtin_shuffle(a, b, I{k...});
 #endif
 }
 
-inline void transpose_block(V (&rows)[LANES]) {
-    constexpr auto lanes = std::make_integer_sequence<int, LANES>();
-#pragma GCC unroll 4
-    for (int round = 1; round < LANES; round *= 2) {
-        V next[LANES];
+// Exchange the off-diagonal H x H blocks of each pair of rows, from the largest down.
+template <int H, int... k> inline void exchange(V (&rows)[LANES], std::integer_sequence<int, k...> lanes) {
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES / 2; i++) {
-            next[2 * i] = low_halves(rows[i], rows[i + LANES / 2], lanes);
-            next[2 * i + 1] = high_halves(rows[i], rows[i + LANES / 2], lanes);
+    for (int i = 0; i < LANES; i++)
+        if (!(i & H)) {
+            const V a = rows[i], b = rows[i + H];
+            rows[i] = shuffle(a, b, std::integer_sequence<int, (k & H ? LANES + k - H : k)...>());
+            rows[i + H] = shuffle(a, b, std::integer_sequence<int, (k & H ? LANES + k : k + H)...>());
         }
-#pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) rows[i] = next[i];
-    }
+    if constexpr (H > 1) exchange<H / 2>(rows, lanes);
 }
 
-// (LANES images, n floats) -> (n, LANES). May read past n, never writes there.
+inline void transpose_block(V (&rows)[LANES]) { exchange<LANES / 2>(rows, std::make_integer_sequence<int, LANES>()); }
+
+// (LANES images, n floats) -> (n, LANES); n a multiple of LANES.
 void into_lanes(const float* images, int stride, int n, V* lanes) {
     for (int at = 0; at < n; at += LANES) {
         V rows[LANES];
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++) rows[i] = *(const Unaligned*)(images + i * stride + at);
         transpose_block(rows);
-        const int end = n - at < LANES ? n - at : LANES;
-        for (int i = 0; i < end; i++) lanes[at + i] = rows[i];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) lanes[at + i] = rows[i];
     }
 }
 
-// (n, LANES) -> (LANES images, n floats); an image's padding may be written.
-void out_of_lanes(const V* lanes, int n, float* images, int stride) {
+// (n, LANES) -> (LANES images, n) of anything four bytes long; an image's padding may be written.
+void out_of_lanes(const void* lanes, int n, void* images, int stride) {
     for (int at = 0; at < n; at += LANES) {
         V rows[LANES];
         const int end = n - at < LANES ? n - at : LANES;
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) rows[i] = lanes[at + (i < end ? i : 0)];
+        for (int i = 0; i < LANES; i++) rows[i] = ((const Unaligned*)lanes)[at + (i < end ? i : 0)];
         transpose_block(rows);
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) *(Unaligned*)(images + i * stride + at) = rows[i];
+        for (int i = 0; i < LANES; i++) *(Unaligned*)((float*)images + i * stride + at) = rows[i];
     }
 }
 
-// What PyTorch computes for a byte: x / 255, times the channel's gain and clipped, (x - 0.5) / 0.5.
-void develop(const uint8_t* bytes, bool flip, const float* gain, float* image) {
+struct Source {  // one lane's image, and how to augment it
+    const uint8_t* bytes;
+    bool flip;
+    const float* gain;  // (3,) or null
+};
+
+// Fill my.image and my.image_lanes, line by line while it is near: x / 255, times the channel's gain and clipped,
+// (x - 0.5) / 0.5, as PyTorch computes it.
+void develop(Workspace& my, const Source* sources, int images) {
     constexpr int LINE = SIZE * COLOURS;
-    float gains[LINE];
-    for (int i = 0; i < LINE; i++) gains[i] = gain ? gain[i % COLOURS] : 1;
+    float gains[LANES][LINE];
+    for (int i = 0; i < images; i++)
+        for (int j = 0; j < LINE; j++) gains[i][j] = sources[i].gain ? sources[i].gain[j % COLOURS] : 1;
     uint8_t mirrored[LINE];
-    for (int y = 0; y < SIZE; y++, bytes += LINE, image += LINE) {
-        const uint8_t* line = bytes;
-        if (flip) {
-            for (int x = 0; x < SIZE; x++)
-                for (int c = 0; c < COLOURS; c++) mirrored[x * COLOURS + c] = bytes[(SIZE - 1 - x) * COLOURS + c];
-            line = mirrored;
+    for (int at = 0; at < IMAGE; at += LINE) {
+        for (int i = 0; i < images; i++) {
+            const uint8_t* line = sources[i].bytes + at;
+            if (sources[i].flip) {
+                for (int j = 0; j < LINE; j++) mirrored[j] = line[LINE - COLOURS - j / COLOURS * COLOURS + j % COLOURS];
+                line = mirrored;
+            }
+            float* out = my.image + i * IMAGE_STRIDE + at;
+            for (int j = 0; j < LINE; j++) {
+                const float x = line[j] / 255.0f * gains[i][j];
+                out[j] = ((x > 1 ? 1 : x) - 0.5f) / 0.5f;
+            }
         }
-        for (int i = 0; i < LINE; i++) {
-            const float x = line[i] / 255.0f * gains[i];
-            image[i] = ((x > 1 ? 1 : x) - 0.5f) / 0.5f;
-        }
+        into_lanes(my.image + at, IMAGE_STRIDE, LINE, my.image_lanes + at);
     }
 }
 
 // ---- forward ----
 
-// One row of pooling windows, CHANNELS output channels from `first` on. Ties and NaN as in PyTorch: the first maximum in
-// row-major order wins, a NaN wins over numbers.
+// One row of pooling windows, CHANNELS output channels from `first` on. Ties and NaN as in PyTorch: the first maximum
+// in row-major order wins, a NaN wins over numbers.
 template <int CHANNELS, int CIN, int WIDTH, int COUT>
 void convolve_row(const V* in, int row, const float* weights, const float* bias, int first, V* out, I* pixel) {
     constexpr int POOLED = (WIDTH - K + 1) / 2, LINE = WIDTH * CIN;
@@ -226,19 +230,19 @@ void pack(Workspace& my) {
 }
 
 void forward(Workspace& my) {
-    into_lanes(my.image, IMAGE_STRIDE, IMAGE, my.image_lanes);
     for (int row = 0; row < SIZE1; row++)
         convolve_channels<0, COLOURS, SIZE, C1>(my.image_lanes, row, my.forward1, my.weights + B1, my.maps1_lanes,
                                                 my.pixel1_lanes);
     for (int row = 0; row < SIZE2; row++)
         convolve_channels<0, C1, SIZE1, C2>(my.maps1_lanes, row, my.forward2, my.weights + B2, my.features, my.pixel2);
     for (int k = 0; k < CLASSES; k++) {
+        const float* weights = my.weights + W3 + k * FEATURES;
         V part[5] = {};  // independent sums: shorter chains, smaller rounding
         for (int p = 0; p < SIZE2 * SIZE2; p += 5)
             for (int c = 0; c < C2; c++)
 #pragma GCC unroll 5
                 for (int i = 0; i < 5; i++)
-                    part[i] += my.features[(p + i) * C2 + c] * my.weights[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p + i];
+                    part[i] += my.features[(p + i) * C2 + c] * weights[c * SIZE2 * SIZE2 + p + i];
         my.logits[k] = (part[0] + part[1]) + (part[2] + part[3]) + part[4] + my.weights[B3 + k];
     }
 }
@@ -316,9 +320,10 @@ void backward(Workspace& my, const V (&logit_gradient)[CLASSES], int images) {
                 my.items1[c][count[c]] = {pixel * COLOURS, gradient1[p * 8 + c]};
                 count[c] += pixel >= 0;
             }
+        const float* image = my.image + i * IMAGE_STRIDE;
+        Sums& sums = my.sums;
         for (int c = 0; c < C1; c++)
-            weight_gradient<0, WIDE1, SIZE * COLOURS>(my.items1[c], count[c], my.image + i * IMAGE_STRIDE, my.sums.kernel1[c],
-                                                      my.sums.bias1[c]);
+            weight_gradient<0, WIDE1, SIZE * COLOURS>(my.items1[c], count[c], image, sums.kernel1[c], sums.bias1[c]);
     }
 }
 
@@ -360,15 +365,16 @@ double loss_and_gradient(Workspace& my, const Batch& batch) {
     double loss = 0;
     for (int64_t start = 0; start < batch.size; start += LANES) {
         const int images = batch.size - start < LANES ? batch.size - start : LANES;
+        Source sources[LANES];
         for (int i = 0; i < images; i++) {
             const int64_t j = start + i;
-            const uint8_t* bytes = batch.images + (int64_t)batch.order[j] * IMAGE;
-            develop(bytes, batch.flip && batch.flip[j], batch.gain ? batch.gain + j * COLOURS : nullptr,
-                    my.image + i * IMAGE_STRIDE);
+            sources[i] = {batch.images + (int64_t)batch.order[j] * IMAGE, batch.flip && batch.flip[j],
+                          batch.gain ? batch.gain + j * COLOURS : nullptr};
         }
+        develop(my, sources, images);
         forward(my);
         out_of_lanes(my.maps1_lanes, MAPS1, my.maps1, MAPS1_STRIDE);
-        out_of_lanes((const V*)my.pixel1_lanes, MAPS1, (float*)my.pixel1, MAPS1_STRIDE);
+        out_of_lanes(my.pixel1_lanes, MAPS1, my.pixel1, MAPS1_STRIDE);
         V gradient[CLASSES] = {};
         for (int i = 0; i < images; i++) {
             const int label = batch.labels[batch.order[start + i]];
@@ -400,7 +406,9 @@ void adam(Workspace& my, double rate, int64_t step) {
 void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* answered) {
     for (int64_t start = 0; start < n; start += LANES) {
         const int group = n - start < LANES ? n - start : LANES;
-        for (int i = 0; i < group; i++) develop(images + (start + i) * IMAGE, false, nullptr, my.image + i * IMAGE_STRIDE);
+        Source sources[LANES];
+        for (int i = 0; i < group; i++) sources[i] = {images + (start + i) * IMAGE, false, nullptr};
+        develop(my, sources, group);
         forward(my);
         for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[1][i] > my.logits[0][i]);
     }
@@ -442,8 +450,9 @@ void zoofuse_train(const Job* job) {
         }
         job->loss[epoch] = loss / job->per_epoch;
         validate(*my, job->validation_images, job->validation_labels, job->validation, job->answered + 2 * epoch);
-        if (job->checkpoint_every && (epoch + 1) % job->checkpoint_every == 0)
-            std::memcpy(job->checkpoints + (epoch / job->checkpoint_every) * PARAMETERS, my->weights, sizeof my->weights);
+        const int64_t every = job->checkpoint_every;
+        if (every && (epoch + 1) % every == 0)
+            std::memcpy(job->checkpoints + epoch / every * PARAMETERS, my->weights, sizeof my->weights);
     }
     std::memcpy(job->weights, my->weights, sizeof my->weights);
 }

@@ -8,11 +8,11 @@ from zoofuse import cnn, cyclegan, files, kernels, zoo
 
 
 def translate(banks: dict[str, Path], generators: dict[str, Path], output: Path) -> None:
-    """The published method (`generatedCNN`): for i below the smaller zoo's size, domain A = G_B2A(kernels of B's CNN i)
-    and domain B = G_A2B(kernels of A's CNN i), each conv layer by its own CycleGAN; biases zero, no linear layer.
+    """The published method (`generatedCNN`): for the first n CNNs, n the smaller zoo's size, domain A = G_B2A(kernels of
+    B's CNN) and domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN; biases zero, no linear layer.
+    A generated CNN has the index of the CNN that its kernels come from.
     """
     arrays: dict[str, np.ndarray] = {}
-    n = 0
     for layer, path in banks.items():
         a, b = kernels.read(path)
         n = min(len(a), len(b))
@@ -20,8 +20,9 @@ def translate(banks: dict[str, Path], generators: dict[str, Path], output: Path)
         translated = [cyclegan.translate(trained["B2A"], b[:n]), cyclegan.translate(trained["A2B"], a[:n])]
         arrays[f"{layer}.weight"] = np.concatenate(translated)
         arrays[f"{layer}.bias"] = np.zeros(arrays[f"{layer}.weight"].shape[:2], np.float32)
-    arrays["model"] = np.tile(np.arange(n, dtype=np.int32), 2)
-    arrays["domain"] = np.repeat(["A", "B"], n)
+        models = files.read(path, "kernels", ["model_A", "model_B"])
+        arrays["model"] = np.concatenate([models["model_B"][:n], models["model_A"][:n]])
+        arrays["domain"] = np.repeat(["A", "B"], n)
     sources = {layer: [files.fingerprint(banks[layer]), files.fingerprint(generators[layer])] for layer in banks}
     files.write(output, "zoo", arrays, method="cyclegan", sources=sources)
 

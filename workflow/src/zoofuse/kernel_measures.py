@@ -38,7 +38,9 @@ def measure(
     distance_X: `energy_distance` of translated to real filters; untranslated_distance_X: the same for Y as it is;
     nearest_X: `nearness` to the training sets, far below 1 when sets are copied from the training;
     saturated_X: share of outputs within 1 % of the end of Tanh; dead_X: share of outputs that hardly vary over sets;
-    spread_X: standard deviation over sets, as a share of the real kernels' own, near 0 after a collapse.
+    spread_X: standard deviation over sets, as a share of the real kernels' own, near 0 after a collapse;
+    likeness_X: correlation of translated sets with their sources, each less its mean set: 1 when a set's own
+    pattern is kept, about 0 or negative when channels are mixed or signs changed, which a cycle allows.
     """
     real = {domain: values[:HELD_OUT] for domain, values in held_out.items()}
     row = {}
@@ -58,6 +60,7 @@ def measure(
             f"saturated_{domain}": float((np.abs(made - mean) > 0.99 * unit).mean()),
             f"dead_{domain}": float((made.std(0) < 0.01 * target.std()).mean()),
             f"spread_{domain}": float(made.std(0).mean() / target.std(0).mean()),
+            f"likeness_{domain}": _correlation(made - made.mean(0), source - source.mean(0)),
         }
     return row
 
@@ -117,6 +120,10 @@ def verdict(history: Mapping[str, np.ndarray]) -> str:
                 f"{way} collapsed (its kernels vary {value['spread']:.2f} times as much as real ones, "
                 f"{value['dead']:.0%} of the outputs are dead)"
             )
+        elif value["likeness"] < 0.2:
+            problems.append(
+                f"{way} loses its source (the correlation is {value['likeness']:.2f}: changed signs, mixed channels)"
+            )
         if value["saturated"] > 0.1:
             problems.append(f"{way} saturates ({value['saturated']:.0%} of the outputs at the end of Tanh)")
         if value["change"] < 0.05:
@@ -145,6 +152,11 @@ def verdict(history: Mapping[str, np.ndarray]) -> str:
 
 def _relative(x: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(x - reference).mean() / np.abs(reference).mean())
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    size = np.linalg.norm(x) * np.linalg.norm(y)
+    return float((x * y).sum() / size) if size else 0.0
 
 
 def _filters(kernels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,37 @@
+# Measurements, never part of a normal run: snakemake --cores 2 bench_zoo
+
+
+rule bench_zoo:
+    input:
+        images=[f"results/images/{concept}.h5" for concept in trained_concepts()[:1]],
+    output:
+        table="results/bench/zoo_training.csv",
+        figure="results/bench/zoo_training.png",
+    log:
+        "<logs>/bench_zoo.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    threads: config["zoo"]["threads"]
+    resources:
+        gpu=gpus(),
+    message:
+        "Measuring ways to train zoos (up to 5 minutes)"
+    script:
+        "../scripts/bench_zoo.py"
+
+
+rule bench_cyclegan:
+    output:
+        table="results/bench/cyclegan.csv",
+        figure="results/bench/cyclegan.png",
+    log:
+        "<logs>/bench_cyclegan.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    threads: config["zoo"]["threads"]
+    resources:
+        gpu=gpus(),
+    message:
+        "Measuring ways to train CycleGANs (up to 5 minutes)"
+    script:
+        "../scripts/bench_cyclegan.py"

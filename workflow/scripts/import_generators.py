@@ -1,0 +1,11 @@
+"""Read one layer's trained generators."""
+
+from typing import TYPE_CHECKING
+
+from zoofuse import imports, logs
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    imports.import_generators(snakemake.input[0], snakemake.wildcards.layer, snakemake.output[0])

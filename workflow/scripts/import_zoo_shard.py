@@ -1,0 +1,20 @@
+"""Read some CNNs of an existing zoo into a zoo file."""
+
+from typing import TYPE_CHECKING
+
+from zoofuse import imports, logs
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]) as say:
+    imports.import_zoo(
+        snakemake.input[0],
+        snakemake.output[0],
+        concept=snakemake.wildcards.concept,
+        architecture=snakemake.params.architecture,
+        models=range(*snakemake.params.models),
+        names=snakemake.params.layers,
+        on_unreadable=snakemake.params.unreadable,
+        say=say,
+    )
