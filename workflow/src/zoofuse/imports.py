@@ -369,7 +369,7 @@ def _tensors(layout: Layout, member: Path) -> dict:
         raise
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
-        cause = f"it calls {wanted[1]}" if wanted else "it is no plain state_dict"
+        cause = f"it asks for {wanted[1]}" if wanted else "it is no plain state_dict"
         raise _Odd(f"refused and not run: {cause}; save net.state_dict() alone") from None
     except Exception as error:  # whatever a reader says about a damaged or forged file, it is one odd CNN
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
