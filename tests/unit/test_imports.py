@@ -180,7 +180,7 @@ def test_a_zoo_file_of_this_project_comes_in_again(tmp_path, load):
 def test_trials_give_the_last_checkpoint_and_accuracy(tmp_path, load):
     first, last, other = cnns(3)
     zoo_path = tmp_path / "ray"
-    lines = [{"mean_accuracy": 0.25}, {"mean_accuracy": 0.75, "epoch": 2}, {"loss": 0.1}]
+    lines = [{"mean_accuracy": 0.25}, {"mean_accuracy": 0.75, "epoch": 2}, {"mean_accuracy": None}]
     save_trial(zoo_path / "train_0", first, lines, "checkpoint_9")
     save_trial(zoo_path / "train_0", last, (), "checkpoint_10")
     with open(zoo_path / "train_0" / "result.json", "a") as handle:
@@ -232,7 +232,7 @@ def test_odd_files_are_counted_and_named(tmp_path, load):
     assert "nan.pt: not finite: conv2.weight" in told
     assert "truncated.pt: truncated or damaged" in told
     assert "empty.pt: empty file" in told
-    assert "numbers.pt: holds a int, not a state_dict" in told
+    assert "numbers.pt: holds no state_dict but int" in told
     assert "nothing.pt: holds no tensors and no state_dict, only epoch" in told
     assert "write zoo.unreadable: skip" in told
     assert not load.output.exists()
@@ -258,6 +258,15 @@ def test_many_odd_files_are_named_ten_at_most(tmp_path, load):
     assert "25 of the 25 CNNs" in str(error.value)
     assert "cnn_9.pt and 15 more: empty file" in str(error.value)
     assert "cnn_10.pt" not in str(error.value)
+
+
+def test_many_causes_are_named_ten_at_most(tmp_path, load):
+    path = save("state_dicts", tmp_path, cnns(1))
+    for i in range(1, 14):
+        torch.save(cnns(1)[0] | {"conv1.bias": torch.zeros(100 + i)}, path / f"cnn_{i}.pt")
+    with pytest.raises(imports.ZooError, match="13 of the 14 CNNs") as error:
+        load(path)
+    assert "cnn_10.pt: conv1.bias is (110,), not (6,)\n  and 3 more\n" in str(error.value)
 
 
 def test_odd_safetensors_are_named(tmp_path, load):
@@ -487,6 +496,12 @@ def test_a_truncated_stack_is_refused(tmp_path):
 def test_more_than_there_are(tmp_path, load):
     with pytest.raises(imports.ZooError, match=r"holds 2 CNNs; write concepts\.cat\.models: 2"):
         load(save("HDF5", tmp_path, cnns(2)), range(3))
+
+
+def test_of_many_rows_the_first_of_each_index_is_taken(tmp_path, load):
+    states = cnns(60)
+    save_stack(tmp_path / "zoo.h5", states, model=np.arange(60) % 30)
+    same(load(tmp_path / "zoo.h5", on_unreadable="skip"), states[:30])
 
 
 # ---------------------------------------------------------------------------------------------- finding

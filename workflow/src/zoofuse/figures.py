@@ -86,7 +86,7 @@ def examples(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, colu
         for _, images, n in strips
     ]
     heights = [sheet.shape[0] / sheet.shape[1] * WIDTH + 0.28 for sheet in sheets]
-    with _figure(path, sum(heights)) as figure:
+    with canvas(path, sum(heights)) as figure:
         axes = figure.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, sheet, (title, _, n) in zip(axes, sheets, strips, strict=True):
             axis.imshow(sheet, interpolation="nearest", aspect="equal")
@@ -100,7 +100,7 @@ def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path)
     histories: concept -> `tables.zoo_history`.
     """
     bins = np.linspace(0, 1, 41)
-    with _figure(path, 0.5 + 1.45 * len(histories)) as figure:
+    with canvas(path, 0.5 + 1.45 * len(histories)) as figure:
         axes = figure.subplots(len(histories), 1, squeeze=False, sharex=True)[:, 0]
         for axis, (concept, history) in zip(axes, histories.items(), strict=True):
             final, collapsed = history["validation_balanced_accuracy"][:, -1], history["collapsed"]
@@ -126,7 +126,7 @@ def zoo_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) ->
     histories: concept -> `tables.zoo_history`.
     """
     names = {"loss": "training loss", "validation_balanced_accuracy": "validation balanced accuracy"}
-    with _figure(path, 2.6) as figure:
+    with canvas(path, 2.6) as figure:
         axes = figure.subplots(1, 2)
         for axis, (name, title) in zip(axes, names.items(), strict=True):
             for i, (concept, history) in enumerate(histories.items()):
@@ -158,7 +158,7 @@ def methods(
         key=lambda key: (list(_METHODS).index(key[0]) if key[0] in _METHODS else len(_METHODS), key),
     )
     rows = [method_label(*key) for key in keys] + (["published,\nhand-picked"] if published else [])
-    with _figure(path, 0.85 + 0.42 * len(rows)) as figure:
+    with canvas(path, 0.85 + 0.42 * len(rows)) as figure:
         axes = figure.subplots(1, len(tables), squeeze=False, sharex=True, sharey=True)[0]
         lowest, dashed = 1.0, {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
         for axis, (clusterer, table) in zip(axes, tables.items(), strict=True):
@@ -203,7 +203,7 @@ def cosine_heatmap(
     starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(keys)], strict=True)]
     positives = int(np.sum(np.asarray(labels) == 0))
-    with _figure(path, 5.6) as figure:
+    with canvas(path, 5.6) as figure:
         axis = figure.subplots()
         image = axis.imshow(similarity, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
         names = [keys[start][1] for start in starts]
@@ -231,7 +231,7 @@ def embedding_scatter(
     # the largest groups have a sign of their own, the rest share one, so that the legend stays readable
     others, counts = np.unique(groups[labels != 0], return_counts=True)
     named = sorted(others[np.argsort(-counts, kind="stable")][: 7 if len(others) > 8 else 8])
-    with _figure(path, 4.1) as figure:
+    with canvas(path, 4.1) as figure:
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         for i, group in enumerate(named):
             mask = (labels != 0) & (groups == group)
@@ -285,7 +285,7 @@ def kernels(
     scale = max(np.quantile(np.abs(x), 0.995) for x in columns.values()) or 1.0
     mosaics = {title: [_mosaic(np.clip(x / scale, -1, 1) / 2 + 0.5) for x in stack] for title, stack in columns.items()}
     rows, (height, width) = len(real_a), mosaics[f"{a}, trained"][0].shape[:2]
-    with _figure(path, 0.55 + rows * (WIDTH / 4 * height / width + 0.08)) as figure:
+    with canvas(path, 0.55 + rows * (WIDTH / 4 * height / width + 0.08)) as figure:
         axes = figure.subplots(rows, 4, squeeze=False)
         for column, (title, images) in enumerate(mosaics.items()):
             for axis, image in zip(axes[:, column], images, strict=True):
@@ -310,7 +310,7 @@ def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Pat
     families = list(dict.fromkeys(_domain(name)[0] for history in histories.values() for name in history))
     columns = 3
     rows = math.ceil(len(families) / columns)
-    with _figure(path, 0.6 + 1.35 * rows) as figure:
+    with canvas(path, 0.6 + 1.35 * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         for axis, family in zip(panels, families, strict=False):
             for colour, history in zip(SERIES, histories.values(), strict=False):
@@ -336,7 +336,7 @@ def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Pat
 
 
 @contextlib.contextmanager
-def _figure(path: Path, height: float) -> Iterator[Figure]:
+def canvas(path: Path, height: float) -> Iterator[Figure]:
     """A figure of the house's width, written atomically to `path` when the block ends."""
     suffix = os.path.splitext(path)[1].lstrip(".")
     if suffix not in ("png", "svg"):

@@ -8,9 +8,10 @@ from zoofuse import cnn, cyclegan, files, kernels, zoo
 
 
 def translate(banks: dict[str, Path], generators: dict[str, Path], output: Path) -> None:
-    """The published method (`generatedCNN`): for the first n CNNs, n the smaller zoo's size, domain A = G_B2A(kernels of
-    B's CNN) and domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN; biases zero, no linear layer.
-    A generated CNN has the index of the CNN that its kernels come from.
+    """The published method (`generatedCNN`), for the first n CNNs of both zoos, n the size of the smaller one.
+
+    Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN;
+    biases zero, no linear layer. A generated CNN has the index of the CNN that its kernels come from.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():

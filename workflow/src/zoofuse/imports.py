@@ -386,7 +386,7 @@ def _from_torch(data: bytes) -> dict:
     if not data:
         raise _Odd("empty file")
     if data[:4] != b"PK\x03\x04":
-        raise _Odd("no file of torch.save's zip format (PyTorch 1.6 or later); not opened")
+        raise _Odd("no file of torch.save's zip format (PyTorch 1.6 or later), not opened; save it anew")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > MAX_FILE:
@@ -407,7 +407,7 @@ def _state_dict(loaded) -> dict:
     if isinstance(loaded, tuple | list) and loaded:
         return _state_dict(loaded[0])
     if not isinstance(loaded, Mapping):
-        raise _Odd(f"holds a {type(loaded).__name__}, not a state_dict")
+        raise _Odd(f"holds no state_dict but {type(loaded).__name__}")
     for name in NESTED:
         if isinstance(loaded.get(name), Mapping):
             return _state_dict(loaded[name])
@@ -563,6 +563,6 @@ def _grouped(odd: Mapping[str, str]) -> str:
             lines.append(f"  {', '.join(labels[:room])}{more}: {cause}")
             room -= min(room, len(labels))
         else:
-            lines.append(f"  and {len(odd) - _NAMED} more in all")
+            lines.append(f"  and {len(odd) - _NAMED} more")
             break
     return "\n".join(lines)

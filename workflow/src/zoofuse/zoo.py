@@ -58,8 +58,10 @@ def train_shard(
     if found:
         say(f"{concept}: {len(models) - len(missing)} of {len(models)} CNNs are already trained.")
     passes = settings.epochs * settings.images_per_epoch
-    # CNNs trained between two writes to the store: few are lost with a killed job, and a GPU is given all at once.
-    step = {"fused": 4 * threads, "serial": threads, "stacked": 16 if device == "cpu" else len(models)}[backend]
+    # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
+    # seldom wait for each other; a GPU is given all at once.
+    rounds = -(-1_000_000 // passes)
+    step = {"fused": rounds * threads, "serial": threads, "stacked": 16 if device == "cpu" else len(models)}[backend]
     with logs.bar(len(missing), "CNNs", f"{concept} {models.start}-{models.stop - 1}") as bar:
         rate = _Rate(bar)
         for start in range(0, len(missing), step):
