@@ -1,7 +1,7 @@
 # The two commands: `make run` makes the environment and the default run, `make test` checks everything.
 # Safe to repeat: what is there and up to date is kept. PYTHON=python3.12 make run takes another interpreter.
 PYTHON ?= python3
-CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from zoofuse import cnn
@@ -59,3 +60,14 @@ def test_normalise_is_the_published_transform():
     x = cnn.normalise(torch.from_numpy(image))
     assert x.shape == (1, 3, 32, 32)
     assert x[0, :, 2, 5].tolist() == pytest.approx([1, -1, (127 / 255 - 0.5) / 0.5])
+
+
+def test_the_schema_knows_every_architecture(root):
+    schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text())
+    assert schema["properties"]["zoo"]["properties"]["architecture"]["enum"] == list(cnn.ARCHITECTURES)
+
+
+def test_wide_size():
+    shapes = cnn.ARCHITECTURES["wide"].shapes
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == 12146
+    assert shapes["fc1.weight"] == (2, 800)

@@ -234,7 +234,7 @@ def test_odd_files_are_counted_and_named(tmp_path, load):
     assert "empty.pt: empty file" in told
     assert "numbers.pt: holds no state_dict but int" in told
     assert "nothing.pt: holds no tensors and no state_dict, only epoch" in told
-    assert "write zoo.unreadable: skip" in told
+    assert "write images.unreadable: skip" in told
     assert not load.output.exists()
 
 

@@ -80,7 +80,7 @@ def test_controls(zoos, tmp_path):
 def test_features_are_the_400_vector_after_the_last_pooling():
     weights = cnn.initial_weights(PUBLISHED, 1, "x", np.arange(2))
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    made = evaluation.features(weights, images)
+    made = evaluation.features(weights | {"model": np.arange(2)}, images)
     assert made.shape == (2, 3, 400)
     x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255 * 2 - 1
     for layer in ("conv1", "conv2"):

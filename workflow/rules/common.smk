@@ -117,7 +117,7 @@ def existing_zoo(wildcards):
 
 def existing_zoo_digest(wildcards):
     """So that a changed zoo is read again."""
-    return imports.digest(existing_zoo(wildcards))
+    return imports.digest(existing_zoo(wildcards), range(*shard_models(wildcards)))
 
 
 def zoo_shards(concept):

@@ -51,7 +51,7 @@ with logs.job(snakemake.log[0]):
         snakemake.output[0],
         title=", ".join(settings["fusions"]) or "zoos",
         fusions=fusions,
-        zoo=inputs.zoo,
+        zoo=inputs.get("zoo"),
         images=[counts(each) for each in attributes],
         image_notes=[images.summary(each) for each in attributes],
         figures=named(inputs.figures),

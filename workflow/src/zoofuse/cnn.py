@@ -48,7 +48,11 @@ class Architecture:
         return shapes
 
 
-ARCHITECTURES = {"published": Architecture(channels=(3, 6, 16), kernel_size=5)}
+# By the name that zoo.architecture takes; a new one needs its channels here and its name in the schema, nothing else.
+ARCHITECTURES = {
+    "published": Architecture(channels=(3, 6, 16), kernel_size=5),
+    "wide": Architecture(channels=(3, 12, 32), kernel_size=5),
+}
 
 Weights = Mapping[str, Tensor]  # name -> (n, ...)
 
@@ -80,7 +84,7 @@ def features(weights: Weights, x: Tensor) -> Tensor:
     x: (b, 3, 32, 32), the same images for every CNN, or (n, b, 3, 32, 32), images of its own for each.
     Returns (n, b, features), flattened as PyTorch does: channel, row, column.
     """
-    layers = sorted({name.split(".")[0] for name in weights if name.startswith("conv")})
+    layers = sorted({name.split(".")[0] for name in weights if name.startswith("conv")}, key=lambda name: int(name[4:]))
     n = weights[f"{layers[0]}.weight"].shape[0]
     if x.ndim == 4:
         x = x.expand(n, *x.shape)

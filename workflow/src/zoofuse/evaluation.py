@@ -13,7 +13,6 @@ import torch
 
 from zoofuse import cnn, metrics
 
-PUBLISHED = cnn.ARCHITECTURES["published"]
 COLUMNS = [
     "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
     "clusterer", "clusters", "tp", "fp", "fn", "tn", "noise", "dead", "cosine_within", "cosine_between",
@@ -21,14 +20,12 @@ COLUMNS = [
 
 
 def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
-    """(n, m, 400) float32 feature vectors of n CNNs for m uint8 images (m, 32, 32, 3)."""
+    """(n, m, f) float32 feature vectors (f = 400 as published) of n CNNs for m uint8 images (m, 32, 32, 3)."""
     weights = {name: torch.from_numpy(values) for name, values in zoo.items() if name.startswith("conv")}
     x = cnn.normalise(torch.from_numpy(images))
-    found = np.empty((len(zoo["conv1.weight"]), len(images), PUBLISHED.features), np.float32)
-    with torch.inference_mode():
-        for i in range(len(found)):  # one by one is as fast on a CPU and needs little memory
-            found[i] = cnn.features({name: w[i : i + 1] for name, w in weights.items()}, x)[0].numpy()
-    return found
+    with torch.inference_mode():  # one by one is as fast on a CPU and needs little memory
+        found = [cnn.features({name: w[i : i + 1] for name, w in weights.items()}, x) for i in range(len(zoo["model"]))]
+    return torch.cat(found).numpy() if found else np.empty((0, len(images), 0), np.float32)
 
 
 def umap_embedding(features: np.ndarray, settings: dict) -> np.ndarray:

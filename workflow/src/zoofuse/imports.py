@@ -185,7 +185,7 @@ def import_zoo(
     `model` is the published index where the source has one, else the place. names: our layer -> theirs, where they
     differ. Floating-point weights of any width are taken, as float32. The linear layer is left out for the whole zoo
     when the zoo's first CNN has none of its shape, or further linear layers after it: features need none. Every
-    other tensor too many makes a CNN odd, for it would compute something else. Source's class 0 must be the concept.
+    other tensor too many makes a CNN odd, for it would compute something else. Their class 0 must be the concept.
 
     Beside the weights: of a folder source/name (n,), the files or trials; of trials source/accuracy (n,) float32, the
     last that result.json tells (under the first of ACCURACIES that is there; on which images is not known), else NaN.
@@ -213,7 +213,7 @@ def import_zoo(
         except _Odd as error:
             odd[label] = str(error)[:500]  # a foreign name may have any length
     if odd and (on_unreadable != "skip" or not kept):
-        advice = ", or write zoo.unreadable: skip (they are then left out and counted)" if kept else ""
+        advice = ", or write images.unreadable: skip (they are then left out and counted)" if kept else ""
         raise ZooError(
             f"{path}: {len(odd)} of the {len(models)} CNNs {models.start} to {models.stop - 1} can't be used:\n"
             f"{_grouped(odd)}\nRepair or remove them{advice}."
