@@ -1,12 +1,13 @@
 """A configuration is completed or refused with words that say what to write."""
 
 import copy
+import re
 
 import jsonschema
 import pytest
 import yaml
 
-from zoofuse import config
+from zoofuse import config, drawn
 
 COMPLETE = {
     "images_root": "photos",
@@ -139,3 +140,8 @@ def test_the_schema_is_valid_and_has_no_stray_keys():
             look(part)
 
     look(schema)
+
+
+def test_the_readme_names_every_word_of_the_drawings(root):
+    section = (root / "config/README.md").read_text().split("* `drawn`")[1].split("* `torchvision`")[0]
+    assert set(drawn.VOCABULARY) <= set(re.findall(r"[a-z]+", section))
