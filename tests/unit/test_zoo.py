@@ -133,5 +133,5 @@ def test_published_balance_draws_at_most_what_is_there(train):
 
 
 def test_collapsed_cnns_are_counted():
-    share = np.array([[0.5, 1.0], [0.0, 0.0], [0.0, 0.4]])
-    assert zoo.count_collapsed({"history/validation_positive_share": share}) == 2
+    share = np.array([[0.5, 1.0], [0.0, 0.0], [0.0, 0.4], [0.5, np.nan]])
+    assert zoo.count_collapsed({"history/validation_positive_share": share}) == 3

@@ -98,9 +98,22 @@ def trained_concepts():
     return [name for name, concept in config["concepts"].items() if "zoo" not in concept]
 
 
-def pattern(names):
+def only(names):
     """A wildcard constraint that holds for these names only."""
     return "|".join(names) or r"(?!)"
+
+
+def all_but(names):
+    """A wildcard constraint that holds for every other name, so that an unknown one is refused in words."""
+    return rf"(?!(?:{only(names)})/){NAME}"
+
+
+def imported_concepts():
+    return [name for name in config["concepts"] if name not in trained_concepts()]
+
+
+def imported_fusions():
+    return [name for name, fusion in config["fusions"].items() if "generators" in fusion]
 
 
 # Zoo

@@ -9,7 +9,7 @@ rule train_cyclegan:
     benchmark:
         "<benchmarks>/train_cyclegan/{fusion}-{layer}.jsonl"
     wildcard_constraints:
-        fusion=pattern([name for name, fusion in config["fusions"].items() if "generators" not in fusion]),
+        fusion=all_but(imported_fusions()),
     conda:
         "../envs/zoofuse.yaml"
     threads: config["zoo"]["threads"]
@@ -36,7 +36,7 @@ rule import_generators:
     log:
         "<logs>/import_generators/{fusion}-{layer}.log",
     wildcard_constraints:
-        fusion=pattern([name for name, fusion in config["fusions"].items() if "generators" in fusion]),
+        fusion=only(imported_fusions()),
     conda:
         "../envs/zoofuse.yaml"
     message:

@@ -8,7 +8,7 @@ rule train_zoo_shard:
     benchmark:
         "<benchmarks>/train_zoo_shard/{concept}-{shard}.jsonl"
     wildcard_constraints:
-        concept=pattern(trained_concepts()),
+        concept=all_but(imported_concepts()),
     conda:
         "../envs/zoofuse.yaml"
     threads: config["zoo"]["threads"]
@@ -36,7 +36,7 @@ rule import_zoo_shard:
     log:
         "<logs>/import_zoo_shard/{concept}-{shard}.log",
     wildcard_constraints:
-        concept=pattern([name for name in config["concepts"] if name not in trained_concepts()]),
+        concept=only(imported_concepts()),
     conda:
         "../envs/zoofuse.yaml"
     resources:

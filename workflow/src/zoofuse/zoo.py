@@ -84,9 +84,9 @@ def train_shard(
 
 
 def count_collapsed(zoo: dict[str, np.ndarray]) -> int:
-    """CNNs whose final answer is the same class for every validation image."""
+    """CNNs whose final answer is the same class for every validation image, or no number any more."""
     share = zoo["history/validation_positive_share"][:, -1]
-    return int(np.sum((share == 0) | (share == 1)))
+    return int(np.sum(~((share > 0) & (share < 1))))
 
 
 def read(paths: list[Path], names: list[str] | None = None) -> dict[str, np.ndarray]:
