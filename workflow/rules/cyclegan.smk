@@ -30,7 +30,7 @@ rule train_cyclegan:
 
 rule import_generators:
     input:
-        ancient(existing_generators),
+        existing_generators,
     output:
         "results/cyclegan/{fusion}/{layer}/generators.h5",
     log:
@@ -39,6 +39,8 @@ rule import_generators:
         fusion=only(imported_fusions()),
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        architecture=config["zoo"]["architecture"],
     message:
         "Reading the generators of {wildcards.layer} for {wildcards.fusion}"
     script:
