@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import zoofuse
 from zoofuse import bench_cyclegan, cyclegan, files, seeds
@@ -89,15 +90,20 @@ def test_wrong_settings_name_themselves_and_what_to_write(call, message):
 # -- the numbers of the published loop
 
 
+BACKENDS = cyclegan.BACKENDS if cyclegan.choose_backend((5, 5))[0] == "fused" else ("pytorch",)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("adversarial", cyclegan.ADVERSARIAL)
 @pytest.mark.parametrize("out", [6, 7])
-def test_a_step_is_the_plain_loops_within_rounding(monkeypatch, adversarial, out):
+def test_a_step_is_the_plain_loops_within_rounding(monkeypatch, backend, adversarial, out):
     monkeypatch.setattr(cyclegan, "_POSITIONS", 2 * out * 25)  # several parts, also one that is shorter
     s = small(adversarial=adversarial, learning_rate=1e-3)
     data = {"A": kernels(7, out), "B": kernels(7, out, shift=0.05)}
     generators, discriminators = cyclegan.initial(s, 3, 1)
     plain = bench_cyclegan.PlainCycleGAN(s, 3, generators, discriminators)
-    step = bench_cyclegan.fast_step(s, generators, discriminators)
+    with cyclegan.steps(backend, 1) as both:
+        step = bench_cyclegan.fast_step(s, generators, discriminators, both)
     plain_step = bench_cyclegan.plain_step(plain)
     for number in range(5):
         x = {domain: torch.from_numpy(cyclegan._to_network(v, (0, 1))) for domain, v in data.items()}
@@ -245,7 +251,10 @@ def test_a_domain_smaller_than_a_batch_is_repeated(tmp_path):
 @pytest.mark.parametrize("positions", [300, 100])  # two sets in a part, and less than one
 def test_the_number_of_threads_changes_no_bit(tmp_path, domains, monkeypatch, positions):
     monkeypatch.setattr(cyclegan, "_POSITIONS", positions)
-    one, two = (cyclegan.train(*domains, small(), 1, state_path=tmp_path / f"{n}.h5", threads=n) for n in (1, 2))
+    one, two = (
+        cyclegan.train(*domains, small(), 1, state_path=tmp_path / f"{n}.h5", threads=n, backend="pytorch")
+        for n in (1, 2)
+    )
     assert same_bits(one, two)
 
 
@@ -343,16 +352,17 @@ def stop_after(epochs):
     return progress
 
 
-def test_ctrl_c_loses_nothing_that_was_saved(tmp_path, domains, monkeypatch):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_loses_nothing_that_was_saved(tmp_path, domains, monkeypatch, backend):
     monkeypatch.setattr(cyclegan, "SAVE_EVERY", 0)
     s = small(pool=10, batches="mixed", decay_start=0.3, standardise=True)
     path = tmp_path / "state.h5"
     with pytest.raises(KeyboardInterrupt):
-        cyclegan.train(*domains, s, 1, state_path=path, progress=stop_after(1))
+        cyclegan.train(*domains, s, 1, state_path=path, backend=backend, progress=stop_after(1))
     done = []
-    resumed = cyclegan.train(*domains, s, 1, state_path=path, progress=lambda n, row: done.append(n))
+    resumed = cyclegan.train(*domains, s, 1, state_path=path, backend=backend, progress=lambda n, row: done.append(n))
     assert done == [2, 3]
-    whole = cyclegan.train(*domains, s, 1, state_path=tmp_path / "other.h5")
+    whole = cyclegan.train(*domains, s, 1, state_path=tmp_path / "other.h5", backend=backend)
     assert same_bits(resumed, whole)
     for name in whole.history:
         np.testing.assert_array_equal(resumed.history[name], whole.history[name], err_msg=name)
@@ -431,12 +441,16 @@ def test_a_generator_refuses_kernels_of_another_layer(tmp_path, domains):
     assert cyclegan.translate(trained.generators["A2B"], kernels(4)[:0]).shape == (0, 6, 3, 5, 5)
 
 
-def test_the_benchmark_times_both_ways_in_one_table(tmp_path):
+def test_the_benchmark_times_all_ways_in_one_table(tmp_path):
     frame = bench_cyclegan.run({"conv1": kernels(64)}, {"conv1": kernels(64, shift=0.05)}, steps=1, repetitions=2)
     assert frame.columns.tolist() == [
-        *("layer", "way", "device", "ms_per_step", "spread", "ratio_to_plain", "minutes_for_published_size")
+        *("layer", "way", "device", "ms_per_step", "spread", "ratio_to_plain", "share_of_limit"),
+        "minutes_for_published_size",
     ]
-    assert frame["way"].tolist() == ["plain", "zoofuse"]
+    fused = cyclegan.choose_backend((5, 5))[0] == "fused"
+    assert frame["way"].tolist() == ["plain PyTorch", *["fused (zoofuse)"] * fused, "pytorch (zoofuse)"]
+    if fused:
+        assert frame["share_of_limit"].between(0, 1).all()
     assert (frame["ms_per_step"] > 0).all()
     assert frame["ratio_to_plain"][0] == 1
     np.testing.assert_allclose(frame["minutes_for_published_size"], frame["ms_per_step"] * 200 * 43 / 60_000)
@@ -444,3 +458,17 @@ def test_the_benchmark_times_both_ways_in_one_table(tmp_path):
     assert "minutes" in (tmp_path / "speed.svg").read_text()
     with pytest.raises(ValueError, match="conv1, domain B: 9 kernel sets; a step takes 64"):
         bench_cyclegan.run({"conv1": kernels(64)}, {"conv1": kernels(9)})
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(3, 6), (6, 16)])
+def test_operations_are_the_plain_loops_less_padding_and_useless_gradients(channels, depth):
+    s = small(batch_size=4)
+    x = {domain: torch.rand(channels, depth, 5, 5, 4) for domain in "AB"}
+    plain = bench_cyclegan.PlainCycleGAN(s, channels, *cyclegan.initial(s, channels, 1))
+    with FlopCounterMode(display=False) as counter:
+        bench_cyclegan.plain_step(plain)(x)
+    ones = torch.ones(1, 1, depth, 5, 5)
+    inside = F.conv3d(ones, torch.ones(1, 1, 3, 3, 3), padding=1).sum().item() / (27 * ones.numel())
+    # the plain loop also computes the discriminators' gradients in the generators' step, and throws them away
+    thrown_away = 2 * 4 * 2 * (channels + 1) * s.hidden * 27 * ones.numel()
+    assert bench_cyclegan.operations(s, channels, depth) == round((counter.get_total_flops() - thrown_away) * inside)

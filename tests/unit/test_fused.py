@@ -11,21 +11,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoofuse import cnn, fused, seeds, stacked, training
+from zoofuse import cnn, compiled, fused, seeds, stacked, training
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 needs_compiler = pytest.mark.skipif(not fused.available()[0], reason=f"no fused trainer: {fused.available()[1]}")
 # Every vector width on this machine: GCC and Clang split vectors wider than the processor's.
-KINDS = [fused.instruction_set(), "lanes4", "lanes16"]
+KINDS = [compiled.instruction_set(), "lanes4", "lanes16"]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def any_width(tmp_path_factory):
-    own = " ".join(flag for flag in fused._SETS[fused.instruction_set()].split() if flag.startswith("-m"))
+    own = " ".join(flag for flag in compiled._SETS[compiled.instruction_set()].split() if flag.startswith("-m"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(fused._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
-        patch.setitem(fused._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
+        patch.setitem(compiled._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
+        patch.setitem(compiled._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
         yield
 
 
@@ -172,24 +172,24 @@ def test_a_compiler_that_fails_is_named(tmp_path):
 def test_builds_at_once_leave_one_whole_library(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with ThreadPoolExecutor(3) as pool:
-        built = set(pool.map(fused._built, [fused.instruction_set()] * 3))
+        built = set(pool.map(compiled.built, [fused._SOURCE] * 3, [compiled.instruction_set()] * 3))
     assert list((tmp_path / "zoofuse").iterdir()) == list(built)
     before = built.pop().stat().st_mtime_ns
-    assert fused._built(fused.instruction_set()).stat().st_mtime_ns == before, "compiled again"
+    assert compiled.built(fused._SOURCE, compiled.instruction_set()).stat().st_mtime_ns == before, "compiled again"
 
 
 @needs_compiler
 def test_each_instruction_set_has_its_own_library():
-    assert fused._built("lanes4") != fused._built("lanes16")
+    assert compiled.built(fused._SOURCE, "lanes4") != compiled.built(fused._SOURCE, "lanes16")
 
 
-@pytest.mark.skipif(fused.instruction_set() == "neon", reason="ARM has one instruction set")
+@pytest.mark.skipif(compiled.instruction_set() == "neon", reason="ARM has one instruction set")
 @pytest.mark.parametrize(("capability", "kind"), [("default", "generic"), ("avx2", "avx2")])
 def test_the_running_processor_decides(capability, kind):
     """PyTorch's own switch stands for a node with narrower vectors."""
-    if kind == "avx2" and fused.instruction_set() == "generic":
+    if kind == "avx2" and compiled.instruction_set() == "generic":
         pytest.skip("no AVX2 here")
-    code = "from zoofuse import fused; print(fused.instruction_set())"
+    code = "from zoofuse import compiled; print(compiled.instruction_set())"
     assert run(code, ATEN_CPU_CAPABILITY=capability) == kind
 
 

@@ -18,6 +18,7 @@ with logs.job(snakemake.log[0]) as say:
     a, b = kernels.read(bank)
     device = devices.choose_device(snakemake.config["zoo"]["device"])
     say(f"Training on {device}, {snakemake.threads} threads: {len(a)} kernel sets of domain A, {len(b)} of domain B.")
+    say(f"Steps are computed by {cyclegan.choose_backend(a.shape, device)[1]}.")
     with logs.bar(settings.epochs, "epochs", f"CycleGAN {layer}") as bar:
         trained = cyclegan.train(
             a, b, settings, seed, state_path=state, device=device, threads=snakemake.threads,
@@ -26,6 +27,6 @@ with logs.job(snakemake.log[0]) as say:
     pd.DataFrame(trained.history).rename_axis("epoch").to_csv(snakemake.output.history)
     cyclegan.write_generators(
         snakemake.output.generators, trained, preset=preset, settings=vars(settings), layer=layer, seed=seed,
-        sources={"bank": files.fingerprint(bank)},
+        way=trained.way, sources={"bank": files.fingerprint(bank)},
     )  # fmt: skip
     state.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """How fast a step of the kernel CycleGAN is, beside the loop one would write first in PyTorch."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoofuse import cyclegan, figures
+from zoofuse import bench_zoo, cyclegan, figures
 from zoofuse.cyclegan import Settings
 
 
@@ -83,20 +84,24 @@ def plain_step(plain: PlainCycleGAN) -> Step:
     return lambda x: plain.step(*(x[domain].movedim(-1, 0).contiguous() for domain in "AB"))
 
 
-def fast_step(settings: Settings, generators: Tensor, discriminators: Tensor, run: Callable = map) -> Step:
-    """One step as `cyclegan.train` does it; changes the flat parameters in place."""
+def fast_step(settings: Settings, generators: Tensor, discriminators: Tensor, steps: tuple[Callable, Callable]) -> Step:
+    """One step as `cyclegan.train` does it, of `cyclegan.steps`; changes the flat parameters in place."""
+    generator_step, discriminator_step = steps
     moments = [torch.zeros(2, len(flat), device=flat.device) for flat in (generators, discriminators)]
     count = itertools.count(1)
 
     def step(x: dict[str, Tensor]) -> dict[str, float]:
         number = next(count)
-        losses, gradient, fakes = cyclegan._generator_step(settings, generators, discriminators, x, run)
+        losses, gradient, fakes = generator_step(settings, generators, discriminators, x)
         cyclegan._adam(generators, gradient, moments[0], number, settings.learning_rate, settings.betas)
-        judged, gradient = cyclegan._discriminator_step(settings, discriminators, x, fakes, run)
+        judged, gradient = discriminator_step(settings, discriminators, x, fakes)
         cyclegan._adam(discriminators, gradient, moments[1], number, settings.learning_rate, settings.betas)
         return {name: loss.item() for name, loss in (losses | judged).items()}
 
     return step
+
+
+PLAIN, OURS = "plain PyTorch", {backend: f"{backend} (zoofuse)" for backend in cyclegan.BACKENDS}
 
 
 def run(
@@ -108,12 +113,13 @@ def run(
     threads: int = 1,
     device: str = "cpu",
 ) -> pd.DataFrame:
-    """Time steps of the report's settings (hidden 64, batch 64), both ways in turn, on the first sets of each domain.
+    """Time steps of the report's settings (hidden 64, batch 64), all ways in turn, on the first sets of each domain.
 
     a_by_layer, b_by_layer: layer -> (n, out, in, 5, 5), at least 64 sets each.
     Returns one row per layer and way: ms_per_step is the median over the repetitions of the mean of `steps` steps,
     spread (max - min) / median, ratio_to_plain how many times as fast as the plain loop (median over repetitions
-    of the ratio within each), minutes_for_published_size for 200 epochs of 2,749 pairs.
+    of the ratio within each), share_of_limit the `operations` of a step at the machine's measured rate as a share of
+    its time (NaN without the C++), minutes_for_published_size for 200 epochs of 2,749 pairs, measures not counted.
     """
     rows = []
     for layer, a in a_by_layer.items():
@@ -123,19 +129,8 @@ def run(
             if len(values) < s.batch_size:
                 raise ValueError(f"{layer}, domain {domain}: {len(values)} kernel sets; a step takes {s.batch_size}.")
         x = {d: torch.from_numpy(cyclegan._to_network(values, (0, 1))).to(device) for d, values in sets.items()}
-        times: dict[str, list[float]] = {"plain": [], "zoofuse": []}
-        generators, discriminators = cyclegan.initial(s, len(x["A"]), 0, device)
-        plain = plain_step(PlainCycleGAN(s, len(x["A"]), generators, discriminators))
-        with cyclegan.workers(threads) as mapped:
-            fast = fast_step(s, generators, discriminators, mapped)
-            for repetition in range(repetitions + 1):  # the first one warms up
-                for way, step in (("plain", plain), ("zoofuse", fast)):
-                    torch.set_num_threads(threads if way == "plain" else 1)
-                    start = time.perf_counter()
-                    for _ in range(steps):
-                        step(x)  # ends by reading the losses, so a GPU has finished too
-                    if repetition:
-                        times[way].append((time.perf_counter() - start) / steps * 1000)
+        limit = bench_zoo._peak(threads, torch.device(device))
+        times = _times(s, x, steps, repetitions, threads)
         for way, values in times.items():
             median = float(np.median(values))
             rows.append(
@@ -145,11 +140,46 @@ def run(
                     "device": device,
                     "ms_per_step": median,
                     "spread": (max(values) - min(values)) / median,
-                    "ratio_to_plain": float(np.median(np.divide(times["plain"], values))),
+                    "ratio_to_plain": float(np.median(np.divide(times[PLAIN], values))),
+                    "share_of_limit": operations(s, *x["A"].shape[:2]) / limit / (median / 1000),
                     "minutes_for_published_size": median * s.epochs * -(-_PUBLISHED_PAIRS // s.batch_size) / 60_000,
                 }
             )
     return pd.DataFrame(rows)
+
+
+def operations(s: Settings, channels: int, depth: int) -> int:
+    """Floating-point operations that a step's convolutions and their gradients need, with the identity loss.
+
+    Multiplications by padding zeros are not counted, nor gradients that are of no use.
+    """
+    window = 13 * 13 * (3 * depth - 2)  # of 15 * 15 * 3 * depth multiplications, for each pair of channels
+    # Each of three translations: 2 convolutions forward, 3 for the gradients; through the cycle to its input one more.
+    # The fakes' judgement and its gradient by them: 2 + 2. Discriminators, on real and fake sets: 2 + 3 each.
+    outer, judged = 3 * 5 + 1 + 2 + 2 * 2, 2 + 2 * 3  # those with `channels` at one end, and those with 1
+    return 2 * (outer * channels + judged) * s.hidden * window * 2 * s.batch_size
+
+
+def _times(s: Settings, x: dict[str, Tensor], steps: int, repetitions: int, threads: int) -> dict[str, list[float]]:
+    """Way -> milliseconds of a step in each repetition, the ways in turn."""
+    device = x["A"].device
+    generators, discriminators = cyclegan.initial(s, len(x["A"]), 0, device)
+    ways = {PLAIN: plain_step(PlainCycleGAN(s, len(x["A"]), generators, discriminators))}
+    fused = cyclegan.choose_backend(x["A"].shape[:-1], str(device))[0] == "fused"
+    times: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        for backend in cyclegan.BACKENDS if fused else ("pytorch",):
+            both = stack.enter_context(cyclegan.steps(backend, threads))
+            ways[OURS[backend]] = fast_step(s, generators.clone(), discriminators.clone(), both)
+        for repetition in range(repetitions + 1):  # the first one warms up
+            for way, step in ways.items():
+                torch.set_num_threads(threads if way == PLAIN else 1)
+                start = time.perf_counter()
+                for _ in range(steps):
+                    step(x)  # ends by reading the losses, so a GPU has finished too
+                if repetition:
+                    times.setdefault(way, []).append((time.perf_counter() - start) / steps * 1000)
+    return times
 
 
 _PUBLISHED_PAIRS = 2749
@@ -164,7 +194,7 @@ def figure(frame: pd.DataFrame, path: str | Path) -> None:
         axes = canvas.subplots()
         for number, (way, device) in enumerate(ways):
             rows = frame[(frame["way"] == way) & (frame["device"] == device)].set_index("layer").loc[layers]
-            colour = figures.ACCENT if way == "zoofuse" else figures.GREY
+            colour = {PLAIN: figures.GREY, OURS["pytorch"]: figures.BLUE}.get(way, figures.ACCENT)
             places = np.arange(len(layers)) + number * width
             bars = axes.bar(places, rows["minutes_for_published_size"], width, label=f"{way}, {device}", color=colour)
             axes.bar_label(bars, [f"{ratio:.1f}x" for ratio in rows["ratio_to_plain"]])

@@ -5,7 +5,9 @@ adversarial networks"): a CNN's kernels of one layer, (out, in, 5, 5), are turne
 small volume with `in` channels, whose depth is the filters. Domain A is the first concept of a fusion, B the second.
 
 Training depends on the kernels, the settings and the seed only: orders, replay and initial weights are named random
-numbers, so that a run which was stopped at any moment goes on from its state file to the same bits.
+numbers, so that a run which was stopped at any moment goes on from its state file to the same bits. Losses and
+gradients come from one of two backends: `fused` is C++ for CPUs, `pytorch` runs anywhere. They agree within rounding,
+and after many steps no longer; so a training is computed by one of them from its first step to its last.
 """
 
 import contextlib
@@ -13,7 +15,7 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -23,11 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoofuse import files, kernel_measures, seeds
+from zoofuse import compiled, files, fused_cyclegan, kernel_measures, seeds
 
 ADVERSARIAL = ("mse after sigmoid", "mse on logits")
 BATCHES = ("paired", "mixed")
 INITIALISATION = ("pytorch", "normal")
+BACKENDS = ("fused", "pytorch")
 
 Network = dict[str, Tensor]  # 0.weight, 0.bias, 2.weight, 2.bias: convolution, activation, convolution
 
@@ -52,7 +55,7 @@ class Settings:
     initialisation: str = "pytorch"  # PyTorch's uniform default, or "normal": N(0, 0.02), zero biases (Zhu et al.)
     standardise: bool = False  # each domain to mean 0 and standard deviation 1/4; undone after translation
     held_out: float = 0.05  # share of each domain that only the measures see
-    measure_every: int = 0  # epochs; 0: seldom enough to stay below a tenth of the time
+    measure_every: int = 0  # epochs; 0: seldom enough to stay below a fifth of the time
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -106,10 +109,15 @@ def settings(preset: str, layer: str, **overrides) -> Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """generators: "A2B" and "B2A" -> name -> float32; history: name -> (epochs,) float32, NaN where not measured."""
+    """generators: "A2B" and "B2A" -> name -> float32; history: name -> (epochs,) float32, NaN where not measured.
+
+    way: backend and instruction set or device, such as "fused avx2"; the same way gives the same bits. Empty for
+    generators trained elsewhere.
+    """
 
     generators: dict[str, dict[str, np.ndarray]]
     history: dict[str, np.ndarray]
+    way: str = ""
 
 
 class TrainingError(RuntimeError):
@@ -396,25 +404,57 @@ def train(
     state_path: str | Path,
     device: str = "cpu",
     threads: int = 1,
+    backend: str = "auto",
     progress: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Trained:
     """Train both generators on the kernel sets of two domains.
 
     a: (n_a, out, in, 5, 5); b: (n_b, out, in, 5, 5); float32. A domain smaller than a batch is repeated within it.
     state_path: an HDF5 kept up to date while training. Calling `train` again goes on from it, and from a finished
-        one returns at once; delete it when the generators are written. A state of other kernels, settings or seed,
-        or a damaged one, is ignored with a printed line. The result has the same bits as an uninterrupted
-        run's on the same hardware, whatever `threads` are.
+        one returns at once; delete it when the generators are written. A state of other kernels, settings or seed, of
+        another way of computing (another backend, instruction set or kind of device), or a damaged one, is ignored with
+        a printed line. The result has the same bits as an uninterrupted run's on the same hardware, whatever
+        `threads` are.
     device: "cpu", or as torch names it; threads: of the CPU, each works on a part of the batch.
+    backend: "auto" (see `choose_backend`), "fused" or "pytorch".
     progress: called after each epoch with (epochs done, that epoch's losses and measures).
 
-    Raises ValueError for kernels that cannot be trained on, TrainingError when a loss is not finite.
+    Raises ValueError for kernels that cannot be trained on and for a backend that does not run here, TrainingError
+    when a loss is not finite.
     """
     kernels = {"A": _checked(a, "A"), "B": _checked(b, "B")}
     if kernels["A"].shape[1:] != kernels["B"].shape[1:]:
         raise ValueError(f"domain A has kernels {a.shape[1:]}, domain B {b.shape[1:]}; a CycleGAN needs one shape.")
-    with workers(threads if torch.device(device).type == "cpu" else 1) as run:
-        return _train(kernels, settings, seed, Path(state_path), torch.device(device), run, progress)
+    _known("backend", backend, ("auto", *BACKENDS))
+    found, reason = choose_backend(kernels["A"].shape[1:], device)
+    if backend == "fused" and found != "fused":
+        raise ValueError(f"backend: fused cannot be used here ({reason}). Write auto.")
+    backend, device = found if backend == "auto" else backend, torch.device(device)
+    with steps(backend, threads if device.type == "cpu" else 1) as both:
+        return _train(kernels, settings, seed, Path(state_path), device, backend, both, progress)
+
+
+def choose_backend(shape: Sequence[int], device: str = "cpu") -> tuple[str, str]:
+    """The backend that `auto` stands for on this machine, for kernels (..., rows, columns), and why in one line."""
+    if torch.device(device).type != "cpu":
+        return "pytorch", f"pytorch: on {device}"
+    if tuple(shape[-2:]) != (fused_cyclegan.SIZE, fused_cyclegan.SIZE):
+        return "pytorch", "pytorch (slower), as the C++ is for 5 x 5 kernels only"
+    available, reason = fused_cyclegan.available()
+    if available:
+        return "fused", f"fused: {reason}"
+    return "pytorch", f"pytorch (slower), as the C++ is missing: {reason}"
+
+
+@contextlib.contextmanager
+def steps(backend: str, threads: int) -> Iterator[tuple[Callable, Callable]]:
+    """`_generator_step` and `_discriminator_step` as this backend computes them with this many threads."""
+    with workers(threads) as run:
+        if backend == "fused":
+            both, options = (fused_cyclegan.generator_step, fused_cyclegan.discriminator_step), {"threads": threads}
+        else:
+            both, options = (_generator_step, _discriminator_step), {"run": run}
+        yield tuple(functools.partial(step, **options) for step in both)
 
 
 @contextlib.contextmanager
@@ -443,17 +483,23 @@ def _checked(kernels: np.ndarray, domain: str) -> np.ndarray:
     return np.ascontiguousarray(kernels, np.float32)
 
 
-def _train(kernels, s: Settings, seed: int, state_path: Path, device: torch.device, run, progress) -> Trained:
+def _train(
+    kernels, s: Settings, seed: int, state_path: Path, device: torch.device, backend: str, both, progress
+) -> Trained:
+    generator_step, discriminator_step = both
+    way = f"{backend} {compiled.instruction_set() if device.type == 'cpu' else device.type}"
     scales = {domain: _scale(values, s.standardise) for domain, values in kernels.items()}
     held_out, training = {}, {}
     for domain, values in kernels.items():
         order = seeds.permutation(len(values), seed, "cyclegan", "held out", domain)
         count = max(2, round(s.held_out * len(values)))
         held_out[domain], training[domain] = values[np.sort(order[:count])], values[np.sort(order[count:])]
-    data = {d: torch.from_numpy(_to_network(values, scales[d])).to(device) for d, values in training.items()}
+    data = {}  # domain -> (n, in, out, 5, 5): sets first, where drawing some of them is quick
+    for domain, values in training.items():
+        data[domain] = torch.from_numpy(_to_network(values, scales[domain])).movedim(-1, 0).contiguous().to(device)
     counts = {domain: len(values) for domain, values in training.items()}
 
-    identity = _identity(kernels, s, seed)
+    identity = _identity(kernels, s, seed, way)
     state = _load(state_path, identity) or _initial_state(s, data, seed)
     history = {name.removeprefix("history/"): state.pop(name) for name in list(state) if name.startswith("history/")}
     done, step = state.pop("done").tolist()  # epochs, steps
@@ -467,13 +513,13 @@ def _train(kernels, s: Settings, seed: int, state_path: Path, device: torch.devi
         totals: dict[str, list[float]] = {}
         for number, rows in enumerate(_orders(s, counts, seed, epoch)):
             step += 1
-            x = {domain: data[domain][..., torch.from_numpy(r).to(device)] for domain, r in rows.items()}
-            losses, gradient, fakes = _generator_step(s, generators, discriminators, x, run)
+            x = {d: data[d][torch.from_numpy(r).to(device)].movedim(0, -1).contiguous() for d, r in rows.items()}
+            losses, gradient, fakes = generator_step(s, generators, discriminators, x)
             _adam(generators, gradient, tensors["moments/generators"], step, rate, s.betas)
             for domain, fake in fakes.items():
                 pool = f"pool/{domain}"
                 fakes[domain], tensors[pool] = _replay(tensors[pool], s.pool, fake, seed, epoch, number, domain)
-            judged, gradient = _discriminator_step(s, discriminators, x, fakes, run)
+            judged, gradient = discriminator_step(s, discriminators, x, fakes)
             _adam(discriminators, gradient, tensors["moments/discriminators"], step, rate, s.betas)
             losses |= judged
             for name, value in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
@@ -496,18 +542,18 @@ def _train(kernels, s: Settings, seed: int, state_path: Path, device: torch.devi
             saved = time.monotonic()
         if progress:
             progress(epoch + 1, row)
-    return Trained(_exported(generators, len(data["A"]), s, scales), history)
+    return Trained(_exported(generators, data["A"].shape[1], s, scales), history, way)
 
 
 SAVE_EVERY = 5.0  # seconds between two writes of the state, at the end of an epoch; so much, and an epoch, can be lost
-_STEPS_PER_MEASURE = 40  # one round of measures costs about as much as three steps
+_STEPS_PER_MEASURE = 40  # one round of measures costs as much as six to nine steps of the published size
 
 
 def _initial_state(s: Settings, data: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray]:
     state = {"done": np.zeros(2, np.int64)}
-    for name, flat in zip(("generators", "discriminators"), initial(s, len(data["A"]), seed), strict=True):
+    for name, flat in zip(("generators", "discriminators"), initial(s, data["A"].shape[1], seed), strict=True):
         state |= {name: flat.numpy(), f"moments/{name}": np.zeros((2, len(flat)), np.float32)}
-    return state | {f"pool/{domain}": np.empty((*x.shape[:-1], 0), np.float32) for domain, x in data.items()}
+    return state | {f"pool/{domain}": np.empty((*x.shape[1:], 0), np.float32) for domain, x in data.items()}
 
 
 def _decay(s: Settings, epoch: int) -> float:
@@ -620,11 +666,11 @@ def _groups(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
 _STATE = "cyclegan state"  # kind of the file
 
 
-def _identity(kernels: Mapping[str, np.ndarray], s: Settings, seed: int) -> str:
-    """What a state file must have been made from to be gone on with."""
+def _identity(kernels: Mapping[str, np.ndarray], s: Settings, seed: int, way: str) -> str:
+    """What a state file must have been made from to be gone on with, and how: the bits are one way's or another's."""
     digests = {domain: hashlib.sha256(values.tobytes()).hexdigest() for domain, values in kernels.items()}
     shapes = {domain: values.shape for domain, values in kernels.items()}
-    return files.digest({"settings": asdict(s), "seed": seed, "kernels": digests, "shapes": shapes})
+    return files.digest({"settings": asdict(s), "seed": seed, "kernels": digests, "shapes": shapes, "way": way})
 
 
 def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
@@ -632,7 +678,8 @@ def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
         return None
     try:
         if files.attributes(path, _STATE).get("identity") != identity:
-            print(f"{path}: the state of other kernels, settings or seed; ignored, training starts anew.")
+            others = "other kernels, settings, seed or way of computing"
+            print(f"{path}: the state of {others}; ignored, training starts anew.")
             return None
         return files.read(path, _STATE)
     except ValueError as error:
