@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import umap
 import yaml
 from sklearn import metrics as sklearn_metrics
 
@@ -50,7 +51,7 @@ def test_rows_agree_with_scikit_learn(settings):
     features, truth = planted(1)
     rows, arrays = evaluation.evaluate(features, truth, settings)
     for row in rows:
-        assert set(row) | {"method", "domain", "model"} == set(evaluation.COLUMNS)
+        assert set(row) | {"method", "domain", "model"} == set(evaluation.COLUMNS[:-4])
         clusters = arrays[row["clusterer"]]
         contingency = sklearn_metrics.cluster.contingency_matrix(truth, clusters)
         assert row["purity"] == pytest.approx(contingency.max(0).sum() / len(truth))
@@ -82,6 +83,82 @@ def test_very_few_photographs(settings, m):
     rows, arrays = evaluation.evaluate(features, truth, settings | {"embeddings": ["umap", "tsne"]})
     assert len(rows) == 3
     assert arrays["tsne"].shape == (m, 2)
+
+
+def test_umap_has_the_bits_of_umap_learn_called_plainly(settings):
+    for distance, metric in ((1, "euclidean"), (0, "cosine"), (40, "euclidean")):
+        features, _ = planted(distance)
+        plain = umap.UMAP(n_components=2, random_state=47, n_jobs=1, metric=metric).fit_transform(features)
+        own = evaluation.umap_embedding(features, settings["umap"] | {"metric": metric})
+        assert np.array_equal(own, plain), metric
+
+
+def half(truth, seed=1):
+    return evaluation.split((~truth).astype(int), np.where(np.arange(len(truth)) % 3, "x", "y"), seed, "f")
+
+
+def test_the_split_halves_each_class_and_group():
+    labels = np.array([0] * 21 + [1] * 40)
+    groups = np.array(["bombay"] * 11 + ["eye"] * 10 + ["dog"] * 30 + ["shoe"] * 10)
+    validation = evaluation.split(labels, groups, 1, "black_cat")
+    for group in np.unique(groups):
+        assert abs(validation[groups == group].mean() - 0.5) <= 0.5 / (groups == group).sum()
+    assert [validation[labels == label].sum() for label in (0, 1)] == [11, 20]
+    assert np.array_equal(validation, evaluation.split(labels, groups, 1, "black_cat"))
+    assert not np.array_equal(validation, evaluation.split(labels, groups, 2, "black_cat"))
+
+
+def test_the_split_needs_photographs_of_both_classes():
+    with pytest.raises(ValueError, match=r"fusions\.black_cat\.test\.positive: 3 photographs; at least 4"):
+        evaluation.split(np.array([0] * 3 + [1] * 9), np.repeat("g", 12), 1, "black_cat")
+
+
+def test_held_out_tells_apart_what_separates(settings):
+    features, truth = planted(5)
+    validation = half(truth)
+    rows, arrays = evaluation.held_out(features, truth, validation, settings)
+    rows = by_clusterer(rows)
+    for name in ("kmeans", "dbscan"):
+        assert rows[name]["balanced_accuracy"] == rows[name]["validation"] == 1, name
+        assert np.array_equal(arrays[f"held_out/{name}"], truth)
+        assert rows[name]["silhouette"] > 0.5
+        assert rows[name]["density_validity"] > 0.5
+    assert rows["kmeans"]["agreement"] > 0.5
+    assert rows["kmeans"]["tp"] + rows["kmeans"]["fn"] == np.sum(truth & ~validation)
+    assert set(rows["kmeans"]) | {"method", "domain", "model"} == set(evaluation.COLUMNS)
+
+
+def test_held_out_does_not_flatter_noise(settings):
+    found = []
+    for seed in range(12):
+        features, truth = planted(0)
+        rows, _ = evaluation.held_out(features, truth, half(truth, seed), settings)
+        found.append([row["balanced_accuracy"] for row in rows if row["clusterer"] != "one_class_svm"])
+    assert np.mean(found) == pytest.approx(0.5, abs=0.05)  # the published protocol: about 0.56
+
+
+def test_test_labels_change_no_answer_and_no_choice(settings):
+    features, truth = planted(2)
+    validation = half(truth)
+    other = np.where(validation, truth, ~truth)
+    rows, arrays = evaluation.held_out(features, truth, validation, settings)
+    others, other_arrays = evaluation.held_out(features, other, validation, settings)
+    for name, values in arrays.items():
+        assert np.array_equal(values, other_arrays[name]), name
+    for row, same in zip(rows, others, strict=True):
+        for key in ("validation", "silhouette", "density_validity", "agreement"):
+            assert row[key] == same[key]
+        assert row["balanced_accuracy"] == pytest.approx(1 - same["balanced_accuracy"])
+
+
+@pytest.mark.parametrize("m", [8, 9, 12])
+def test_held_out_with_very_few_photographs_or_a_dead_cnn(settings, m):
+    features, truth = planted(3, 4, m - 4)
+    for each in (features, np.zeros_like(features), np.full_like(features, np.nan)):
+        rows, arrays = evaluation.held_out(each, truth, half(truth), settings)
+        assert len(rows) == 3
+        assert arrays["held_out/umap"].shape == (m, 2)
+    assert all(row["balanced_accuracy"] == 0.5 and row["dead"] == 1 for row in rows)
 
 
 def test_parts_take_the_first_of_each_domain():

@@ -36,8 +36,10 @@ def test_bank_holds_every_kernel_of_both_zoos(zoos, tmp_path):
         assert bank["A"].dtype == np.float32
 
 
-def test_generated_cnns_are_the_published_ones(zoos, tmp_path):
-    paths, _, b = zoos
+@pytest.fixture
+def translated(zoos, tmp_path):
+    """A zoo file of translated kernels, and what it was made from."""
+    paths = zoos[0]
     banks, generators, trained = {}, {}, {}
     for layer in ("conv1", "conv2"):
         banks[layer], generators[layer] = tmp_path / f"{layer}.h5", tmp_path / f"{layer}-generators.h5"
@@ -46,13 +48,22 @@ def test_generated_cnns_are_the_published_ones(zoos, tmp_path):
         a_and_b = kernels.read(banks[layer])
         trained[layer] = cyclegan.train(*a_and_b, settings, 1, state_path=tmp_path / f"{layer}.state")
         cyclegan.write_generators(generators[layer], trained[layer])
-    generate.translate(banks, generators, tmp_path / "cyclegan.h5")
-    made = files.read(tmp_path / "cyclegan.h5", "zoo")
+    generate.translate(paths, banks, generators, tmp_path / "cyclegan.h5")
+    return tmp_path / "cyclegan.h5", banks, trained
+
+
+def test_generated_cnns_are_the_published_ones(zoos, translated):
+    _, a, b = zoos
+    path, _, trained = translated
+    made = files.read(path, "zoo")
     assert made["model"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
     assert made["domain"].tolist() == ["A"] * 4 + ["B"] * 4
     assert not made["conv1.bias"].any()
     assert not made["conv2.bias"].any()
     assert "fc1.weight" not in made
+    for row in (2, 6):  # both have index 2
+        assert np.array_equal(made["fc_a.weight"][row], a[0]["fc1.weight"][2])
+        assert np.array_equal(made["fc_b.bias"][row], b["fc1.bias"][2])
 
     # domain A, model 2: B's CNN 2 through B2A, conv by conv, as the report describes it
     network = trained["conv2"].generators["B2A"]
@@ -64,7 +75,7 @@ def test_generated_cnns_are_the_published_ones(zoos, tmp_path):
 
 
 def test_controls(zoos, tmp_path):
-    paths, a, _ = zoos
+    paths, a, b = zoos
     generate.parent(paths["A"], "A", tmp_path / "parent_a.h5")
     parent = files.read(tmp_path / "parent_a.h5", "zoo")
     assert parent["model"].tolist() == [0, 1, 2, 3, 4]
@@ -75,6 +86,47 @@ def test_controls(zoos, tmp_path):
     assert random["conv1.weight"].std() == pytest.approx(75**-0.5 / 3**0.5, rel=0.05)
     generate.random(2, "published", 1, "black_cat", tmp_path / "fewer.h5")
     assert np.array_equal(files.read(tmp_path / "fewer.h5", "zoo")["conv2.weight"], random["conv2.weight"][:2])
+    generate.average(paths, tmp_path / "average.h5")
+    average = files.read(tmp_path / "average.h5", "zoo")
+    assert average["model"].tolist() == [0, 1, 2, 3]
+    for name in ("conv1.weight", "conv2.bias"):
+        assert np.allclose(average[name][1], (a[0][name][1] + b[name][1]) / 2)
+    assert np.array_equal(average["fc_b.weight"], b["fc1.weight"])
+
+
+def test_controls_of_the_translated_kernels(translated, tmp_path):
+    path, banks, _ = translated
+    made = files.read(path, "zoo")
+    generate.noise(path, banks, 1, "black_cat", tmp_path / "noise.h5")
+    noise = files.read(tmp_path / "noise.h5", "zoo")
+    for layer in ("conv1", "conv2"):
+        a, b = kernels.read(banks[layer])
+        before = np.concatenate([b[:4], a[:4]])
+        size = [np.linalg.norm(zoo[f"{layer}.weight"] - before) for zoo in (made, noise)]
+        assert size[1] == pytest.approx(size[0], rel=0.03)
+        assert not np.allclose(noise[f"{layer}.weight"], made[f"{layer}.weight"], atol=0.01)
+    generate.shuffled(path, 1, "black_cat", tmp_path / "shuffled.h5")
+    shuffled = files.read(tmp_path / "shuffled.h5", "zoo")
+    weights = [zoo["conv2.weight"].reshape(8, -1) for zoo in (made, shuffled)]
+    assert np.array_equal(*(np.sort(each, axis=1) for each in weights))
+    assert np.mean(weights[0] == weights[1]) < 0.1
+    for zoo in (noise, shuffled):
+        for name in ("model", "domain", "conv1.bias", "fc_a.weight"):
+            assert np.array_equal(zoo[name], made[name])
+
+
+def test_matched_kernels_have_mean_and_covariance_of_the_translated(translated, tmp_path):
+    path = translated[0]
+    many = {name: np.concatenate([values] * 200) for name, values in files.read(path, "zoo").items()}
+    mix = np.linalg.qr(np.random.default_rng(0).normal(size=(75, 75)))[0] * np.linspace(0.1, 1, 75)
+    drawn = np.random.default_rng(1).normal(size=(len(many["model"]) * 6, 75)) @ mix.T + 0.3
+    many["conv1.weight"] = drawn.reshape(many["conv1.weight"].shape).astype(np.float32)
+    files.write(tmp_path / "many.h5", "zoo", many)
+    generate.matched(tmp_path / "many.h5", 1, "black_cat", tmp_path / "matched.h5")
+    matched = files.read(tmp_path / "matched.h5", "zoo")["conv1.weight"].reshape(-1, 75)
+    assert np.allclose(matched.mean(0), 0.3, atol=0.05)
+    covariance = np.cov(matched, rowvar=False)
+    assert np.linalg.norm(covariance - mix @ mix.T) < 0.1 * np.linalg.norm(mix @ mix.T)
 
 
 def test_features_are_the_400_vector_after_the_last_pooling():

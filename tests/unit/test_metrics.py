@@ -58,3 +58,28 @@ def test_cosine_similarity_agrees_with_scikit_learn_and_knows_zero():
     features[3] = 0
     expected = sklearn_metrics.pairwise.cosine_similarity(features)
     assert np.allclose(metrics.cosine_similarity(features), expected)
+
+
+def test_density_validity_of_hand_computed_clusters():
+    # Four points on a line each, 1 apart, 10 between the lines: every core distance from the mean of 1/d squared.
+    points = np.array([[x, y] for y in (0.0, 10.0) for x in range(4)])
+    clusters = np.repeat([0, 1], 4)
+    core = {
+        "end": np.mean([1, 1 / 4, 1 / 9]) ** -0.5,
+        "inner": np.mean([1, 1, 1 / 4]) ** -0.5,
+    }
+    inside = max(core["inner"], 1)  # the one edge between inner points
+    apart = 10.0
+    assert metrics.density_validity(points, clusters) == pytest.approx((apart - inside) / apart)
+    assert core["end"] > core["inner"]
+
+
+def test_density_validity_ranks_clusterings():
+    far = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 20])
+    right, wrong = np.repeat([0, 1], 40), np.arange(80) % 2
+    assert metrics.density_validity(far, right) > 0.5 > 0 > metrics.density_validity(far, wrong)
+    noisy = np.where(np.arange(80) % 8, right, -1)
+    assert metrics.density_validity(far, noisy) < metrics.density_validity(far, right)
+    assert np.isnan(metrics.density_validity(far, np.zeros(80, int)))
+    assert metrics.density_validity(np.zeros((6, 2)), np.arange(6) % 2) == 0
+    assert -1 <= metrics.density_validity(far, np.array([0] * 79 + [1])) <= 1

@@ -140,21 +140,24 @@ def _ways(
     return ways
 
 
-class _Plain(nn.Module):
+class Plain(nn.Module):
     """The CNN as one would write it."""
 
     def __init__(self):
         super().__init__()
         self.conv1, self.conv2, self.fc1 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        return self.fc1(x.flatten(1))
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc1(self.features(x))
 
 
 def _train_plainly(start: dict[str, Tensor], x: Tensor, y: Tensor, order: Tensor) -> dict[str, Tensor]:
-    model = _Plain().to(x.device)
+    model = Plain().to(x.device)
     model.load_state_dict(start)
     adam = torch.optim.Adam(model.parameters(), lr=0.01)
     for rows in order.split(BATCH):

@@ -1,7 +1,10 @@
-"""How well a CNN's features tell the conjunction, by the published protocol (report, II.E and II.F).
+"""How well a CNN's features tell the conjunction, by two protocols that are never mixed.
 
-The protocol is transductive: it clusters the test photographs themselves, names the positive cluster by the true
-positives, and fits the one-class SVM on them. Its scores say what the published tables say, no more.
+published (report, II.E and II.F) is transductive: it clusters the test photographs themselves, names the positive
+cluster by the true positives, and fits the one-class SVM on them. Its scores say what the published tables say.
+
+held_out splits the test photographs once. The embedding, the clusterer and the meaning of each cluster are fitted on
+the validation half; the other half is only answered. Its scores say what a CNN would do on new photographs.
 """
 
 import functools
@@ -11,12 +14,31 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from zoofuse import cnn, metrics
+from zoofuse import cnn, metrics, seeds
 
 COLUMNS = [
     "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
-    "clusterer", "clusters", "tp", "fp", "fn", "tn", "noise", "dead", "cosine_within", "cosine_between",
+    "protocol", "clusterer", "clusters", "tp", "fp", "fn", "tn", "noise", "dead", "cosine_within", "cosine_between",
+    "validation", "silhouette", "density_validity", "agreement",
 ]  # fmt: skip
+
+
+def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.ndarray:
+    """(m,) bool, True for the validation half of a fusion's test photographs; each class and group is halved.
+
+    labels: (m,), 0 for the conjunction; groups: (m,) str. Raises ValueError when a class has fewer than 4 photographs.
+    """
+    validation = np.zeros(len(labels), bool)
+    for label in (0, 1):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) < 4:
+            what = ("positive", "negative")[label]
+            raise ValueError(f"fusions.{fusion}.test.{what}: {len(rows)} photographs; at least 4 are needed, 2 of them "
+                             "for validation.")  # fmt: skip
+        order = rows[seeds.permutation(len(rows), seed, "split", fusion, label)]
+        order = order[np.argsort(groups[order], kind="stable")]  # group after group, in random order within each
+        validation[order[::2]] = True
+    return validation
 
 
 def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
@@ -30,17 +52,27 @@ def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
 
 def umap_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
     """(m, 2) UMAP of (m, f) features; all zeros when the features do not differ between photographs."""
-    if not _varied(features):
-        return np.zeros((len(features), 2), np.float32)
+    return _umap_embedding(features, None, settings)[0]
+
+
+def _umap_embedding(fitted: np.ndarray, placed: np.ndarray | None, settings: dict) -> tuple[np.ndarray, np.ndarray]:
+    """UMAP of `fitted` (m, f), and where `placed` (k, f) come to lie in it: (m, 2) and (k, 2)."""
+    if not _varied(fitted):
+        return tuple(np.zeros((0 if x is None else len(x), 2), np.float32) for x in (fitted, placed))
     umap = _umap()
-    neighbours = min(settings["n_neighbors"], len(features) - 1)
+    metric = umap.distances.named_distances[settings["metric"]]
+    own = settings | {"n_neighbors": min(settings["n_neighbors"], len(fitted) - 1), "metric": "precomputed"}
     # Spectral initialisation needs more photographs than this.
-    init = "spectral" if len(features) > 5 else "random"
-    reducer = umap.UMAP(n_components=2, init=init, n_jobs=1, **settings | {"n_neighbors": neighbours})
+    init = "spectral" if len(fitted) > 5 else "random"
+    reducer = umap.UMAP(n_components=2, init=init, n_jobs=1, **own)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        embedding = reducer.fit_transform(features)
-    return np.nan_to_num(embedding).astype(np.float32)
+        # The same bits as from features, several times faster: else each distance is a call from Python.
+        found = [reducer.fit_transform(umap.distances.parallel_special_metric(fitted, metric=metric))]
+        if placed is not None:
+            found.append(reducer.transform(umap.distances.parallel_special_metric(placed, fitted, metric=metric)))
+    found = [np.nan_to_num(points).astype(np.float32) for points in found]
+    return found[0], found[1] if placed is not None else np.zeros((0, 2), np.float32)
 
 
 def tsne_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
@@ -88,38 +120,152 @@ CLUSTERERS = {"kmeans": kmeans, "dbscan": dbscan, "one_class_svm": one_class_svm
 
 
 def evaluate(features: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """One row per clusterer for one CNN, and the arrays behind them.
+    """The published protocol: one row per clusterer for one CNN, and the arrays behind them.
 
     features: (m, f); truth: (m,) bool, True = positive; settings: the config's `evaluation` block.
-    Returns rows with the keys of COLUMNS less method, domain and model, and the arrays umap (m, 2) float32, where asked
-    for tsne (m, 2), and the clusters of each clusterer (m,) int16.
+    Returns rows with keys of COLUMNS, and the arrays umap (m, 2) float32, where asked for tsne (m, 2), and the clusters
+    of each clusterer (m,) int16.
     """
     features = np.nan_to_num(features, posinf=0, neginf=0)
     points = umap_embedding(features, settings["umap"])
     arrays = {"umap": points}
     if "tsne" in settings["embeddings"]:
         arrays["tsne"] = tsne_embedding(features, settings["tsne"])
-    similarity = metrics.cosine_similarity(features)
-    pairs = np.triu(np.outer(truth, truth), 1)
-    shared = {
-        "dead": float(np.mean(np.ptp(features, axis=0) == 0)),
-        "cosine_within": float(similarity[pairs].mean()) if pairs.any() else float("nan"),
-        "cosine_between": float(similarity[np.outer(truth, ~truth)].mean()),
-    }
+    about = _about(features, truth)
     rows = []
     for name, clusterer in CLUSTERERS.items():
         clusters, answer = clusterer(points, truth, settings[name])
         arrays[name] = clusters.astype(np.int16)
-        counts = metrics.confusion(truth, answer)
+        rows.append({"protocol": "published", "clusterer": name} | _row(truth, clusters, answer) | about)
+    return rows, arrays
+
+
+def held_out(
+    features: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict
+) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """The held-out protocol for one CNN: as `evaluate`, the counts those of the photographs outside `validation`.
+
+    validation: (m,) bool, from `split`. A cluster is answered positive when positives are over-represented among its
+    validation photographs; noise never is. A test photograph gets the cluster of its K-means centre, of a DBSCAN core
+    point within eps, or the one-class SVM's answer.
+    Rows also have validation, the balanced accuracy on the validation photographs, and three scores that need no label
+    (higher is better, NaN for a single cluster): silhouette (Rousseeuw 1987) and density_validity
+    (`metrics.density_validity`) of the validation photographs' clusters, and agreement, their mean adjusted Rand index
+    with the other clusterers' clusters. Arrays: held_out/umap (m, 2), held_out/CLUSTERER (m,) bool, the answers.
+    """
+    features = np.nan_to_num(features, posinf=0, neginf=0)
+    known, new = truth[validation], truth[~validation]
+    fitted, placed = place(features[validation], features[~validation], settings["umap"])
+    about = _about(features, truth)
+    found = {name: assign(name, fitted, known, placed, settings[name]) for name in CLUSTERERS}
+    arrays = {"held_out/umap": _merged(validation, fitted, placed)}
+    rows = []
+    for name, (clusters, new_clusters) in found.items():
+        answer, new_answer = name_clusters(clusters, known, new_clusters)
+        others = [other for key, (other, _) in found.items() if key != name]
+        arrays[f"held_out/{name}"] = _merged(validation, answer, new_answer)
         rows.append(
-            metrics.scores(**counts)
-            | {"entropy": metrics.entropy(truth, clusters), "purity": metrics.purity(truth, clusters)}
-            | {"clusterer": name, "clusters": len(np.unique(clusters[clusters >= 0]))}
-            | counts
-            | {"noise": float(np.mean(clusters < 0))}
-            | shared
+            {"protocol": "held_out", "clusterer": name}
+            | _row(new, new_clusters, new_answer)
+            | about
+            | {"validation": metrics.scores(**metrics.confusion(known, answer))["balanced_accuracy"]}
+            | _without_labels(fitted, clusters, others)
         )
     return rows, arrays
+
+
+def place(fitted: np.ndarray, placed: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray]:
+    """UMAP of features (m, f), (m, 2), and where further ones (k, f) come to lie in it, (k, 2).
+
+    200 epochs, umap-learn's default for large sets (a third of them for the further ones): the published protocol's 500
+    take more than twice the time.
+    """
+    return _umap_embedding(fitted, placed, settings | {"n_epochs": 200})
+
+
+def assign(
+    clusterer: str, points: np.ndarray, truth: np.ndarray, new: np.ndarray, settings: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clusters (m,) of points (m, 2), and those of new points (k, 2) by the clusterer that was fitted on the former.
+
+    The one-class SVM is fitted on the points with truth (m,) True; its two answers are the clusters.
+    """
+    return _ASSIGN[clusterer](points, truth, new, settings)
+
+
+def name_clusters(clusters: np.ndarray, truth: np.ndarray, new_clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Answers (m,) and (k,) bool: positive in clusters where positives are over-represented, going by truth (m,)."""
+    positive = [c for c in np.unique(clusters) if c >= 0 and truth[clusters == c].mean() > truth.mean()]
+    return np.isin(clusters, positive), np.isin(new_clusters, positive)
+
+
+def _assign_kmeans(points, truth, new, settings):
+    from sklearn.cluster import KMeans
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = KMeans(n_clusters=min(settings["k"], len(points)), random_state=settings["random_state"]).fit(points)
+    return model.labels_, model.predict(new)
+
+
+def _assign_dbscan(points, truth, new, settings):
+    from sklearn.cluster import DBSCAN
+
+    model = DBSCAN(**settings).fit(points)
+    if not len(model.components_):
+        return model.labels_, np.full(len(new), -1)
+    distances = np.linalg.norm(new[:, None] - model.components_, axis=2)
+    labels = model.labels_[model.core_sample_indices_]
+    return model.labels_, np.where(distances.min(1) <= settings["eps"], labels[distances.argmin(1)], -1)
+
+
+def _assign_one_class_svm(points, truth, new, settings):
+    from sklearn.svm import OneClassSVM
+
+    model = OneClassSVM(kernel="rbf", **settings).fit(points[truth])
+    return tuple((model.predict(x) == 1).astype(int) for x in (points, new))
+
+
+_ASSIGN = {"kmeans": _assign_kmeans, "dbscan": _assign_dbscan, "one_class_svm": _assign_one_class_svm}
+
+
+def _without_labels(points: np.ndarray, clusters: np.ndarray, others: list[np.ndarray]) -> dict[str, float]:
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+    inside = clusters >= 0
+    several = 1 < len(np.unique(clusters[inside])) < inside.sum()
+    return {
+        "silhouette": float(silhouette_score(points[inside], clusters[inside])) if several else float("nan"),
+        "density_validity": metrics.density_validity(points, clusters),
+        "agreement": float(np.mean([adjusted_rand_score(clusters, other) for other in others])),
+    }
+
+
+def _merged(validation: np.ndarray, known: np.ndarray, new: np.ndarray) -> np.ndarray:
+    merged = np.empty((len(validation), *known.shape[1:]), known.dtype)
+    merged[validation], merged[~validation] = known, new
+    return merged
+
+
+def _about(features: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """What does not depend on the clusterer."""
+    similarity = metrics.cosine_similarity(features)
+    pairs = np.triu(np.outer(truth, truth), 1)
+    return {
+        "dead": float(np.mean(np.ptp(features, axis=0) == 0)),
+        "cosine_within": float(similarity[pairs].mean()) if pairs.any() else float("nan"),
+        "cosine_between": float(similarity[np.outer(truth, ~truth)].mean()),
+    }
+
+
+def _row(truth: np.ndarray, clusters: np.ndarray, answer: np.ndarray) -> dict[str, float]:
+    counts = metrics.confusion(truth, answer)
+    return (
+        metrics.scores(**counts)
+        | {"entropy": metrics.entropy(truth, clusters), "purity": metrics.purity(truth, clusters)}
+        | {"clusters": len(np.unique(clusters[clusters >= 0])), "noise": float(np.mean(clusters < 0))}
+        | counts
+    )
 
 
 def part(zoo: dict[str, np.ndarray], limit: int | None, start: int, stop: int) -> dict[str, np.ndarray]:
@@ -130,12 +276,15 @@ def part(zoo: dict[str, np.ndarray], limit: int | None, start: int, stop: int) -
 
 
 def evaluate_zoo(
-    zoo: dict[str, np.ndarray], images: np.ndarray, truth: np.ndarray, settings: dict
+    zoo: dict[str, np.ndarray], images: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
-    """`evaluate` for each CNN of a zoo, with its model and domain in the rows."""
-    for i, of_cnn in enumerate(features(zoo, images)):
+    """`evaluate` and `held_out` for each CNN of a zoo, with its model and domain in the rows."""
+    for i in range(len(zoo["model"])):
+        of_cnn = features({name: values[i : i + 1] for name, values in zoo.items()}, images)[0]
         rows, arrays = evaluate(of_cnn, truth, settings)
-        yield [{"domain": str(zoo["domain"][i]), "model": int(zoo["model"][i])} | row for row in rows], arrays
+        more_rows, more_arrays = held_out(of_cnn, truth, validation, settings)
+        about = {"domain": str(zoo["domain"][i]), "model": int(zoo["model"][i])}
+        yield [about | row for row in rows + more_rows], arrays | more_arrays
 
 
 @functools.cache

@@ -1,17 +1,25 @@
-"""CNNs that nobody trained for the conjunction: one function for each method, from kernel banks to a zoo file."""
+"""CNNs that nobody trained for the conjunction: one function for each method, from zoos to a zoo file.
 
+A generated zoo file has domain (n,) beside model (n,), no linear layer fc1 of its own, and, where the method has them,
+linear heads on its features for the fusion's two concepts: fc_a.weight (n, 2, features), fc_a.bias (n, 2), fc_b.*.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from zoofuse import cnn, cyclegan, files, kernels, zoo
+from zoofuse import cnn, cyclegan, files, kernels, seeds, zoo
 
 
-def translate(banks: dict[str, Path], generators: dict[str, Path], output: Path) -> None:
+def translate(zoos: dict[str, list[Path]], banks: dict[str, Path], generators: dict[str, Path], output: Path) -> None:
     """The published method (`generatedCNN`), for the first n CNNs of both zoos, n the size of the smaller one.
 
     Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN;
-    biases zero, no linear layer. A generated CNN has the index of the CNN that its kernels come from.
+    biases zero. A generated CNN has the index of the CNN that its kernels come from. The published system translates
+    no linear layer, so the heads are those of the CNNs with this index in either zoo, as they are.
+
+    zoos: "A" and "B" -> zoo files; banks, generators: layer -> file.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():
@@ -24,6 +32,7 @@ def translate(banks: dict[str, Path], generators: dict[str, Path], output: Path)
         models = files.read(path, "kernels", ["model_A", "model_B"])
         arrays["model"] = np.concatenate([models["model_B"][:n], models["model_A"][:n]])
         arrays["domain"] = np.repeat(["A", "B"], n)
+    arrays |= {name: np.tile(head, (2, *[1] * (head.ndim - 1))) for name, head in _heads(zoos, n).items()}
     sources = {layer: [files.fingerprint(banks[layer]), files.fingerprint(generators[layer])] for layer in banks}
     files.write(output, "zoo", arrays, method="cyclegan", sources=sources)
 
@@ -36,10 +45,91 @@ def random(n: int, architecture: str, seed: int, fusion: str, output: Path) -> N
     files.write(output, "zoo", arrays, method="random", seed=seed)
 
 
-def parent(zoo_files: list[Path], domain: str, output: Path) -> None:
+def parent(paths: list[Path], domain: str, output: Path) -> None:
     """Control: the CNNs of one concept's zoo as they are, biases and linear layer included."""
-    arrays = zoo.read(zoo_files)
+    arrays = zoo.read(paths)
     arrays = {name: values for name, values in arrays.items() if "/" not in name}
     arrays["domain"] = np.repeat([domain], len(arrays["model"]))
-    sources = [files.fingerprint(path) for path in zoo_files]
-    files.write(output, "zoo", arrays, method=f"parent_{domain.lower()}", sources=sources)
+    files.write(output, "zoo", arrays, method=f"parent_{domain.lower()}", sources=_fingerprints(paths))
+
+
+def average(zoos: dict[str, list[Path]], output: Path) -> None:
+    """Control: kernels and biases half way between the CNNs of the same index in either zoo, each with its own head."""
+    a, b = (_first(zoos[domain], _count(zoos)) for domain in "AB")
+    arrays = {name: (a[name] + b[name]) / 2 for name in a if name.startswith("conv")}
+    arrays |= {"model": a["model"], "domain": np.repeat(["-"], len(a["model"]))}
+    sources = {domain: _fingerprints(paths) for domain, paths in zoos.items()}
+    files.write(output, "zoo", arrays | _heads(zoos, len(a["model"])), method="average", sources=sources)
+
+
+def noise(translated: Path, banks: dict[str, Path], seed: int, fusion: str, output: Path) -> None:
+    """Control: what `translate` starts from, plus Gaussian noise as large as the change that it makes.
+
+    For each CNN and layer the noise has the root mean square of translated less untranslated kernels.
+    """
+    arrays = files.read(translated, "zoo")
+    for layer, path in banks.items():
+        a, b = kernels.read(path)
+        n = len(arrays["model"]) // 2
+        untranslated = np.concatenate([b[:n], a[:n]])
+        change = arrays[f"{layer}.weight"] - untranslated
+        size = np.sqrt(np.mean(change**2, axis=(1, 2, 3, 4), keepdims=True))
+        arrays[f"{layer}.weight"] = untranslated + size * seeds.normal(change.shape, seed, fusion, "noise", layer)
+    files.write(output, "zoo", arrays, method="noise", seed=seed, sources=_fingerprints([translated]))
+
+
+def shuffled(translated: Path, seed: int, fusion: str, output: Path) -> None:
+    """Control: the weights of `translate`, those of a CNN's layer in random order: the same values, no pattern."""
+    arrays = files.read(translated, "zoo")
+    for layer in _layers(arrays):
+        weights = arrays[f"{layer}.weight"]
+        order = seeds.uniform((len(weights), weights[0].size), seed, fusion, "shuffled", layer).argsort(
+            1, kind="stable"
+        )
+        arrays[f"{layer}.weight"] = np.take_along_axis(weights.reshape(order.shape), order, 1).reshape(weights.shape)
+    files.write(output, "zoo", arrays, method="shuffled", seed=seed, sources=_fingerprints([translated]))
+
+
+def matched(translated: Path, seed: int, fusion: str, output: Path) -> None:
+    """Control: filters drawn from a normal distribution with mean and covariance of the translated filters of a domain.
+
+    A filter is all weights of one output channel: 75 numbers in conv1, 150 in conv2 as published.
+    """
+    arrays = files.read(translated, "zoo")
+    for layer in _layers(arrays):
+        for domain in dict.fromkeys(arrays["domain"].tolist()):
+            rows = arrays["domain"] == domain
+            weights = arrays[f"{layer}.weight"][rows]
+            filters = weights.reshape(-1, weights[0, 0].size).astype(np.float64)
+            values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(filters, rowvar=False)))
+            root = vectors * np.sqrt(values.clip(0))
+            drawn = seeds.normal(filters.shape, seed, fusion, "matched", layer, domain) @ root.T + filters.mean(0)
+            arrays[f"{layer}.weight"][rows] = drawn.reshape(weights.shape)
+    files.write(output, "zoo", arrays, method="matched", seed=seed, sources=_fingerprints([translated]))
+
+
+def _count(zoos: dict[str, list[Path]]) -> int:
+    """CNNs of the smaller zoo."""
+    return min(sum(len(files.read(path, "zoo", ["model"])["model"]) for path in paths) for paths in zoos.values())
+
+
+def _first(paths: Iterable[Path], n: int) -> dict[str, np.ndarray]:
+    arrays = zoo.read(list(paths))
+    return {name: values[:n] for name, values in arrays.items() if "/" not in name}
+
+
+def _heads(zoos: dict[str, list[Path]], n: int) -> dict[str, np.ndarray]:
+    """The linear layers of both zoos' first n CNNs as heads for the two concepts."""
+    heads = {}
+    for domain, paths in zoos.items():
+        linear = zoo.read(list(paths), ["fc1.weight", "fc1.bias"])
+        heads |= {name.replace("fc1", f"fc_{domain.lower()}"): values[:n] for name, values in linear.items()}
+    return heads
+
+
+def _layers(arrays: dict[str, np.ndarray]) -> list[str]:
+    return [name.removesuffix(".weight") for name in arrays if name.startswith("conv") and name.endswith(".weight")]
+
+
+def _fingerprints(paths: Iterable[Path]) -> list[str]:
+    return [files.fingerprint(path) for path in paths]

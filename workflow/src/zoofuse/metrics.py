@@ -1,6 +1,8 @@
 """Numbers that say how well an answer or a clustering fits the truth (report, II.F)."""
 
 import numpy as np
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import cdist
 
 
 def confusion(truth: np.ndarray, answer: np.ndarray) -> dict[str, int]:
@@ -56,6 +58,43 @@ def positive_cluster(truth: np.ndarray, clusters: np.ndarray) -> int | None:
         return None
     labels = np.unique(members)
     return int(min(labels, key=lambda c: (-np.sum(truth & (clusters == c)), np.sum(clusters == c), c)))
+
+
+def density_validity(points: np.ndarray, clusters: np.ndarray) -> float:
+    """DBCV of clusters (m,) of points (m, d), -1 to 1, higher for dense clusters with sparse ground between them.
+
+    Moulavi et al. 2014, "Density-based clustering validation", SIAM SDM. Noise (-1) lowers it by its share; clusters of
+    one point count 0; NaN for fewer than two clusters.
+    """
+    labels = np.unique(clusters[clusters >= 0])
+    if len(labels) < 2:
+        return float("nan")
+    distances = cdist(points, points)
+    core = np.zeros(len(points))
+    for label in labels:
+        rows = np.flatnonzero(clusters == label)
+        if len(rows) > 1:
+            within = distances[np.ix_(rows, rows)][~np.eye(len(rows), dtype=bool)].reshape(len(rows), -1)
+            with np.errstate(divide="ignore"):  # points at distance 0 are infinitely dense
+                core[rows] = np.mean(within ** -float(points.shape[1]), axis=1) ** (-1 / points.shape[1])
+    reach = np.maximum(distances, np.maximum.outer(core, core))
+    sparse, inner = {}, {}
+    for label in labels:
+        rows = np.flatnonzero(clusters == label)
+        # a tiny offset, for in a sparse matrix a zero is no edge
+        tree = minimum_spanning_tree(reach[np.ix_(rows, rows)] + 1e-12).tocoo()
+        degree = np.bincount(np.concatenate([tree.row, tree.col]), minlength=len(rows))
+        internal = degree > 1
+        inner[label] = rows[internal] if internal.any() else rows
+        edges = tree.data[internal[tree.row] & internal[tree.col]] if internal.any() else tree.data
+        sparse[label] = max(edges if len(edges) else tree.data, default=0.0)
+    validity = 0.0
+    for label in labels:
+        apart = min(reach[np.ix_(inner[label], inner[other])].min() for other in labels if other != label)
+        size, widest = np.sum(clusters == label), max(apart, sparse[label])
+        if size > 1 and widest > 0:
+            validity += size / len(points) * (apart - sparse[label]) / widest
+    return float(validity)
 
 
 def cosine_similarity(features: np.ndarray) -> np.ndarray:

@@ -18,6 +18,12 @@ def uniform(shape: tuple[int, ...], seed: int, *names) -> np.ndarray:
     return ((raw >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
 
 
+def normal(shape: tuple[int, ...], seed: int, *names) -> np.ndarray:
+    """float32 from the standard normal distribution (Box and Muller 1958, from two uniform numbers each)."""
+    u, v = uniform((2, int(np.prod(shape))), seed, *names).astype(np.float64)
+    return (np.sqrt(-2 * np.log1p(-u)) * np.cos(2 * np.pi * v)).astype(np.float32).reshape(shape)
+
+
 def permutation(n: int, seed: int, *names) -> np.ndarray:
     """(n,) int64, a random order of range(n)."""
     return np.argsort(bits(n, seed, *names), kind="stable")
