@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse import files, tables
+from zoofuse import files, metrics, tables
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
 POSITIVES, NEGATIVES = 34, 55
 
 
-def row(model, accuracy=None, *, method="cyclegan", domain="A", clusterer="kmeans", tp=3, fp=1, fn=1, tn=5):
+def row(model, accuracy=None, *, method="cyclegan", domain="A", clusterer="kmeans", protocol="published", tp=3, fp=1,
+        fn=1, tn=5):  # fmt: skip
     """One row as the evaluation writes it; 4 positives and 6 negatives unless the counts say otherwise."""
     counts = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
     accuracy = (tp + tn) / sum(counts.values()) if accuracy is None else accuracy
     first = {"method": method, "domain": domain, "model": model, "accuracy": accuracy}
     scores = {"precision": 0.7, "recall": 0.6, "entropy": 0.5, "purity": 0.8, "balanced_accuracy": accuracy - 0.1}
     rest = {"noise": 0.0, "dead": 0.1, "cosine_within": 0.9, "cosine_between": 0.8}
-    return first | scores | {"clusterer": clusterer, "clusters": 2} | counts | rest
+    return first | scores | {"protocol": protocol, "clusterer": clusterer, "clusters": 2} | counts | rest
 
 
 def shard(path, *rows):
@@ -102,6 +103,20 @@ class TestPublished:
         assert best["published_recall"] == 0.852  # 29 of 34
         assert best["published_precision"] == 0.828  # 29 of 35
 
+    def test_rows_are_recomputed_from_their_counts_and_the_columns_stand_swapped(self):
+        for clusterer in tables.CLUSTERERS:
+            read = tables.published(PUBLISHED / f"{clusterer}.csv")
+            for printed, (_, named) in zip(printed_rows(clusterer), read.iterrows(), strict=True):
+                ((tp, fp),) = counts_that_fit(printed, precision="recall", recall="precision")
+                truth = np.repeat([True, False], [POSITIVES, NEGATIVES])
+                answer = np.concatenate([np.arange(POSITIVES) < tp, np.arange(NEGATIVES) < fp])
+                ours = metrics.scores(**metrics.confusion(truth, answer))
+                assert prints_as(ours["accuracy"], printed["accuracy"])
+                assert prints_as(ours["recall"], printed["precision"])
+                assert prints_as(ours["precision"], printed["recall"])
+                for name in ("accuracy", "precision", "recall"):
+                    assert named[f"published_{name}"] == pytest.approx(ours[name], abs=0.001)
+
 
 class TestClustererTable:
     def test_rows_of_one_clusterer_from_all_shards_in_order(self, tmp_path):
@@ -117,13 +132,28 @@ class TestClustererTable:
     def test_refuses_a_file_without_the_columns(self, tmp_path):
         path = tmp_path / "odd.csv"
         path.write_text("method,domain\nrandom,-\n")
-        with pytest.raises(ValueError, match=r"odd\.csv: has no column model, accuracy.*it holds method, domain"):
+        with pytest.raises(
+            ValueError, match=r"odd\.csv: has no column model, accuracy.*protocol.*holds method, domain"
+        ):
             tables.clusterer_table([path], "kmeans")
 
     def test_refuses_an_unknown_clusterer(self, tmp_path):
         path = shard(tmp_path / "a.csv", row(1), row(1, clusterer="dbscan"))
-        with pytest.raises(ValueError, match="no rows of clusterer 'spectral'; it holds dbscan, kmeans"):
+        with pytest.raises(ValueError, match=r"no rows of clusterer 'spectral', nor has.*hold dbscan, kmeans"):
             tables.clusterer_table([path], "spectral")
+
+    def test_a_shard_that_is_not_clustered_is_left_out(self, tmp_path):
+        ours = shard(tmp_path / "a.csv", row(1))
+        reference = shard(tmp_path / "b.csv", row(0, method="brightness", clusterer="threshold"))
+        assert tables.clusterer_table([reference, ours], "kmeans")["method"].tolist() == ["cyclegan"]
+
+    def test_both_protocols_of_a_cnn_are_kept_and_never_mixed(self, tmp_path):
+        path = shard(tmp_path / "a.csv", row(1, 0.9), row(1, 0.5, protocol="held_out"))
+        table = tables.clusterer_table([path], "kmeans")
+        assert tables.of_protocol(table, "held_out")["accuracy"].tolist() == [0.5]
+        assert tables.summary({"kmeans": table})["accuracy_median"].tolist() == [0.9, 0.6]  # the last is always_no
+        beside = tables.beside_published(pd.concat([table, table.assign(model=229)]), PUBLISHED / "kmeans.csv")
+        assert beside["accuracy"].dropna().tolist() == [0.9]
 
     def test_refuses_a_cnn_that_comes_twice(self, tmp_path):
         path = shard(tmp_path / "a.csv", row(7), row(8))
@@ -205,6 +235,13 @@ class TestAgainstControls:
             ]  # fmt: skip
             calls.append(tables.against_controls(pd.DataFrame(rows))["verdict"].iloc[0])
         assert 0.02 < np.mean([call != "no clear difference" for call in calls]) < 0.09
+
+    def test_a_new_method_is_generated_without_being_named_anywhere(self):
+        assert tables.is_generated("netspace")
+        assert not any(map(tables.is_generated, [*tables.CONTROLS, *tables.REFERENCES]))
+        rows = [row(i, x, method=m) for m, x in (("netspace", 0.9), ("random", 0.6), ("shuffled", 0.5)) for i in (0, 1)]
+        found = tables.against_controls(tables.summary({"kmeans": pd.DataFrame(rows)}))
+        assert found[["method", "control"]].values.tolist() == [["netspace", "random"], ["netspace", "shuffled"]]
 
     def test_always_no_is_no_control_and_balanced_accuracy_can_be_asked_for(self):
         found = tables.against_controls(self.summary([0.9] * 3, [0.6] * 3), "balanced_accuracy")

@@ -11,46 +11,62 @@ from zoofuse import files
 CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
 FIRST_COLUMNS = ["method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity"]
 MEASURES = ["accuracy", "balanced_accuracy"]
-GENERATED = "cyclegan"
+CONTROLS = ("random", "parent_a", "parent_b", "average", "noise", "shuffled", "matched")
 ALWAYS_NO = "always_no"
+REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
+PUBLISHED_METHOD = "cyclegan"
+GENERATED = PUBLISHED_METHOD  # one generated method of many: ask `is_generated`
 
 Path = str | os.PathLike
 
 
-def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:
-    """The evaluation rows of one clusterer, one per CNN, from any number of shards.
+def is_generated(method: str) -> bool:
+    """Whether a method makes new CNNs: whatever is neither a control nor a reference does."""
+    return method not in CONTROLS and method not in REFERENCES
 
-    Columns begin method, domain, model, accuracy, precision, recall, entropy, purity; sorted by the first three.
-    Raises ValueError when a file lacks a column, holds no such clusterer, or a CNN comes twice.
+
+def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:
+    """The evaluation rows of one clusterer, one per CNN and protocol, from any number of shards.
+
+    Columns begin method, domain, model, accuracy, precision, recall, entropy, purity; sorted by the first three, then
+    by protocol. Shards without rows of this clusterer (references that are not clustered) are left out.
+    Raises ValueError when a file lacks a column, no file holds this clusterer, or a CNN comes twice.
     """
-    frames = []
+    key, frames, held = ["method", "domain", "model", "protocol"], [], set()
     for path in paths:
         frame = pd.read_csv(path, dtype={"domain": str})
-        if missing := [name for name in [*FIRST_COLUMNS, "clusterer"] if name not in frame]:
+        if missing := [name for name in [*FIRST_COLUMNS, "protocol", "clusterer"] if name not in frame]:
             raise ValueError(f"{path}: has no column {', '.join(missing)}; it holds {', '.join(frame)}.")
-        if clusterer not in set(frame["clusterer"]):
-            found = ", ".join(sorted(set(frame["clusterer"]))) or "no rows"
-            raise ValueError(f"{path}: has no rows of clusterer {clusterer!r}; it holds {found}.")
+        held |= set(frame["clusterer"])
         frames.append(frame[frame["clusterer"] == clusterer].drop(columns="clusterer"))
-    table = pd.concat(frames, ignore_index=True)
-    key = ["method", "domain", "model"]
+    if clusterer not in held:
+        found = ", ".join(sorted(held)) or "no rows"
+        raise ValueError(f"{path}: has no rows of clusterer {clusterer!r}, nor has another; they hold {found}.")
+    table = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     if (twice := table[table.duplicated(key)]).size:
-        raise ValueError(f"{clusterer}: {' '.join(map(str, twice[key].iloc[0]))} comes twice; name each shard once.")
+        cnn = " ".join(map(str, twice[key[:3]].iloc[0]))
+        raise ValueError(f"{clusterer}: {cnn} comes twice; name each shard once.")
     rest = [name for name in table if name not in FIRST_COLUMNS]
     return table[FIRST_COLUMNS + rest].sort_values(key, ignore_index=True)
+
+
+def of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The rows of one protocol, `published` or `held_out`, of a `clusterer_table`: the two are never mixed."""
+    return table[table["protocol"] == protocol]
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Per clusterer, method and domain: the distribution over CNNs, and last what always answering "no" would score.
 
-    tables: clusterer -> table of `clusterer_table`. For accuracy and balanced accuracy: median, quartiles and
-    `*_best_picked_on_test`, the maximum, which was selected on the test images it is measured on and is therefore
-    no estimate of what its CNN would do on others; `model_picked_on_test` is the index of the most accurate CNN.
-    constant_share is the share of CNNs that give every image the same answer.
+    By the published protocol. tables: clusterer -> `clusterer_table`. For accuracy and balanced accuracy: median,
+    quartiles and `*_best_picked_on_test`, the maximum, which was selected on the test images it is measured on and is
+    therefore no estimate of what its CNN would do on others; `model_picked_on_test` is the index of the most accurate
+    CNN. constant_share is the share of CNNs that give every image the same answer.
     Raises ValueError when the rows of a table do not come from one test set.
     """
     rows = []
     for clusterer, table in tables.items():
+        table = of_protocol(table, "published")
         sizes = pd.DataFrame({"positive": table["tp"] + table["fn"], "negative": table["fp"] + table["tn"]})
         if len(sizes.drop_duplicates()) != 1:
             raise ValueError(f"{clusterer}: rows of more than one test set; evaluate all methods on the same one.")
@@ -82,8 +98,8 @@ def against_controls(summary: pd.DataFrame, measure: str = "accuracy") -> pd.Dat
     """
     rows = []
     for clusterer, group in summary.groupby("clusterer", sort=False):
-        ours = group[group["method"] == GENERATED]
-        controls = group[~group["method"].isin([GENERATED, ALWAYS_NO])]
+        ours = group[group["method"].map(is_generated)]
+        controls = group[group["method"].isin(CONTROLS)]
         for _, a in ours.iterrows():
             for _, b in controls.iterrows():
                 difference = a[f"{measure}_median"] - b[f"{measure}_median"]
@@ -93,6 +109,7 @@ def against_controls(summary: pd.DataFrame, measure: str = "accuracy") -> pd.Dat
                 rows.append(
                     {
                         "clusterer": clusterer,
+                        "method": a["method"],
                         "domain": a["domain"],
                         "control": b["method"],
                         "control_domain": b["domain"],
@@ -103,8 +120,8 @@ def against_controls(summary: pd.DataFrame, measure: str = "accuracy") -> pd.Dat
                         "verdict": ("above" if difference > 0 else "below") if clear else "no clear difference",
                     }
                 )
-    columns = ["clusterer", "domain", "control", "control_domain", "median", "control_median", "difference"]
-    return pd.DataFrame(rows, columns=[*columns, "interval", "verdict"])
+    columns = ["clusterer", "method", "domain", "control", "control_domain", "median", "control_median"]
+    return pd.DataFrame(rows, columns=[*columns, "difference", "interval", "verdict"])
 
 
 def published(path: Path) -> pd.DataFrame:
@@ -131,7 +148,8 @@ def beside_published(table: pd.DataFrame, published_csv: Path) -> pd.DataFrame:
     evaluated it is another CNN, and the published rows were picked by their score. Our entropy and purity
     are within clusters, as the report defines them, and do not compare with the published ones.
     """
-    ours = table.loc[table["method"] == GENERATED, FIRST_COLUMNS[1:]]
+    table = of_protocol(table, "published")
+    ours = table.loc[table["method"] == PUBLISHED_METHOD, FIRST_COLUMNS[1:]]
     rows = published(published_csv).merge(ours, how="left", on=["model", "domain"], indicator=True)
     rows["note"] = np.where(rows.pop("_merge") == "both", "same index and domain", "no such index in this run")
     return rows

@@ -1,0 +1,78 @@
+rule zero_shot_shard:
+    input:
+        zoo="results/generated/{fusion}/{method}.h5",
+        images="results/test_images/{fusion}.h5",
+        concepts=zero_shot_concepts,
+    output:
+        "results/zero_shot/{fusion}/{method}/shard-{shard}.h5",
+    log:
+        "<logs>/zero_shot_shard/{fusion}-{method}-{shard}.log",
+    benchmark:
+        "<benchmarks>/zero_shot_shard/{fusion}-{method}-{shard}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        part=evaluated_part,
+        probe_images=config["evaluation"]["zero_shot"]["probe_images"],
+        seed=config["seed"],
+    message:
+        "Zero-shot answers of shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
+    script:
+        "../scripts/zero_shot_shard.py"
+
+
+rule zero_shot_references:
+    input:
+        a=zoo_of("a"),
+        b=zoo_of("b"),
+        images="results/test_images/{fusion}.h5",
+        concepts=zero_shot_concepts,
+    output:
+        "results/zero_shot/{fusion}/references.h5",
+    log:
+        "<logs>/zero_shot_references/{fusion}.log",
+    benchmark:
+        "<benchmarks>/zero_shot_references/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    threads: config["zoo"]["threads"]
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=60,
+    params:
+        probe_images=config["evaluation"]["zero_shot"]["probe_images"],
+        supervised=config["evaluation"]["zero_shot"]["supervised"],
+        training=supervised_settings(),
+        seed=config["seed"],
+    message:
+        "Zero-shot answers of the parents, of no CNN and of trained CNNs on {wildcards.fusion}"
+    script:
+        "../scripts/zero_shot_references.py"
+
+
+rule evaluate_references:
+    input:
+        images="results/test_images/{fusion}.h5",
+    output:
+        rows=[f"results/evaluation/{{fusion}}/references/{method}.csv" for method in REFERENCES],
+        arrays=[f"results/evaluation/{{fusion}}/references/{method}.h5" for method in REFERENCES],
+    log:
+        "<logs>/evaluate_references/{fusion}.log",
+    benchmark:
+        "<benchmarks>/evaluate_references/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        evaluation=evaluation_settings,
+        seed=config["seed"],
+    message:
+        "Reference answers without a CNN on {wildcards.fusion}"
+    script:
+        "../scripts/evaluate_references.py"

@@ -1,0 +1,19 @@
+"""Leaderboard, comparisons, zero-shot, selection and groups of one fusion."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoofuse import files, leaderboard, logs
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    inputs, zero_shot = snakemake.input, {}
+    for path in inputs.zero_shot:
+        zero_shot.setdefault(Path(path).parent.name, []).append(path)
+    shards = zip(inputs.rows, inputs.arrays, strict=True)
+    references = next(iter(inputs.references), None)
+    for name, table in leaderboard.tables(shards, zero_shot, references, snakemake.params.seed).items():
+        with files.atomic_path(snakemake.output[name]) as path:
+            table.to_csv(path, index=False)
