@@ -24,6 +24,9 @@ test: .venv/.installed-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+	@echo "== Programs that some tests need: SLURM and Chromium, where they can be installed"
+	@tests/slurm/install.sh
+	@tests/browser/install.sh
 	@echo "== Tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 

@@ -8,6 +8,9 @@ from snakemake.utils import min_version
 min_version("9.19")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 
 
@@ -17,6 +20,9 @@ if is_overlay(config):  # else the concepts bring their own images, and the defa
 
 
 config = checked(config)
+
+if workflow.is_main_process and workflow.output_settings.dryrun:
+    logger.info(plan.text(config, METHODS))
 
 
 pathvars:
@@ -40,8 +46,13 @@ include: "workflow/rules/kernels.smk"
 include: "workflow/rules/cyclegan.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/zero_shot.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/predict.smk"
 include: "workflow/rules/bench.smk"
 
 
@@ -49,6 +60,8 @@ localrules:
     all,
     zoos,
     tables,
+    models,
+    to_pytorch,
 
 
 rule all:
@@ -65,3 +78,13 @@ rule zoos:
 rule tables:
     input:
         [table for fusion in config["fusions"] for table in fusion_tables(fusion)],
+
+
+rule models:
+    input:
+        exported_models(),
+
+
+rule to_pytorch:
+    input:
+        [f"results/{layout}/{concept}" for layout in ("pytorch", "trials") for concept in config["concepts"]],

@@ -1,6 +1,7 @@
 """The report: what its first screen claims, that it needs no network, and that it holds what it was given."""
 
 import base64
+import gzip
 import io
 import json
 import re
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from zoofuse import report, tables
+from zoofuse import findings, report, tables
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -46,25 +47,77 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def rows(method, domain, accuracies, clusterer="kmeans"):
+def unpacked(html):
+    """Every packed text of a page but the libraries, as JSON."""
+    found = re.findall(r'<script type="text/plain"(?: class="data")?>(.*?)</script>', html, re.S)
+    return [json.loads(gzip.decompress(base64.b64decode(text))) for text in found]
+
+
+def compared(verdicts, protocol="held_out", what="median"):
+    """comparisons.csv of one clusterer: {(method, control): verdict}."""
+    signs = {"above": 0.1, "below": -0.1, "no clear difference": 0.0}
+    rows = [
+        {"method": method, "protocol": protocol, "clusterer": "kmeans", "control": control, "what": what,
+         "difference": signs[verdict], "low": signs[verdict] - 0.05, "high": signs[verdict] + 0.05,
+         "comparisons": len(verdicts), "verdict": verdict}
+        for (method, control), verdict in verdicts.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def against(random, average):
+    return compared({("cyclegan", "random"): random, ("cyclegan", "average"): average})
+
+
+def entry(method, protocol="held_out", median=0.6, test=0.55, validation=0.7, clusterer="kmeans", n=40):
+    held = protocol == "held_out"
+    return {"method": method, "protocol": protocol, "clusterer": clusterer, "n": n, "median": median,
+            "q25": median - 0.05, "q75": median + 0.05, "selected": "A/7", "test": test,
+            "test_low": test - 0.1 if held else np.nan, "test_high": test + 0.1 if held else np.nan,
+            "measure": "balanced_accuracy", "validation": validation if held else np.nan,
+            "bias": validation - test if held else np.nan, "dead_share": 0.25, "photographs": 45,
+            "selected_on": "validation" if held else "test"}  # fmt: skip
+
+
+def board():
+    return pd.DataFrame(
+        [
+            entry("cyclegan", median=0.61, test=0.58, validation=0.74),
+            entry("random", median=0.52, test=0.5, validation=0.66),
+            entry("parent_a", median=0.55, test=0.57, validation=0.69),
+            entry("always_no", median=0.5, test=0.5, validation=0.5, clusterer="threshold", n=1),
+            entry("cyclegan", "published", median=0.66, test=0.876),
+            entry("random", "published", median=0.64, test=0.881),
+        ]
+    )
+
+
+def heads(method, head="own", median=0.6):
+    return {"method": method, "head": head, "n": 40, "median": median, "selected": "A/7", "test": median,
+            "test_low": median - 0.1, "test_high": median + 0.1, "q25": median - 0.05, "q75": median + 0.05,
+            "validation": 0.8, "average_precision": 0.5, "balanced_accuracy": 0.5, "photographs": 45}  # fmt: skip
+
+
+def cnn_rows(method, domain, accuracies, protocol):
     return [
         {"method": method, "domain": domain, "model": i, "accuracy": a, "precision": a, "recall": a, "entropy": 0.5,
-         "purity": 0.7, "balanced_accuracy": a - 0.05, "clusterer": clusterer, "clusters": 2, "tp": 20, "fp": 10,
-         "fn": 14, "tn": 45, "noise": 0.0, "dead": 0.0, "cosine_within": 0.9, "cosine_between": 0.8}
+         "purity": 0.7, "balanced_accuracy": a - 0.05, "protocol": protocol, "clusterer": "kmeans", "clusters": 2,
+         "tp": 20, "fp": 10, "fn": 14, "tn": 45, "noise": 0.0, "dead": 0.0, "cosine_within": 0.9,
+         "cosine_between": 0.8, "validation": 1 - a if protocol == "held_out" else np.nan}
         for i, a in enumerate(accuracies)
     ]  # fmt: skip
 
 
-def summary(ours, control):
-    """Generated A and B, random and one parent, spread evenly by 0.1 around these medians."""
-    spread = np.linspace(-0.05, 0.05, 41)
-    frame = pd.DataFrame(
-        rows("cyclegan", "A", ours[0] + spread)
-        + rows("cyclegan", "B", ours[1] + spread)
-        + rows("random", "-", control[0] + spread)
-        + rows("parent_a", "-", control[1] + spread)
-    )
-    return tables.summary({"kmeans": frame})
+def cnns(tmp_path, n=40):
+    rng = np.random.default_rng(0)
+    rows = [
+        row
+        for protocol in ("published", "held_out")
+        for method, domain in (("cyclegan", "A"), ("cyclegan", "B"), ("random", "-"))
+        for row in cnn_rows(method, domain, rng.uniform(0.5, 0.9, n).round(4), protocol)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "evaluation.csv", index=False)
+    return tables.clusterer_table([tmp_path / "evaluation.csv"], "kmeans")
 
 
 @pytest.fixture
@@ -73,32 +126,40 @@ def run(tmp_path):
     rng = np.random.default_rng(0)
     folder = tmp_path / "results" / "tables" / "black_cat"
     folder.mkdir(parents=True)
-    evaluation = [
-        row
-        for clusterer in tables.CLUSTERERS
-        for method, domain in (("cyclegan", "A"), ("cyclegan", "B"), ("random", "-"))
-        for row in rows(method, domain, rng.uniform(0.5, 0.9, 40), clusterer)
-    ]
-    pd.DataFrame(evaluation).to_csv(tmp_path / "evaluation.csv", index=False)
-    found = {c: tables.clusterer_table([tmp_path / "evaluation.csv"], c) for c in tables.CLUSTERERS}
-    for clusterer, table in found.items():
-        table.to_csv(folder / f"{clusterer}.csv", index=False)
-    tables.summary(found).to_csv(folder / "summary.csv", index=False)
+    made = {
+        "leaderboard": board(),
+        "comparisons": against("above", "below"),
+        "zero_shot": pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)]),
+        "kmeans": tables.of_protocol(cnns(tmp_path), "published"),
+        "held_out_kmeans": tables.of_protocol(cnns(tmp_path), "held_out"),
+    }
+    for name, frame in made.items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
     published = pd.DataFrame({"model": [229], "domain": ["A"], "published_accuracy": [0.876], "accuracy": [np.nan]})
-    published.to_csv(folder / "kmeans_published.csv", index=False)
+    published.to_csv(folder / "published_kmeans.csv", index=False)
     zoo = pd.DataFrame({"concept": ["black", "cat"], "n": [96, 2749], "collapsed": [0, 11]})
     zoo.to_csv(tmp_path / "results" / "tables" / "zoo.csv", index=False)
     picture = tmp_path / "picture.png"
     Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(picture)
+    report.write_shown(
+        tmp_path / "shown.h5",
+        images=rng.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8),
+        labels=np.array([1, 0, 1, 0, 1, 1]),
+        groups=np.array(["dog", "cat", "car", "cat", "car", "dog"]),
+        validation=np.array([1, 1, 1, 0, 0, 0], bool),
+        names=["generated A, CNN 7"],
+        embeddings={"UMAP": rng.random((1, 6, 2)).astype(np.float32)},
+        answers={"kmeans": np.array([[1, 1, 0, 0, 0, 1]], bool)},
+    )
     fusion = {
         "name": "black_cat",
         "a": "black",
         "b": "cat",
-        "tables": {c: folder / f"{c}.csv" for c in tables.CLUSTERERS},
-        "summary": folder / "summary.csv",
-        "published": {"kmeans": folder / "kmeans_published.csv"},
+        "tables": {name: folder / f"{name}.csv" for name in made},
+        "published": {"kmeans": folder / "published_kmeans.csv"},
+        "shown": tmp_path / "shown.h5",
         "verdicts": {"conv1": "Training failed: A to B collapsed."},
-        "figures": {"methods": picture, "umap": [picture, picture], "cosine": picture},
+        "figures": {"kernels_conv1": picture, "cosine": [picture, picture]},
     }
     return {
         "path": tmp_path / "results" / "report.html",
@@ -121,33 +182,92 @@ def build(run, **changes):
 
 class TestAnswer:
     @pytest.mark.parametrize(
-        ("ours", "control", "headline"),
+        ("verdicts", "headline"),
         [
-            ((0.8, 0.8), (0.6, 0.7), "Yes: the generated CNNs beat all their controls."),
-            ((0.5, 0.5), (0.6, 0.7), "No: the generated CNNs do worse than all their controls."),
-            ((0.6, 0.5), (0.6, 0.7), "No: nowhere do the generated CNNs beat all their controls."),
-            ((0.65, 0.5), (0.6, 0.7), "No: nowhere do the generated CNNs beat all their controls."),
-            ((0.8, 0.5), (0.6, 0.7), "In part: the generated CNNs beat all their controls in 1 of 2 cases."),
+            (("above", "above"), "Yes: the generated CNNs beat all their controls."),
+            (("below", "below"), "No: the generated CNNs do worse than all their controls."),
+            (("above", "below"), "No: nowhere do the generated CNNs beat all their controls."),
+            (("above", "no clear difference"), "No: nowhere do the generated CNNs beat all their controls."),
         ],
     )
-    def test_headline_goes_both_ways(self, ours, control, headline):
-        assert report.answer(summary(ours, control))["headline"] == headline
+    def test_headline_goes_both_ways(self, verdicts, headline):
+        assert findings.answer(board(), against(*verdicts))["headline"] == headline
 
-    def test_sentences_give_n_medians_and_what_always_no_scores(self):
-        text = " ".join(report.answer(summary((0.6, 0.5), (0.7, 0.8)))["sentences"]).replace("\u00a0", " ")
-        assert "clearly above in 0, clearly below in 4, and not clearly different in 0" in text
-        assert "0.600 for generated A (n = 41), 0.500 for generated B (n = 41), 0.700 for random init" in text
-        assert "always answering “no” scores 0.618" in text
+    def test_one_of_two_methods_wins_in_part(self):
+        rows = pd.concat([against("above", "above"), compared({("netspace", "random"): "below"})])
+        assert findings.answer(board(), rows)["headline"].endswith("in 1 of 2 cases.")
 
-    def test_the_best_is_called_a_maximum_picked_on_the_test_images(self):
-        text = " ".join(report.answer(summary((0.6, 0.5), (0.7, 0.8)))["sentences"])
-        assert "best generated CNN reaches 0.650 (generated A, K-means; the best of 82 CNNs" in text
-        assert "picked on the test images themselves" in text
-        assert "best control reaches 0.850 (parents A" in text
+    def test_neither_selected_cnns_nor_zero_shot_nor_the_published_protocol_make_the_headline(self):
+        rows = [against("below", "below")]
+        for protocol, what in (("held_out", "selected"), ("zero_shot", "median"), ("published", "median")):
+            rows.append(compared({("cyclegan", "random"): "above"}, protocol, what))
+        found = findings.answer(board(), pd.concat(rows))
+        assert found["headline"].startswith("No: the generated CNNs do worse")
+        assert "2 comparisons were made" in found["sentences"][0]
+        assert "above in 0, clearly below in 2, and not clearly different in 0" in found["sentences"][0]
+
+    def test_sentences_give_n_medians_intervals_and_what_picking_flatters(self):
+        text = " ".join(findings.answer(board(), against("above", "above"))["sentences"]).replace("\u00a0", " ")
+        assert "0.610 for generated (n = 40), 0.520 for random initialisation (n = 40) and 0.550 for parents A" in text
+        assert "0.580 (95 % interval 0.480 to 0.680) on the test, after 0.740 on validation" in text
+        assert "flatters by 0.160" in text
+        assert "A/7 (parents A; K-means, best of 40), has a balanced accuracy of 0.570" in text
+
+    def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
+        zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
+        sentences = findings.answer(board(), against("above", "above"), zero)["sentences"]
+        kinds = [next(word for word in ("held-out", "Zero-shot", "transductive", "") if word in s) for s in sentences]
+        assert kinds == ["", "", "", "Zero-shot", "transductive"]
+        assert "heads of their own the median AUROC is 0.600 for generated, against 0.900" in sentences[3]
+        assert "reaches a balanced accuracy of 0.876 and, picked the same way, the best control 0.881" in sentences[4]
 
     def test_nothing_to_compare_is_said(self):
-        only = tables.summary({"kmeans": pd.DataFrame(rows("random", "-", [0.5, 0.6]))})
-        assert report.answer(only)["headline"].startswith("There is nothing to compare")
+        assert findings.answer(None, None)["headline"].startswith("There is nothing to compare")
+        assert findings.answer(board(), against("above", "above")[:0])["headline"].startswith("There is nothing")
+
+
+class TestViews:
+    def views(self, tmp_path):
+        beside = pd.DataFrame({"published_accuracy": [0.876, 0.842]})
+        zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
+        found = findings.views(board(), zero, {"kmeans": cnns(tmp_path)}, {"kmeans": beside})
+        return {view["protocol"]: view for view in found}
+
+    def test_a_view_holds_one_protocol(self, tmp_path):
+        views = self.views(tmp_path)
+        labels = {protocol: [row["label"] for row in view["rows"]] for protocol, view in views.items()}
+        assert labels == {
+            "held_out": ["generated", "random initialisation", "parents A", "always “no”"],
+            "zero_shot": ["generated", "supervised CNN"],
+            "published": ["generated", "random initialisation", "published, hand-picked"],
+        }
+        assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "control", "control", "reference"]
+
+    def test_rows_are_the_leaderboards_and_the_cnns_of_the_same_protocol(self, tmp_path):
+        views, frame = self.views(tmp_path), cnns(tmp_path)
+        first = views["held_out"]["rows"][0]
+        own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "held_out")]["balanced_accuracy"]
+        assert (first["median"], first["selected"]["low"], first["selected"]["high"]) == (0.61, 0.48, 0.68)
+        assert first["dots"] == pytest.approx(sorted(own), abs=1e-4)
+        assert first["note"] == "25% give every photograph the same features"
+        published = views["published"]["rows"][0]
+        own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "published")]["accuracy"]
+        assert published["selected"]["value"] == pytest.approx(own.max(), abs=1e-4)
+        assert published["selected"]["low"] is None
+        assert views["published"]["line"] == pytest.approx(55 / 89, abs=1e-4)
+
+    def test_missing_tables_leave_views_out(self, tmp_path):
+        assert findings.views() == []
+        assert [view["protocol"] for view in findings.views(board())] == ["held_out"]
+        assert {view["protocol"] for view in findings.views(cnns={"kmeans": cnns(tmp_path)})} == {"published"}
+
+    def test_a_shape_is_where_the_values_are(self):
+        low, high, counts = findings.shape(np.array([0.5] * 30 + [0.9] * 10))
+        centres = low + (np.arange(len(counts)) + 0.5) * (high - low) / len(counts)
+        assert low < 0.5 < 0.9 < high
+        assert centres[np.argmax(counts)] == pytest.approx(0.5, abs=0.01)
+        assert sum(np.array(counts)[centres > 0.7]) / sum(counts) == pytest.approx(0.25, abs=0.02)
+        assert findings.shape(np.full(5, 0.5))[2].count(1.0) >= 1
 
 
 class TestPage:
@@ -157,23 +277,24 @@ class TestPage:
         sources = [a[key] for _, a in page.elements for key in ("src", "href", "action", "data") if key in a]
         assert len(sources) > 10
         assert all(re.match(r"data:|#|tables/", source) for source in sources)
-        assert not re.search(r"https?://|url\(|@import", html)
+        assert not re.search(r"https?://|@import", re.sub(r'<script type="text/plain".*?</script>', "", html))
         assert "default-src 'none'" in html
 
     def test_tags_match_ids_are_unique_and_links_lead_somewhere(self, run):
         page = Page(build(run, fusions=run["fusions"] * 2))
         ids = [a["id"] for _, a in page.elements if "id" in a]
         assert len(ids) == len(set(ids))
-        assert {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")} <= set(ids)
+        named = [a[key] for _, a in page.elements for key in ("aria-labelledby", "data-fusion") if key in a]
+        assert {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")} | set(named) <= set(ids)
         for a in page.all("a"):
             if a["href"].startswith("tables/"):
                 assert (run["path"].parent / a["href"]).is_file()
 
     def test_every_figure_has_words_for_it(self, run):
         images = Page(build(run)).all("img")
-        assert len(images) == 5
+        assert len(images) == 4
         assert all(len(image["alt"]) > 30 for image in images)
-        assert any(image["alt"].startswith("black_cat: UMAP") for image in images)
+        assert any(image["alt"].startswith("black_cat: heat map") for image in images)
 
     def test_figures_keep_their_pixels(self, run, tmp_path):
         source = Page(build(run)).all("img")[0]["src"]
@@ -195,22 +316,35 @@ class TestPage:
         ):
             assert words in text.replace(" .", ".").replace("( ", "("), words
 
-    def test_headings_sort_by_button_and_numbers_carry_their_full_value(self, run):
+    def test_no_table_holds_two_protocols(self, run):
         html = build(run)
-        assert re.search(r"<th scope=\"col\"[^>]*><button type=\"button\">", html)
-        assert not re.search(r"<th scope=\"col\"[^>]*data-digits[^>]*>(?!<button)", html)
-        median = pd.read_csv(run["fusions"][0]["summary"])["accuracy_median"].iloc[0]
-        assert f'data-value="{median}"' in html
+        captions = re.findall(r"<caption>(.*?)</caption>", html)
+        for caption in ("Leaderboard, held out", "Leaderboard, as published", "K-means, held out, one row per CNN"):
+            assert f"black_cat: {caption}" in captions
+        assert 'data-name="protocol"' not in html
+        bodies = dict(zip(captions, re.findall(r"<table.*?</table>", html, re.S), strict=True))
+        assert "0.876" in bodies["black_cat: Leaderboard, as published"]
+        assert "0.876" not in bodies["black_cat: Leaderboard, held out"]
 
-    def test_a_missing_number_is_a_dash_not_nan(self, run):
+    def test_numbers_carry_what_they_sort_by_and_missing_ones_are_dashes(self, run):
+        frame = pd.read_csv(run["fusions"][0]["tables"]["leaderboard"])
+        frame.loc[3, "dead_share"] = np.nan
+        frame.to_csv(run["fusions"][0]["tables"]["leaderboard"], index=False)
         html = build(run)
+        assert 'data-order="0.61">0.610</td>' in html
         assert ">–</td>" in html  # noqa: RUF001
         assert not re.search(r">(nan|None|&lt;NA&gt;)<", html, re.I)
 
+    def test_tables_that_are_not_there_are_left_out(self, run):
+        fusion = run["fusions"][0] | {"tables": {}, "published": {}, "shown": None, "figures": {}}
+        text = Page(build(run, fusions=[fusion])).text
+        assert "There is nothing to compare" in text
+        assert "Zero-shot conjunction" not in text
+
     def test_names_cannot_break_the_page(self, run):
-        frame = pd.read_csv(run["fusions"][0]["tables"]["kmeans"])
+        frame = pd.read_csv(run["fusions"][0]["tables"]["leaderboard"])
         frame.loc[0, "method"] = "</script><script>alert(1)"
-        frame.to_csv(run["fusions"][0]["tables"]["kmeans"], index=False)
+        frame.to_csv(run["fusions"][0]["tables"]["leaderboard"], index=False)
         fusion = run["fusions"][0] | {"name": "<b>cat</b>"}
         html = build(run, fusions=[fusion], image_notes=["<img src=x>"])
         assert "<script>alert" not in html
@@ -228,39 +362,77 @@ class TestPage:
         assert build(run) == build(run)
 
 
+class TestPhotographs:
+    def test_every_photograph_is_there_once_with_what_is_known_of_it(self, run):
+        shown = unpacked(build(run))[0]["shown"]
+        assert shown["groups"] == ["cat", "cat", "car", "car", "dog", "dog"]
+        assert shown["photographs"] == [1, 3, 2, 4, 0, 5]
+        assert shown["positive"] == [1, 1, 0, 0, 0, 0]
+        assert shown["validation"] == [1, 0, 1, 0, 1, 0]
+        assert shown["answers"]["kmeans"]["values"] == [[1, 0, 0, 0, 1, 1]]
+        sheet = Image.open(io.BytesIO(base64.b64decode(shown["sheet"].split(",")[1])))
+        original = report.files.read(run["fusions"][0]["shown"], "shown")["images"]
+        assert np.array_equal(np.asarray(sheet.convert("RGB"))[:32, 64:96], original[2])
+
+    def test_too_many_are_thinned_evenly_and_the_page_knows_how_many_there_are(self, run, monkeypatch):
+        monkeypatch.setattr(report, "PHOTOGRAPHS", 3)
+        shown = unpacked(build(run))[0]["shown"]
+        assert sorted(shown["photographs"]) == [0, 2, 5]
+        assert shown["total"] == 6
+
+
 class TestLargeTables:
-    def data(self, html):
-        found = re.findall(r'<script type="application/json">(.*?)</script>', html, re.S)
-        return [json.loads(text) for text in found]
+    @pytest.fixture
+    def many(self, run, tmp_path):
+        frame = cnns(tmp_path, 200).assign(silhouette=np.nan)
+        frame.loc[frame["protocol"] == "held_out", "silhouette"] = [np.nan] + [0.25] * 599
+        for name, protocol in (("kmeans", "published"), ("held_out_kmeans", "held_out")):
+            tables.of_protocol(frame, protocol).to_csv(run["fusions"][0]["tables"][name], index=False)
+        return run, frame
 
-    def test_all_rows_are_there_best_first(self, run):
-        kmeans, *others = self.data(build(run))
-        assert len(kmeans) == 120
-        assert len(others) == 2
-        assert [row[3] for row in kmeans] == sorted((row[3] for row in kmeans), reverse=True)
+    def test_all_rows_are_there_best_first(self, many):
+        run, frame = many
+        _, held, published = unpacked(build(run))
+        assert len(held) == len(published) == 600
+        assert [row[3] for row in published] == sorted((row[3] for row in published), reverse=True)
+        own = frame[frame["protocol"] == "held_out"]["validation"].sort_values(ascending=False)
+        assert [row[-2] for row in held] == pytest.approx(list(own))
+        assert sorted(str(row[-1]) for row in held) == ["0.25"] * 599 + ["None"]
 
-    def test_beyond_the_limit_the_ends_are_kept_and_the_page_says_so(self, run, monkeypatch):
-        monkeypatch.setattr(report, "ROWS", 60)
+    def test_beyond_the_limit_the_ends_are_kept_and_the_page_says_so(self, many, monkeypatch):
+        monkeypatch.setattr(report, "ROWS", 40)
+        run, frame = many
         html = build(run)
-        kmeans = self.data(html)[0]
-        accuracy = pd.read_csv(run["fusions"][0]["tables"]["kmeans"])["accuracy"].sort_values(ascending=False)
-        kept = [*accuracy[:10], *accuracy[-10:]]
-        assert [row[3] for row in kmeans] == pytest.approx(kept, abs=1e-4)
-        assert "The 10 most and least accurate of 120 rows; all of them are in the CSV." in Page(html).text
+        published = unpacked(html)[2]
+        accuracy = frame[frame["protocol"] == "published"]["accuracy"].sort_values(ascending=False)
+        assert [row[3] for row in published] == pytest.approx([*accuracy[:10], *accuracy[-10:]], abs=1e-4)
+        assert "The 10 best and worst of 600 rows by accuracy; all of them are in the CSV." in Page(html).text
 
-    def test_a_published_size_run_stays_small(self, run):
-        path = run["fusions"][0]["tables"]["kmeans"]
-        accuracies = np.random.default_rng(0).uniform(0.4, 0.9, 3498)
-        big = pd.DataFrame(
-            [row for m in ("cyclegan", "random", "parent_a", "average") for row in rows(m, "A", accuracies)]
-        )
-        big.drop(columns="clusterer").to_csv(path, index=False)
-        fusion = run["fusions"][0] | {"tables": dict.fromkeys(tables.CLUSTERERS, path)}
-        assert len(build(run, fusions=[fusion])) < 5e6
+
+def test_run_times_add_up_by_rule(tmp_path):
+    for rule, seconds in (("train", [10, 30]), ("evaluate", [50])):
+        (tmp_path / rule).mkdir()
+        for i, s in enumerate(seconds):
+            record = {"s": s, "cpu_time": 2 * s, "max_rss": 100.0 + i, "h:m:s": "0:00:10"}
+            (tmp_path / rule / f"{i}.jsonl").write_text(json.dumps(record) + "\n")
+    found = report.run_times(tmp_path).to_dict("records")
+    assert found[0] == {"rule": "evaluate", "jobs": 1, "seconds": 50, "longest (seconds)": 50,
+                        "processor seconds": 100, "memory (MB)": 100}  # fmt: skip
+    assert found[1] == {"rule": "train", "jobs": 2, "seconds": 40, "longest (seconds)": 30,
+                        "processor seconds": 80, "memory (MB)": 101}  # fmt: skip
+    assert report.run_times(tmp_path / "none").empty
+
+
+def test_folder_sizes_count_what_lies_in_them(tmp_path):
+    (tmp_path / "zoo" / "cat").mkdir(parents=True)
+    (tmp_path / "zoo" / "cat" / "shard.h5").write_bytes(bytes(250_000))
+    (tmp_path / "zoo" / ".half.tmp").write_bytes(bytes(10))
+    (tmp_path / "report.html").write_bytes(bytes(10))
+    assert report.folder_sizes(tmp_path).to_dict("records") == [{"folder": "zoo", "files": 1, "MB": 0.25}]
 
 
 def test_an_unknown_kind_of_figure_is_refused_by_name(run):
-    with pytest.raises(ValueError, match=r"unknown kind umpa; known are examples, .*umap"):
+    with pytest.raises(ValueError, match=r"unknown kind umpa; known are examples, .*cosine"):
         build(run, figures={"umpa": "x.png"})
 
 

@@ -202,58 +202,6 @@ class TestSummary:
             tables.summary({"kmeans": table})
 
 
-class TestAgainstControls:
-    def summary(self, ours, theirs):
-        made = [row(i, accuracy) for i, accuracy in enumerate(ours)]
-        control = [row(i, accuracy, method="random", domain="-") for i, accuracy in enumerate(theirs)]
-        return tables.summary({"kmeans": pd.DataFrame(made + control)})
-
-    @pytest.mark.parametrize(
-        ("shift", "verdict"),
-        [(0.2, "above"), (-0.2, "below"), (0.001, "no clear difference"), (0, "no clear difference")],
-    )
-    def test_verdicts(self, shift, verdict):
-        spread = np.linspace(0.5, 0.7, 21)
-        found = tables.against_controls(self.summary(spread + shift, spread))
-        assert found["verdict"].tolist() == [verdict]
-        assert found["difference"].iloc[0] == pytest.approx(shift)
-
-    def test_equal_constants_do_not_differ(self):
-        found = tables.against_controls(self.summary([0.6] * 5, [0.6] * 5))
-        assert found["verdict"].tolist() == ["no clear difference"]
-
-    def test_a_method_equal_to_its_control_is_called_different_at_about_the_nominal_rate(self):
-        rng = np.random.default_rng(0)
-        calls = []
-        for _ in range(300):
-            ours, theirs = rng.normal(0.7, 0.05, (2, 96))
-            quartiles = np.quantile([ours, theirs], [0.25, 0.5, 0.75], axis=1).T
-            rows = [
-                {"clusterer": "kmeans", "method": method, "domain": "A", "n": 96, "accuracy_q25": low,
-                 "accuracy_median": middle, "accuracy_q75": high}
-                for method, (low, middle, high) in zip(("cyclegan", "random"), quartiles, strict=True)
-            ]  # fmt: skip
-            calls.append(tables.against_controls(pd.DataFrame(rows))["verdict"].iloc[0])
-        assert 0.02 < np.mean([call != "no clear difference" for call in calls]) < 0.09
-
-    def test_a_new_method_is_generated_without_being_named_anywhere(self):
-        assert tables.is_generated("netspace")
-        assert not any(map(tables.is_generated, [*tables.CONTROLS, *tables.REFERENCES]))
-        rows = [row(i, x, method=m) for m, x in (("netspace", 0.9), ("random", 0.6), ("shuffled", 0.5)) for i in (0, 1)]
-        found = tables.against_controls(tables.summary({"kmeans": pd.DataFrame(rows)}))
-        assert found[["method", "control"]].values.tolist() == [["netspace", "random"], ["netspace", "shuffled"]]
-
-    def test_always_no_is_no_control_and_balanced_accuracy_can_be_asked_for(self):
-        found = tables.against_controls(self.summary([0.9] * 3, [0.6] * 3), "balanced_accuracy")
-        assert found["control"].tolist() == ["random"]
-        assert found["median"].iloc[0] == pytest.approx(0.8)
-
-    def test_nothing_generated_is_an_empty_table_with_its_columns(self):
-        found = tables.against_controls(tables.summary({"kmeans": pd.DataFrame([row(0, method="random", domain="-")])}))
-        assert found.empty
-        assert "verdict" in found
-
-
 class TestBesidePublished:
     def test_ours_of_the_same_index_and_domain_or_nothing(self):
         table = pd.DataFrame([row(229, 0.66), row(1486, 0.55, domain="B"), row(1234, 0.5, method="random")])

@@ -90,7 +90,10 @@ def test_existing_zoos_and_generators_walk_without_training(made, tmp_path):
     config = {key: copy.deepcopy(CONFIG[key]) for key in ("images_root", "fusions")}
     layers = {"conv1": "net.0", "conv2": "net.3", "fc1": "net.7"}
     config |= {"concepts": {"black": {"zoo": "black.h5"}, "cat": {"zoo": "cats", "layers": layers}}}
-    config["fusions"]["black_cat"]["generators"] = "generators.h5"
+    config["fusions"]["black_cat"] |= {
+        "generators": "generators.h5",
+        "methods": ["cyclegan", "random", "parent_a", "parent_b"],
+    }
     config |= {"zoo_root": ".", "evaluation": {"models": 3, "controls": 2}}
     planned = project.planned(config=config)
     assert "train_zoo_shard" not in planned

@@ -41,7 +41,8 @@ def test_files_that_others_rely_on(made):
     bank = files.read(results / "kernels/black_cat/conv2.h5", "kernels")
     assert bank["A"].shape == (5, 16, 6, 5, 5)
     assert bank["B"].shape == (6, 16, 6, 5, 5)
-    counts = {"cyclegan": 10, "random": 5, "parent_a": 5, "parent_b": 6}
+    counts = {"cyclegan": 10, "random": 5, "parent_a": 5, "parent_b": 6, "average": 5}
+    counts |= dict.fromkeys(("noise", "shuffled", "matched"), 10)
     for method, count in counts.items():
         assert len(files.read(results / f"generated/black_cat/{method}.h5", "zoo")["model"]) == count, method
     for clusterer in ("kmeans", "dbscan", "one_class_svm"):
@@ -50,6 +51,39 @@ def test_files_that_others_rely_on(made):
         assert table.groupby("method").size().to_dict() == counts
         assert table["accuracy"].between(0, 1).all()
         assert (table[["tp", "fp", "fn", "tn"]].sum(axis=1) == 30).all()
+
+
+def test_tables_of_both_protocols_are_never_mixed(made):
+    tables = made.folder / "results/tables/black_cat"
+    for clusterer in ("kmeans", "dbscan", "one_class_svm"):
+        assert set(pd.read_csv(tables / f"{clusterer}.csv")["protocol"]) == {"published"}
+        assert set(pd.read_csv(tables / f"held_out_{clusterer}.csv")["protocol"]) == {"held_out"}
+    leaderboard = pd.read_csv(tables / "leaderboard.csv")
+    columns = "method,protocol,clusterer,n,median,q25,q75,selected,test,test_low,test_high"
+    assert ",".join(leaderboard.columns[:11]) == columns
+    assert not leaderboard.duplicated(["method", "protocol", "clusterer"]).any()
+    published = leaderboard["protocol"] == "published"
+    assert leaderboard.loc[published, "test_low"].isna().all()  # a maximum picked on the test has no interval
+    honest = leaderboard[~published]
+    assert (honest["test_low"] <= honest["test"]).all()
+    assert (honest["test"] <= honest["test_high"]).all()
+    zero_shot = pd.read_csv(tables / "zero_shot.csv")
+    assert ",".join(zero_shot.columns[:8]) == "method,head,n,median,selected,test,test_low,test_high"
+    assert {"product", "ensemble", "supervised", "colour", "cyclegan"} <= set(zero_shot["method"])
+    comparisons = pd.read_csv(tables / "comparisons.csv")
+    assert set(comparisons["method"]) == {"cyclegan"}
+    assert {"random", "noise", "ensemble", "pixels"} <= set(comparisons["control"])
+
+
+def test_better_parameters_are_looked_for_when_asked(copied):
+    config = copy.deepcopy(CONFIG)
+    config["fusions"]["black_cat"]["methods"] = ["random"]
+    config["evaluation"] = {"search": 1}
+    run = copied.snakemake("results/tables/black_cat/search.csv", config=config)
+    assert run.returncode == 0, run.stdout
+    table = pd.read_csv(copied.folder / "results/tables/black_cat/search.csv")
+    assert set(table["features"]) == {"plain", "cosine", "mahalanobis", "probe_weighted"}
+    assert table.groupby("clusterer")["chosen"].sum().to_dict() == {"dbscan": 1, "kmeans": 1, "one_class_svm": 1}
 
 
 def test_the_report_needs_no_network(made):
@@ -75,7 +109,9 @@ def test_order_of_keys_and_unrelated_settings_re_run_nothing(made):
 
 def test_a_setting_re_runs_what_depends_on_it_only(made):
     planned = made.planned("tables", config=changed(evaluation={"dbscan": {"eps": 1}}))
-    assert set(planned) == {"tables", "evaluate_shard", "clusterer_table", "summary_table"}
+    assert set(planned) == {
+        "tables", "evaluate_shard", "evaluate_references", "leaderboard", "clusterer_table", "summary_table",
+    }  # fmt: skip
     planned = made.planned("tables", config=changed(cyclegan={"epochs": 3}))
     assert "train_zoo_shard" not in planned
     assert planned["train_cyclegan"] == 2
@@ -115,7 +151,7 @@ def test_asking_for_one_file_makes_only_what_it_needs(project):
     planned = project.planned("results/tables/black_cat/kmeans.csv", config=CONFIG)
     assert planned == {
         "prepare_images": 2, "prepare_test_images": 1, "train_zoo_shard": 4, "extract_kernels": 2,
-        "train_cyclegan": 2, "generate": 4, "evaluate_shard": 4, "clusterer_table": 1,
+        "train_cyclegan": 2, "generate": 8, "evaluate_shard": 8, "clusterer_table": 1,
     }  # fmt: skip
 
 

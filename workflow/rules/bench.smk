@@ -35,3 +35,22 @@ rule bench_cyclegan:
         "Measuring ways to train CycleGANs (up to 5 minutes)"
     script:
         "../scripts/bench_cyclegan.py"
+
+
+rule bench_evaluation:
+    input:
+        images=[f"results/test_images/{fusion}.h5" for fusion in list(config["fusions"])[:1]],
+    output:
+        table="results/bench/evaluation.csv",
+        figure="results/bench/evaluation.png",
+    log:
+        "<logs>/bench_evaluation.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    threads: config["zoo"]["threads"]
+    params:
+        evaluation=evaluation_settings,
+    message:
+        "Measuring how fast CNNs are evaluated (a few minutes)"
+    script:
+        "../scripts/bench_evaluation.py"

@@ -1,4 +1,5 @@
 # Functions only: what follows from the configuration, and what each stage depends on.
+import functools
 import sys
 from pathlib import Path
 
@@ -7,13 +8,25 @@ from snakemake.exceptions import WorkflowError
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 
-from zoofuse import imports
+from zoofuse import imports, plan
 from zoofuse.checks import check_folders, count_zoos, folders_digest
 from zoofuse.config import complete, is_overlay
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
 LAYERS = ["conv1", "conv2"]
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
+# Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
+METHODS = {
+    "cyclegan": 2,
+    "random": 1,
+    "parent_a": 1,
+    "parent_b": 1,
+    "average": 1,
+    "noise": 2,
+    "shuffled": 2,
+    "matched": 2,
+}
+CONTROLS = [method for method in METHODS if method != "cyclegan"]
 
 
 def default_config():
@@ -34,6 +47,7 @@ def checked(config):
     return config
 
 
+@functools.cache
 def shard_ranges(total, size):
     """Shard name -> (start, stop): static, so that a larger total only adds shards or lengthens the last one."""
     return {f"{start // size:04d}": (start, min(start + size, total)) for start in range(0, total, size)}
@@ -68,9 +82,10 @@ def picture_inputs(place):
     if place["source"] == "torchvision":
         return {"archive": f"resources/downloads/{place['dataset']}.tar.gz"}
     if place["source"] == "folder":
+        folders = [str(Path(config["images_root"]) / folder) for folder in place["positive"] + place["negative"]]
         return {
-            "folders": [ancient(str(Path(config["images_root"]) / f)) for f in place["positive"] + place["negative"]]
-        }
+            "folders": [local(ancient(folder)) for folder in folders]
+        }  # read where they lie, also with remote storage
     return {}
 
 
@@ -170,25 +185,30 @@ def zoo_of(side):
     return lambda wildcards: zoo_shards(known(config["fusions"], wildcards.fusion, "fusion")[side])
 
 
+FROM_TRANSLATED = ("noise", "shuffled", "matched")  # controls that are made from the translated kernels
+
+
 def method_inputs(wildcards):
     """What a method makes its CNNs from."""
     fusion, method = wildcards.fusion, wildcards.method
+    banks = [f"results/kernels/{fusion}/{layer}.h5" for layer in LAYERS]
+    zoos = {f"zoo_{side}": zoo_of(side)(wildcards) for side in "ab"}
     if method == "cyclegan":
-        return {
-            "banks": [f"results/kernels/{fusion}/{layer}.h5" for layer in LAYERS],
-            "generators": [f"results/cyclegan/{fusion}/{layer}/generators.h5" for layer in LAYERS],
-        }
+        generators = [f"results/cyclegan/{fusion}/{layer}/generators.h5" for layer in LAYERS]
+        return zoos | {"banks": banks, "generators": generators}
     if method in ("parent_a", "parent_b"):
-        return {"zoo": zoo_of(method[-1])(wildcards)}
-    return {}
+        return {f"zoo_{method[-1]}": zoos[f"zoo_{method[-1]}"]}
+    if method in FROM_TRANSLATED:
+        return {"translated": f"results/generated/{fusion}/cyclegan.h5", "banks": banks if method == "noise" else []}
+    return zoos if method == "average" else {}
 
 
 def generated_counts(fusion):
-    """Method -> number of CNNs it makes for a fusion."""
+    """Method -> number of CNNs it makes of each domain for a fusion."""
     known(config["fusions"], fusion, "fusion")
     sizes = {side: config["concepts"][config["fusions"][fusion][side]]["models"] for side in "ab"}
     n = min(sizes.values())
-    return {"cyclegan": 2 * n, "random": n, "parent_a": sizes["a"], "parent_b": sizes["b"]}
+    return dict.fromkeys(METHODS, n) | {"parent_a": sizes["a"], "parent_b": sizes["b"]}
 
 
 def random_count(wildcards):
@@ -196,15 +216,11 @@ def random_count(wildcards):
     return generated_counts(wildcards.fusion)["random"] if wildcards.method == "random" else None
 
 
-def evaluation_limit(method):
-    """Evaluate at most so many CNNs of each domain; None for all."""
-    return config["evaluation"]["models" if method == "cyclegan" else "controls"]
-
-
 def evaluation_ranges(fusion, method):
-    domains = 2 if method == "cyclegan" else 1
-    each = generated_counts(fusion)[method] // domains
-    return shard_ranges(domains * min(each, evaluation_limit(method) or each), config["evaluation"]["shard_size"])
+    """Shard name -> (start, stop) among the evaluated CNNs of a method, domain after domain."""
+    each = generated_counts(fusion)[method]
+    limit = config["evaluation"]["controls" if method in CONTROLS else "models"] or each
+    return shard_ranges(METHODS[method] * min(each, limit), config["evaluation"]["shard_size"])
 
 
 def evaluation_shards(fusion, method):
@@ -215,7 +231,8 @@ def evaluated_part(wildcards):
     """Which CNNs of a method a shard evaluates, for `evaluation.part`."""
     ranges = evaluation_ranges(wildcards.fusion, wildcards.method)
     start, stop = known(ranges, wildcards.shard, f"evaluation shard of {wildcards.method}")
-    return {"limit": evaluation_limit(wildcards.method), "start": start, "stop": stop}
+    limit = config["evaluation"]["controls" if wildcards.method in CONTROLS else "models"]
+    return {"limit": limit, "start": start, "stop": stop}
 
 
 def evaluation_settings(wildcards):
@@ -229,7 +246,51 @@ def fusion_rows(wildcards, suffix=".csv"):
 
 
 def fusion_tables(fusion):
-    return [f"results/tables/{fusion}/{name}.csv" for name in (*CLUSTERERS, "summary")]
+    rows = [f"{prefix}{clusterer}" for prefix in ("", "held_out_") for clusterer in CLUSTERERS]
+    return [f"results/tables/{fusion}/{name}.csv" for name in (*LEADERBOARD_TABLES, *rows, "summary")]
+
+
+# Zero-shot, references, leaderboard, search
+
+REFERENCES = ["always_no", "brightness", "colour", "pixels", "pca"]  # answers without a CNN
+LEADERBOARD_TABLES = ["leaderboard", "comparisons", "zero_shot", "selection", "groups"]
+
+
+def zero_shot_concepts(wildcards):
+    """The images of a fusion's two concepts; none where one is an existing zoo, as a probe needs both."""
+    images = fusion_images(wildcards)
+    return images if len(images) == 2 else []
+
+
+def zero_shot_shards(fusion, method):
+    return [f"results/zero_shot/{fusion}/{method}/shard-{shard}.h5" for shard in evaluation_ranges(fusion, method)]
+
+
+def supervised_settings():
+    """What the CNNs of the zero-shot ceiling are trained with: the zoo's own settings."""
+    keys = ("architecture", "epochs", "images_per_epoch", "batch_size", "learning_rate", "schedule")
+    return {key: config["zoo"][key] for key in keys}
+
+
+def reference_rows(fusion, suffix=".csv"):
+    return [f"results/evaluation/{fusion}/references/{method}{suffix}" for method in REFERENCES]
+
+
+def leaderboard_inputs(wildcards):
+    """Rows and answers of every method and reference of a fusion, and their zero-shot answers."""
+    fusion = wildcards.fusion
+    methods = known(config["fusions"], fusion, "fusion")["methods"]
+    return {
+        "rows": fusion_rows(wildcards) + reference_rows(fusion),
+        "arrays": fusion_rows(wildcards, ".h5") + reference_rows(fusion, ".h5"),
+        "zero_shot": [shard for method in methods for shard in zero_shot_shards(fusion, method)],
+        "references": [f"results/zero_shot/{fusion}/references.h5"],
+    }
+
+
+def searched_methods(wildcards):
+    methods = known(config["fusions"], wildcards.fusion, "fusion")["methods"]
+    return [f"results/evaluation/{wildcards.fusion}/{method}/search.csv" for method in methods]
 
 
 # Figures and report
@@ -241,7 +302,7 @@ def fusion_sides(wildcards):
 
 
 def published_table(clusterer):
-    return str(Path(workflow.basedir) / "resources" / "published" / f"{clusterer}.csv")
+    return local(str(Path(workflow.basedir) / "resources" / "published" / f"{clusterer}.csv"))
 
 
 def published_rows(wildcards):
@@ -262,6 +323,11 @@ def shown_zoo(wildcards):
     return f"results/generated/{wildcards.fusion}/{shown_method(wildcards.fusion)}.h5"
 
 
+def report_tables(fusion):
+    """Every table of a fusion that the report shows."""
+    return [path for path in fusion_tables(fusion) if not path.endswith("summary.csv")]
+
+
 def report_inputs(wildcards):
     """Every file the report shows, by `<kind>` or, of a fusion, `<kind>_<fusion>`."""
     inputs = {
@@ -273,18 +339,50 @@ def report_inputs(wildcards):
         inputs["zoo"] = "results/tables/zoo.csv"
         inputs["figures"] += [f"results/figures/{name}.png" for name in ("zoo_histogram", "zoo_curves")]
     for name, fusion in config["fusions"].items():
-        figures = [
-            "methods",
-            *(f"{kind}_{which}" for kind in ("umap", "tsne", "cosine") for which in ("median", "picked")),
-        ]
+        figures = ["cosine_selected", "cosine_median"]
         if "cyclegan" in fusion["methods"]:
             figures += [f"kernels_{layer}" for layer in LAYERS]
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
             figures.append("cyclegan")
             inputs[f"histories_{name}"] = [f"results/cyclegan/{name}/{layer}/generators.h5" for layer in LAYERS]
         inputs[f"figures_{name}"] = [f"results/figures/{name}/{figure}.png" for figure in figures]
-        inputs[f"tables_{name}"] = [f"results/tables/{name}/{clusterer}.csv" for clusterer in CLUSTERERS]
-        inputs[f"summary_{name}"] = f"results/tables/{name}/summary.csv"
+        inputs[f"shown_{name}"] = f"results/figures/{name}/shown.h5"
+        inputs[f"tables_{name}"] = report_tables(name)
         if (fusion["a"], fusion["b"]) == ("black", "cat"):
             inputs[f"published_{name}"] = [f"results/tables/{name}/published_{c}.csv" for c in CLUSTERERS]
+    # Pictures only for results/figures and `snakemake --report`; the report draws them itself.
+    inputs["pictures"] = [f"results/figures/{name}/methods.png" for name in config["fusions"]]
     return inputs
+
+
+# Models
+
+
+def exported_models():
+    """A config.json for each fusion and method that makes CNNs; a control is exported when its file is named."""
+    return [
+        f"results/models/{name}/{method}/config.json"
+        for name, fusion in config["fusions"].items()
+        for method in fusion["methods"]
+        if method not in CONTROLS
+    ]
+
+
+def shared_shards(wildcards):
+    known(config["concepts"], wildcards.concept, "concept")
+    return zoo_shards(wildcards.concept)
+
+
+def predicted_folder(wildcards):
+    if "predict" not in config:
+        raise WorkflowError("Say which pictures are to be scored: --config predict=FOLDER.")
+    return config["predict"]
+
+
+def predicted_digest(wildcards):
+    from zoofuse import predict  # here, because pandas takes a while to import
+
+    try:
+        return predict.digest(predicted_folder(wildcards))
+    except ValueError as error:  # worded for the user
+        raise WorkflowError(str(error)) from None

@@ -15,8 +15,8 @@ rule train_cyclegan:
     threads: config["zoo"]["threads"]
     resources:
         gpu=gpus(),
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         cyclegan=config["cyclegan"],
         seed=config["seed"],
@@ -30,7 +30,7 @@ rule train_cyclegan:
 
 rule import_generators:
     input:
-        existing_generators,
+        local(existing_generators),
     output:
         "results/cyclegan/{fusion}/{layer}/generators.h5",
     log:

@@ -12,11 +12,12 @@ rule evaluate_shard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         part=evaluated_part,
         evaluation=evaluation_settings,
+        seed=config["seed"],
     message:
         "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
     script:
@@ -27,13 +28,21 @@ rule clusterer_table:
     input:
         rows=fusion_rows,
     output:
-        "results/tables/{fusion}/{clusterer}.csv",
+        report(
+            "results/tables/{fusion}/{held_out}{clusterer}.csv",
+            caption="../report/clusterer.rst",
+            category="Tables",
+            subcategory="{fusion}",
+            labels={"shows": "{held_out}{clusterer}"},
+        ),
     log:
-        "<logs>/clusterer_table/{fusion}-{clusterer}.log",
+        "<logs>/clusterer_table/{fusion}-{held_out}{clusterer}.log",
+    wildcard_constraints:
+        held_out="|held_out_",
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Table of {wildcards.clusterer} on {wildcards.fusion}"
+        "Table of {wildcards.held_out}{wildcards.clusterer} on {wildcards.fusion}"
     script:
         "../scripts/clusterer_table.py"
 

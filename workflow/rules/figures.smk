@@ -2,9 +2,19 @@ rule zoo_figures:
     input:
         [shard for concept in trained_concepts() for shard in zoo_shards(concept)],
     output:
-        table="results/tables/zoo.csv",
-        histogram="results/figures/zoo_histogram.png",
-        curves="results/figures/zoo_curves.png",
+        table=report("results/tables/zoo.csv", caption="../report/zoo.rst", category="Zoo", labels={"shows": "table"}),
+        histogram=report(
+            "results/figures/zoo_histogram.png",
+            caption="../report/zoo_histogram.rst",
+            category="Zoo",
+            labels={"shows": "final balanced accuracy"},
+        ),
+        curves=report(
+            "results/figures/zoo_curves.png",
+            caption="../report/zoo_curves.rst",
+            category="Zoo",
+            labels={"shows": "training curves"},
+        ),
     log:
         "<logs>/zoo_figures.log",
     conda:
@@ -20,7 +30,12 @@ rule example_figure:
         concepts=[f"results/images/{concept}.h5" for concept in trained_concepts()],
         tests=[f"results/test_images/{fusion}.h5" for fusion in config["fusions"]],
     output:
-        "results/figures/examples.png",
+        report(
+            "results/figures/examples.png",
+            caption="../report/examples.rst",
+            category="Images",
+            labels={"shows": "examples"},
+        ),
     log:
         "<logs>/example_figure.log",
     conda:
@@ -36,7 +51,13 @@ rule method_figure:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
         published=published_rows,
     output:
-        "results/figures/{fusion}/methods.png",
+        report(
+            "results/figures/{fusion}/methods.png",
+            caption="../report/methods.rst",
+            category="Answer",
+            subcategory="{fusion}",
+            labels={"shows": "all methods, as published"},
+        ),
     log:
         "<logs>/method_figure/{fusion}.log",
     conda:
@@ -52,7 +73,13 @@ rule kernel_figure:
         bank="results/kernels/{fusion}/{layer}.h5",
         generated="results/generated/{fusion}/cyclegan.h5",
     output:
-        "results/figures/{fusion}/kernels_{layer}.png",
+        report(
+            "results/figures/{fusion}/kernels_{layer}.png",
+            caption="../report/kernels.rst",
+            category="Kernels",
+            subcategory="{fusion}",
+            labels={"shows": "{layer}"},
+        ),
     log:
         "<logs>/kernel_figure/{fusion}-{layer}.log",
     conda:
@@ -69,7 +96,13 @@ rule cyclegan_figure:
     input:
         histories=[f"results/cyclegan/{{fusion}}/{layer}/history.csv" for layer in LAYERS],
     output:
-        "results/figures/{fusion}/cyclegan.png",
+        report(
+            "results/figures/{fusion}/cyclegan.png",
+            caption="../report/cyclegan.rst",
+            category="CycleGAN",
+            subcategory="{fusion}",
+            labels={"shows": "losses and measures"},
+        ),
     log:
         "<logs>/cyclegan_figure/{fusion}.log",
     conda:
@@ -82,16 +115,24 @@ rule cyclegan_figure:
 
 rule shown_figures:
     input:
-        table="results/tables/{fusion}/kmeans.csv",
+        leaderboard="results/tables/{fusion}/leaderboard.csv",
+        rows=lambda wildcards: [path.replace(".h5", ".csv") for path in shown_arrays(wildcards)],
         arrays=shown_arrays,
         zoo=shown_zoo,
         images="results/test_images/{fusion}.h5",
     output:
         **{
-            f"{kind}_{which}": f"results/figures/{{fusion}}/{kind}_{which}.png"
+            f"{kind}_{which}": report(
+                f"results/figures/{{fusion}}/{kind}_{which}.png",
+                caption=f"../report/{'cosine' if kind == 'cosine' else 'embedding'}.rst",
+                category="Photographs",
+                subcategory="{fusion}",
+                labels={"shows": kind, "CNN": which},
+            )
             for kind in ("umap", "tsne", "cosine")
-            for which in ("median", "picked")
+            for which in ("selected", "median")
         },
+        shown="results/figures/{fusion}/shown.h5",
     log:
         "<logs>/shown_figures/{fusion}.log",
     conda:

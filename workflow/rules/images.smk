@@ -30,8 +30,8 @@ rule prepare_images:
         "../envs/zoofuse.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         source=concept_source,
         images_root=config["images_root"],
@@ -55,8 +55,8 @@ rule prepare_test_images:
         "../envs/zoofuse.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         source=test_source,
         images_root=config["images_root"],

@@ -9,8 +9,8 @@ rule extract_kernels:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     message:
         "Collecting the {wildcards.layer} kernels of {wildcards.fusion}"
     script:

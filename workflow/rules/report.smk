@@ -3,7 +3,13 @@ rule published_table:
         table="results/tables/{fusion}/{clusterer}.csv",
         published=lambda wildcards: published_table(wildcards.clusterer),
     output:
-        "results/tables/{fusion}/published_{clusterer}.csv",
+        report(
+            "results/tables/{fusion}/published_{clusterer}.csv",
+            caption="../report/published.rst",
+            category="Tables",
+            subcategory="{fusion}",
+            labels={"shows": "published rows", "clusterer": "{clusterer}"},
+        ),
     log:
         "<logs>/published_table/{fusion}-{clusterer}.log",
     conda:
@@ -18,7 +24,7 @@ rule report:
     input:
         unpack(report_inputs),
     output:
-        "results/report.html",
+        report("results/report.html", caption="../report/report.rst", category="Answer", labels={"shows": "the report"}),
     log:
         "<logs>/report.log",
     conda:

@@ -2,7 +2,16 @@ rule leaderboard:
     input:
         unpack(leaderboard_inputs),
     output:
-        **{name: f"results/tables/{{fusion}}/{name}.csv" for name in LEADERBOARD_TABLES},
+        **{
+            name: report(
+                f"results/tables/{{fusion}}/{name}.csv",
+                caption=f"../report/{name}.rst",
+                category="Tables",
+                subcategory="{fusion}",
+                labels={"shows": name},
+            )
+            for name in LEADERBOARD_TABLES
+        },
     log:
         "<logs>/leaderboard/{fusion}.log",
     benchmark:
@@ -10,8 +19,8 @@ rule leaderboard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         seed=config["seed"],
     message:

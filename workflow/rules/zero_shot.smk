@@ -12,8 +12,8 @@ rule zero_shot_shard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         part=evaluated_part,
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
@@ -41,8 +41,8 @@ rule zero_shot_references:
     threads: config["zoo"]["threads"]
     resources:
         gpu=gpus(),
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         supervised=config["evaluation"]["zero_shot"]["supervised"],
@@ -67,8 +67,8 @@ rule evaluate_references:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         evaluation=evaluation_settings,
         seed=config["seed"],

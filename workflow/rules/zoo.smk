@@ -14,8 +14,8 @@ rule train_zoo_shard:
     threads: config["zoo"]["threads"]
     resources:
         gpu=gpus(),
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         training=training_settings,
         models=shard_models,
@@ -30,7 +30,7 @@ rule train_zoo_shard:
 
 rule import_zoo_shard:
     input:
-        ancient(existing_zoo),
+        local(ancient(existing_zoo)),
     output:
         "results/zoo/{concept}/shard-{shard}.h5",
     log:
@@ -40,8 +40,8 @@ rule import_zoo_shard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         models=shard_models,
         layers=lambda wildcards: config["concepts"][wildcards.concept].get("layers", {}),

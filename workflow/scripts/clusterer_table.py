@@ -9,4 +9,5 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]):
     table = tables.clusterer_table(snakemake.input.rows, snakemake.wildcards.clusterer)
-    table.to_csv(snakemake.output[0], index=False)
+    protocol = "held_out" if snakemake.wildcards.held_out else "published"
+    tables.of_protocol(table, protocol).to_csv(snakemake.output[0], index=False)

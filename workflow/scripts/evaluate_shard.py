@@ -14,9 +14,11 @@ with logs.job(snakemake.log[0]):
     zoo = evaluation.part(files.read(snakemake.input.zoo, "zoo"), **snakemake.params.part)
     test = images.read_test(snakemake.input.images)
     settings, method = snakemake.params.evaluation, snakemake.wildcards.method
+    labels, groups = test["labels"], test["groups"]
+    validation = evaluation.split(labels, groups, snakemake.params.seed, snakemake.wildcards.fusion)
     rows, arrays = [], []
     with logs.bar(len(zoo["model"]), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
-        for scores, behind in evaluation.evaluate_zoo(zoo, test["images"], test["labels"] == 0, settings):
+        for scores, behind in evaluation.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings):
             rows += [{"method": method} | row for row in scores]
             arrays.append(behind)
             bar.update()
@@ -24,5 +26,6 @@ with logs.job(snakemake.log[0]):
         pd.DataFrame(rows, columns=evaluation.COLUMNS).to_csv(path, index=False)
     stacked = {name: np.stack([each[name] for each in arrays]) for name in arrays[0]} if arrays else {}
     stacked |= {"model": zoo["model"], "domain": zoo["domain"]}
+    stacked |= {"labels": labels, "groups": groups, "validation": validation}
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
     files.write(snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources)

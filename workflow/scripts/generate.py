@@ -8,14 +8,30 @@ from zoofuse import generate, logs
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+
+def paths(name):
+    return [Path(path) for path in snakemake.input.get(name, [])]
+
+
 with logs.job(snakemake.log[0]):
     method, fusion, output = snakemake.wildcards.method, snakemake.wildcards.fusion, Path(snakemake.output[0])
     params = snakemake.params
-    if method == "cyclegan":
-        banks = {Path(path).stem: Path(path) for path in snakemake.input.banks}
-        generators = {Path(path).parent.name: Path(path) for path in snakemake.input.generators}
-        generate.translate(banks, generators, output)
-    elif method == "random":
-        generate.random(params.models, params.architecture, params.seed, fusion, output)
-    else:
-        generate.parent([Path(path) for path in snakemake.input.zoo], method[-1].upper(), output)
+    zoos = {domain: found for domain in "AB" if (found := paths(f"zoo_{domain.lower()}"))}
+    banks = {path.stem: path for path in paths("banks")}
+    match method:
+        case "cyclegan":
+            generators = {path.parent.name: path for path in paths("generators")}
+            generate.translate(zoos, banks, generators, output)
+        case "random":
+            generate.random(params.models, params.architecture, params.seed, fusion, output)
+        case "parent_a" | "parent_b":
+            domain = method[-1].upper()
+            generate.parent(zoos[domain], domain, output)
+        case "average":
+            generate.average(zoos, output)
+        case "noise":
+            generate.noise(Path(snakemake.input.translated), banks, params.seed, fusion, output)
+        case "shuffled":
+            generate.shuffled(Path(snakemake.input.translated), params.seed, fusion, output)
+        case "matched":
+            generate.matched(Path(snakemake.input.translated), params.seed, fusion, output)

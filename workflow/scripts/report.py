@@ -15,10 +15,10 @@ def named(paths, prefix=""):
 
 
 def shown(paths):
-    """Figures by kind; those of several CNNs (umap_median, umap_picked) in one list."""
+    """Figures by kind; those of several CNNs (cosine_selected, cosine_median) in one list."""
     figures: dict[str, list[str]] = {}
     for name, path in named(paths).items():
-        kind = name.rsplit("_", 1)[0] if name.endswith(("_median", "_picked")) else name
+        kind = name.rsplit("_", 1)[0] if name.endswith(("_selected", "_median")) else name
         figures.setdefault(kind, []).append(path)
     return figures
 
@@ -27,18 +27,19 @@ def counts(attributes):
     """One line of the report's table of images."""
     positive, negative = attributes["images"]
     name = attributes.get("concept") or f"{attributes['fusion']} (test)"
-    validation = sum(attributes["validation"]) if "validation" in attributes else "-"
+    validation = sum(attributes["validation"]) if "validation" in attributes else None
     return {"images of": name, "positive": positive, "negative": negative, "of them for validation": validation}
 
 
 with logs.job(snakemake.log[0]):
     # Not a param: a setting that changes no table or figure should not write the report anew.
     inputs, settings = snakemake.input, snakemake.config
+    results = Path(snakemake.output[0]).parent
     attributes = [files.attributes(path, "images") for path in inputs.images]
     attributes += [files.attributes(path, "test_images") for path in inputs.tests]
     fusions = []
     for name, fusion in settings["fusions"].items():
-        one = {"name": name, "a": fusion["a"], "b": fusion["b"], "summary": inputs[f"summary_{name}"]}
+        one = {"name": name, "a": fusion["a"], "b": fusion["b"], "shown": inputs[f"shown_{name}"]}
         one |= {"tables": named(inputs[f"tables_{name}"]), "figures": shown(inputs[f"figures_{name}"])}
         if published := inputs.get(f"published_{name}"):
             one["published"] = named(published, "published_")
@@ -49,7 +50,7 @@ with logs.job(snakemake.log[0]):
         fusions.append(one)
     report.build(
         snakemake.output[0],
-        title=", ".join(settings["fusions"]) or "zoos",
+        title="zoofuse: " + (", ".join(settings["fusions"]) or "zoos"),
         fusions=fusions,
         zoo=inputs.get("zoo"),
         images=[counts(each) for each in attributes],
@@ -57,4 +58,6 @@ with logs.job(snakemake.log[0]):
         figures=named(inputs.figures),
         settings=settings,
         environment=report.versions(),
+        times=report.run_times(results / "benchmarks"),
+        sizes=report.folder_sizes(results),
     )

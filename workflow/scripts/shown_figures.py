@@ -1,41 +1,70 @@
-"""Embeddings and cosine similarity for two CNNs: the median one, and the best one as picked on the test photographs."""
+"""Embeddings and cosine similarity for two CNNs: the one selected on validation, and the median one."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from zoofuse import evaluation, figures, files, images, logs
+from zoofuse import evaluation, figures, files, images, logs, report
+from zoofuse.tables import CLUSTERERS
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+
+def chosen(leaderboard, rows, method):
+    """kind -> (domain, model, how it was chosen), under the clusterer whose selected CNN is best on validation."""
+    held = leaderboard[(leaderboard["method"] == method) & (leaderboard["protocol"] == "held_out")]
+    best = held.loc[held["validation"].idxmax()]
+    clusterer = best["clusterer"]
+    rows = rows[(rows["protocol"] == "held_out") & (rows["clusterer"] == clusterer)]
+    median = rows.sort_values("balanced_accuracy", kind="stable").iloc[len(rows) // 2]
+    domain, _, model = best["selected"].rpartition("/")
+    how = f"of {len(rows):,}, {CLUSTERERS[clusterer]}"
+    return {
+        "selected": (domain or "-", int(model), f"selected on validation {how}"),
+        "median": (median["domain"], int(median["model"]), f"the median {how}"),
+    }
+
+
 with logs.job(snakemake.log[0]):
-    table = pd.read_csv(snakemake.input.table)
     zoo = files.read(snakemake.input.zoo, "zoo")
     method = files.attributes(snakemake.input.zoo, "zoo")["method"]
-    table = table[table["method"] == method].sort_values("accuracy", kind="stable").reset_index(drop=True)
-    shards = [files.read(path, "evaluation", ["model", "domain", "umap", "kmeans"]) for path in snakemake.input.arrays]
-    evaluated = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
+    leaderboard = pd.read_csv(snakemake.input.leaderboard, dtype={"selected": str})
+    rows = pd.concat([pd.read_csv(path, dtype={"domain": str}) for path in snakemake.input.rows])
+    answers = [f"held_out/{clusterer}" for clusterer in CLUSTERERS]
+    wanted = ["model", "domain", "held_out/umap", *answers]
+    shards = [files.read(path, "evaluation", wanted) for path in snakemake.input.arrays]
+    evaluated = {name: np.concatenate([shard[name] for shard in shards]) for name in wanted}
+    validation = files.read(snakemake.input.arrays[0], "evaluation", ["validation"])["validation"]
     test = images.read_test(snakemake.input.images)
     labels, groups = test["labels"], test["groups"]
-    n = len(table)
-    chosen = {
-        "median": (table.iloc[n // 2], f"the median of {n:,}"),
-        "picked": (table.iloc[-1], f"best of {n:,}, picked on the test photographs"),
-    }
-    for which, (row, how) in chosen.items():
-        name = f"{figures.method_label(method, row['domain'])}, CNN {row['model']} ({how})"
-        of_cnn = {key: (values["model"] == row["model"]) & (values["domain"] == row["domain"])
-                  for key, values in (("zoo", zoo), ("evaluated", evaluated))}  # fmt: skip
-        one = {key: values[of_cnn["zoo"]] for key, values in zoo.items()}
+    names, umap, tsne, said = [], [], [], {name: [] for name in answers}
+    for which, (domain, model, how) in chosen(leaderboard, rows, method).items():
+        name = f"{figures.method_label(method, domain)}, CNN {model} ({how})"
+        one, found = (
+            {key: values[(arrays["model"] == model) & (arrays["domain"] == domain)] for key, values in arrays.items()}
+            for arrays in (zoo, evaluated)
+        )
         features = evaluation.features(one, test["images"])[0]
-        clusters = evaluated["kmeans"][of_cnn["evaluated"]][0]
-        points = {
-            "umap": evaluated["umap"][of_cnn["evaluated"]][0],
-            "tsne": evaluation.tsne_embedding(features, snakemake.params.tsne),
-        }
+        points = {"umap": found["held_out/umap"][0], "tsne": evaluation.tsne_embedding(features, snakemake.params.tsne)}
+        put = np.where(found[answers[0]][0], "answered yes", "answered no")
         for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):
             path = snakemake.output[f"{kind}_{which}"]
-            figures.embedding_scatter(points[kind], labels, groups, clusters, path, f"{title}: {name}")
+            figures.embedding_scatter(points[kind], labels, groups, put, path, f"{title}: {name}")
         figures.cosine_heatmap(features, labels, groups, snakemake.output[f"cosine_{which}"], name)
+        names.append(name)
+        umap.append(points["umap"])
+        tsne.append(points["tsne"])
+        for key in answers:
+            said[key].append(found[key][0])
+    report.write_shown(
+        snakemake.output.shown,
+        images=test["images"],
+        labels=labels,
+        groups=groups,
+        validation=validation,
+        names=names,
+        embeddings={"UMAP": np.stack(umap), "t-SNE": np.stack(tsne)},
+        answers={key.removeprefix("held_out/"): np.stack(values) for key, values in said.items()},
+    )

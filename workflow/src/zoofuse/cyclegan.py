@@ -170,8 +170,7 @@ def _initial(initialisation: str, shape: tuple[int, ...], fan_in: int, key: tupl
         return (2 * seeds.uniform(shape, *key).ravel() - 1) / np.float32(math.sqrt(fan_in))
     if len(shape) == 1:
         return np.zeros(shape, np.float32)
-    u, v = seeds.uniform((2, math.prod(shape)), *key).astype(np.float64)
-    return (0.02 * np.sqrt(-2 * np.log1p(-u)) * np.cos(2 * np.pi * v)).astype(np.float32)  # Box and Muller
+    return np.float32(0.02) * seeds.normal((math.prod(shape),), *key)
 
 
 # A kernel set is a tiny volume with few channels at one end of every convolution and `hidden` at the other, so a

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from zoofuse import metrics
 from zoofuse.files import atomic_path
-from zoofuse.tables import ALWAYS_NO, CLUSTERERS, GENERATED
+from zoofuse.tables import ALWAYS_NO, CLUSTERERS, PUBLISHED_METHOD, is_generated, of_protocol
 
 ACCENT, BLUE, GREEN, PURPLE, AMBER, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK, GREY, PALE = "#222222", "#767676", "#D9D9D9"
@@ -55,11 +55,22 @@ STYLE = {
     "svg.hashsalt": "zoofuse",
 }
 _METHODS = {
-    GENERATED: "generated",
+    PUBLISHED_METHOD: "generated",
     ALWAYS_NO: "always “no”",
     "random": "random initialisation",
     "parent_a": "parents A",
     "parent_b": "parents B",
+    "average": "average of parents",
+    "noise": "parents plus noise",
+    "shuffled": "shuffled weights",
+    "matched": "matched kernels",
+    "brightness": "mean brightness",
+    "colour": "mean colour",
+    "pixels": "raw pixels",
+    "pca": "PCA of pixels",
+    "product": "product of two parents",
+    "ensemble": "all parents together",
+    "supervised": "supervised CNN",
 }
 
 Path = str | os.PathLike
@@ -148,14 +159,17 @@ def methods(
 ) -> None:
     """Accuracy of every CNN by method and clusterer, the figure that says whether generated CNNs beat their controls.
 
-    tables: clusterer -> `tables.clusterer_table`; published: clusterer -> `tables.published`, shown as a last row.
+    tables: clusterer -> `tables.clusterer_table`, of which the published protocol is shown; published: clusterer ->
+    `tables.published`, shown as a last row.
     Every dot is a CNN, the box holds the middle half with the median as its line; the dashed line is what always
     answering "no" scores on these test images, and for the published row on the published ones.
     """
     published = published or {}
+    tables = {clusterer: of_protocol(table, "published") for clusterer, table in tables.items()}
+    known = list(_METHODS)
     keys = sorted(
         {key for table in tables.values() for key in zip(table["method"], table["domain"], strict=True)},
-        key=lambda key: (list(_METHODS).index(key[0]) if key[0] in _METHODS else len(_METHODS), key),
+        key=lambda key: (not is_generated(key[0]), known.index(key[0]) if key[0] in known else len(known), key),
     )
     rows = [method_label(*key) for key in keys] + (["published,\nhand-picked"] if published else [])
     with canvas(path, 0.85 + 0.42 * len(rows)) as figure:
@@ -166,7 +180,7 @@ def methods(
             axis.plot([always] * 2, [-0.6, len(keys) - 0.5], **dashed)
             for y, key in enumerate(keys):
                 ours = table[(table["method"] == key[0]) & (table["domain"] == key[1])]["accuracy"].to_numpy()
-                _distribution(axis, ours, y, ACCENT if key[0] == GENERATED else GREY)
+                _distribution(axis, ours, y, ACCENT if is_generated(key[0]) else GREY)
                 lowest = min([lowest, always, *ours])
             if clusterer in published:
                 theirs = published[clusterer]["published_accuracy"].to_numpy()
@@ -225,7 +239,8 @@ def embedding_scatter(
 ) -> None:
     """The two-dimensional embedding (UMAP, t-SNE) twice: by what the photographs are, and by the cluster they fell in.
 
-    points (m, 2), labels (m,) with class 0 = the concept, groups (m,) names, clusters (m,) int with -1 = noise.
+    points (m, 2), labels (m,) with class 0 = the concept, groups (m,) names, clusters (m,) names or int,
+    -1 = noise.
     """
     groups, labels, clusters = np.asarray(groups).astype(str), np.asarray(labels), np.asarray(clusters)
     # the largest groups have a sign of their own, the rest share one, so that the legend stays readable
@@ -249,7 +264,7 @@ def embedding_scatter(
             look = {"color": SERIES[i % len(SERIES)], "marker": MARKERS[i % len(MARKERS)], "edgecolor": "white"}
             if cluster == -1:
                 look = {"color": GREY, "marker": "x"}
-            name = "noise" if cluster == -1 else f"cluster {cluster}"
+            name = "noise" if cluster == -1 else cluster if clusters.dtype.kind == "U" else f"cluster {cluster}"
             label = f"{name} ({mask.sum()}, {np.sum(mask & positive)} positive)" if i < 10 else None
             right.scatter(*points[mask].T, s=18, linewidth=0.6, label=label, **look)
         right.set_title("where they were put")

@@ -1,7 +1,14 @@
-"""The report: one HTML file that asks nothing of a network, filled from the run's tables and figures."""
+"""The report: one HTML file that asks nothing of a network, filled from the run's tables, figures and photographs.
+
+Figures are drawn by Plotly and tables sorted by DataTables (as bundled by itables). Both scripts, the photographs and
+long tables lie compressed in the page.
+"""
 
 import base64
+import functools
+import gzip
 import importlib.metadata
+import importlib.resources
 import io
 import json
 import os
@@ -10,16 +17,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
-from zoofuse import tables
-from zoofuse.figures import method_label
+from zoofuse import files, findings
 from zoofuse.files import atomic_path
-from zoofuse.tables import ALWAYS_NO, CLUSTERERS, GENERATED
+from zoofuse.findings import PROTOCOLS
+from zoofuse.tables import CLUSTERERS, of_protocol
 
-ROWS = 40_000  # table rows in one report, shared out among its tables; about 80 bytes each
+ROWS = 60_000  # rows of long tables in one report, shared out among them; about 45 bytes each
+PHOTOGRAPHS = 2000  # at most so many of a fusion are shown, evenly spaced
+_SHORT = 250  # rows; a table that is longer is packed, and needs JavaScript
+_LOSSLESS = 400  # photographs; more are stored as WebP of good quality
 PACKAGES = [
     "zoofuse",
     "torch",
@@ -30,23 +42,57 @@ PACKAGES = [
     "h5py",
     "pandas",
     "matplotlib",
+    "plotly",
+    "itables",
     "snakemake",
 ]
 
-# What a reader who cannot see a figure should hear, by kind; {name} and the concepts are filled in.
+# What a reader who cannot see a figure should hear, by kind; {name} is filled in.
 ALT = {
     "examples": "Contact sheet: example images of every concept and test set, positives above negatives.",
     "zoo_histogram": "Histogram of final validation balanced accuracy, a panel per concept; the table has its figures.",
     "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",
-    "methods": "{name}: accuracy of every CNN by method and clusterer; the table below has the medians.",
     "kernels_conv1": "{name}: first-layer kernels as colour patches, trained and translated side by side.",
     "kernels_conv2": "{name}: second-layer kernels as grey slices, trained and translated side by side.",
     "cyclegan": "{name}: losses and measures of both CycleGANs per epoch.",
-    "umap": "{name}: UMAP of the test images, left by what they are, right by the cluster they fell in.",
-    "tsne": "{name}: t-SNE of the test images, left by what they are, right by the cluster they fell in.",
     "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
 }
-_HIDDEN = ["noise", "cosine_within", "cosine_between"]  # in the CSV, not in the table on the page
+
+# The tables a fusion may have, in the order shown: heading and what its columns are.
+TABLES = {
+    "leaderboard": (
+        "Leaderboard",
+        "median, q25, q75: over the CNNs of a method. selected: the CNN (domain/model) with the best validation score; "
+        "test: its score on the test photographs, with a 95 % bootstrap interval; bias: validation less test.",
+    ),
+    "comparisons": (
+        "Generated CNNs against controls",
+        "what: medians over CNNs, or the two selected CNNs on the same photographs. low, high: an interval corrected "
+        "for the number of comparisons; the verdict is above or below where it leaves zero out.",
+    ),
+    "zero_shot": (
+        "Zero-shot conjunction",
+        "Answers by the product of two heads, one for each concept, that never saw the conjunction. median and test "
+        "are the area under the ROC curve; the CNN is selected on the concepts' own validation images.",
+    ),
+    "selection": (
+        "Ways to pick a CNN",
+        "What a rule picks and what that is worth on the test. All but validation need no labels. chance: the median "
+        "over the method's CNNs, which picking blindly gives.",
+    ),
+    "groups": (
+        "By group of photographs",
+        "Share of a group's photographs that the selected CNN answers rightly, and the median over CNNs.",
+    ),
+}
+PER_CNN = "one row per CNN"
+_HIDDEN = [
+    "noise",
+    "cosine_within",
+    "cosine_between",
+    "measure",
+    "selected_on",
+]  # in the CSV, not in the table on the page
 
 
 def build(
@@ -60,87 +106,74 @@ def build(
     figures: Mapping[str, str | os.PathLike] | None = None,
     settings: Mapping | None = None,
     environment: Mapping | None = None,
+    times: pd.DataFrame | None = None,
+    sizes: pd.DataFrame | None = None,
 ) -> None:
-    """Write the report. Every file is named by the caller; CSVs are linked relative to `path`, figures embedded.
+    """Write the report. Every file is named by the caller; CSVs are linked relative to `path`, the rest is embedded.
 
     fusions: one mapping each, in the order shown:
         name, a, b   the fusion and its two concepts (domain A, domain B)
-        tables       clusterer -> CSV of `tables.clusterer_table`
-        summary      CSV of `tables.summary`
+        tables       CSVs by name, any may be left out: those of TABLES, and for each clusterer its table of CNNs by
+                     the published protocol (kmeans) and by the held-out one (held_out_kmeans)
         published    clusterer -> CSV of `tables.beside_published`; may be left out
+        shown        file of `write_shown`; may be left out
         verdicts     layer -> a sentence on its CycleGAN; may be left out
-        figures      kind -> image or list of images, kinds: methods, kernels_conv1, kernels_conv2, cyclegan,
-                     umap, tsne, cosine; any may be left out
+        figures      kind -> image or list of images, kinds kernels_conv1, kernels_conv2, cyclegan, cosine
     zoo: CSV of `tables.zoo_table`. figures: examples, zoo_histogram, zoo_curves.
     images: one mapping per image set, heading -> text or number; image_notes: sentences, such as what was skipped.
     settings, environment: nested mappings, shown as they are; `versions()` makes a good part of the second.
+    times, sizes: of `run_times` and `folder_sizes`.
     Raises ValueError for a figure of an unknown kind and OSError for a file that is not there.
     """
     path = Path(path)
-    count = sum(len(fusion["tables"]) for fusion in fusions) or 1
+    long = sum(name not in TABLES for fusion in fusions for name in fusion["tables"]) or 1
     zoo_rows = pd.read_csv(zoo) if zoo else None
     context = {
         "title": title,
-        "sizes": {} if zoo_rows is None else dict(zip(zoo_rows["concept"], zoo_rows["n"], strict=True)),
-        "fusions": [_fusion(fusion, path.parent, ROWS // count) for fusion in fusions],
-        "zoo": None if zoo_rows is None else _small(zoo_rows, "CNNs of the zoo by concept", zoo, path.parent),
-        "images": _small(pd.DataFrame(list(images)).convert_dtypes(), "Images by set") if images else None,
+        "models": {} if zoo_rows is None else dict(zip(zoo_rows["concept"], zoo_rows["n"], strict=True)),
+        "fusions": [_fusion(i, fusion, path.parent, ROWS // long) for i, fusion in enumerate(fusions)],
+        "zoo": None if zoo_rows is None else _table(zoo_rows, "CNNs of the zoo by concept", zoo, path.parent),
+        "images": _table(pd.DataFrame(list(images)).convert_dtypes(), "Images by set") if images else None,
         "image_notes": image_notes,
         "figures": _figures(figures or {}, title),
         "settings": flatten(settings or {}),
         "environment": flatten(environment or {}),
+        "times": None if times is None or times.empty else _table(times, "Run times by rule"),
+        "sizes": None if sizes is None or sizes.empty else _table(sizes, "Sizes of result folders"),
+        "style": Markup(_asset("report.css")),
+        "script": Markup(_asset("report.js")),
+        "libraries": {name: _library(name) for name in ("plotly", "datatables")},
     }
     loader = jinja2.PackageLoader("zoofuse", ".")
     template = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template.filters |= {"value": _value, "heading": _heading, "signed": lambda x: f"{x:+.3f}".replace("-", "\u2212")}
+    template.filters |= {"value": _value, "heading": _heading}
     html = template.get_template("report.html").render(context)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def answer(summary: pd.DataFrame) -> dict:
-    """Whether generated CNNs beat their controls, in words, from `tables.summary`: headline, sentences, comparisons.
+def write_shown(
+    path: str | os.PathLike,
+    *,
+    images: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    validation: np.ndarray,
+    names: Sequence[str],
+    embeddings: Mapping[str, np.ndarray],
+    answers: Mapping[str, np.ndarray],
+) -> None:
+    """Write what the report shows of single CNNs on a fusion's m test photographs (kind "shown").
 
-    The headline goes by `tables.against_controls` and accuracy: a generated domain wins under a clusterer when it is
-    clearly above every control, not only above the weakest. "Yes" when all win, "No" when none does.
+    images (m, h, w, 3) uint8; labels (m,), 0 = the conjunction; groups (m,) str; validation (m,) bool; names: one
+    sentence for each of k CNNs; embeddings: heading -> (k, m, 2); answers: clusterer -> (k, m) bool, True = positive.
     """
-    comparisons = tables.against_controls(summary)
-    if comparisons.empty:
-        return {"headline": "There is nothing to compare: no generated CNNs, or no controls.", "sentences": [],
-                "comparisons": comparisons}  # fmt: skip
-    n = len(comparisons)
-    above, below = (int((comparisons["verdict"] == verdict).sum()) for verdict in ("above", "below"))
-    wins = comparisons.groupby(["clusterer", "domain"])["verdict"].agg(lambda verdicts: (verdicts == "above").all())
-    if wins.all():
-        headline = "Yes: the generated CNNs beat all their controls."
-    elif below == n:
-        headline = "No: the generated CNNs do worse than all their controls."
-    elif not wins.any():
-        headline = "No: nowhere do the generated CNNs beat all their controls."
-    else:
-        headline = f"In part: the generated CNNs beat all their controls in {wins.sum()} of {len(wins)} cases."
-    clusterer = summary["clusterer"].iloc[0]
-    rows = summary[summary["clusterer"] == clusterer]
-    always = rows.loc[rows["method"] == ALWAYS_NO, "accuracy_median"].iloc[0]
-    medians = [
-        f"{row['accuracy_median']:.3f} for {method_label(row['method'], row['domain'])} (n\u00a0=\u00a0{row['n']:,})"
-        for _, row in _ordered(rows).iterrows()
-    ]
-    sentences = [
-        f"Of {n} comparisons (each generated domain with each control, under each clusterer) the generated median is "
-        f"clearly above in {above}, clearly below in {below}, and not clearly different in {n - above - below}.",
-        f"With {CLUSTERERS.get(clusterer, clusterer)} the median accuracy is {_and(medians)}; "
-        f"always answering “no” scores {always:.3f}.",
-        *_best(summary),
-    ]
-    balanced = tables.against_controls(summary, "balanced_accuracy")["verdict"].value_counts()
-    sentences.append(
-        f"By balanced accuracy, for which a constant answer scores 0.5, it is above in {balanced.get('above', 0)} and "
-        f"below in {balanced.get('below', 0)} of the {n}."
-    )
-    return {"headline": headline, "sentences": sentences, "comparisons": comparisons}
+    arrays = {"images": images, "labels": labels, "groups": groups, "validation": validation, "names": list(names)}
+    arrays |= {f"embedding/{name}": points for name, points in embeddings.items()}
+    arrays |= {f"answer/{name}": answer for name, answer in answers.items()}
+    files.write(path, "shown", arrays)
 
 
 def versions() -> dict[str, str]:
@@ -167,127 +200,236 @@ def flatten(settings: Mapping, prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _fusion(fusion: Mapping, folder: Path, rows: int) -> dict:
-    name, files = fusion["name"], fusion["tables"]
-    summary = pd.read_csv(fusion["summary"]).astype({"model_picked_on_test": "Int64"})
-    frames = {clusterer: pd.read_csv(file) for clusterer, file in files.items()}
-    titles = {clusterer: f"{name}: {CLUSTERERS.get(clusterer, clusterer)}" for clusterer in files}
-    first = next(iter(frames.values())).iloc[0]
-    found = answer(summary)
+def run_times(folder: str | os.PathLike) -> pd.DataFrame:
+    """What the jobs of each rule took, from Snakemake's benchmark files `folder`/RULE/*.jsonl; empty without any.
+
+    Columns: rule, jobs, seconds (all jobs together), longest (seconds), processor seconds, memory (MB, the highest).
+    """
+    rows = []
+    for path in sorted(Path(folder).rglob("*.jsonl")):
+        rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
+        rows += [{"rule": rule} | json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows)
+    numbers = frame[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce").assign(rule=frame["rule"])
+    by_rule = numbers.groupby("rule")
+    times = by_rule.agg(
+        jobs=("s", "size"), seconds=("s", "sum"), longest=("s", "max"), processor=("cpu_time", "sum"),
+        memory=("max_rss", "max"),
+    ).reset_index()  # fmt: skip
+    names = {"processor": "processor seconds", "longest": "longest (seconds)", "memory": "memory (MB)"}
+    return times.rename(columns=names).sort_values("seconds", ascending=False, ignore_index=True).round(1)
+
+
+def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:
+    """Files and MB (10^6 bytes) of each folder directly under `folder`."""
+    rows = []
+    for path in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
+        found = [file.stat().st_size for file in path.rglob("[!.]*") if file.is_file()]  # no job's half-written file
+        rows.append({"folder": path.name, "files": len(found), "MB": round(sum(found) / 1e6, 2)})
+    return pd.DataFrame(rows)
+
+
+def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
+    name, paths = fusion["name"], fusion["tables"]
+    frames = {key: pd.read_csv(file, dtype={"domain": str, "selected": str}) for key, file in paths.items()}
+    known = {key: frame for key, frame in frames.items() if key in TABLES}
+    of_cnns = {key: [name for name in (f"held_out_{key}", key) if name in frames] for key in CLUSTERERS}
+    cnns = {key: pd.concat([frames[name] for name in names]) for key, names in of_cnns.items() if names}
+    beside = {key: pd.read_csv(file) for key, file in fusion.get("published", {}).items()}
+    leaderboard, comparisons, zero_shot = (known.get(key) for key in ("leaderboard", "comparisons", "zero_shot"))
+    shown = _shown(fusion["shown"]) if fusion.get("shown") else None
+    data = {
+        "name": name,
+        "views": findings.views(leaderboard, zero_shot, cnns, beside),
+        "differences": [] if comparisons is None else findings.differences(comparisons),
+        "protocols": PROTOCOLS,
+        "shown": shown,
+    }
     return {
+        "index": index,
         "name": name,
         "a": fusion["a"],
         "b": fusion["b"],
-        "positives": int(first["tp"] + first["fn"]),
-        "negatives": int(first["fp"] + first["tn"]),
-        "headline": found["headline"],
-        "sentences": found["sentences"],
-        "comparisons": _matrix(found["comparisons"]),
-        "summary": _small(_named(summary), f"{name}: summary by clusterer and method", fusion["summary"], folder),
-        "tables": [_large(frame, titles[key], files[key], folder, rows) for key, frame in frames.items()],
+        "counts": _counts(cnns),
+        "answer": findings.answer(leaderboard, comparisons, zero_shot),
+        "has": {"views": bool(data["views"]), "differences": bool(data["differences"]), "shown": shown is not None},
+        "data": _packed(json.dumps(data, separators=(",", ":"), allow_nan=False)),
+        "tables": [
+            table
+            for key in TABLES
+            if key in known and len(known[key])
+            for table in _by_protocol(known[key], f"{name}: {TABLES[key][0]}", paths[key], folder, TABLES[key][1])
+        ],
+        "cnns": [
+            table
+            for key, names in of_cnns.items()
+            for file in names
+            for table in _by_protocol(frames[file], f"{name}: {CLUSTERERS[key]}", paths[file], folder, PER_CNN, rows)
+        ],
         "published": [
-            _small(pd.read_csv(file), f"{titles[key]}, published rows beside ours", file, folder)
-            for key, file in fusion.get("published", {}).items()
+            _table(frame, f"{name}: {CLUSTERERS.get(key, key)}, published rows beside ours", file, folder)
+            for (key, file), frame in zip(fusion.get("published", {}).items(), beside.values(), strict=True)
         ],
         "verdicts": dict(fusion.get("verdicts", {})),
         "figures": _figures(fusion.get("figures", {}), name),
     }
 
 
-def _figures(files: Mapping, name: str) -> dict[str, list[dict]]:
+def _counts(cnns: Mapping[str, pd.DataFrame]) -> dict | None:
+    """Positives and negatives among the test photographs, as the published protocol counts them: all of them."""
+    for frame in cnns.values():
+        if len(part := of_protocol(frame, "published")):
+            first = part.iloc[0]
+            return {"positive": int(first["tp"] + first["fn"]), "negative": int(first["fp"] + first["tn"])}
+    return None
+
+
+def _by_protocol(
+    frame: pd.DataFrame, caption: str, file: str | os.PathLike, folder: Path, note: str, limit: int = ROWS
+) -> list[dict]:
+    """One table for each protocol in `frame`, its first column that says so left out."""
+    if "protocol" not in frame:
+        return [_table(frame, caption, file, folder, note, limit)]
+    named = [(key, of_protocol(frame, key).drop(columns="protocol")) for key in PROTOCOLS]
+    named = [(key, part.dropna(axis="columns", how="all")) for key, part in named if len(part)]
+    tables = []
+    for key, part in named:
+        words = note
+        if key == "published" and "selected_on" in part:
+            words = "Transductive: selected and test are the maximum, picked on the photographs it is measured on."
+        if key == "zero_shot":
+            part = part.rename(columns={"clusterer": "head"})
+        text = f"{caption}, {PROTOCOLS[key].lower()}"
+        tables.append(_table(part, text, file, folder, words, limit // len(named)) | {"protocol": key})
+    return tables
+
+
+def _table(
+    frame: pd.DataFrame, caption: str, file=None, folder: Path | None = None, note: str = "", limit: int = ROWS
+) -> dict:
+    """A table for the template: rows in the HTML itself, or packed; beyond `limit` the best and worst."""
+    total = len(frame)
+    frame = frame.drop(columns=_HIDDEN, errors="ignore")
+    if "clusterer" in frame:
+        frame = frame.assign(clusterer=frame["clusterer"].replace(CLUSTERERS))
+    flags = [name for name in frame if frame[name].dtype == bool]
+    frame = frame.assign(**{name: frame[name].map({True: "yes", False: "no"}) for name in flags})
+    order = None
+    if note == PER_CNN:
+        order = next(x for x in ("validation", "accuracy") if x in frame)
+        frame = frame.sort_values(order, ascending=False, kind="stable")
+    if total > limit:
+        frame = pd.concat([frame.head(limit // 2), frame.tail(limit // 2)])
+    digits = _digits(frame)
+    columns = [
+        [None if pd.isna(value) else round(value, 4) if places else value for value in frame[name].tolist()]
+        for name, places in zip(frame, digits, strict=True)
+    ]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    packed = _packed(json.dumps(rows, separators=(",", ":"), allow_nan=False)) if total > _SHORT else None
+    return {
+        "caption": f"{caption}, {note}" if note == PER_CNN else caption,
+        "note": "" if note == PER_CNN else note,
+        "columns": [str(name) for name in frame],
+        "digits": digits,
+        "choices": [_is_choice(frame[name], places) for name, places in zip(frame, digits, strict=True)],
+        "rows": [] if packed else rows,
+        "packed": packed,
+        "order": None if order is None else list(frame).index(order),
+        "total": total,
+        "shown": len(frame),
+        "link": os.path.relpath(file, folder) if file else None,
+        "protocol": None,
+    }
+
+
+def _is_choice(column: pd.Series, digits: int | None) -> bool:
+    """Whether a column is worth a menu to filter by: names of which several rows share each."""
+    return digits is None and column.name != "selected" and 1 < column.nunique() <= min(30, len(column) // 2)
+
+
+def _figures(paths: Mapping, name: str) -> dict[str, list[dict]]:
     """kind -> [{src, alt}], every file embedded."""
-    if unknown := [kind for kind in files if kind not in ALT]:
+    if unknown := [kind for kind in paths if kind not in ALT]:
         raise ValueError(f"figures: unknown kind {', '.join(unknown)}; known are {', '.join(ALT)}.")
     figures = {}
-    for kind, paths in files.items():
-        paths = [paths] if isinstance(paths, str | os.PathLike) else paths
-        figures[kind] = [{"src": _data_uri(path), "alt": ALT[kind].format(name=name)} for path in paths]
+    for kind, some in paths.items():
+        some = [some] if isinstance(some, str | os.PathLike) else some
+        figures[kind] = [{"src": _data_uri(path), "alt": ALT[kind].format(name=name)} for path in some]
     return figures
 
 
 def _data_uri(path: str | os.PathLike) -> str:
     if Path(path).suffix == ".svg":
-        kind, data = "svg+xml", Path(path).read_bytes()
-    else:  # the same pixels in half the bytes
-        buffer = io.BytesIO()
-        with Image.open(path) as image:
-            image.convert("RGB").save(buffer, "webp", lossless=True, quality=50)
-        kind, data = "webp", buffer.getvalue()
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        return f"data:image/svg+xml;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
+    with Image.open(path) as image:
+        return _webp(image.convert("RGB"), True)
 
 
-def _small(frame: pd.DataFrame, caption: str, file=None, folder: Path | None = None) -> dict:
-    """A table whose rows stand in the HTML itself."""
-    digits = _digits(frame)
-    rows = [[None if pd.isna(cell) else cell for cell in row] for row in frame.itertuples(index=False)]
-    link = os.path.relpath(file, folder) if file else None
-    return {"caption": caption, "columns": list(frame), "digits": digits, "rows": rows, "link": link, "sorted": None}
+def _webp(image: Image.Image, lossless: bool) -> str:
+    """The same pixels as a PNG in half the bytes, or good ones in a tenth."""
+    buffer = io.BytesIO()
+    image.save(buffer, "webp", lossless=lossless, quality=50 if lossless else 85, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _large(frame: pd.DataFrame, caption: str, file, folder: Path, limit: int) -> dict:
-    """A table whose rows are JSON, paged by the page's script: all of them, or the best and worst by accuracy."""
-    total = len(frame)
-    frame = _named(frame.drop(columns=_HIDDEN, errors="ignore")).sort_values("accuracy", ascending=False, kind="stable")
-    if total > limit:
-        frame = pd.concat([frame.head(limit // 2), frame.tail(limit // 2)])
-    digits = _digits(frame)
-    cells = frame.astype(object).where(frame.notna(), None)
-    for name, places in zip(frame, digits, strict=True):
-        if places:
-            cells[name] = [None if value is None else round(value, 4) for value in cells[name]]
-    # inside <script> only "<" can end the data early
-    data = json.dumps(cells.values.tolist(), separators=(",", ":")).replace("<", "\\u003c")
-    return {"caption": caption, "columns": list(frame), "digits": digits, "data": Markup(data), "total": total,
-            "shown": len(frame), "sorted": "accuracy", "link": os.path.relpath(file, folder)}  # fmt: skip
+def _shown(path: str | os.PathLike) -> dict:
+    """A file of `write_shown` as the page's script wants it; every photograph is in it once, in one sheet."""
+    arrays = files.read(path, "shown")
+    m, height, width, _ = arrays["images"].shape
+    kept = np.unique(np.linspace(0, m - 1, min(m, PHOTOGRAPHS)).round().astype(int))
+    kept = kept[np.lexsort((arrays["groups"][kept], arrays["labels"][kept]))]  # group after group, positives first
+    columns = 64
+    sheet = np.zeros((-(-len(kept) // columns) * height, columns * width, 3), np.uint8)
+    for i, photograph in enumerate(arrays["images"][kept]):
+        y, x = divmod(i, columns)
+        sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = photograph
+    parts = {kind: [name for name in arrays if name.startswith(f"{kind}/")] for kind in ("embedding", "answer")}
+    return {
+        "sheet": _webp(Image.fromarray(sheet), len(kept) <= _LOSSLESS),
+        "columns": columns,
+        "rows": sheet.shape[0] // height,
+        "total": m,
+        "photographs": kept.tolist(),
+        "groups": arrays["groups"][kept].tolist(),
+        "positive": (arrays["labels"][kept] == 0).astype(int).tolist(),
+        "validation": arrays["validation"][kept].astype(int).tolist(),
+        "cnns": arrays["names"].tolist(),
+        "embeddings": {
+            name.split("/", 1)[1]: np.round(arrays[name][:, kept].astype(float), 3).tolist()
+            for name in parts["embedding"]
+        },
+        "answers": {
+            clusterer: {"label": label, "values": arrays[f"answer/{clusterer}"][:, kept].astype(int).tolist()}
+            for clusterer, label in CLUSTERERS.items()
+            if f"answer/{clusterer}" in parts["answer"]
+        },
+    }
 
 
-def _matrix(comparisons: pd.DataFrame) -> dict:
-    """`tables.against_controls` as rows of clusterer and generated domain by columns of controls."""
-    controls = list(dict.fromkeys(zip(comparisons["control"], comparisons["control_domain"], strict=True)))
-    controls.sort(key=lambda key: (key[0] != "random", key))
-    rows = []
-    for (clusterer, domain), group in comparisons.groupby(["clusterer", "domain"], sort=False):
-        cells = {(row["control"], row["control_domain"]): row for _, row in group.iterrows()}
-        label = (CLUSTERERS.get(clusterer, clusterer), method_label(GENERATED, domain))
-        rows.append({"label": label, "cells": [cells.get(control) for control in controls]})
-    return {"controls": [method_label(*control) for control in controls], "rows": rows}
+def _packed(text: str) -> str:
+    """Text as base64 of its gzip, which the page's script undoes; the same text gives the same bytes."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def _best(summary: pd.DataFrame) -> list[str]:
-    """The best CNN of the generated ones and of the controls, each with how many it was picked from."""
-    real = summary[summary["method"] != ALWAYS_NO]
-    name, parts, clusterers = "accuracy_best_picked_on_test", [], summary["clusterer"].nunique()
-    for generated in (True, False):
-        rows = real[(real["method"] == GENERATED) == generated]
-        best = rows.loc[rows[name].idxmax()]
-        pool = int(rows[rows["clusterer"] == best["clusterer"]]["n"].sum())
-        clusterer = CLUSTERERS.get(best["clusterer"], best["clusterer"])
-        label = method_label(best["method"], best["domain"])
-        parts.append(
-            f"{best[name]:.3f} ({label}, {clusterer}; the best of {pool:,} CNNs under {clusterers} clusterers)"
-        )
-    return [
-        f"The single best generated CNN reaches {parts[0]}. It was picked on the test images themselves, so this is a "
-        f"maximum and no estimate; picked the same way, the best control reaches {parts[1]}."
-    ]
+def _asset(name: str) -> str:
+    return importlib.resources.files("zoofuse").joinpath(name).read_text(encoding="utf-8")
 
 
-def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Generated first, then random initialisation, then the rest; without the reference answer."""
-    rows = rows[rows["method"] != ALWAYS_NO]
-    rank = rows["method"].map({GENERATED: 0, "random": 1}).fillna(2)
-    return rows.assign(rank=rank).sort_values(["rank", "method", "domain"]).drop(columns="rank")
-
-
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Clusterers under the names readers know; methods keep the names of the files and the config."""
-    return frame.assign(clusterer=frame["clusterer"].replace(CLUSTERERS)) if "clusterer" in frame else frame
+@functools.cache
+def _library(name: str) -> str:
+    if name == "plotly":
+        return _packed(get_plotlyjs())
+    bundle = importlib.resources.files("itables").joinpath("html", "dt_bundle.js")
+    return _packed(bundle.read_text(encoding="utf-8"))
 
 
 def _digits(frame: pd.DataFrame) -> list[int | None]:
     """Per column how many decimals to show; None for text."""
-    kinds = [(name, frame[name].dtype) for name in frame]
-    return [None if not pd.api.types.is_numeric_dtype(kind) else 3 if kind.kind == "f" else 0 for _, kind in kinds]
+    kinds = [frame[name].dtype for name in frame]
+    return [None if not pd.api.types.is_numeric_dtype(kind) else 3 if kind.kind == "f" else 0 for kind in kinds]
 
 
 def _value(cell, digits: int | None) -> str:
@@ -300,7 +442,3 @@ def _value(cell, digits: int | None) -> str:
 
 def _heading(column: str) -> str:
     return str(column).replace("_", " ")
-
-
-def _and(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]

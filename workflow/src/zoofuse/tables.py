@@ -1,4 +1,4 @@
-"""Evaluation rows and zoo histories as tables: per clusterer, in summary, against controls, beside the published."""
+"""Evaluation rows and zoo histories as tables: per clusterer, in summary, beside the published."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,6 @@ CONTROLS = ("random", "parent_a", "parent_b", "average", "noise", "shuffled", "m
 ALWAYS_NO = "always_no"
 REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
 PUBLISHED_METHOD = "cyclegan"
-GENERATED = PUBLISHED_METHOD  # one generated method of many: ask `is_generated`
 
 Path = str | os.PathLike
 
@@ -86,42 +85,6 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         rows.append(always)
     table = pd.DataFrame(rows)
     return table.astype({"model_picked_on_test": "Int64"})
-
-
-def against_controls(summary: pd.DataFrame, measure: str = "accuracy") -> pd.DataFrame:
-    """Each generated domain beside each control of the same clusterer: difference of medians and what it amounts to.
-
-    interval is the half-width of a 95 % interval of the difference over CNNs, from the large-sample standard error
-    of a median, 1.25 IQR / (1.35 sqrt(n)) (McGill, Tukey and Larsen 1978, The American Statistician 32(1)). The
-    test images are taken as given: the interval says nothing about other images. verdict is "above" or "below"
-    when the difference leaves the interval, else "no clear difference".
-    """
-    rows = []
-    for clusterer, group in summary.groupby("clusterer", sort=False):
-        ours = group[group["method"].map(is_generated)]
-        controls = group[group["method"].isin(CONTROLS)]
-        for _, a in ours.iterrows():
-            for _, b in controls.iterrows():
-                difference = a[f"{measure}_median"] - b[f"{measure}_median"]
-                errors = [1.25 / 1.35 * (x[f"{measure}_q75"] - x[f"{measure}_q25"]) / np.sqrt(x["n"]) for x in (a, b)]
-                interval = 1.96 * np.hypot(*errors)
-                clear = abs(difference) > interval + 1e-12  # equal medians without spread do not differ
-                rows.append(
-                    {
-                        "clusterer": clusterer,
-                        "method": a["method"],
-                        "domain": a["domain"],
-                        "control": b["method"],
-                        "control_domain": b["domain"],
-                        "median": a[f"{measure}_median"],
-                        "control_median": b[f"{measure}_median"],
-                        "difference": difference,
-                        "interval": interval,
-                        "verdict": ("above" if difference > 0 else "below") if clear else "no clear difference",
-                    }
-                )
-    columns = ["clusterer", "method", "domain", "control", "control_domain", "median", "control_median"]
-    return pd.DataFrame(rows, columns=[*columns, "difference", "interval", "verdict"])
 
 
 def published(path: Path) -> pd.DataFrame:

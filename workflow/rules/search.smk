@@ -1,0 +1,43 @@
+# Not part of a normal run: snakemake --cores 2 results/tables/{fusion}/search.csv
+
+
+rule search:
+    input:
+        zoo="results/generated/{fusion}/{method}.h5",
+        images="results/test_images/{fusion}.h5",
+        concepts=zero_shot_concepts,
+    output:
+        "results/evaluation/{fusion}/{method}/search.csv",
+    log:
+        "<logs>/search/{fusion}-{method}.log",
+    benchmark:
+        "<benchmarks>/search/{fusion}-{method}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        models=config["evaluation"]["search"],
+        evaluation=evaluation_settings,
+        probe_images=config["evaluation"]["zero_shot"]["probe_images"],
+        seed=config["seed"],
+    message:
+        "Looking for better parameters for {wildcards.method} on {wildcards.fusion}"
+    script:
+        "../scripts/search.py"
+
+
+rule search_table:
+    input:
+        searched_methods,
+    output:
+        "results/tables/{fusion}/search.csv",
+    log:
+        "<logs>/search_table/{fusion}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Table of the search on {wildcards.fusion}"
+    script:
+        "../scripts/search_table.py"
