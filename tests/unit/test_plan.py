@@ -1,0 +1,133 @@
+"""The plan that a dry run prints."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from zoofuse import cnn, config, cyclegan, files, plan
+
+DOMAINS = {"cyclegan": 2, "random": 1, "parent_a": 1, "parent_b": 1}
+TEST = {"source": "drawn", "positive": ["black cat"], "negative": ["non-black"]}
+
+
+def configured(**blocks) -> dict:
+    drawn = {"source": "drawn", "positive": ["cat"], "negative": ["non-cat"]}
+    return config.complete(
+        {
+            "concepts": {"cat": drawn | {"models": 1000}, "black": drawn | {"models": 300, "images_per_epoch": 500}},
+            "fusions": {"black_cat": {"a": "black", "b": "cat", "methods": list(DOMAINS), "test": TEST}},
+        }
+        | blocks
+    )
+
+
+def by_name(found: list[plan.Stage]) -> dict[str, plan.Stage]:
+    return {stage.name: stage for stage in found}
+
+
+def test_what_it_knows_of_the_package():
+    for name, architecture in cnn.ARCHITECTURES.items():
+        shapes = architecture.shapes
+        assert plan.PARAMETERS[name] == sum(int(np.prod(shape)) for shape in shapes.values())
+        kernels = [shape for key, shape in shapes.items() if key.startswith("conv") and key.endswith("weight")]
+        assert plan.KERNELS[name] == sum(int(np.prod(shape)) for shape in kernels)
+    presets = {
+        preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()}
+        for preset, layers in cyclegan.PRESETS.items()
+    }
+    assert presets == plan.CYCLEGANS
+    for preset, layers in cyclegan.PRESETS.items():
+        for s in layers.values():
+            assert s.hidden == plan.HIDDEN
+            assert (s.batches == "mixed") == (preset in plan.MIXED)
+
+
+def test_jobs_and_hours():
+    rates = plan.Rates(passes_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
+    found = by_name(plan.stages(configured(), DOMAINS, rates))
+    cat, black = found["zoo of cat"], found["zoo of black"]
+    assert (cat.jobs, cat.cnns) == (8, 128)
+    assert (black.jobs, black.cnns) == (3, 128)
+    assert cat.hours * 3600 == pytest.approx(128 * 20 * 1000 / 1e6)
+    assert black.hours == pytest.approx(cat.hours / 2)  # half the images
+    # 200 epochs of 1,000 pairs in batches of 64
+    assert found["CycleGANs of black_cat"].hours * 3600 == pytest.approx(200 * 16 * 0.2)
+    # 2 x 300, 300, 300 and 1,000 CNNs in shards of 64
+    evaluation = found["evaluation of black_cat"]
+    assert (evaluation.jobs, evaluation.cnns) == (10 + 5 + 5 + 16, 64)
+    assert evaluation.hours * 3600 == pytest.approx(32)
+
+
+def test_settings_change_the_plan():
+    limited = configured(evaluation={"models": 10, "controls": 5}, cyclegan={"hidden": 32, "epochs": 100})
+    before, after = (by_name(plan.stages(c, DOMAINS, plan.Rates())) for c in (configured(), limited))
+    assert after["CycleGANs of black_cat"].hours == pytest.approx(before["CycleGANs of black_cat"].hours / 4)
+    assert (after["evaluation of black_cat"].jobs, after["evaluation of black_cat"].cnns) == (4, 20)
+    existing = configured()
+    existing["concepts"]["cat"] = {"zoo": "cat.h5", "models": 1000}
+    existing["fusions"]["black_cat"]["generators"] = "generators.h5"
+    names = [stage.name for stage in plan.stages(existing, DOMAINS, plan.Rates())]
+    assert names == ["zoo of black", "evaluation of black_cat"]
+
+
+def test_hours_fall_with_jobs_at_a_time_down_to_the_longest_job():
+    stages = [plan.Stage("zoo of cat", 10, 1, 1.0, 0), plan.Stage("CycleGANs of x", 2, 0, 3.0, 0)]
+    assert plan.hours(stages, 1) == 16
+    assert plan.hours(stages, 2) == 8
+    assert plan.hours(stages, 100) == 4
+
+
+def test_the_zoo_takes_the_disk_it_says(tmp_path):
+    weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "cat", np.arange(300))
+    names = ("loss", "validation_balanced_accuracy", "validation_positive_share")
+    files.write(
+        tmp_path / "zoo.h5", "zoo", weights | {f"history/{name}": np.zeros((300, 20)) for name in names}, settings={}
+    )
+    said = by_name(plan.stages(configured(), DOMAINS, plan.Rates()))["zoo of black"].gigabytes * 1e9
+    assert (tmp_path / "zoo.h5").stat().st_size == pytest.approx(said, rel=0.05)
+
+
+def test_rates_of_this_machine(tmp_path):
+    assert plan.measured(tmp_path) == plan.Rates()
+    (tmp_path / "zoo_training.csv").write_text(
+        "way,device,passes_per_second\n"
+        "serial PyTorch,cpu,900000\nstacked (zoofuse),cuda,700000\nfused (zoofuse),cpu,90000\n"
+    )
+    rates = plan.measured(tmp_path)
+    assert rates.passes_per_second == 700_000
+    assert rates.ms_per_step == plan.Rates().ms_per_step
+    assert "this machine (zoos" in rates.source
+    assert "the rest" in rates.source
+    (tmp_path / "cyclegan.csv").write_text(
+        "layer,way,device,ms_per_step\n"
+        "conv1,plain,cpu,1\nconv1,zoofuse,cpu,70\nconv1,zoofuse,cuda,7\nconv2,zoofuse,cpu,80\n"
+    )
+    (tmp_path / "evaluation.csv").write_text(
+        'way,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n'
+    )
+    rates = plan.measured(tmp_path)
+    assert rates.ms_per_step == {"conv1": 7, "conv2": 80}
+    assert rates.cnns_per_second == 1.5
+    assert "the rest" not in rates.source
+
+
+def test_the_published_size_on_the_terminal(root):
+    whole = yaml.safe_load((root / "config/config.yaml").read_text())
+    for name, concept in yaml.safe_load((root / "config/paper.yaml").read_text())["concepts"].items():
+        whole["concepts"][name] |= concept
+    lines = plan.text(
+        config.complete(whole), dict.fromkeys(config.complete(whole)["fusions"]["black_cat"]["methods"], 1)
+    )
+    row = {line.split("  ")[0]: line.split() for line in lines.splitlines()}
+    assert row["zoo of cat"][3:5] == ["14", "128"]
+    assert row["zoo of black"][3:5] == ["22", "128"]
+    assert "with 64" in lines
+    assert max(map(len, lines.splitlines())) <= 120
+
+
+def test_no_torch_for_a_plan():
+    code = "import sys, zoofuse.plan; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path}; {code}"], check=True)

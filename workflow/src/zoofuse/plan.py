@@ -1,0 +1,161 @@
+"""What a run will take before it starts: jobs, CNNs per job, hours and disk. Imports no torch.
+
+Hours are arithmetic: the work that the configuration asks for over rates that were measured.
+"""
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What follows from numbers elsewhere in the package; a test holds them equal.
+PARAMETERS = {"published": 3_674, "wide": 12_146}  # of a CNN
+KERNELS = {"published": 2_850, "wide": 10_500}  # of them conv weights
+CYCLEGANS = {  # preset -> layer -> epochs, batch size
+    "report": {"conv1": (200, 64), "conv2": (200, 64)},
+    "code": {"conv1": (1000, 10), "conv2": (200, 64)},
+    "best": {"conv1": (200, 64), "conv2": (200, 64)},
+}
+MIXED = ("code",)  # presets whose epoch is both zoos together, not the larger one
+HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
+EVALUATED = 9_000  # bytes for a CNN and 300 photographs, arrays and rows
+AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast one job is, and where the numbers come from. Defaults: the README's."""
+
+    passes_per_second: float = 100_092
+    ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})
+    cnns_per_second: float = 1.4  # evaluated, both protocols, 295 photographs
+    source: str = (
+        "as measured on 2 cores of an AMD Zen 3; to measure here: snakemake bench_zoo bench_cyclegan bench_evaluation"
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Jobs that may run at the same time."""
+
+    name: str
+    jobs: int
+    cnns: int  # in each job; 0 where a job is not about single CNNs
+    hours: float  # of one job
+    gigabytes: float  # of all jobs
+
+
+def measured(folder: Path) -> Rates:
+    """Rates from the tables that the bench rules left in `folder`; the README's for what was not measured here."""
+    found = {}
+    if rows := _rows(folder / "zoo_training.csv"):
+        found["passes_per_second"] = max(float(row["passes_per_second"]) for row in rows if "zoofuse" in row["way"])
+    if rows := [row for row in _rows(folder / "cyclegan.csv") if row["way"] != "plain"]:
+        layers = {row["layer"] for row in rows}
+        found["ms_per_step"] = {
+            layer: min(float(row["ms_per_step"]) for row in rows if row["layer"] == layer) for layer in layers
+        }
+    if rows := [row for row in _rows(folder / "evaluation.csv") if "both protocols" in row["way"]]:
+        found["cnns_per_second"] = float(rows[0]["cnns_per_second"]) / int(rows[0]["processes"])
+    if not found:
+        return Rates()
+    own = {"passes_per_second": "zoos", "ms_per_step": "CycleGANs", "cnns_per_second": "evaluation"}
+    here = ", ".join(own[name] for name in found)
+    rest = "" if len(found) == len(own) else "; the rest on 2 cores of an AMD Zen 3"
+    return Rates(**found, source=f"as measured on this machine ({here}, {folder}){rest}")
+
+
+def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage]:
+    """The stages that take long, of a run from nothing.
+
+    config: as `config.complete` returns it, with the number of CNNs of every concept; domains: method -> number of
+    domains that it makes CNNs of.
+    """
+    zoo, evaluation = config["zoo"], config["evaluation"]
+    sizes = {name: concept["models"] for name, concept in config["concepts"].items()}
+    parameters = 4 * PARAMETERS[zoo["architecture"]]  # bytes
+    kept = 1 + (zoo["epochs"] // zoo["checkpoint_every"] if zoo["checkpoint_every"] else 0)
+    found = []
+    for name, concept in config["concepts"].items():
+        if "zoo" not in concept:
+            passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
+            shard = min(zoo["shard_size"], sizes[name])
+            hours = shard * passes / rates.passes_per_second / 3600
+            disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
+            found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
+    for name, fusion in config["fusions"].items():
+        pair = [sizes[fusion[side]] for side in "ab"]
+        banks = sum(pair) * 4 * KERNELS[zoo["architecture"]] / 1e9
+        if "cyclegan" in fusion["methods"] and "generators" not in fusion:
+            hours = sum(_cyclegan_hours(config["cyclegan"], layer, pair, rates) for layer in ("conv1", "conv2"))
+            found.append(Stage(f"CycleGANs of {name}", 2, 0, hours / 2, banks))
+        made, evaluated = 0, []
+        for method in fusion["methods"]:
+            each = {"parent_a": pair[0], "parent_b": pair[1]}.get(method, min(pair))
+            limit = evaluation["models" if method == "cyclegan" else "controls"] or each
+            made += domains[method] * each
+            evaluated.append(domains[method] * min(each, limit))
+        shard = min(evaluation["shard_size"], max(evaluated))
+        jobs = sum(math.ceil(count / shard) for count in evaluated)
+        disk = (made * parameters + sum(evaluated) * EVALUATED) / 1e9
+        found.append(Stage(f"evaluation of {name}", jobs, shard, shard / rates.cnns_per_second / 3600, disk))
+    return found
+
+
+def hours(found: list[Stage], at_once: int) -> float:
+    """Hours from start to end with so many jobs at a time: zoos, then CycleGANs, then evaluation."""
+    total = 0.0
+    for kind in ("zoo", "CycleGANs", "evaluation"):
+        of_kind = [stage for stage in found if stage.name.startswith(f"{kind} of ")]
+        work = sum(stage.jobs * stage.hours for stage in of_kind)
+        total += max([work / at_once, *(stage.hours for stage in of_kind)])
+    return total
+
+
+def text(config: dict, domains: Mapping[str, int], folder: Path = Path("results/bench")) -> str:
+    """The plan as a table for the terminal; `config` and `domains` as `stages` takes them."""
+    rates = measured(folder)
+    found = stages(config, domains, rates)
+    lines = [("stage", "jobs", "CNNs per job", "one job", "all jobs", "disk")]
+    for s in found:
+        cnns = f"{s.cnns:,}" if s.cnns else "-"
+        lines.append((s.name, f"{s.jobs:,}", cnns, _time(s.hours), _time(s.jobs * s.hours), _size(s.gigabytes)))
+    jobs, disk = sum(s.jobs for s in found), sum(s.gigabytes for s in found)
+    lines.append(("all of them", f"{jobs:,}", "", "", _time(hours(found, 1)), _size(disk)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    ends = ", ".join(f"{_time(hours(found, n))} with {n}" for n in AT_ONCE)
+    return "\n".join(
+        [
+            "A run from nothing; what is already made is not done again:",
+            *("  ".join(f"{cell:{'>' if i else '<'}{widths[i]}}" for i, cell in enumerate(line)) for line in lines),
+            f"From start to end by jobs at a time: {ends}.",
+            f"Rates {rates.source}.",
+        ]
+    )
+
+
+def _time(hours: float) -> str:
+    seconds = 3600 * hours
+    if seconds < 100:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{hours:,.1f} h"
+
+
+def _size(gigabytes: float) -> str:
+    return f"{math.ceil(1000 * gigabytes):,} MB" if gigabytes < 1 else f"{gigabytes:,.1f} GB"
+
+
+def _cyclegan_hours(settings: dict, layer: str, pair: list[int], rates: Rates) -> float:
+    epochs, batch = CYCLEGANS[settings["preset"]][layer]
+    epochs, batch = settings["epochs"] or epochs, settings["batch_size"] or batch
+    steps = epochs * math.ceil((sum(pair) if settings["preset"] in MIXED else max(pair)) / batch)
+    work = batch / BATCH * (settings["hidden"] or HIDDEN) / HIDDEN
+    return steps * work * rates.ms_per_step[layer] / 3.6e6
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
