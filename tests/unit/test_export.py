@@ -1,0 +1,283 @@
+"""An exported model answers alike in zoofuse, plain PyTorch and ONNX Runtime, and its card says where it comes from."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import zoofuse
+from zoofuse import cnn, drawn, export, images, seeds, statistics, zero_shot
+
+METHOD = "cyclegan"
+COLUMNS = ["method", "head", "selected", "validation", "test", "test_low", "test_high"]
+ZERO_SHOT = pd.DataFrame(
+    [
+        (METHOD, "own", "A/1", 0.70, 0.90, 0.80, 0.99),
+        (METHOD, "probe", "B/1", 0.80, 0.75, 0.70, 0.80),
+        ("random", "probe", "3", 0.95, 0.65, 0.60, 0.70),
+        ("average", "own", "0", 0.50, 0.55, 0.50, 0.60),
+        ("average", "probe", "1", 0.50, 0.54, 0.50, 0.60),
+        ("product", "own", "2", 0.60, 0.85, 0.80, 0.90),
+    ],
+    columns=COLUMNS,
+)
+LEADERBOARD = pd.DataFrame(
+    [
+        (METHOD, "held_out", "kmeans", "A/0", 0.60),
+        (METHOD, "held_out", "dbscan", "B/0", 0.65),
+        (METHOD, "published", "kmeans", "A/1", np.nan),
+        ("random", "held_out", "kmeans", "3", 0.70),
+    ],
+    columns=["method", "protocol", "clusterer", "selected", "validation"],
+)
+COMPARISONS = pd.DataFrame(
+    [
+        (METHOD, "zero_shot", "probe", "random", "selected", "above"),
+        (METHOD, "zero_shot", "own", "random", "selected", "below"),
+        (METHOD, "zero_shot", "probe", "average", "selected", "no clear difference"),
+        (METHOD, "zero_shot", "probe", "product", "median", "above"),
+        (METHOD, "held_out", "kmeans", "product", "selected", "above"),
+    ],
+    columns=["method", "protocol", "clusterer", "control", "what", "verdict"],
+)
+
+
+def concept(word: str, n: int = 40) -> zero_shot.Concept:
+    sides = [drawn.draw([text], 2 * n, 1, word)[0] for text in (word, f"non-{word}")]
+    labels = np.repeat([0, 1], n)
+    training, validation = (np.concatenate([side[part] for side in sides]) for part in (slice(n), slice(n, None)))
+    return zero_shot.Concept(training, labels, validation, labels)
+
+
+def zoo(architecture: str = "published") -> dict[str, np.ndarray]:
+    """Four CNNs, A/0, A/1, B/0, B/1, with heads of their own."""
+    weights = cnn.initial_weights(cnn.ARCHITECTURES[architecture], 1, "zoo", np.arange(4))
+    other = cnn.initial_weights(cnn.ARCHITECTURES[architecture], 1, "other", np.arange(4))
+    arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
+    for part in ("weight", "bias"):
+        arrays |= {f"fc_a.{part}": 10 * weights[f"fc1.{part}"], f"fc_b.{part}": 10 * other[f"fc1.{part}"]}
+    return arrays | {"model": np.array([0, 1, 0, 1]), "domain": np.array(["A", "A", "B", "B"])}
+
+
+@pytest.fixture(scope="module")
+def concepts() -> list[zero_shot.Concept]:
+    return [concept("black"), concept("cat")]
+
+
+@pytest.fixture(scope="module")
+def test() -> dict[str, np.ndarray]:
+    sides = [drawn.draw([word], 30, 1, "test")[0] for word in ("black cat", "non-black non-cat")]
+    return {"images": np.concatenate(sides), "labels": np.repeat([0, 1], 30)}
+
+
+VALIDATION = np.arange(60) % 2 == 0
+
+
+def exported(folder, concepts, test, choice, architecture="published") -> export.Model:
+    weights, threshold = export.fit(export.pick(zoo(architecture), choice), choice, concepts, test, VALIDATION)
+    about = choice._asdict() | {"fusion": "black_cat", "method": METHOD, "threshold": threshold, "seed": 7}
+    config = export.configuration(weights, ["black", "cat"], **about, sources={"zoo": "0123456789abcdef" * 4})
+    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config["test"] = export.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
+    others = export.controls(ZERO_SHOT, COMPARISONS, METHOD, choice.head)
+    source = {"source": "folder", "dataset": None, "positive": ["cats"], "negative": ["no_cats"]}
+    photographs = [{"concept": "cat", "images": [321, 123], "validation": [3, 4], "source": source}]
+    photographs.append({"fusion": "black_cat", "images": [30, 31], "source": source})
+    export.write(folder, weights, config, export.card(config, others, photographs))
+    return export.load(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, concepts, test):
+    folder = tmp_path_factory.mktemp("models") / "model"
+    exported(folder, concepts, test, export.choose(ZERO_SHOT, LEADERBOARD, METHOD))
+    return folder
+
+
+def blocks(card: str) -> list[str]:
+    """The card's Python: zoofuse, pictures, PyTorch, ONNX Runtime."""
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+
+
+# What the card shows is run as it stands, in a process of its own where zoofuse can't be imported; beside the one
+# picture that it reads, it gets those of `more.npy`.
+WITHOUT_ZOOFUSE = """
+import sys
+sys.modules["zoofuse"] = None
+{pictures}
+images = np.concatenate([images, np.load("more.npy")])
+{way}
+np.save("score.npy", score)
+"""
+
+
+@pytest.mark.parametrize("architecture", list(cnn.ARCHITECTURES))
+@pytest.mark.parametrize("head", ["own", "probe"])
+def test_zoofuse_pytorch_and_onnx_runtime_give_the_same_scores(tmp_path, concepts, test, head, architecture):
+    choice = export.Choice("B", 1, head, "parents")
+    model = exported(tmp_path, concepts, test, choice, architecture)
+    scores = model.predict(test["images"])
+    assert scores.dtype == np.float32
+    assert np.ptp(scores) > 0.01
+    # What the evaluation says of this CNN among the others.
+    evaluated = zero_shot.answer(zoo(architecture), concepts, test["images"])
+    np.testing.assert_allclose(scores, evaluated[f"{head}/scores"][3], atol=1e-5)
+    assert model.threshold == pytest.approx(evaluated[f"{head}/threshold"][3], rel=1e-4)
+
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(["score", "probabilities"], {"images": test["images"]})
+    np.testing.assert_allclose(found[0], scores, atol=1e-5)
+    np.testing.assert_allclose(found[1], model.probabilities(test["images"]), atol=1e-5)
+
+    space = {"images": test["images"]}
+    block = blocks((tmp_path / "README.md").read_text())[2].replace('"model.safetensors"', "file")
+    exec(block, space | {"file": tmp_path / "model.safetensors"}, space)
+    np.testing.assert_allclose(space["score"], scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", [2, 3])
+def test_what_the_card_shows_runs_without_zoofuse(tmp_path, folder, test, way):
+    card = (folder / "README.md").read_text()
+    for name in ("model.safetensors", "model.onnx"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    large = Image.fromarray(test["images"][0]).resize((90, 70), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "photograph.jpg", exif=turned, quality=95)
+    np.save(tmp_path / "more.npy", test["images"])
+    code = WITHOUT_ZOOFUSE.format(pictures=blocks(card)[1], way=blocks(card)[way])
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    scores = np.load(tmp_path / "score.npy")
+    model = export.load(folder)
+    np.testing.assert_allclose(scores[0], model.predict([tmp_path / "photograph.jpg"])[0], atol=1e-5)
+    np.testing.assert_allclose(scores[1:], model.predict(test["images"]), atol=1e-5)
+
+
+def test_three_lines_load_it(folder, test, tmp_path, monkeypatch):
+    Image.fromarray(test["images"][5]).save(folder / "photograph.jpg", quality=95)
+    monkeypatch.chdir(folder)
+    space = {}
+    block = blocks((folder / "README.md").read_text())[0]
+    assert len(block.strip().splitlines()) == 3
+    exec(block, space)
+    assert space["score"].shape == (1,)
+    np.testing.assert_array_equal(space["score"], zoofuse.load(folder).predict(images.decode("photograph.jpg")[None]))
+
+
+def test_importing_zoofuse_stays_cheap(root):
+    code = "import sys, zoofuse; zoofuse.load; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=root / "workflow/src", check=True)
+
+
+def test_the_cnn_is_chosen_by_the_concepts_own_photographs():
+    assert export.choose(ZERO_SHOT, LEADERBOARD, METHOD) == ("B", 1, "probe", "parents")  # not A/1, best on the test
+    assert export.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "parents")
+
+
+def test_without_the_concepts_photographs_the_labelled_half_chooses():
+    unknown = ZERO_SHOT.assign(validation=np.nan, selected=None)
+    assert export.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "labelled")
+    with pytest.raises(ValueError, match=r"no method 'netspace'; write one of cyclegan, random"):
+        export.choose(unknown, LEADERBOARD, "netspace")
+
+
+def test_no_label_of_the_conjunction_goes_into_the_model(concepts, test):
+    choice = export.Choice("A", 0, "probe", "parents")
+    one = export.pick(zoo(), choice)
+    before, threshold = export.fit(one, choice, concepts, test, VALIDATION)
+    turned = {"images": test["images"][::-1].copy(), "labels": 1 - test["labels"]}
+    after, other = export.fit(one, choice, concepts, turned, ~VALIDATION)
+    assert threshold == other
+    for name, values in before.items():
+        np.testing.assert_array_equal(values, after[name])
+
+
+def test_the_labelled_threshold_sees_one_half_only(test):
+    choice = export.Choice("A", 1, "own", "labelled")
+    one = export.pick(zoo(), choice)
+    threshold = export.fit(one, choice, [], test, VALIDATION)[1]
+    labels = np.where(VALIDATION, test["labels"], 1 - test["labels"])
+    assert export.fit(one, choice, [], test | {"labels": labels}, VALIDATION)[1] == threshold
+    weights = export.fit(one, choice, [], test, VALIDATION)[0]
+    model = export.Model(
+        {name: torch.from_numpy(values) for name, values in weights.items()}, export.configuration(weights, ["a", "b"])
+    )
+    scores = model.predict(test["images"][VALIDATION])[None]
+    assert threshold == pytest.approx(zero_shot.best_threshold(scores, test["labels"][VALIDATION])[0][0], rel=1e-4)
+    assert export.fit(one, choice, [], test, ~VALIDATION)[1] != threshold
+
+
+def test_cnns_without_heads_are_refused_in_words(test):
+    choice = export.Choice("A", 1, "own", "labelled")
+    bare = {name: values for name, values in export.pick(zoo(), choice).items() if not name.startswith("fc")}
+    with pytest.raises(ValueError, match="no heads for the fusion's concepts"):
+        export.fit(bare, choice, [], test, VALIDATION)
+    with pytest.raises(ValueError, match="B/7 0 times"):
+        export.pick(zoo(), choice._replace(domain="B", model=7))
+
+
+def test_config_and_card_say_what_was_measured(folder, test):
+    config, card = json.loads((folder / "config.json").read_text()), (folder / "README.md").read_text()
+    truth = test["labels"][~VALIDATION] == 0
+    scores = zoofuse.load(folder).predict(test["images"][~VALIDATION])[None]
+    value, low, high = config["test"]["auroc"]
+    assert value == pytest.approx(statistics.auroc(scores, truth)[0])
+    answers = scores >= config["threshold"]
+    assert config["test"]["balanced_accuracy"][0] == pytest.approx(statistics.balanced_accuracy(answers, truth)[0])
+    assert low < value <= high
+    assert (config["test"]["positive"], config["test"]["negative"]) == (15, 15)
+    assert f"| {value:.3f} | {low:.3f} to {high:.3f} |" in card
+    assert "**Of 2 that it was compared with, it is above 1 and below 0.**" in card
+    for told in ("3,674", "`parents`", "321 that show it", "**Seed** 7", "CNN 1 of domain B", "0123456789abcdef"):
+        assert told in card
+
+
+def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
+    rows = export.controls(ZERO_SHOT, COMPARISONS, METHOD, "probe")
+    told = {(row["method"], row["head"]): row["verdict"] for row in rows}
+    assert list(told) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
+    assert list(told.values()) == ["", "above", "", "no clear difference"]
+
+
+def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
+    with pytest.raises(ValueError, match=r"no model lies here \(config\.json is missing\)"):
+        zoofuse.load(tmp_path)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    zoofuse.load(tmp_path)
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(ValueError, match=r"is not the file that config.json tells of"):
+        zoofuse.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": "another"}')
+    with pytest.raises(ValueError, match="is no 'zoofuse model' of version 1"):
+        zoofuse.load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        zoofuse.load(tmp_path)
+
+
+def test_pictures_of_another_kind_are_refused(folder):
+    model = zoofuse.load(folder)
+    for wrong in (np.zeros((2, 32, 32, 3)), np.zeros((2, 3, 32, 32), np.uint8), np.zeros((32, 32, 3), np.uint8)):
+        with pytest.raises(ValueError, match=r"uint8 \(m, 32, 32, 3\)"):
+            model.predict(wrong)
+    with pytest.raises(images.ImageError, match=r"config\.json: not a JPEG"):
+        model.predict([folder / "config.json"])
+    assert model.predict([]).shape == (0,)
+    assert model.predict(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0,)
+
+
+def test_many_pictures_are_scored_as_few_are(folder):
+    model = zoofuse.load(folder)
+    pictures = (255 * seeds.uniform((600, 32, 32, 3), 1, "pictures")).astype(np.uint8)
+    scores = model.predict(pictures)
+    np.testing.assert_allclose(scores[[0, 299, 599]], model.predict(pictures[[0, 299, 599]]), atol=1e-6)

@@ -1,0 +1,51 @@
+# What people take home: models (snakemake models) and zoos that others can read (snakemake to_pytorch).
+
+
+rule export_model:
+    input:
+        zoo="results/generated/{fusion}/{method}.h5",
+        images="results/test_images/{fusion}.h5",
+        concepts=zero_shot_concepts,
+        zero_shot="results/tables/{fusion}/zero_shot.csv",
+        leaderboard="results/tables/{fusion}/leaderboard.csv",
+        comparisons="results/tables/{fusion}/comparisons.csv",
+    output:
+        weights="results/models/{fusion}/{method}/model.safetensors",
+        config="results/models/{fusion}/{method}/config.json",
+        onnx="results/models/{fusion}/{method}/model.onnx",
+        card="results/models/{fusion}/{method}/README.md",
+    log:
+        "<logs>/export_model/{fusion}-{method}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        concepts=fusion_sides,
+        probe_images=config["evaluation"]["zero_shot"]["probe_images"],
+        seed=config["seed"],
+    message:
+        "Exporting a CNN of {wildcards.method} for {wildcards.fusion}: results/models/{wildcards.fusion}/{wildcards.method}"
+    script:
+        "../scripts/export_model.py"
+
+
+rule share_zoo:
+    input:
+        shared_shards,
+    output:
+        directory("results/{layout}/{concept}"),
+    log:
+        "<logs>/share_zoo/{layout}-{concept}.log",
+    wildcard_constraints:
+        layout="pytorch|trials",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    message:
+        "Writing the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"
+    script:
+        "../scripts/share_zoo.py"

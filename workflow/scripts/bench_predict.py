@@ -1,0 +1,14 @@
+"""Measure how fast a folder of pictures is scored."""
+
+from typing import TYPE_CHECKING
+
+from zoofuse import bench_predict, files, logs
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]) as say:
+    frame = bench_predict.run(threads=snakemake.threads)
+    say(frame.to_string(index=False))
+    with files.atomic_path(snakemake.output[0]) as path:
+        frame.to_csv(path, index=False)

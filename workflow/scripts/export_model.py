@@ -1,0 +1,38 @@
+"""Export one method's chosen CNN: weights, configuration, ONNX and a model card."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from zoofuse import evaluation, export, files, images, logs, zero_shot
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]) as say:
+    inputs, params, fusion = snakemake.input, snakemake.params, snakemake.wildcards.fusion
+    torch.set_num_threads(snakemake.threads)
+    text = {"selected": str}
+    table, leaderboard = pd.read_csv(inputs.zero_shot, dtype=text), pd.read_csv(inputs.leaderboard, dtype=text)
+    choice = export.choose(table, leaderboard, snakemake.wildcards.method)
+    zoo = export.pick(files.read(inputs.zoo, "zoo"), choice)
+    concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in inputs.concepts]
+    test = images.read_test(inputs.images)
+    validation = evaluation.split(test["labels"], test["groups"], params.seed, fusion)
+    weights, threshold = export.fit(zoo, choice, concepts, test, validation)
+    sources = {Path(path).stem: files.fingerprint(path) for path in inputs.concepts}
+    sources |= {"zoo": files.fingerprint(inputs.zoo), "test": files.fingerprint(inputs.images)}
+    about = {"fusion": fusion, "method": snakemake.wildcards.method} | choice._asdict()
+    about |= {"threshold": threshold, "seed": params.seed, "sources": sources}
+    config = export.configuration(weights, params.concepts, **about)
+    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config["test"] = export.measured(model, test["images"][~validation], test["labels"][~validation], params.seed)
+    others = export.controls(table, pd.read_csv(inputs.comparisons), snakemake.wildcards.method, choice.head)
+    photographs = [files.attributes(path, "images") for path in inputs.concepts]
+    photographs.append(files.attributes(inputs.images, "test_images"))
+    folder = Path(snakemake.output.config).parent
+    export.write(folder, weights, config, export.card(config, others, photographs))
+    value, low, high = config["test"]["auroc"]
+    say(f"{folder}: CNN {choice.domain}/{choice.model}, AUROC {value:.3f} ({low:.3f} to {high:.3f}) on the test split.")

@@ -1,0 +1,21 @@
+"""Score every picture of a folder by an exported model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from zoofuse import export, logs, predict
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]) as say:
+    torch.set_num_threads(1)  # the parts of the folder run side by side
+    output, folder, threads = snakemake.output, snakemake.params.folder, snakemake.threads
+    model = export.load(Path(snakemake.input.config).parent)
+    found = predict.predict(model, folder, threads=threads, say=say)
+    predict.page(output.page, found, model, folder, threads)
+    predict.write_tables(found, output.scores, output.unreadable)
+    yes = (found.scores["answer"] == "yes").sum()
+    say(f"{yes:,} of {len(found.scores):,} pictures are answered yes: {output.page}")

@@ -1,0 +1,11 @@
+"""A concept's zoo as plain state_dicts or as Ray Tune trials."""
+
+from typing import TYPE_CHECKING
+
+from zoofuse import logs, share
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    share.write(snakemake.input, snakemake.wildcards.layout, snakemake.output[0])
