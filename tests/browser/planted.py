@@ -201,7 +201,7 @@ def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
         labels=labels,
         groups=names,
         validation=validation,
-        names=["generated A, CNN 7 (picked on validation)", "generated B, CNN 3 (the median)"],
+        names=["CycleGAN A, CNN 7 (picked on validation)", "CycleGAN B, CNN 3 (the median)"],
         embeddings={"UMAP": points, "t-SNE": points[:, :, ::-1] * 3},
         answers=answers,
     )

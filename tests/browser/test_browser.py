@@ -93,7 +93,7 @@ def test_the_answer_stands_on_the_first_screen(look, path):
     assert page.locator("h2.headline").inner_text() == "No: nowhere do the generated CNNs beat all their controls."
     place = page.locator("[data-plot=methods]").bounding_box()
     assert place["y"] < 600
-    assert "generated" in page.locator("[data-plot=methods]").inner_text()
+    assert "CycleGAN" in page.locator("[data-plot=methods]").inner_text()
 
 
 def test_protocols_are_never_in_one_figure(look, path):

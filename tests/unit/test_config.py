@@ -40,13 +40,22 @@ def test_only_images_and_fusions_are_needed():
     assert done["zoo"]["batch_size"] == 128
     assert done["zoo"]["learning_rate"] == 0.01
     assert done["evaluation"]["dbscan"] == {"eps": 3, "min_samples": 3}
-    assert done["fusions"]["black_cat"]["methods"] == ["cyclegan", "random", "parent_a", "parent_b"]
+    assert done["fusions"]["black_cat"]["methods"][:4] == ["cyclegan", "distil", "distil_weights", "random"]
     assert config.complete(done) == done
 
 
 def test_an_existing_zoo_needs_no_images():
     done = config.complete(changed("concepts.cat", {"zoo": "cat.h5"}))
     assert done["concepts"]["cat"]["models"] is None  # as many as it holds
+    assert "distil" not in done["fusions"]["black_cat"]["methods"]  # there are no photographs to learn on
+    assert "distil_weights" in done["fusions"]["black_cat"]["methods"]
+
+
+def test_distilling_on_photographs_needs_them():
+    asked = changed("concepts.cat", {"zoo": "cat.h5"})
+    asked["fusions"]["black_cat"]["methods"] = ["distil"]
+    with pytest.raises(config.ConfigError, match=r"black_cat.methods: distil learns on .* cat is an existing zoo"):
+        config.complete(asked)
 
 
 def test_numbers_written_as_text_are_numbers():

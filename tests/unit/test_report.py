@@ -147,7 +147,7 @@ def run(tmp_path):
         labels=np.array([1, 0, 1, 0, 1, 1]),
         groups=np.array(["dog", "cat", "car", "cat", "car", "dog"]),
         validation=np.array([1, 1, 1, 0, 0, 0], bool),
-        names=["generated A, CNN 7"],
+        names=["CycleGAN A, CNN 7"],
         embeddings={"UMAP": rng.random((1, 6, 2)).astype(np.float32)},
         answers={"kmeans": np.array([[1, 1, 0, 0, 0, 1]], bool)},
     )
@@ -237,9 +237,9 @@ class TestViews:
         views = self.views(tmp_path)
         labels = {protocol: [row["label"] for row in view["rows"]] for protocol, view in views.items()}
         assert labels == {
-            "held_out": ["generated", "random initialisation", "parents A", "always “no”"],
-            "zero_shot": ["generated", "supervised CNN"],
-            "published": ["generated", "random initialisation", "published, hand-picked"],
+            "held_out": ["CycleGAN", "random initialisation", "parents A", "always “no”"],
+            "zero_shot": ["CycleGAN", "supervised CNN"],
+            "published": ["CycleGAN", "random initialisation", "published, hand-picked"],
         }
         assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "control", "control", "reference"]
 

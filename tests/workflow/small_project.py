@@ -31,6 +31,7 @@ CONFIG = {
     },
     "zoo": {"epochs": 2, "images_per_epoch": 40, "shard_size": 4, "device": "cpu"},
     "cyclegan": {"epochs": 2, "hidden": 4},
+    "distil": {"models": 1},
 }
 
 

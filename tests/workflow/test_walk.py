@@ -42,7 +42,7 @@ def test_files_that_others_rely_on(made):
     assert bank["A"].shape == (5, 16, 6, 5, 5)
     assert bank["B"].shape == (6, 16, 6, 5, 5)
     counts = {"cyclegan": 10, "random": 5, "parent_a": 5, "parent_b": 6, "average": 5}
-    counts |= dict.fromkeys(("noise", "shuffled", "matched"), 10)
+    counts |= dict.fromkeys(("noise", "shuffled", "matched"), 10) | {"distil": 1, "distil_weights": 1}
     for method, count in counts.items():
         assert len(files.read(results / f"generated/black_cat/{method}.h5", "zoo")["model"]) == count, method
     for clusterer in ("kmeans", "dbscan", "one_class_svm"):
@@ -71,8 +71,27 @@ def test_tables_of_both_protocols_are_never_mixed(made):
     assert ",".join(zero_shot.columns[:8]) == "method,head,n,median,selected,test,test_low,test_high"
     assert {"product", "ensemble", "supervised", "colour", "cyclegan"} <= set(zero_shot["method"])
     comparisons = pd.read_csv(tables / "comparisons.csv")
-    assert set(comparisons["method"]) == {"cyclegan"}
+    assert set(comparisons["method"]) == {"cyclegan", "distil", "distil_weights"}
     assert {"random", "noise", "ensemble", "pixels"} <= set(comparisons["control"])
+
+
+def test_an_aligned_fusion_is_one_of_the_same_cnns(copied):
+    config = copy.deepcopy(CONFIG)
+    config["fusions"]["black_cat"]["align"] = True
+    target = "results/generated/black_cat/cyclegan_distil.h5"
+    planned = copied.planned(target, config=config)
+    assert planned["align_zoo"] == planned["extract_kernels"] == planned["train_cyclegan"] == 2
+    run = copied.snakemake(target, config=config)
+    assert run.returncode == 0, run.stdout
+    results = copied.folder / "results"
+    first = files.read(results / "zoo/black/shard-0000.h5", "zoo")
+    aligned = files.read(results / "aligned/black_cat/a.h5", "zoo")
+    assert np.array_equal(aligned["conv1.weight"][0], first["conv1.weight"][0])  # the reference itself
+    order = np.sort(aligned["conv1.weight"][3].reshape(6, -1), axis=0)
+    assert np.array_equal(order, np.sort(first["conv1.weight"][3].reshape(6, -1), axis=0))
+    made = files.read(results / target.removeprefix("results/"), "zoo")
+    assert made["domain"].tolist() == ["A", "B"]
+    assert (made["nearest_parent"] > 0.3).all()  # not a copy
 
 
 def test_better_parameters_are_looked_for_when_asked(copied):
@@ -151,7 +170,7 @@ def test_asking_for_one_file_makes_only_what_it_needs(project):
     planned = project.planned("results/tables/black_cat/kmeans.csv", config=CONFIG)
     assert planned == {
         "prepare_images": 2, "prepare_test_images": 1, "train_zoo_shard": 4, "extract_kernels": 2,
-        "train_cyclegan": 2, "generate": 8, "evaluate_shard": 8, "clusterer_table": 1,
+        "train_cyclegan": 2, "generate": 8, "distil": 2, "evaluate_shard": 10, "clusterer_table": 1,
     }  # fmt: skip
 
 

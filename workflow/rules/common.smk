@@ -18,6 +18,9 @@ CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
     "cyclegan": 2,
+    "distil": 1,
+    "distil_weights": 1,
+    "cyclegan_distil": 2,
     "random": 1,
     "parent_a": 1,
     "parent_b": 1,
@@ -26,7 +29,8 @@ METHODS = {
     "shuffled": 2,
     "matched": 2,
 }
-CONTROLS = [method for method in METHODS if method != "cyclegan"]
+DISTILLED = ["distil", "distil_weights", "cyclegan_distil"]
+CONTROLS = [method for method in METHODS if method not in ("cyclegan", *DISTILLED)]
 
 
 def default_config():
@@ -123,6 +127,11 @@ def all_but(names):
     return rf"(?!(?:{only(names)})/){NAME}"
 
 
+def all_but_methods(names):
+    """As `all_but`, where the name is followed by a file's ending."""
+    return rf"(?!(?:{only(names)})\.){NAME}"
+
+
 def imported_concepts():
     return [name for name in config["concepts"] if name not in trained_concepts()]
 
@@ -181,8 +190,19 @@ def existing_generators(wildcards):
     return existing(config["fusions"][wildcards.fusion]["generators"])
 
 
+def fusion_zoo(wildcards, side):
+    """The shards of a fusion's zoo a or b."""
+    return zoo_shards(known(config["fusions"], wildcards.fusion, "fusion")[side])
+
+
 def zoo_of(side):
-    return lambda wildcards: zoo_shards(known(config["fusions"], wildcards.fusion, "fusion")[side])
+    """The zoo files a fusion translates and compares: in one channel order where it asks for that."""
+
+    def files(wildcards):
+        fusion = known(config["fusions"], wildcards.fusion, "fusion")
+        return [f"results/aligned/{wildcards.fusion}/{side}.h5"] if fusion["align"] else fusion_zoo(wildcards, side)
+
+    return files
 
 
 FROM_TRANSLATED = ("noise", "shuffled", "matched")  # controls that are made from the translated kernels
@@ -203,12 +223,25 @@ def method_inputs(wildcards):
     return zoos if method == "average" else {}
 
 
+def distil_inputs(wildcards):
+    """Zoos with their histories, which tell their best CNNs; photographs of the concepts, or translated CNNs to begin from."""
+    fusion = known(config["fusions"], wildcards.fusion, "fusion")
+    inputs = {f"zoo_{side}": fusion_zoo(wildcards, side) for side in "ab"}
+    if wildcards.method == "distil":
+        inputs |= {f"images_{side}": f"results/images/{fusion[side]}.h5" for side in "ab"}
+    if wildcards.method == "cyclegan_distil":
+        inputs["translated"] = f"results/generated/{wildcards.fusion}/cyclegan.h5"
+    return inputs
+
+
 def generated_counts(fusion):
     """Method -> number of CNNs it makes of each domain for a fusion."""
     known(config["fusions"], fusion, "fusion")
     sizes = {side: config["concepts"][config["fusions"][fusion][side]]["models"] for side in "ab"}
     n = min(sizes.values())
-    return dict.fromkeys(METHODS, n) | {"parent_a": sizes["a"], "parent_b": sizes["b"]}
+    students = dict.fromkeys(DISTILLED, config["distil"]["models"])
+    students["cyclegan_distil"] = min(n, students["cyclegan_distil"])  # each begins from a translated CNN
+    return dict.fromkeys(METHODS, n) | {"parent_a": sizes["a"], "parent_b": sizes["b"]} | students
 
 
 def random_count(wildcards):
@@ -311,7 +344,7 @@ def published_rows(wildcards):
 
 
 def shown_method(fusion):
-    """The method whose CNNs the figures look at: the first that generates."""
+    """The method whose CNNs the figures look at: the first one named."""
     return known(config["fusions"], fusion, "fusion")["methods"][0]
 
 

@@ -5,6 +5,8 @@ rule generate:
         "results/generated/{fusion}/{method}.h5",
     log:
         "<logs>/generate/{fusion}-{method}.log",
+    wildcard_constraints:
+        method=all_but_methods(DISTILLED),
     conda:
         "../envs/zoofuse.yaml"
     resources:

@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
+NEEDS_IMAGES = "distil"  # the method that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
@@ -22,14 +23,19 @@ class ConfigError(ValueError):
 def complete(config: dict) -> dict:
     """A copy of `config` with every default of the schema filled in; raises ConfigError naming all faults at once."""
     schema = yaml.safe_load(SCHEMA.read_text())
-    config = _filled(copy.deepcopy(config), schema, schema)
+    config = copy.deepcopy(config)
+    named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
+    config = _filled(config, schema, schema)
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
-    faults = [_fault(error, schema) for error in errors] or list(_contradictions(config))
+    faults = [_fault(error, schema) for error in errors] or list(_contradictions(config, named))
     if faults:
         raise ConfigError("The configuration can't be used:\n" + "\n".join(f"  {fault}" for fault in faults))
     for concept in config["concepts"].values():
         if "zoo" not in concept:
             concept["models"] = concept["models"] or TRAINED
+    for name, fusion in config["fusions"].items():
+        if name not in named and _existing(config, fusion):
+            fusion["methods"].remove(NEEDS_IMAGES)
     return config
 
 
@@ -41,6 +47,17 @@ def is_overlay(config: dict) -> bool:
     return not any(
         isinstance(c, dict) and {"positive", "negative", "source", "zoo"} & set(c) for c in concepts.values()
     )
+
+
+def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
+    """The blocks below `name` of a configuration that is not checked yet."""
+    blocks = config.get(name)
+    return [pair for pair in blocks.items() if isinstance(pair[1], dict)] if isinstance(blocks, dict) else []
+
+
+def _existing(config: dict, fusion: dict) -> list[str]:
+    """Those of a fusion's concepts that are existing zoos, and bring no images."""
+    return [fusion[side] for side in "ab" if "zoo" in config["concepts"].get(fusion[side], {})]
 
 
 def _resolved(schema: dict, root: dict) -> dict:
@@ -119,8 +136,11 @@ def _fault(error: jsonschema.ValidationError, root: dict) -> str:
     return f"{where}: {error.message}{default}."
 
 
-def _contradictions(config: dict) -> Iterator[str]:
-    """What a schema can't say: names that must exist elsewhere, words that must be known."""
+def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
+    """What a schema can't say: names that must exist elsewhere, words that must be known.
+
+    named: the fusions whose methods the user wrote.
+    """
     concepts = config["concepts"]
     for name, concept in concepts.items():
         images = [key for key in ("positive", "negative") if key in concept]
@@ -145,6 +165,11 @@ def _contradictions(config: dict) -> Iterator[str]:
                 )
         if fusion["a"] == fusion["b"]:
             yield f"fusions.{name}: a and b are both {fusion['a']!r}; name two different concepts."
+        if NEEDS_IMAGES in fusion["methods"] and name in named and (existing := _existing(config, fusion)):
+            yield (
+                f"fusions.{name}.methods: {NEEDS_IMAGES} learns on the concepts' own images, and {existing[0]} is an "
+                "existing zoo; leave it out, or take distil_weights."
+            )
         for side in ("a", "b"):
             models = concepts.get(fusion[side], {}).get("models")
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:

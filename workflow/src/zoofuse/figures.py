@@ -55,7 +55,10 @@ STYLE = {
     "svg.hashsalt": "zoofuse",
 }
 _METHODS = {
-    PUBLISHED_METHOD: "generated",
+    PUBLISHED_METHOD: "CycleGAN",
+    "distil": "distilled from both zoos",
+    "distil_weights": "distilled, no photographs",
+    "cyclegan_distil": "CycleGAN, then distilled",
     ALWAYS_NO: "always “no”",
     "random": "random initialisation",
     "parent_a": "parents A",

@@ -147,7 +147,9 @@ def _headline(held: pd.DataFrame) -> str:
         return "No: the generated CNNs do worse than all their controls."
     if not wins.any():
         return "No: nowhere do the generated CNNs beat all their controls."
-    return f"In part: the generated CNNs beat all their controls in {wins.sum()} of {len(wins)} cases."
+    cases = wins.groupby("method", sort=False).agg(["sum", "size"])
+    listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
+    return f"In part: all controls are beaten by {_and(listed)} cases."
 
 
 def _compared(held: pd.DataFrame) -> str:

@@ -353,13 +353,27 @@ void collect_gradient(Workspace& my) {
 
 struct Batch {
     const uint8_t *images, *labels;  // all of them
+    const float* targets;            // (images, 2) of all of them, or null; labels do not matter then
     const int32_t* order;            // rows of this batch
     const uint8_t* flip;             // or null
     const float* gain;               // (size, 3), or null
     int64_t size;
 };
 
-// Cross-entropy summed over the batch; its mean's gradient goes to my.gradient.
+// Both outputs as answers of their own to two targets in [0, 1], NaN where unknown: the sum of their logistic losses, and
+// its gradients by the logits of one lane.
+double answer(const V (&logits)[CLASSES], const float* targets, int lane, int64_t size, V (&gradient)[CLASSES]) {
+    double loss = 0;
+    for (int k = 0; k < CLASSES; k++) {
+        if (targets[k] != targets[k]) continue;
+        const double z = logits[k][lane];
+        loss += (z > 0 ? z : 0) - z * targets[k] + std::log1p(std::exp(-std::fabs(z)));
+        gradient[k][lane] = (float)(1 / (1 + std::exp(-z)) - targets[k]) / size;
+    }
+    return loss;
+}
+
+// Cross-entropy, or the loss of `answer`, summed over the batch; its mean's gradient goes to my.gradient.
 double loss_and_gradient(Workspace& my, const Batch& batch) {
     my.sums = {};
     double loss = 0;
@@ -377,6 +391,11 @@ double loss_and_gradient(Workspace& my, const Batch& batch) {
         out_of_lanes(my.pixel1_lanes, MAPS1, my.pixel1, MAPS1_STRIDE);
         V gradient[CLASSES] = {};
         for (int i = 0; i < images; i++) {
+            if (batch.targets) {
+                const float* targets = batch.targets + CLASSES * (int64_t)batch.order[start + i];
+                loss += answer(my.logits, targets, i, batch.size, gradient);
+                continue;
+            }
             const int label = batch.labels[batch.order[start + i]];
             const double lead = (double)my.logits[1 - label][i] - my.logits[label][i];  // of the wrong answer
             loss += (lead > 0 ? lead : 0) + std::log1p(std::exp(-std::fabs(lead)));
@@ -420,6 +439,7 @@ extern "C" {
 
 struct Job {  // mirrored in fused.py
     const uint8_t *images, *labels, *validation_images, *validation_labels;
+    const float* targets;  // (images, 2) or null
     const int32_t* order;  // (epochs, per_epoch)
     const uint8_t* flip;   // (epochs, per_epoch) or null
     const float* gain;     // (epochs, per_epoch, 3) or null
@@ -440,7 +460,8 @@ void zoofuse_train(const Job* job) {
         for (int64_t start = 0; start < job->per_epoch; start += job->batch_size) {
             if (__atomic_load_n(job->stop, __ATOMIC_RELAXED)) return;
             const int64_t at = epoch * job->per_epoch + start, left = job->per_epoch - start;
-            const Batch batch = {job->images, job->labels, job->order + at, job->flip ? job->flip + at : nullptr,
+            const Batch batch = {job->images, job->labels, job->targets, job->order + at,
+                                 job->flip ? job->flip + at : nullptr,
                                  job->gain ? job->gain + at * COLOURS : nullptr,
                                  left < job->batch_size ? left : job->batch_size};
             loss += loss_and_gradient(*my, batch);
@@ -457,13 +478,29 @@ void zoofuse_train(const Job* job) {
     std::memcpy(job->weights, my->weights, sizeof my->weights);
 }
 
-// Mean cross-entropy of one batch, and its gradient by the parameters, both in PyTorch's order.
-double zoofuse_gradient(const uint8_t* images, const uint8_t* labels, const int32_t* order, const uint8_t* flip,
-                        const float* gain, int64_t size, const float* weights, float* gradient) {
+// The outputs (n, 2) for n images.
+void zoofuse_logits(const uint8_t* images, int64_t n, const float* weights, float* logits) {
     std::unique_ptr<Workspace> my(new Workspace());
     std::memcpy(my->weights, weights, sizeof my->weights);
     pack(*my);
-    const double loss = loss_and_gradient(*my, {images, labels, order, flip, gain, size});
+    for (int64_t start = 0; start < n; start += LANES) {
+        const int group = n - start < LANES ? n - start : LANES;
+        Source sources[LANES];
+        for (int i = 0; i < group; i++) sources[i] = {images + (start + i) * IMAGE, false, nullptr};
+        develop(*my, sources, group);
+        forward(*my);
+        for (int i = 0; i < group; i++)
+            for (int k = 0; k < CLASSES; k++) logits[(start + i) * CLASSES + k] = my->logits[k][i];
+    }
+}
+
+// The loss of one batch, a mean, and its gradient by the parameters, in PyTorch's order.
+double zoofuse_gradient(const uint8_t* images, const uint8_t* labels, const float* targets, const int32_t* order,
+                        const uint8_t* flip, const float* gain, int64_t size, const float* weights, float* gradient) {
+    std::unique_ptr<Workspace> my(new Workspace());
+    std::memcpy(my->weights, weights, sizeof my->weights);
+    pack(*my);
+    const double loss = loss_and_gradient(*my, {images, labels, targets, order, flip, gain, size});
     std::memcpy(gradient, my->gradient, sizeof my->gradient);
     return loss / size;
 }

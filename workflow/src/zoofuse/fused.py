@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoofuse import compiled
+from zoofuse import cnn, compiled
 
 ARCHITECTURE = "published"
 _SOURCE = Path(__file__).with_name("fused.cpp")
@@ -17,7 +17,7 @@ _SOURCE = Path(__file__).with_name("fused.cpp")
 class _Job(ctypes.Structure):  # mirrors fused.cpp
     _fields_ = (
         [(name, ctypes.c_void_p) for name in ("images", "labels", "validation_images", "validation_labels")]
-        + [(name, ctypes.c_void_p) for name in ("order", "flip", "gain", "rates")]
+        + [(name, ctypes.c_void_p) for name in ("targets", "order", "flip", "gain", "rates")]
         + [(name, ctypes.c_int64) for name in ("validation", "epochs", "per_epoch", "batch_size", "checkpoint_every")]
         + [(name, ctypes.c_void_p) for name in ("weights", "checkpoints", "loss", "answered", "passes", "stop")]
     )
@@ -35,6 +35,7 @@ def train_one(job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
     checkpoints = np.empty((len(settings.checkpoint_epochs), len(weights)), np.float32)
     arrays = {
         **job.bytes,
+        "targets": job.data.targets,
         "order": plan.order,
         "flip": plan.flip,
         "gain": plan.gain,
@@ -67,21 +68,35 @@ def gradient(
     flip: np.ndarray | None = None,
     gain: np.ndarray | None = None,
     kind: str | None = None,
+    targets: np.ndarray | None = None,
 ) -> tuple[float, dict[str, np.ndarray]]:
-    """Mean cross-entropy of one CNN on one batch, and its gradient.
+    """Mean loss of one CNN on one batch, and its gradient.
 
     images: uint8 (N, 32, 32, 3); labels: uint8 (N,); weights: name -> float32, of one CNN; order: int32 (b,) rows of
-    images; flip: uint8 (b,); gain: float32 (b, 3); kind: an instruction set's name, this machine's by default.
+    images; flip: uint8 (b,); gain: float32 (b, 3); kind: an instruction set's name, this machine's by default;
+    targets: float32 (N, 2), see training.Data.
     """
     flat = np.concatenate([value.ravel() for value in weights.values()])
     result = np.empty_like(flat)
-    arrays = (images, labels, order, flip, gain)
+    arrays = (images, labels, targets, order, flip, gain)
     pointers = [None if array is None else array.ctypes.data for array in arrays]
     call = _library(kind).zoofuse_gradient
     loss = call(*pointers, len(order), flat.ctypes.data, result.ctypes.data)
     shapes = {name: value[None] * 0 for name, value in weights.items()}
     _unflatten(result, shapes, 0)
     return loss, {name: value[0] for name, value in shapes.items()}
+
+
+def logits(weights: dict[str, np.ndarray], images: np.ndarray, kind: str | None = None) -> np.ndarray:
+    """(n, m, 2) float32: the outputs of n CNNs, weights (n, ...), for m uint8 images (m, 32, 32, 3)."""
+    images = np.ascontiguousarray(images, np.uint8)
+    names = cnn.ARCHITECTURES[ARCHITECTURE].shapes
+    stacked = {name: np.asarray(weights[name], np.float32) for name in names}
+    result = np.empty((len(stacked["fc1.bias"]), len(images), 2), np.float32)
+    for row, of_cnn in enumerate(result):
+        flat = _flat(stacked, row)
+        _library(kind).zoofuse_logits(images.ctypes.data, len(images), flat.ctypes.data, of_cnn.ctypes.data)
+    return result
 
 
 def peak(seconds: float = 0.2) -> float:
@@ -106,7 +121,9 @@ def _library(kind: str | None = None) -> ctypes.CDLL:
     """The compiled trainer for an instruction set, this machine's by default."""
     library = compiled.library(_SOURCE, kind or compiled.instruction_set())
     library.zoofuse_train.argtypes, library.zoofuse_train.restype = [ctypes.c_void_p], None
-    pointers = [ctypes.c_void_p] * 5
+    pointers = [ctypes.c_void_p] * 6
+    logits = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
+    library.zoofuse_logits.argtypes, library.zoofuse_logits.restype = logits, None
     library.zoofuse_gradient.argtypes = [*pointers, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
     library.zoofuse_gradient.restype = ctypes.c_double
     library.zoofuse_peak.argtypes, library.zoofuse_peak.restype = [ctypes.c_double], ctypes.c_double

@@ -13,19 +13,19 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from zoofuse import files, statistics
-from zoofuse.tables import REFERENCES, is_generated
+from zoofuse.tables import REFERENCES, is_generated, tier
 
 COLUMNS = {
     "leaderboard": [
         "method", "protocol", "clusterer", "n", "median", "q25", "q75", "selected", "test", "test_low", "test_high",
-        "measure", "validation", "bias", "dead_share", "photographs", "selected_on",
+        "measure", "validation", "bias", "dead_share", "photographs", "selected_on", "tier",
     ],
     "comparisons": [
         "method", "protocol", "clusterer", "control", "what", "difference", "low", "high", "comparisons", "verdict",
     ],
     "zero_shot": [
         "method", "head", "n", "median", "selected", "test", "test_low", "test_high", "q25", "q75", "validation",
-        "average_precision", "balanced_accuracy", "photographs",
+        "average_precision", "balanced_accuracy", "photographs", "tier",
     ],
     "selection": [
         "method", "clusterer", "rule", "selected", "validation", "test", "test_low", "test_high", "chance",
@@ -147,7 +147,7 @@ def _published(method: str, clusterer: str, part: pd.DataFrame, photographs: int
     return (
         {"method": method, "protocol": "published", "clusterer": clusterer, **_distribution(scores)}
         | {"selected": _name(part["model"][i], part["domain"][i]), "test": scores[i], "measure": "balanced_accuracy"}
-        | {"dead_share": _dead(part), "photographs": photographs, "selected_on": "test"}
+        | {"dead_share": _dead(part), "photographs": photographs, "selected_on": "test", "tier": tier(method)}
     )
 
 
@@ -173,7 +173,7 @@ def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, 
         | spread
         | found["validation"]
         | {"measure": "balanced_accuracy", "bias": part["validation"][i] - scores[i], "dead_share": _dead(part)}
-        | {"photographs": int(test.sum()), "selected_on": "validation"}
+        | {"photographs": int(test.sum()), "selected_on": "validation", "tier": tier(method)}
     )
     rows["groups"] += _groups(first | protocol, answers, i, photographs)
     draws = statistics.median_draws(shares, truth, photographs.weights, seed, method, clusterer)
@@ -187,6 +187,7 @@ def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int)
     shares = statistics.rank_shares(given[:, test], truth)
     scores = statistics.measure(shares, truth)
     row = {"method": method, "head": head, **_distribution(scores), "photographs": int(test.sum())}
+    row["tier"] = tier(method, head)
     draws = statistics.median_draws(shares, truth, photographs.weights, seed, method, head)
     rows["zero_shot"].append(row)
     if np.isnan(validation).all() and len(validation) > 1:

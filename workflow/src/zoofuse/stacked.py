@@ -44,6 +44,12 @@ def logits(weights: dict[str, Tensor], x: Tensor, layers: list[str]) -> Tensor:
     return torch.baddbmm(weights["fc1.bias"][:, None], flat, weights["fc1.weight"].transpose(1, 2))
 
 
+def answer_loss(z: Tensor, targets: Tensor) -> Tensor:
+    """Both outputs as answers of their own: (..., 2) -> (...), their logistic losses added; a target NaN adds none."""
+    known = ~targets.isnan()
+    return (F.binary_cross_entropy_with_logits(z, targets.nan_to_num(), reduction="none") * known).sum(-1)
+
+
 def train(job, threads: int, progress) -> None:
     """Fill the job's arrays, as many CNNs at a time as the memory holds."""
     n = len(job.models)
@@ -87,7 +93,7 @@ def _gather(plans: list) -> tuple[np.ndarray | None, ...]:
 def _train_part(job, part: slice, plan: tuple, progress) -> None:
     settings, device = job.settings, job.device
     layers, n = job.architecture.conv_layers, part.stop - part.start
-    images, labels, validation, validation_labels = job.tensors
+    images, labels, validation, validation_labels, targets = job.tensors
     order, flip, gain = (None if array is None else torch.from_numpy(array).to(device) for array in plan)
     weights = {name: torch.from_numpy(value[part]).to(device).requires_grad_() for name, value in job.weights.items()}
     averages = [(torch.zeros_like(value), torch.zeros_like(value)) for value in weights.values()]
@@ -99,7 +105,10 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
             drawn = order[:, epoch, own].long()  # (n, b)
             x = batch(images, drawn, *(None if values is None else values[:, epoch, own] for values in (flip, gain)))
             z = logits(weights, x, layers)
-            loss = F.cross_entropy(z.flatten(0, 1), labels[drawn].flatten(), reduction="none").view(drawn.shape)
+            if targets is None:
+                loss = F.cross_entropy(z.flatten(0, 1), labels[drawn].flatten(), reduction="none").view(drawn.shape)
+            else:
+                loss = answer_loss(z, targets[drawn])
             gradients = torch.autograd.grad(loss.mean(1).sum(), weights.values())  # CNNs do not touch each other
             losses[:, epoch] += loss.detach().sum(1)
             _adam(weights.values(), gradients, averages, rates[step], step + 1)

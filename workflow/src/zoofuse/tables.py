@@ -15,8 +15,18 @@ CONTROLS = ("random", "parent_a", "parent_b", "average", "noise", "shuffled", "m
 ALWAYS_NO = "always_no"
 REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
 PUBLISHED_METHOD = "cyclegan"
+# What a method was made from besides the zoos' weights: photographs and labels, of the concepts or the conjunction.
+TIERS = {"distil": "parents", "supervised": "conjunction"}
 
 Path = str | os.PathLike
+
+
+def tier(method: str, head: str | None = None) -> str:
+    """`weights`, `parents` or `conjunction`: the most that a method, or a method's heads, were made from.
+
+    Probes are fitted on the concepts' own photographs.
+    """
+    return TIERS.get(method, "parents" if head == "probe" else "weights")
 
 
 def is_generated(method: str) -> bool:

@@ -81,14 +81,23 @@ class Settings:
 
 @dataclass
 class Data:
-    """Images (N, 32, 32, 3) uint8 and labels (N,), 0 the concept and 1 anything else; as in an images file."""
+    """Images (N, 32, 32, 3) uint8 and labels (N,), 0 the concept and 1 anything else; as in an images file.
+
+    With targets, float32 (N, 2) in [0, 1], the two outputs are two answers of their own, each learnt by logistic
+    regression, and NaN marks an answer that is not known; the labels serve the drawing of images only.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     validation_images: np.ndarray
     validation_labels: np.ndarray
+    targets: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.targets is not None:
+            self.targets = np.ascontiguousarray(self.targets, np.float32)
+            if self.targets.shape != (len(self.images), 2):
+                raise ValueError(f"targets must be {(len(self.images), 2)}, not {self.targets.shape}.")
         for images, labels in ((self.images, self.labels), (self.validation_images, self.validation_labels)):
             if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
                 raise ValueError(f"images must be uint8 (N, height, width, 3), not {images.dtype} {images.shape}.")
@@ -204,11 +213,13 @@ def train(
     device: str = "cpu",
     threads: int = 1,
     progress: Progress | None = None,
+    initial: dict[str, np.ndarray] | None = None,
 ) -> Trained:
     """Train the CNNs with these global indices.
 
     serial and fused give the same bits for any `threads` and however models are split over calls; stacked the same
     numbers within rounding, because the libraries below may pick another kernel for another number of CNNs.
+    `initial`: name -> (n, ...), what some or all parameters start from, instead of PyTorch's initialisation.
     `progress` is called from the calling thread. Raises ValueError for settings that do not fit data or machine.
     """
     if backend == "auto":
@@ -222,6 +233,7 @@ def train(
         raise ValueError(f"images are {data.images.shape[1:3]}, {settings.architecture!r} takes {size} x {size}.")
     models = np.asarray(models)
     job = _Job(data, settings, seed, concept, models, device)
+    job.weights |= {name: np.array(values, np.float32) for name, values in (initial or {}).items()}
     if backend == "stacked":
         stacked.train(job, threads, progress)
     else:
@@ -255,15 +267,17 @@ class _Job:
         return plan(self.settings, self.seed, self.concept, self.models[rows], self.data.labels)
 
     @cached_property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images, labels, validation images, validation labels, on the device; images uint8, labels int64."""
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """Images, labels, validation images, validation labels, targets, on the device; images uint8, labels int64."""
         images, labels, *validation = (torch.from_numpy(array).to(self.device) for array in self.bytes.values())
-        return images, labels.long(), validation[0], validation[1].long()
+        targets = None if self.data.targets is None else torch.from_numpy(self.data.targets).to(self.device)
+        return images, labels.long(), validation[0], validation[1].long(), targets
 
     @cached_property
     def bytes(self) -> dict[str, np.ndarray]:
         """Data's arrays by name, contiguous uint8."""
-        return {name: np.ascontiguousarray(value, np.uint8) for name, value in vars(self.data).items()}
+        names = ("images", "labels", "validation_images", "validation_labels")
+        return {name: np.ascontiguousarray(getattr(self.data, name), np.uint8) for name in names}
 
     def trained(self) -> Trained:
         counts = np.bincount(self.data.validation_labels, minlength=2)
@@ -324,7 +338,7 @@ def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> Non
     """The reference: one CNN, plain PyTorch."""
     torch.set_num_threads(1)  # a setting of each thread; one CNN's bits must not depend on it
     settings, device = job.settings, job.device
-    images, labels, validation, validation_labels = job.tensors
+    images, labels, validation, validation_labels, targets = job.tensors
     plan = job.plan(slice(row, row + 1))
     order = torch.from_numpy(plan.order[0]).to(device).long()
     flip = None if plan.flip is None else torch.from_numpy(plan.flip[0]).to(device)
@@ -346,7 +360,9 @@ def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> Non
                 return
             rows = order[epoch, part]
             x = stacked.batch(images, rows, _part(flip, epoch, part), _part(gain, epoch, part))
-            loss = F.cross_entropy(logits(x), labels[rows])
+            z = logits(x)
+            known = None if targets is None else targets[rows]
+            loss = F.cross_entropy(z, labels[rows]) if known is None else stacked.answer_loss(z, known).mean()
             adam.zero_grad()
             loss.backward()
             adam.param_groups[0]["lr"] = next(rates)

@@ -1,0 +1,203 @@
+"""Distilled fusions, on photographs made here: red or not, and upright or lying stripes, never both red and upright."""
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from zoofuse import cnn, distil, evaluation, files, fused, training
+
+QUICK = distil.Settings(images=400, epochs=20, learning_rate=0.006, teachers=4)
+RED, OTHERS = (210, 50, 40), ((60, 170, 70), (50, 80, 200), (190, 190, 190), (60, 50, 70))
+
+
+def striped(rng, n, red, upright):
+    """uint8 (n, 32, 32, 3): stripes of one colour on a noisy ground."""
+    pictures = np.clip(rng.normal(110, 30, (n, 32, 32, 3)), 0, 255)
+    for picture in pictures:
+        colour = np.array(RED if red else OTHERS[rng.integers(4)]) + rng.normal(0, 15, 3)
+        lines = (np.arange(32) + rng.integers(8)) % 8 < 4
+        picture[:, lines] = colour
+        if not upright:
+            picture[:] = picture.transpose(1, 0, 2).copy()
+    return np.clip(pictures + rng.normal(0, 12, pictures.shape), 0, 255).astype(np.uint8)
+
+
+def concept(rng, positive, negatives):
+    """training.Data with 240 and 80 photographs, half of them positive."""
+    parts = []
+    for n in (120, 40):
+        other = np.concatenate([striped(rng, n // len(negatives), *kind) for kind in negatives])
+        parts += [np.concatenate([striped(rng, n, *positive), other]), np.repeat([0, 1], [n, len(other)]).astype("u1")]
+    return training.Data(*parts)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Zoo files and images files of red (A) and upright (B), their data, and photographs of all four kinds."""
+    folder, rng = tmp_path_factory.mktemp("distil"), np.random.default_rng(0)
+    data = {
+        "A": concept(rng, (True, False), [(False, False), (False, True)]),
+        "B": concept(rng, (False, True), [(False, False), (True, False)]),  # what is red is never upright
+    }
+    zoos, photographs = {}, {}
+    for side, of in data.items():
+        trained = training.train(of, training.Settings(epochs=8, images_per_epoch=240), 1, side, np.arange(6))
+        history = {f"history/{name}": values for name, values in trained.history.items()}
+        zoos[side] = [folder / f"{side}.h5"]
+        files.write(zoos[side][0], "zoo", trained.weights | history | {"model": np.arange(6)})
+        photographs[side] = folder / f"images_{side}.h5"
+        arrays = {
+            "images": np.concatenate([of.images, of.validation_images]),
+            "labels": np.concatenate([of.labels, of.validation_labels]),
+            "split": np.repeat([0, 1], [len(of.images), len(of.validation_images)]).astype("u1"),
+        }
+        files.write(photographs[side], "images", arrays)
+    kinds = [(True, True), (True, False), (False, True), (False, False)]
+    test = np.concatenate([striped(rng, 40, *kind) for kind in kinds])
+    return {"zoos": zoos, "photographs": photographs, "data": data, "test": test, "folder": folder}
+
+
+def answers(zoo, pictures):
+    """(2, n, m): what each head gives the photographs, as probabilities."""
+    kernels = {name: values for name, values in zoo.items() if name.startswith("conv")}
+    seen = evaluation.features(kernels | {"model": zoo["model"]}, pictures)
+    found = []
+    for head in ("fc_a", "fc_b"):
+        logits = seen @ zoo[f"{head}.weight"].transpose(0, 2, 1) + zoo[f"{head}.bias"][:, None]
+        found.append(1 / (1 + np.exp(logits[..., 1] - logits[..., 0])))
+    return np.array(found)
+
+
+def teachers(made, side, n=6):
+    zoo = files.read(made["zoos"][side][0], "zoo")
+    return {name: values[:n] for name, values in zoo.items() if name.startswith(("conv", "fc"))}
+
+
+CONJUNCTION = np.repeat([True, False, False, False], 40)
+
+
+@pytest.fixture(scope="module")
+def distilled(made):
+    path = made["folder"] / "distilled.h5"
+    distil.from_parents(made["zoos"], made["photographs"], path, n=2, settings=QUICK, seed=1, fusion="f")
+    return path
+
+
+def test_students_know_the_conjunction_that_nobody_showed_them(made, distilled):
+    zoo = files.read(distilled, "zoo")
+    a, b = answers(zoo, made["test"])
+    assert min(roc_auc_score(CONJUNCTION, score) for score in a * b) > 0.95
+    doubted = distil.probability(teachers(made, "B"), made["test"])[CONJUNCTION].mean()  # red was never upright
+    assert b[:, CONJUNCTION].mean() > doubted + 0.2
+    assert zoo["domain"].tolist() == ["-", "-"]
+    assert zoo["model"].tolist() == [0, 1]
+    assert (zoo["nearest_parent"] > 0.5).all()
+
+
+def test_same_names_make_the_same_students(made, distilled, tmp_path):
+    for seed in (1, 2):
+        arguments = {"n": 1, "settings": QUICK, "seed": seed, "fusion": "f"}
+        distil.from_parents(made["zoos"], made["photographs"], tmp_path / f"{seed}.h5", **arguments)
+    first, again, other = (files.read(path, "zoo") for path in (distilled, tmp_path / "1.h5", tmp_path / "2.h5"))
+    np.testing.assert_array_equal(first["conv2.weight"][:1], again["conv2.weight"])
+    assert (again["conv2.weight"] != other["conv2.weight"]).any()
+
+
+def test_no_place_for_the_conjunction():
+    asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
+    settings = {"zoos", "output", "n", "settings", "seed", "fusion", "how"}
+    assert asked[distil.from_weights] == settings | {"start"}
+    assert asked[distil.from_parents] == settings | {"photographs"}
+
+
+def test_weights_alone_are_distilled(made, tmp_path):
+    settings = distil.Settings(images=600, epochs=15, teachers=6)
+    distil.from_weights(made["zoos"], tmp_path / "z.h5", n=1, settings=settings, seed=1, fusion="f")
+    pictures = distil.leaves(200, 9, "others")
+    for side, given in zip("AB", answers(files.read(tmp_path / "z.h5", "zoo"), pictures), strict=True):
+        taught = distil.probability(teachers(made, side), pictures)
+        assert np.corrcoef(given[0], taught)[0, 1] > 0.5
+
+
+def test_students_begin_where_they_are_told(made, tmp_path):
+    weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 5, "start", np.arange(6))
+    start = weights | {"model": np.array([7, 8, 9, 7, 8, 9]), "domain": np.repeat(["A", "B"], 3)}
+    files.write(tmp_path / "start.h5", "zoo", start)
+    little = distil.Settings(images=64, epochs=1, teachers=1, learning_rate=1e-6)
+    arguments = {"n": 2, "settings": little, "seed": 1, "fusion": "f", "start": tmp_path / "start.h5"}
+    distil.from_weights(made["zoos"], tmp_path / "z.h5", **arguments)
+    zoo = files.read(tmp_path / "z.h5", "zoo")
+    assert zoo["model"].tolist() == [7, 8, 7, 8]
+    assert zoo["domain"].tolist() == ["A", "A", "B", "B"]
+    np.testing.assert_allclose(zoo["conv1.weight"], weights["conv1.weight"][[0, 1, 3, 4]], atol=1e-4)
+
+
+def test_colour_is_told_from_shape(made):
+    red, upright = (distil.colour_share(teachers(made, side), made["data"][side], 1) for side in "AB")
+    assert red > distil.COLOUR[False]
+    assert upright < distil.COLOUR[True] / 2
+
+
+def test_targets_of_training_images(made):
+    given = {side: teachers(made, side) for side in "AB"}
+    pictures, targets = distil.training_images(given, made["data"], 100, 1, "f")
+    assert (pictures.shape, targets.shape) == ((300, 32, 32, 3), (300, 2))
+    a, plain, recoloured = np.split(targets, 3)
+    assert np.isnan(a[:, 1]).all()  # shapes are not told by a zoo that saw no red ones
+    assert not np.isnan(targets[100:]).any()
+    for own in (a[:, 0], plain[:, 1], recoloured[:, 1]):
+        np.testing.assert_array_equal(np.unique(own, return_counts=True), ([0, 1], [50, 50]))
+    left_out = plain[plain[:, 1] == 0, 0]
+    assert left_out.max() < 0.8  # red ones are no negatives of upright
+    assert np.ptp(recoloured[recoloured[:, 1] == 1, 0]) > 0.5  # upright ones in red and in other colours
+
+
+def test_recoloured_photograph_takes_the_colours_and_keeps_the_shape():
+    rng = np.random.default_rng(2)
+    shown, lent = striped(rng, 30, False, True), striped(rng, 30, True, False)
+    changed = distil.recolour(shown, lent, 1, whole=True).astype(float)
+    middle = np.s_[:, 12:20, 12:20]
+    apart = [np.abs(changed[middle].mean((1, 2)) - other[middle].mean((1, 2))).mean() for other in (lent, shown)]
+    assert apart[0] < apart[1] / 2
+    across, down = np.abs(np.diff(changed, axis=2)).mean(), np.abs(np.diff(changed, axis=1)).mean()
+    assert across > 1.2 * down
+    partly = distil.recolour(shown, lent, 1)
+    assert 0 < np.abs(partly - shown.astype(float)).mean() < np.abs(changed - shown).mean()
+
+
+def test_leaves_are_varied_and_repeatable():
+    first = distil.leaves(40, 1, "f")
+    np.testing.assert_array_equal(first, distil.leaves(40, 1, "f"))
+    assert (first != distil.leaves(40, 2, "f")).any()
+    assert first.dtype == np.uint8
+    assert first.mean((1, 2, 3)).std() > 20  # dark and bright ones
+    assert first.reshape(40, -1).std(1).min() > 3  # none is empty
+
+
+@pytest.mark.parametrize("backend", ["serial", "stacked", "fused"])
+def test_two_answers_are_learnt_alike_everywhere(backend):
+    if backend == "fused" and not fused.available()[0]:
+        pytest.skip("no compiler")
+    pictures, rng = distil.leaves(80, 1, "f"), np.random.default_rng(1)
+    targets = rng.random((80, 2)).astype(np.float32)
+    targets[rng.random((80, 2)) < 0.3] = np.nan
+    data = training.Data(pictures, np.zeros(80, "u1"), pictures[:0], np.zeros(0, "u1"), targets)
+    settings = training.Settings(epochs=1, images_per_epoch=80, batch_size=32, balance="published")
+    weights, loss = {}, {}
+    for name in ("serial", backend):
+        trained = training.train(data, settings, 1, "x", np.arange(2), backend=name)
+        weights[name], loss[name] = trained.weights, trained.history["loss"]
+    assert loss["serial"][0, 0] == pytest.approx(2 * 0.7 * np.log(2), rel=0.1)
+    np.testing.assert_allclose(loss[backend], loss["serial"], rtol=1e-5)
+    for name, value in weights["serial"].items():
+        np.testing.assert_allclose(weights[backend][name], value, atol=1e-5)
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(ValueError, match=r"distil\.epochs: 0"):
+        distil.Settings(epochs=0)
+    with pytest.raises(ValueError, match="targets"):
+        training.Data(np.zeros((3, 32, 32, 3), "u1"), np.zeros(3), np.zeros((0, 32, 32, 3), "u1"), np.zeros(0),
+                      np.zeros((2, 2)))  # fmt: skip

@@ -1,0 +1,49 @@
+# Fusions that work: CNNs that learn what both zoos answer, and zoos in one channel order.
+
+
+rule align_zoo:
+    input:
+        zoo=lambda wildcards: fusion_zoo(wildcards, wildcards.side),
+        reference=lambda wildcards: fusion_zoo(wildcards, "a"),
+    output:
+        "results/aligned/{fusion}/{side}.h5",
+    log:
+        "<logs>/align_zoo/{fusion}-{side}.log",
+    wildcard_constraints:
+        side="[ab]",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "Bringing zoo {wildcards.side} of {wildcards.fusion} into one channel order"
+    script:
+        "../scripts/align_zoo.py"
+
+
+rule distil:
+    input:
+        unpack(distil_inputs),
+    output:
+        "results/generated/{fusion}/{method}.h5",
+    log:
+        "<logs>/distil/{fusion}-{method}.log",
+    benchmark:
+        "<benchmarks>/distil/{fusion}-{method}.jsonl"
+    wildcard_constraints:
+        method=only(DISTILLED),
+    conda:
+        "../envs/zoofuse.yaml"
+    threads: config["zoo"]["threads"]
+    resources:
+        gpu=gpus(),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        models=config["distil"]["models"],
+        seed=config["seed"],
+    message:
+        "Distilling the zoos of {wildcards.fusion} by {wildcards.method}"
+    script:
+        "../scripts/distil.py"
