@@ -115,7 +115,14 @@ def test_methods_are_named_in_order_generated_first_and_unknown_ones_too(texts):
     )
     published = pd.DataFrame({"published_accuracy": [0.6, 0.88]})
     words = texts(figures.methods, {"kmeans": frame}, published={"kmeans": published})
-    wanted = ["CycleGAN A", "CycleGAN B", "netspace", "random initialisation", "parents B", "parents plus noise"]
+    wanted = [
+        "CycleGAN A",
+        "CycleGAN B",
+        "NetSpace, between both zoos",
+        "random initialisation",
+        "parents B",
+        "parents plus noise",
+    ]
     assert [word for word in words if word in wanted] == wanted
     assert {"K-means", "best published", "always “no”"} <= set(words)
 

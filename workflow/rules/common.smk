@@ -21,6 +21,7 @@ METHODS = {
     "distil": 1,
     "distil_weights": 1,
     "cyclegan_distil": 2,
+    "netspace": 1,
     "random": 1,
     "parent_a": 1,
     "parent_b": 1,
@@ -30,7 +31,7 @@ METHODS = {
     "matched": 2,
 }
 DISTILLED = ["distil", "distil_weights", "cyclegan_distil"]
-CONTROLS = [method for method in METHODS if method not in ("cyclegan", *DISTILLED)]
+CONTROLS = [method for method in METHODS if method not in ("cyclegan", *DISTILLED, "netspace")]
 
 
 def default_config():
@@ -241,7 +242,8 @@ def generated_counts(fusion):
     n = min(sizes.values())
     students = dict.fromkeys(DISTILLED, config["distil"]["models"])
     students["cyclegan_distil"] = min(n, students["cyclegan_distil"])  # each begins from a translated CNN
-    return dict.fromkeys(METHODS, n) | {"parent_a": sizes["a"], "parent_b": sizes["b"]} | students
+    pairs = {"netspace": min(n, config["netspace"]["fuse"]["models"])}
+    return dict.fromkeys(METHODS, n) | {"parent_a": sizes["a"], "parent_b": sizes["b"]} | students | pairs
 
 
 def random_count(wildcards):
@@ -419,3 +421,68 @@ def predicted_digest(wildcards):
         return predict.digest(predicted_folder(wildcards))
     except ValueError as error:  # worded for the user
         raise WorkflowError(str(error)) from None
+
+
+# NetSpace
+
+NETSPACE_SETTINGS = [
+    "one_architecture",
+    "interpolation",
+    "latent_optimisation",
+    "several_architectures",
+    "unseen_architectures",
+]
+
+
+def netspace_images(wildcards):
+    """The photographs of both concepts, "a" first; answers are compared on them, so an existing zoo alone won't do."""
+    images = fusion_images(wildcards)
+    if len(images) < 2:
+        raise WorkflowError("NetSpace compares answers to photographs: write positive and negative for both concepts.")
+    return images
+
+
+# What every job on the CNNs of both zoos takes.
+NETSPACE_CNNS = {
+    "zoos": lambda wildcards, input: {"a": list(input.a), "b": list(input.b)},
+    "pictures": lambda wildcards, input: dict(zip("ab", input.images)),
+    "names": fusion_sides,
+    "architecture": lambda wildcards: config["zoo"]["architecture"],
+    "sample": lambda wildcards: {key: config["netspace"][key] for key in ("held_out", "compared", "probes")},
+    "seed": lambda wildcards: config["seed"],
+}
+
+
+def netspace_space(steps):
+    """The settings of a space that is trained for this many steps."""
+    keys = ("encoder", "code", "hidden", "width", "networks", "inputs", "learning_rate", "temperature", "mixed")
+    return {key: config["netspace"][key] for key in keys} | {"steps": steps}
+
+
+def netspace_concept(wildcards):
+    fusion = known(config["fusions"], wildcards.fusion, "fusion")
+    return fusion[config["netspace"]["architectures"]["side"]]
+
+
+def netspace_concept_images(wildcards):
+    return f"results/images/{netspace_concept(wildcards)}.h5"
+
+
+def netspace_architectures(setting):
+    return config["netspace"]["architectures"][setting.removesuffix("_architectures")]
+
+
+def netspace_seen(wildcards):
+    """The architectures that a space has trained networks of."""
+    names = netspace_architectures(wildcards.setting)
+    return [names[0], names[-1]] if wildcards.setting == "unseen_architectures" else names
+
+
+def netspace_kinds(wildcards):
+    names = netspace_architectures(wildcards.setting)
+    folder = f"results/netspace/{wildcards.fusion}/networks"
+    return {
+        "images": netspace_concept_images(wildcards),
+        "zoo": zoo_shards(netspace_concept(wildcards)) if "zoo" in names else [],
+        "networks": [f"{folder}/{name}.h5" for name in names if name != "zoo"],
+    }

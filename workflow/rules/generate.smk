@@ -6,7 +6,7 @@ rule generate:
     log:
         "<logs>/generate/{fusion}-{method}.log",
     wildcard_constraints:
-        method=all_but_methods(DISTILLED),
+        method=all_but_methods([*DISTILLED, "netspace"]),
     conda:
         "../envs/zoofuse.yaml"
     resources:

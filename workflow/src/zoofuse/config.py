@@ -11,7 +11,7 @@ import jsonschema
 import yaml
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
-NEEDS_IMAGES = "distil"  # the method that existing zoos can't be given to
+NEEDS_IMAGES = ("distil", "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
@@ -35,7 +35,7 @@ def complete(config: dict) -> dict:
             concept["models"] = concept["models"] or TRAINED
     for name, fusion in config["fusions"].items():
         if name not in named and _existing(config, fusion):
-            fusion["methods"].remove(NEEDS_IMAGES)
+            fusion["methods"] = [method for method in fusion["methods"] if method not in NEEDS_IMAGES]
     return config
 
 
@@ -165,11 +165,12 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 )
         if fusion["a"] == fusion["b"]:
             yield f"fusions.{name}: a and b are both {fusion['a']!r}; name two different concepts."
-        if NEEDS_IMAGES in fusion["methods"] and name in named and (existing := _existing(config, fusion)):
-            yield (
-                f"fusions.{name}.methods: {NEEDS_IMAGES} learns on the concepts' own images, and {existing[0]} is an "
-                "existing zoo; leave it out, or take distil_weights."
-            )
+        for method in NEEDS_IMAGES:
+            if method in fusion["methods"] and name in named and (existing := _existing(config, fusion)):
+                yield (
+                    f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
+                    "existing zoo; leave it out, or take distil_weights."
+                )
         for side in ("a", "b"):
             models = concepts.get(fusion[side], {}).get("models")
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:

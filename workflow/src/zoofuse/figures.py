@@ -59,6 +59,7 @@ _METHODS = {
     "distil": "distilled from both zoos",
     "distil_weights": "distilled, no photographs",
     "cyclegan_distil": "CycleGAN, then distilled",
+    "netspace": "NetSpace, between both zoos",
     ALWAYS_NO: "always “no”",
     "random": "random initialisation",
     "parent_a": "parents A",

@@ -16,7 +16,7 @@ ALWAYS_NO = "always_no"
 REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
 PUBLISHED_METHOD = "cyclegan"
 # What a method was made from besides the zoos' weights: photographs and labels, of the concepts or the conjunction.
-TIERS = {"distil": "parents", "supervised": "conjunction"}
+TIERS = {"distil": "parents", "netspace": "parents", "supervised": "conjunction"}
 
 Path = str | os.PathLike
 

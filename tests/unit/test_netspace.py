@@ -1,0 +1,207 @@
+"""NetSpace: PReps, the encoder and decoder, training that goes on to the same bits, and moving codes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from zoofuse import cnn, netspace, netspace_cnn, seeds
+from zoofuse import netspace_architectures as architectures
+
+PUBLISHED = cnn.ARCHITECTURES["published"]
+NETWORKS = {
+    "two heads": netspace_cnn.network(PUBLISHED, "a"),
+    "wide": netspace_cnn.network(cnn.ARCHITECTURES["wide"], "b"),
+    "zoo": architectures.zoo_cnn(PUBLISHED),
+    **{name: architectures.named(name).network for name in ("VanillaCNN", "ResNet8", "ResNet14", "ResNet20")},
+}
+IMAGES = (255 * seeds.uniform((24, 32, 32, 3), 1, "images")).astype(np.uint8)
+QUICK = netspace.Settings(code=16, hidden=32, steps=12, networks=3, inputs=8, learning_rate=3e-3)
+
+
+def drawn(name: str, n: int = 2) -> dict[str, torch.Tensor]:
+    return architectures.tensors(architectures.fresh(NETWORKS[name], 1, name, n))
+
+
+def group(n: int = 4, name: str = "ResNet8", side: float = 3.0) -> netspace.Group:
+    """Networks whose answers differ plainly."""
+    network, weights = NETWORKS[name], drawn(name, n)
+    answers = netspace_cnn.answered(network.answers, weights, IMAGES)
+    answers = side * (answers - answers.mean((1, 2), keepdims=True)) / answers.std((1, 2), keepdims=True)
+    return netspace.Group(network, netspace.read_answers(answers), IMAGES, answers.astype(np.float32))
+
+
+def train(of: netspace.Group, settings: netspace.Settings, path, **options) -> netspace.Space:
+    start = architectures.fresh(of.network, 2, "start")
+    return netspace.train([of.network], [of], settings, [start], 1, path, **options)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_prep_gives_back_every_parameter_and_every_answer(name):
+    network, weights = NETWORKS[name], drawn(name)
+    rows = netspace.rows_for([network], 100)
+    prep = netspace.to_prep(weights, network.shapes, 100, rows + 1)
+    assert prep.shape == (2, rows + 1, 100)
+    assert 0 <= rows * 100 - network.size < 100
+    back = netspace.from_prep(prep, network.shapes)
+    assert list(back) == list(network.shapes)
+    for key, values in weights.items():
+        assert torch.equal(back[key], values)
+    images = torch.from_numpy(IMAGES)
+    assert torch.equal(network.answers(back, images), network.answers(weights, images))
+    assert prep.flatten(1)[:, network.size :].eq(0).all()
+
+
+def test_a_prep_without_room_is_refused():
+    network = NETWORKS["zoo"]
+    with pytest.raises(ValueError, match="more rows"):
+        netspace.to_prep(drawn("zoo"), network.shapes, 100, 36)
+
+
+def test_stacked_networks_answer_as_each_alone():
+    images = torch.from_numpy(IMAGES)
+    for name, network in NETWORKS.items():
+        weights = drawn(name, 3)
+        together = network.answers(weights, images)
+        alone = torch.cat([network.answers({k: v[i : i + 1] for k, v in weights.items()}, images) for i in range(3)])
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_trunk_has_the_features_of_the_zoo():
+    weights = drawn("zoo", 3)
+    x = cnn.normalise(torch.from_numpy(IMAGES))
+    torch.testing.assert_close(netspace_cnn.features(weights, x), cnn.features(weights, x), rtol=1e-4, atol=1e-5)
+    both = netspace_cnn.with_heads(weights, "b")
+    answers = NETWORKS["two heads"]  # head a, which CNNs of b do not have
+    torch.testing.assert_close(
+        netspace_cnn.network(PUBLISHED, "b").answers(both, torch.from_numpy(IMAGES)), cnn.logits(weights, x)
+    )
+    assert answers.answers(both, torch.from_numpy(IMAGES)).eq(0).all()
+
+
+def test_a_residual_network_is_the_one_written_layer_by_layer():
+    """Against torch.nn modules with batch normalisation in evaluation mode, so that folding is tested too."""
+    architecture = architectures.resnet(8)
+    weights = drawn("ResNet8", 1)
+    n_channels = {layer: cout for layer, (_, cout, _) in architecture.layers.items()}
+    gains, means, variances = (
+        {layer: low + torch.from_numpy(seeds.uniform((c,), 5, what, layer)) for layer, c in n_channels.items()}
+        for what, low in (("gain", 0.5), ("mean", -0.5), ("variance", 0.5))
+    )
+    weights |= {f"{layer}.bias": torch.from_numpy(seeds.normal((1, c), 5, layer)) for layer, c in n_channels.items()}
+    folded = architectures.folded(weights, gains, means, variances)
+
+    def convolution(layer: str, x: torch.Tensor) -> torch.Tensor:
+        cin, cout, stride = architecture.layers[layer]
+        conv, norm = torch.nn.Conv2d(cin, cout, 3, stride, 1, bias=False), torch.nn.BatchNorm2d(cout).eval()
+        conv.weight.data, norm.weight.data, norm.bias.data = (
+            weights[f"{layer}.weight"][0],
+            gains[layer],
+            weights[f"{layer}.bias"][0],
+        )
+        norm.running_mean, norm.running_var = means[layer], variances[layer]
+        return norm(conv(x))
+
+    x = convolution("stem", cnn.normalise(torch.from_numpy(IMAGES))).relu()
+    for stage in range(3):
+        y = convolution(f"stage{stage}.0.1", convolution(f"stage{stage}.0.0", x).relu())
+        short = x if not stage else torch.cat([x[:, :, ::2, ::2], torch.zeros_like(y)[:, : y.shape[1] - x.shape[1]]], 1)
+        x = (y + short).relu()
+    expected = torch.nn.functional.linear(x.mean((2, 3)), weights["fc.weight"][0], weights["fc.bias"][0])
+    torch.testing.assert_close(
+        architecture.answers(folded, torch.from_numpy(IMAGES))[0], expected, rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("encoder", netspace.ENCODERS)
+def test_gradients_reach_the_code_and_every_part(encoder):
+    network = NETWORKS["two heads"]
+    settings = dataclasses.replace(QUICK, encoder=encoder, code=32)
+    rows = netspace.rows_for([network], settings.width)
+    read = (24,) if encoder == "answers" else (rows, settings.width)
+    p = netspace.initial(settings, [network], [architectures.fresh(network, 1, "start")], read, 1)
+    for values in p.values():
+        values.requires_grad_()
+    codes = netspace.encode(p, settings, torch.from_numpy(seeds.normal((2, *read), 1, "read")))
+    assert codes.shape == (2, 32)
+    codes.retain_grad()
+    weights = netspace.from_prep(netspace.decode(p, codes), network.shapes)
+    network.answers(weights, torch.from_numpy(IMAGES)).square().sum().backward()
+    assert codes.grad.abs().gt(0).any(1).all()
+    for name, values in p.items():
+        if not name.startswith("which"):
+            assert values.grad is not None, name
+            assert values.grad.abs().sum() > 0, name
+
+
+def test_a_space_overfits_four_networks(tmp_path):
+    four = group()
+    settings = dataclasses.replace(QUICK, steps=300, networks=4, inputs=24, mixed=0.0, hidden=64)
+    space = train(four, settings, tmp_path / "state.h5")
+    made = netspace_cnn.answered(
+        four.network.answers, architectures.detached(space.decode(space.encode(four.read))), IMAGES
+    )
+    difference = lambda x: x[..., 0] - x[..., 1]  # noqa: E731  (what a class probability depends on)
+    error = np.abs(difference(made) - difference(four.answers)).mean()
+    other = np.abs(difference(made) - difference(four.answers[::-1])).mean()
+    assert error < 0.15 * other
+    assert (made.argmax(-1) == four.answers.argmax(-1)).mean() > 0.95
+
+
+class Killed(Exception):
+    pass
+
+
+def test_training_stopped_and_gone_on_ends_with_the_same_bits(tmp_path, monkeypatch):
+    four, path = group(), tmp_path / "state.h5"
+    whole = train(four, QUICK, tmp_path / "whole.h5")
+    monkeypatch.setattr(netspace, "SAVE_EVERY", 0.0)
+
+    def kill(step, loss):
+        if step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(four, QUICK, path, progress=kill)
+    steps = []
+    resumed = train(four, QUICK, path, progress=lambda step, loss: steps.append(step))
+    assert steps == list(range(6, 13))
+    np.testing.assert_array_equal(whole.loss, resumed.loss)
+    for name, values in whole.parameters.items():
+        assert torch.equal(values, resumed.parameters[name]), name
+
+
+def test_a_state_of_other_networks_is_not_gone_on_with(tmp_path, capsys):
+    path, steps = tmp_path / "state.h5", []
+    train(group(), QUICK, path)
+    train(group(side=2.0), QUICK, path, progress=lambda step, loss: steps.append(step))
+    assert steps[0] == 1
+    assert "starts anew" in capsys.readouterr().out
+
+
+def test_a_space_file_decodes_as_the_space_did(tmp_path):
+    four = group()
+    space = train(four, QUICK, tmp_path / "state.h5")
+    netspace.write(tmp_path / "space.h5", space, seed=1)
+    again = netspace.read(tmp_path / "space.h5", [four.network])
+    for name, values in space.decode(space.encode(four.read)).items():
+        assert torch.equal(values, again.decode(again.encode(four.read))[name])
+
+
+def test_optimising_moves_each_code_to_its_own_wish():
+    wanted, start = torch.tensor([[1.0, -1.0], [0.5, 2.0]]), torch.zeros(2, 2)
+    moved = netspace.optimise(
+        start, lambda codes, step: (codes - wanted).square().sum(1), steps=400, learning_rate=0.05
+    )
+    torch.testing.assert_close(moved, wanted, atol=1e-2, rtol=0)
+    assert start.eq(0).all()
+
+
+def test_unknown_words_are_refused():
+    with pytest.raises(ValueError, match="answers or parameters"):
+        netspace.Settings(encoder="weights")
+    with pytest.raises(ValueError, match="VanillaCNN"):
+        architectures.named("VGG16")
+    with pytest.raises(ValueError, match="8, 14, 20"):
+        architectures.resnet(10)

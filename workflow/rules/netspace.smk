@@ -1,0 +1,232 @@
+# Not part of a normal run: snakemake --cores 2 netspace
+
+
+rule netspace_answers:
+    input:
+        images=netspace_images,
+        a=zoo_of("a"),
+        b=zoo_of("b"),
+    output:
+        "results/netspace/{fusion}/answers.h5",
+    log:
+        "<logs>/netspace_answers/{fusion}.log",
+    benchmark:
+        "<benchmarks>/netspace_answers/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=120,
+    params:
+        **NETSPACE_CNNS,
+    message:
+        "Answers of the CNNs of both zoos of {wildcards.fusion}"
+    script:
+        "../scripts/netspace_answers.py"
+
+
+rule netspace_embed:
+    input:
+        images=netspace_images,
+        a=zoo_of("a"),
+        b=zoo_of("b"),
+        answers="results/netspace/{fusion}/answers.h5",
+    output:
+        "results/netspace/{fusion}/space.h5",
+    log:
+        "<logs>/netspace_embed/{fusion}.log",
+    benchmark:
+        "<benchmarks>/netspace_embed/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        **NETSPACE_CNNS,
+        settings=netspace_space(config["netspace"]["steps"]),
+        # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
+        state="results/netspace/{fusion}/.space.h5",
+    message:
+        "Training the NetSpace of {wildcards.fusion}"
+    script:
+        "../scripts/netspace_embed.py"
+
+
+rule netspace_setting:
+    input:
+        images=netspace_images,
+        a=zoo_of("a"),
+        b=zoo_of("b"),
+        answers="results/netspace/{fusion}/answers.h5",
+        space="results/netspace/{fusion}/space.h5",
+    output:
+        table="results/netspace/{fusion}/{setting}.csv",
+        arrays="results/netspace/{fusion}/{setting}.h5",
+    log:
+        "<logs>/netspace_setting/{fusion}-{setting}.log",
+    benchmark:
+        "<benchmarks>/netspace_setting/{fusion}-{setting}.jsonl"
+    wildcard_constraints:
+        setting="one_architecture|interpolation|latent_optimisation",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=120,
+    params:
+        **NETSPACE_CNNS,
+        chosen=lambda wildcards: config["netspace"].get(wildcards.setting, {}),
+    message:
+        "NetSpace of {wildcards.fusion}: {wildcards.setting}"
+    script:
+        "../scripts/netspace_setting.py"
+
+
+rule netspace_networks:
+    input:
+        images=netspace_concept_images,
+    output:
+        "results/netspace/{fusion}/networks/{architecture}.h5",
+    log:
+        "<logs>/netspace_networks/{fusion}-{architecture}.log",
+    benchmark:
+        "<benchmarks>/netspace_networks/{fusion}-{architecture}.jsonl"
+    wildcard_constraints:
+        architecture=r"VanillaCNN|ResNet\d+",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=120,
+    params:
+        **{key: config["netspace"]["architectures"][key] for key in ("models", "batch")},
+        steps=config["netspace"]["architectures"]["training_steps"],
+        seed=config["seed"],
+    message:
+        "Training networks of architecture {wildcards.architecture}"
+    script:
+        "../scripts/netspace_networks.py"
+
+
+rule netspace_architectures:
+    input:
+        unpack(netspace_kinds),
+    output:
+        table="results/netspace/{fusion}/{setting}.csv",
+        arrays="results/netspace/{fusion}/{setting}.h5",
+    log:
+        "<logs>/netspace_architectures/{fusion}-{setting}.log",
+    benchmark:
+        "<benchmarks>/netspace_architectures/{fusion}-{setting}.jsonl"
+    wildcard_constraints:
+        setting="several_architectures|unseen_architectures",
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        **{key: config["netspace"][key] for key in ("compared", "probes")},
+        held_out=config["netspace"]["architectures"]["held_out"],
+        names=lambda wildcards: netspace_architectures(wildcards.setting),
+        # Of the unseen setting the two ends only.
+        seen=netspace_seen,
+        models=config["netspace"]["architectures"]["models"],
+        settings=netspace_space(config["netspace"]["architectures"]["steps"])
+        | {"encoder": "answers", "learning_rate": config["netspace"]["architectures"]["learning_rate"]},
+        architecture=config["zoo"]["architecture"],
+        folder="results/netspace/{fusion}/networks",
+        seed=config["seed"],
+        state="results/netspace/{fusion}/.{setting}.h5",
+    message:
+        "NetSpace of {wildcards.fusion}: {wildcards.setting}"
+    script:
+        "../scripts/netspace_architectures.py"
+
+
+rule netspace_fuse:
+    input:
+        images=netspace_images,
+        a=zoo_of("a"),
+        b=zoo_of("b"),
+        answers="results/netspace/{fusion}/answers.h5",
+        space="results/netspace/{fusion}/space.h5",
+    output:
+        "results/generated/{fusion}/netspace.h5",
+    log:
+        "<logs>/netspace_fuse/{fusion}.log",
+    benchmark:
+        "<benchmarks>/netspace_fuse/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=120,
+    params:
+        **NETSPACE_CNNS,
+        chosen=config["netspace"]["fuse"],
+    message:
+        "Making the CNNs of {wildcards.fusion} by netspace"
+    script:
+        "../scripts/netspace_fuse.py"
+
+
+ruleorder: netspace_fuse > generate
+
+
+rule netspace_figure:
+    input:
+        "results/netspace/{fusion}/{setting}.h5",
+    output:
+        report(
+            "results/figures/{fusion}/netspace_{setting}.png",
+            caption="../report/netspace.rst",
+            category="NetSpace",
+            subcategory="{fusion}",
+            labels={"shows": "{setting}"},
+        ),
+    log:
+        "<logs>/netspace_figure/{fusion}-{setting}.log",
+    wildcard_constraints:
+        setting="|".join(NETSPACE_SETTINGS),
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Figure of NetSpace's {wildcards.setting}"
+    script:
+        "../scripts/netspace_figure.py"
+
+
+rule netspace_summary:
+    input:
+        tables=[
+            f"results/netspace/{fusion}/{setting}.csv" for fusion in config["fusions"] for setting in NETSPACE_SETTINGS
+        ],
+    output:
+        "results/netspace/summary.csv",
+    log:
+        "<logs>/netspace_summary.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Table of NetSpace: results/netspace/summary.csv"
+    script:
+        "../scripts/netspace_summary.py"
+
+
+rule netspace:
+    input:
+        "results/netspace/summary.csv",
+        [
+            f"results/figures/{fusion}/netspace_{setting}.png"
+            for fusion in config["fusions"]
+            for setting in NETSPACE_SETTINGS
+        ],
+    localrule: True

@@ -1,0 +1,12 @@
+"""The figure of one of NetSpace's settings."""
+
+from typing import TYPE_CHECKING
+
+from zoofuse import files, logs, netspace_figures
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    arrays = files.read(snakemake.input[0], "netspace results")
+    netspace_figures.FIGURES[snakemake.wildcards.setting](arrays, snakemake.output[0])

@@ -1,0 +1,25 @@
+"""CNNs for the conjunction: codes moved until the decoded CNN answers for both concepts."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from zoofuse import devices, files, logs, netspace, netspace_cnn
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
+    found = netspace_cnn.concepts(
+        params.zoos, params.pictures, params.architecture, params.seed,
+        **params.sample, answers=snakemake.input.answers, device=device,
+    )  # fmt: skip
+    space = netspace.read(snakemake.input.space, [found["a"].network], device)
+    arrays = netspace_cnn.fuse(space, found, params.seed, **params.chosen)
+    count = len(arrays["conv1.bias"])
+    arrays |= {"model": np.arange(count, dtype=np.int32), "domain": np.repeat(["-"], count)}
+    sources = [files.fingerprint(snakemake.input.space), files.fingerprint(snakemake.input.answers)]
+    files.write(snakemake.output[0], "zoo", arrays, method="netspace", seed=params.seed, sources=sources)

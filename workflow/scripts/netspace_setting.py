@@ -1,0 +1,31 @@
+"""One of NetSpace's settings on the space of both zoos: its table and the arrays behind it."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from zoofuse import devices, files, logs, netspace, netspace_cnn, netspace_settings
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
+    found = netspace_cnn.concepts(
+        params.zoos, params.pictures, params.architecture, params.seed,
+        **params.sample, answers=snakemake.input.answers, device=device,
+    )  # fmt: skip
+    space = netspace.read(snakemake.input.space, [found["a"].network], device)
+    names = dict(zip("ab", params.names, strict=True))
+    setting = snakemake.wildcards.setting
+    match setting:
+        case "one_architecture":
+            rows, arrays = netspace_settings.one_architecture(space, found, names, params.seed)
+        case "interpolation":
+            rows, arrays = netspace_settings.interpolation(space, found, names, **params.chosen)
+        case "latent_optimisation":
+            rows, arrays = netspace_settings.latent_optimisation(space, found, names, params.seed, **params.chosen)
+    with files.atomic_path(snakemake.output.table) as path:
+        netspace_settings.table(rows).to_csv(path, index=False)
+    files.write(snakemake.output.arrays, "netspace results", arrays, setting=setting)

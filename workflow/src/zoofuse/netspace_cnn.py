@@ -1,0 +1,415 @@
+"""The zoo's CNNs in a NetSpace: both concepts of a fusion in one space, heads included.
+
+A decoded CNN has one trunk and two linear heads, fc_a for concept a and fc_b for concept b. A CNN of concept a is
+compared through head a on the photographs of concept a only, and one of concept b alike. Nothing here sees a photograph
+of the conjunction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoofuse import align, cnn, files, images, netspace, seeds, training, zoo
+
+SIDES = "ab"
+
+
+def features(weights: cnn.Weights, x: Tensor) -> Tensor:
+    """cnn.features of many CNNs for the same images (b, 3, 32, 32): the first layer reads them once for all CNNs."""
+    layers = sorted({name.split(".")[0] for name in weights if name.startswith("conv")}, key=lambda name: int(name[4:]))
+    n = weights[f"{layers[0]}.weight"].shape[0]
+    for layer in layers:
+        kernels, bias = weights[f"{layer}.weight"].flatten(0, 1), weights[f"{layer}.bias"].flatten()
+        x = F.max_pool2d(F.relu(F.conv2d(x, kernels, bias, groups=1 if layer == layers[0] else n)), 2)
+    return x.unflatten(1, (n, -1)).transpose(0, 1).flatten(2)
+
+
+def head(weights: cnn.Weights, x: Tensor, name: str) -> Tensor:
+    """Features (n, b, f) -> logits (n, b, classes) by the linear layer of this name."""
+    return torch.baddbmm(weights[f"{name}.bias"][:, None], x, weights[f"{name}.weight"].transpose(1, 2))
+
+
+def network(architecture: cnn.Architecture, side: str) -> netspace.Network:
+    """The two-headed CNN that answers images uint8 (b, 32, 32, 3) through the head of this side."""
+    shapes = {name: shape for name, shape in architecture.shapes.items() if not name.startswith("fc1")}
+    for one in SIDES:
+        shapes |= {f"fc_{one}.{kind}": architecture.shapes[f"fc1.{kind}"] for kind in ("weight", "bias")}
+
+    def answers(weights: cnn.Weights, images: Tensor) -> Tensor:
+        return head(weights, features(weights, cnn.normalise(images)), f"fc_{side}")
+
+    return netspace.Network(shapes, answers)
+
+
+def with_heads(weights: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
+    """A zoo's CNNs as two-headed ones: fc1 becomes the head of their side, the other is zero."""
+    both = {name: values for name, values in weights.items() if name.startswith("conv")}
+    for one in SIDES:
+        for kind in ("weight", "bias"):
+            values = weights[f"fc1.{kind}"]
+            both[f"fc_{one}.{kind}"] = values if one == side else torch.zeros_like(values)
+    return both
+
+
+def answered(answers, weights: Mapping[str, Tensor], images: np.ndarray, batch: int = 256) -> np.ndarray:
+    """Logits (n, m, classes) of n CNNs on images uint8 (m, ...), some at a time; answers: of a `netspace.Network`."""
+    device, n = next(iter(weights.values())).device, len(next(iter(weights.values())))
+    rows = []
+    with torch.no_grad():
+        for first in range(0, n, 16):
+            part = {name: values[first : first + 16] for name, values in weights.items()}
+            parts = [
+                answers(part, torch.from_numpy(images[i : i + batch]).to(device)) for i in range(0, len(images), batch)
+            ]
+            rows.append(torch.cat(parts, dim=1).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n, m, classes), (m,) -> (n,): mean over the classes of the share answered right; 0 if a logit is no number."""
+    right = (logits.argmax(-1) == labels) & np.isfinite(logits).all(-1)
+    return np.mean([right[:, labels == label].mean(1) for label in np.unique(labels)], axis=0)
+
+
+# ---------------------------------------------------------------------------------------------- one concept
+
+
+@dataclass
+class Concept:
+    """A concept's CNNs and photographs as the settings take them.
+
+    weights: name -> (n, ...); probes (n, p, 2): their answers to the probe photographs, which the encoder reads;
+    rows: which training photographs, `compared` of them, the space compares answers on; answers (n, m, 2): to those.
+    trained, held_out: rows of the CNNs that the space is trained on, and of those it is not.
+    """
+
+    side: str
+    data: training.Data
+    weights: dict[str, Tensor]
+    probes: np.ndarray
+    rows: np.ndarray
+    answers: np.ndarray
+    trained: np.ndarray
+    held_out: np.ndarray
+    architecture: cnn.Architecture
+
+    @property
+    def network(self) -> netspace.Network:
+        return network(self.architecture, self.side)
+
+    def own(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Logits (n, m, 2) of these CNNs, as they are, on images."""
+        weights = with_heads({name: values[rows] for name, values in self.weights.items()}, self.side)
+        return answered(self.network.answers, weights, images)
+
+    def decoded(self, weights: Mapping[str, Tensor], images: np.ndarray) -> np.ndarray:
+        """Logits (n, m, 2) of decoded CNNs, through this concept's head."""
+        return answered(self.network.answers, {name: values.detach() for name, values in weights.items()}, images)
+
+    @property
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Validation photographs to choose on, and those to report on: every other one of each class."""
+        rank = np.empty(len(self.data.validation_labels), int)
+        for label in (0, 1):
+            members = np.flatnonzero(self.data.validation_labels == label)
+            rank[members] = np.arange(len(members))
+        return np.flatnonzero(rank % 2 == 0), np.flatnonzero(rank % 2 == 1)
+
+
+def concepts(
+    zoos: Mapping[str, Sequence[Path]],
+    pictures: Mapping[str, Path],
+    architecture: str,
+    seed: int,
+    *,
+    held_out: float = 0.125,
+    compared: int = 1000,
+    probes: int = 128,
+    answers: Path | None = None,
+    device: str = "cpu",
+) -> dict[str, Concept]:
+    """Both concepts, "a" and "b". zoos: side -> zoo files; pictures: side -> images file.
+
+    held_out: share of each zoo's CNNs that the space is not trained on; compared: photographs of each concept that
+    answers are compared on; probes: photographs of each that the encoder reads answers to; answers: a file of
+    `write_answers`, for the same arguments, so that nothing is answered twice.
+    """
+    architecture = cnn.ARCHITECTURES[architecture]
+    data = {side: training.Data(**images.read_concept(pictures[side])) for side in SIDES}
+    rows = {}
+    for side in SIDES:
+        rows[side] = seeds.permutation(len(data[side].images), seed, "netspace", "photographs", side)[:compared]
+    shown = np.concatenate([data[side].images[rows[side][:probes]] for side in SIDES])
+    known = files.read(answers, "netspace answers") if answers else {}
+    found = {}
+    for side in SIDES:
+        arrays = zoo.read(list(zoos[side]), list(architecture.shapes))
+        weights = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
+        n = len(weights["conv1.bias"])
+        order = seeds.permutation(n, seed, "netspace", "held out", side)
+        count = max(2, round(held_out * n))
+        if n - count < 2:
+            raise ValueError(f"netspace: a zoo of {n} CNNs is too small; write 4 or more models for each concept.")
+        answer = network(architecture, side).answers
+        both = [
+            known[f"{side}/{name}"] if answers else answered(answer, with_heads(weights, side), photographs)
+            for name, photographs in (("probes", shown), ("answers", data[side].images[rows[side]]))
+        ]
+        parts = {"trained": np.sort(order[count:]), "held_out": np.sort(order[:count])}
+        found[side] = Concept(
+            side, data[side], weights, both[0], rows[side], both[1], **parts, architecture=architecture
+        )
+    return found
+
+
+def write_answers(path: Path, found: Mapping[str, Concept]) -> None:
+    """What every CNN answers, for later calls of `concepts`."""
+    arrays = {f"{side}/probes": c.probes for side, c in found.items()}
+    files.write(path, "netspace answers", arrays | {f"{side}/answers": c.answers for side, c in found.items()})
+
+
+def read(concept: Concept, rows: np.ndarray, settings: netspace.Settings) -> np.ndarray:
+    """What the encoder reads of these CNNs."""
+    if settings.encoder == "answers":
+        return netspace.read_answers(concept.probes[rows])
+    weights = with_heads({name: values[rows] for name, values in concept.weights.items()}, concept.side)
+    shape = concept.network
+    return (
+        netspace.to_prep(weights, shape.shapes, settings.width, netspace.rows_for([shape], settings.width))
+        .cpu()
+        .numpy()
+    )
+
+
+def embed(
+    found: Mapping[str, Concept],
+    settings: netspace.Settings,
+    seed: int,
+    state: Path,
+    *,
+    device: str = "cpu",
+    progress=None,
+) -> netspace.Space:
+    """The space of both zoos.
+
+    Half way between a code of either zoo a CNN has to answer for both: as the one through head a on photographs of
+    concept a, as the other through head b on photographs of concept b. Without this loss a walk between the concepts
+    leaves the one before it has reached the other.
+    """
+    groups = [
+        netspace.Group(c.network, read(c, c.trained, settings), c.data.images[c.rows], c.answers[c.trained])
+        for c in found.values()
+    ]
+    tensors = [[torch.from_numpy(a).to(device) for a in (g.read, g.inputs, g.answers)] for g in groups]
+
+    def between(p: netspace.Parameters, step: int) -> Tensor:
+        n, key = min(settings.networks, *(len(g.read) for g in groups)) // 2, (seed, "netspace", "between", step)
+        rows = [seeds.permutation(len(g.read), *key, i)[:n].copy() for i, g in enumerate(groups)]
+        codes = [netspace.encode(p, settings, of[0][r]) for of, r in zip(tensors, rows, strict=True)]
+        weights = netspace.from_prep(netspace.decode(p, sum(codes) / 2), groups[0].network.shapes)
+        total = torch.zeros((), device=device)
+        for i, (group, (_, inputs, answers)) in enumerate(zip(groups, tensors, strict=True)):
+            drawn = seeds.permutation(len(inputs), *key, "inputs", i)[: settings.inputs // 2].copy()
+            made = group.network.answers(weights, inputs[drawn])
+            total = total + netspace.distance(settings, made, answers[rows[i]][:, drawn]).mean()
+        return total / 2
+
+    start = fresh(found["a"].architecture, seed)
+    return netspace.train(
+        [found["a"].network], groups, settings, [start], seed, state, device=device, progress=progress, between=between
+    )
+
+
+def fresh(architecture: cnn.Architecture, seed: int) -> dict[str, np.ndarray]:
+    """One two-headed CNN as PyTorch initialises it, name -> (1, ...)."""
+    weights = cnn.initial_weights(architecture, seed, "netspace", np.arange(2))
+    both = {name: values[:1] for name, values in weights.items() if name.startswith("conv")}
+    for row, side in enumerate(SIDES):
+        both |= {f"fc_{side}.{kind}": weights[f"fc1.{kind}"][row : row + 1] for kind in ("weight", "bias")}
+    return both
+
+
+# ---------------------------------------------------------------------------------------------- one architecture
+
+
+def reconstruct(space: netspace.Space, concept: Concept, seed: int) -> dict[str, np.ndarray]:
+    """Held-out CNNs against what they decode to, on the concept's validation photographs; arrays (n,).
+
+    original, decoded, noise and average are balanced accuracies: noise is the CNN plus Gaussian noise as large, in each
+    layer, as the change that decoding makes; average is the mean of all CNNs trained on. agreement is the share of
+    photographs that both answer alike, and agreement_control the same with the next held-out CNN for the decoded one.
+    distance is that of the decoded CNN to the nearest CNN trained on, up to channel permutation, and distance_control
+    that of the original.
+    """
+    images, labels, rows = concept.data.validation_images, concept.data.validation_labels, concept.held_out
+    weights = space.decode(space.encode(read(concept, rows, space.settings)))
+    own, made = concept.own(rows, images), concept.decoded(weights, images)
+    original = with_heads({name: values[rows] for name, values in concept.weights.items()}, concept.side)
+    noisy = {}
+    for name, values in original.items():
+        change = (weights[name].detach() - values).flatten(1)
+        size = change.square().mean(1).sqrt().view(-1, *[1] * (values.ndim - 1))
+        drawn = torch.from_numpy(seeds.normal(tuple(values.shape), seed, "netspace", "noise", concept.side, name))
+        noisy[name] = values + size * drawn.to(values.device)
+    mean = {name: values[concept.trained].mean(0, keepdim=True) for name, values in concept.weights.items()}
+    averaged = answered(concept.network.answers, with_heads(mean, concept.side), images)
+    answers, decoded_answers = own.argmax(-1), made.argmax(-1)
+    conv = [name for name in weights if name.startswith("conv")]
+    parents = {name: concept.weights[name][concept.trained].cpu().numpy() for name in conv}
+    apart = {
+        key: align.nearest_parent({name: of[name].detach().cpu().numpy() for name in conv}, parents)
+        for key, of in (("distance", weights), ("distance_control", original))
+    }
+    return {
+        "original": balanced_accuracy(own, labels),
+        "decoded": balanced_accuracy(made, labels),
+        "noise": balanced_accuracy(concept.decoded(noisy, images), labels),
+        "average": np.repeat(balanced_accuracy(averaged, labels), len(rows)),
+        "agreement": (answers == decoded_answers).mean(1),
+        "agreement_control": (answers == np.roll(answers, 1, 0)).mean(1),
+    } | apart
+
+
+# ---------------------------------------------------------------------------------------------- interpolation
+
+
+def interpolate(
+    space: netspace.Space, start: Concept, stop: Concept, pairs: int, points: int, most: int = 250
+) -> dict[str, np.ndarray]:
+    """Walks between held-out CNNs, along codes and along raw weights: balanced accuracy (pairs, points, concepts).
+
+    Within a concept each walk goes from a held-out CNN to the next one; between two concepts from the i-th of one to
+    the i-th of the other, measured through both heads on their own concepts' validation photographs, at most `most`.
+    """
+    one = start is stop
+    count = min(pairs, len(start.held_out) - one, len(stop.held_out))
+    first, last = start.held_out[:count], stop.held_out[one : count + one]
+    ends = [space.encode(read(c, rows, space.settings)) for c, rows in ((start, first), (stop, last))]
+    raw = [with_heads({n: v[rows] for n, v in c.weights.items()}, c.side) for c, rows in ((start, first), (stop, last))]
+    if not one:  # each concept's own head all the way
+        for own, other in ((start, raw[1]), (stop, raw[0])):
+            source = raw[0] if own is start else raw[1]
+            other |= {name: source[name] for name in source if name.startswith(f"fc_{own.side}")}
+    measured = [start] if one else [start, stop]
+    result = {key: np.empty((count, points, len(measured))) for key in ("decoded", "raw")}
+    for at, share in enumerate(np.linspace(0, 1, points)):
+        ways = {
+            "decoded": space.decode(torch.lerp(ends[0], ends[1], float(share))),
+            "raw": {name: torch.lerp(raw[0][name], raw[1][name], float(share)) for name in raw[0]},
+        }
+        for key, weights in ways.items():
+            for column, c in enumerate(measured):
+                shown = np.unique(np.linspace(0, len(c.data.validation_labels) - 1, most).round().astype(int))
+                made = c.decoded(weights, c.data.validation_images[shown])
+                result[key][:, at, column] = balanced_accuracy(made, c.data.validation_labels[shown])
+    return result
+
+
+# ---------------------------------------------------------------------------------------------- latent optimisation
+
+
+def optimise(
+    space: netspace.Space, concept: Concept, seed: int, *, goal: str, starts: int, steps: int, batch: int = 64,
+    learning_rate: float = 0.01,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Codes of held-out CNNs moved by behaviour on training photographs; balanced accuracy on the validation ones.
+
+    goal "teacher": towards the mean answer of the TEACHERS CNNs of the zoo that are best on the training photographs
+    compared on; "performance": towards the labels. Arrays: decoded (starts,) of the moved codes, start (starts,) of the
+    codes before; scratch (starts,) of CNNs trained from fresh weights for as many steps on the same batches (Adam,
+    learning rate 0.01, the zoo's); zoo (n,) of the zoo's CNNs; best (1,) of the best of them, chosen on one half of the
+    validation photographs and measured on the other, both ways round, as nothing else here is chosen on any of them.
+    """
+    data, device = concept.data, concept.weights["conv1.bias"].device
+    labels, everyone = data.validation_labels, np.arange(len(concept.answers))
+    own = concept.own(everyone, data.validation_images)
+    halves = [balanced_accuracy(own[:, half], labels[half]) for half in concept.halves]
+    best = (halves[1][halves[0].argmax()] + halves[0][halves[1].argmax()]) / 2
+    images, truth = (torch.from_numpy(array).to(device) for array in (data.images, data.labels.astype(np.int64)))
+    if goal == "teacher":
+        trained = balanced_accuracy(concept.answers, data.labels[concept.rows])
+        teachers = np.argsort(-trained, kind="stable")[:TEACHERS]
+        wanted = torch.from_numpy(concept.own(teachers, data.images).mean(0)).to(device)
+
+    def loss(weights, step):
+        rows = seeds.permutation(len(images), seed, "netspace", "optimise", concept.side, step)[:batch].copy()
+        answers = concept.network.answers(weights, images[rows])
+        if goal == "teacher":
+            return netspace.distance(space.settings, answers, wanted[rows].expand_as(answers))
+        known = truth[rows].expand(len(answers), -1)
+        return F.cross_entropy(answers.transpose(1, 2), known, reduction="none").mean(1)
+
+    def score(weights):
+        return balanced_accuracy(concept.decoded(weights, data.validation_images), labels)
+
+    before = space.encode(read(concept, concept.held_out[:starts], space.settings))
+    codes = netspace.optimise(
+        before, lambda c, step: loss(space.decode(c), step), steps=steps, learning_rate=learning_rate
+    )
+    flat = torch.cat([_flat(fresh(concept.architecture, seed + i), device) for i in range(len(codes))])
+    scratch = netspace.optimise(
+        flat, lambda f, step: loss(as_weights(concept, f), step), steps=steps, learning_rate=SCRATCH_RATE
+    )
+    return {
+        "best": np.array([best]),
+        "start": score(space.decode(before)),
+        "decoded": score(space.decode(codes)),
+        "scratch": score(as_weights(concept, scratch)),
+        "zoo": balanced_accuracy(own, labels),
+    }
+
+
+TEACHERS = 16
+SCRATCH_RATE = 0.01
+
+
+def as_weights(concept: Concept, flat: Tensor) -> dict[str, Tensor]:
+    """Parameters (n, all of them) of two-headed CNNs by name."""
+    return netspace.from_prep(flat[:, None], concept.network.shapes)
+
+
+def _flat(weights: Mapping[str, np.ndarray], device) -> Tensor:
+    return torch.cat([torch.from_numpy(values).flatten(1) for values in weights.values()], dim=1).to(device)
+
+
+# ---------------------------------------------------------------------------------------------- fusion
+
+
+def fuse(
+    space: netspace.Space, found: Mapping[str, Concept], seed: int, *, models: int, steps: int, batch: int = 64,
+    learning_rate: float = 0.01,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """CNNs for the conjunction from one code each, name -> (n, ...): a zoo file's conv layers, fc_a and fc_b.
+
+    The i-th code starts half way between the codes of the i-th CNNs of both zoos and is moved so that the decoded CNN
+    answers as the one through head a on photographs of concept a, as the other through head b on those of concept b.
+    """
+    device = found["a"].weights["conv1.bias"].device
+    n = min(models, *(len(c.answers) for c in found.values()))
+    rows = np.arange(n)
+    codes = sum(space.encode(read(c, rows, space.settings)) for c in found.values()) / 2
+    images = {side: torch.from_numpy(c.data.images[c.rows]).to(device) for side, c in found.items()}
+    wanted = {side: torch.from_numpy(c.answers[:n]).to(device) for side, c in found.items()}
+
+    def loss(codes, part, step):
+        weights, total = space.decode(codes), 0
+        for side, c in found.items():
+            drawn = seeds.permutation(len(images[side]), seed, "netspace", "fuse", side, step)[:batch].copy()
+            answers = c.network.answers(weights, images[side][drawn])
+            total = total + netspace.distance(space.settings, answers, wanted[side][part][:, drawn])
+        return total
+
+    moved = []
+    for first in range(0, n, 16):
+        part = slice(first, min(first + 16, n))
+        moved.append(
+            netspace.optimise(
+                codes[part], lambda c, step, part=part: loss(c, part, step), steps=steps, learning_rate=learning_rate
+            )
+        )
+    return {name: values.cpu().numpy() for name, values in space.decode(torch.cat(moved)).items()}

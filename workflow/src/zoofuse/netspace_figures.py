@@ -1,0 +1,110 @@
+"""NetSpace's figures, one for each setting, from the arrays of `netspace_settings`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from zoofuse.figures import ACCENT, BLUE, GREY, INK, Path, canvas
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def _groups(arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in arrays.items():
+        group, _, key = name.rpartition("/")
+        groups.setdefault(group, {})[key] = values
+    return groups
+
+
+def one_architecture(arrays: Arrays, path: Path) -> None:
+    """Each held-out CNN: its balanced accuracy against the decoded one's; on the line nothing changed."""
+    groups = _groups(arrays)
+    with canvas(path, 3.4) as figure:
+        axes = figure.subplots(1, len(groups), squeeze=False, sharex=True, sharey=True)[0]
+        for axis, (name, seen) in zip(axes, groups.items(), strict=True):
+            axis.plot(seen["original"], seen["noise"], "x", color=GREY, label="plus noise")
+            axis.plot(seen["original"], seen["average"], "_", color=INK, label="average of all")
+            axis.plot(seen["original"], seen["decoded"], "o", color=ACCENT, markeredgecolor="white", label="decoded")
+            axis.axline((0.5, 0.5), slope=1, color=INK, linewidth=0.9, linestyle="--")
+            axis.set_title(f"{name}: {len(seen['original'])} held-out CNNs")
+            axis.set_xlabel("balanced accuracy, original")
+            axis.grid()
+        axes[0].set_ylabel("balanced accuracy")
+        axes[0].legend(loc="center left")
+
+
+def interpolation(arrays: Arrays, path: Path) -> None:
+    """Balanced accuracy along the walk, median and quartiles of the pairs: codes against raw weights."""
+    groups = _groups(arrays)
+    with canvas(path, 2.2 * -(-len(groups) // 2) + 0.4) as figure:
+        axes = figure.subplots(-(-len(groups) // 2), 2, squeeze=False, sharex=True, sharey=True).ravel()
+        for axis in axes[len(groups) :]:
+            axis.set_visible(False)
+        for axis, (name, seen) in zip(axes, groups.items(), strict=False):
+            for key, label, colour, dash in (("decoded", "codes", ACCENT, "-"), ("raw", "raw weights", GREY, "--")):
+                q25, median, q75 = np.quantile(seen[key], [0.25, 0.5, 0.75], axis=0)
+                way = np.linspace(0, 1, len(median))
+                axis.fill_between(way, q25, q75, color=colour, alpha=0.18, linewidth=0)
+                axis.plot(way, median, color=colour, linestyle=dash, linewidth=1.6, label=label)
+            axis.set_title(f"{name.replace('_', ' ')} ({len(seen['raw'])} pairs)")
+            axis.grid(axis="y")
+        axes[0].legend(loc="lower left")
+        figure.supxlabel("place on the way between two held-out CNNs", fontsize=9)
+        figure.supylabel("balanced accuracy", fontsize=9)
+
+
+def latent_optimisation(arrays: Arrays, path: Path) -> None:
+    """Optimised codes and CNNs trained from scratch for as many steps, over the zoo and its best CNN."""
+    _strips(
+        _groups(arrays),
+        {"zoo": ("zoo", GREY, "."), "scratch": ("from scratch", BLUE, "s"), "decoded": ("optimised code", ACCENT, "o")},
+        path,
+        line=("best", "best of the zoo"),
+    )
+
+
+def several_architectures(arrays: Arrays, path: Path) -> None:
+    """Held-out networks of each architecture, original and decoded."""
+    looks = {
+        "original": ("original", BLUE, "s"),
+        "average": ("average of all", GREY, "x"),
+        "fresh": ("untrained", GREY, "+"),
+    }
+    _strips(_groups(arrays), looks | {"decoded": ("decoded", ACCENT, "o")}, path)
+
+
+def _strips(groups: Mapping, looks: Mapping, path: Path, line: tuple[str, str] | None = None) -> None:
+    """One row for each group; in it a strip of dots for each known array, so that nothing overprints."""
+    used = [key for key in looks if any(key in seen for seen in groups.values())]
+    with canvas(path, 0.8 + 0.55 * len(groups)) as figure:
+        axis = figure.subplots()
+        for y, seen in enumerate(groups.values()):
+            for at, key in enumerate(used):
+                if key in seen:
+                    label, colour, marker = looks[key]
+                    height = np.full(len(seen[key]), y + 0.5 * ((at + 0.5) / len(used) - 0.5))
+                    axis.plot(seen[key], height, marker, color=colour, markersize=4, alpha=0.7)
+                    axis.plot(np.median(seen[key]), height[0], "|", color=INK, markersize=11, markeredgewidth=1.6)
+            if line:
+                axis.plot([seen[line[0]][0]] * 2, [y - 0.4, y + 0.4], color=INK, linewidth=0.9, linestyle="--")
+        for key in used:
+            label, colour, marker = looks[key]
+            axis.plot([], [], marker, color=colour, markersize=4, label=label)
+        axis.plot([], [], "|", color=INK, markersize=11, markeredgewidth=1.6, linestyle="", label="median")
+        if line:
+            axis.plot([], [], color=INK, linewidth=0.9, linestyle="--", label=line[1])
+        axis.set_yticks(range(len(groups)), [name.replace("_", " ") for name in groups])
+        axis.set_ylim(len(groups) - 0.5, -0.5)
+        axis.set_xlabel("balanced accuracy")
+        axis.grid(axis="x")
+        figure.legend(loc="outside upper right", ncols=5)
+
+
+FIGURES = {
+    "one_architecture": one_architecture,
+    "interpolation": interpolation,
+    "latent_optimisation": latent_optimisation,
+    "several_architectures": several_architectures,
+    "unseen_architectures": several_architectures,
+}
