@@ -1,34 +1,15 @@
 """The report in a real browser: no error, nothing from a network, tables, photographs, dark and light, phone."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import planted
 import pytest
+from playwright.sync_api import expect
 
 from zoofuse import report
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright: pip install -e .[test]")
-
-NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 CNNS = 2249  # of each domain of each method: 4,498 generated ones
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = next(filter(None, map(shutil.which, NAMES)), own if os.path.exists(own) else None)
-        if found is None:
-            missing = "no Chromium on this machine: apt-get install chromium, or playwright install chromium"
-            (pytest.fail if os.environ.get("ZOOFUSE_REQUIRE_BROWSER") else pytest.skip)(missing)
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +84,11 @@ def test_protocols_are_never_in_one_figure(look, path):
     assert published not in figure.inner_text()
     assert "balanced accuracy on the test split" in figure.inner_text()
     page.get_by_role("radio", name="As published").check()
-    sync_api.expect(figure).to_contain_text(published)
+    expect(figure).to_contain_text(published)
     assert "test split" not in figure.inner_text()
     assert page.locator("[data-against]").is_hidden()
     page.get_by_role("radio", name="Zero-shot").check()
-    sync_api.expect(figure).to_contain_text("AUROC")
+    expect(figure).to_contain_text("AUROC")
     drawn, place = figure.locator(".main-svg").first.bounding_box(), figure.bounding_box()
     assert (drawn["width"], drawn["height"]) == (place["width"], place["height"])
     assert published not in figure.inner_text()
@@ -118,27 +99,27 @@ def test_tables_sort_by_mouse_and_keyboard(look, path):
     heading = table.locator("th[data-name=median]")
     button = heading.get_by_role("button")
     button.click()
-    sync_api.expect(heading).to_have_attribute("aria-sort", "descending")
+    expect(heading).to_have_attribute("aria-sort", "descending")
     values = [float(text) for text in cells(table, "median")]
     assert values == sorted(values, reverse=True)
     assert len(set(values)) > 10
     button.press("Enter")
-    sync_api.expect(heading).to_have_attribute("aria-sort", "ascending")
+    expect(heading).to_have_attribute("aria-sort", "ascending")
     assert [float(text) for text in cells(table, "median")] == sorted(values)
 
 
 def test_tables_filter_by_word_and_by_menu(look, path):
     table = leaderboard(look(path))
     table.get_by_label("Filter").fill("parent_a")
-    sync_api.expect(table.locator(".dt-info")).to_contain_text("of 3 rows")
+    expect(table.locator(".dt-info")).to_contain_text("of 3 rows")
     assert set(cells(table, "method")) == {"parent_a"}
     table.get_by_label("Filter").fill("")
     table.get_by_role("combobox", name="clusterer").select_option("DBSCAN")
-    sync_api.expect(table.locator(".dt-info")).to_contain_text(f"of {len(planted.METHODS)} rows")
+    expect(table.locator(".dt-info")).to_contain_text(f"of {len(planted.METHODS)} rows")
     assert set(cells(table, "clusterer")) == {"DBSCAN"}
     assert len(cells(table, "method")) == len(planted.METHODS)
     table.get_by_label("Filter").fill("no such method")
-    sync_api.expect(table.locator("tbody")).to_have_text("No row fits.")
+    expect(table.locator("tbody")).to_have_text("No row fits.")
 
 
 def test_every_table_has_a_caption_and_one_protocol(look, path):
@@ -203,8 +184,8 @@ def test_dark_and_light_as_the_system_says_and_by_the_button(look, path, scheme)
     text = ".explorer [data-plot=methods] .annotation text"
     ink = page.locator(text).first.evaluate("e => getComputedStyle(e).fill")
     page.get_by_role("button", name="Dark").click()
-    sync_api.expect(page.locator("body")).not_to_have_css("background-color", before)
-    sync_api.expect(page.locator(text).first).not_to_have_css("fill", ink)
+    expect(page.locator("body")).not_to_have_css("background-color", before)
+    expect(page.locator(text).first).not_to_have_css("fill", ink)
 
 
 def test_a_phone_never_scrolls_sideways(look, path):
@@ -216,7 +197,7 @@ def test_a_phone_never_scrolls_sideways(look, path):
         box.locator(".dt-container").wait_for()
     page.locator(".embedding").scroll_into_view_if_needed()
     page.wait_for_selector(".embedding .main-svg")
-    sync_api.expect(page.locator("html")).to_have_js_property("scrollWidth", 390)
+    expect(page.locator("html")).to_have_js_property("scrollWidth", 390)
 
 
 def test_landmarks_names_and_the_way_by_keyboard(look, path):
@@ -256,6 +237,6 @@ def test_4498_cnns_stay_small_and_quick(look, large):
         [details.element_handle()],
     )
     assert spent < 5000  # milliseconds for both; 0.2 s on an idle machine
-    sync_api.expect(details.locator("th[data-name=purity]")).to_have_attribute("aria-sort", "descending")
+    expect(details.locator("th[data-name=purity]")).to_have_attribute("aria-sort", "descending")
     found = [float(text) for text in cells(details, "purity")]
     assert found == sorted(found, reverse=True)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_browser import browser  # noqa: F401
 
 from zoofuse import cnn, drawn, export, predict
 
@@ -34,7 +33,7 @@ def made(tmp_path_factory, model):
 
 
 @pytest.fixture
-def look(browser, made):  # noqa: F811
+def look(browser, made):
     """A function that opens the page and, at the end of the test, wants it to have kept quiet."""
     said, asked, contexts = [], [], []
 
