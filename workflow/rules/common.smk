@@ -385,8 +385,9 @@ def report_inputs(wildcards):
         inputs[f"tables_{name}"] = report_tables(name)
         if (fusion["a"], fusion["b"]) == ("black", "cat"):
             inputs[f"published_{name}"] = [f"results/tables/{name}/published_{c}.csv" for c in CLUSTERERS]
-    # Pictures only for results/figures and `snakemake --report`; the report draws them itself.
-    inputs["pictures"] = [f"results/figures/{name}/methods.png" for name in config["fusions"]]
+    # Files that a run leaves behind for `snakemake --report` and for readers of tables; the report has its own.
+    inputs["beside"] = [f"results/figures/{name}/methods.png" for name in config["fusions"]]
+    inputs["beside"] += [f"results/tables/{name}/summary.csv" for name in config["fusions"]]
     return inputs
 
 
