@@ -215,6 +215,20 @@ class TestAnswer:
         assert "flatters by 0.160" in text
         assert "A/7 (parents A; K-means, best of 40), has a balanced accuracy of 0.570" in text
 
+    def test_a_zero_shot_win_is_said_beside_the_headline(self):
+        rows = [
+            {"method": "distil", "clusterer": "own", "control": control, "verdict": "above"}
+            for control in ("product", "ensemble")
+        ]
+        rows += [{"method": "cyclegan", "clusterer": "own", "control": "product", "verdict": "below"}]
+        rows += [{"method": "distil", "clusterer": "own", "control": "supervised", "verdict": "below"}]
+        frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
+        said = findings.answer(None, frame)["sentences"]
+        who = "distilled from both zoos with heads of their own"
+        assert said == [f"Zero-shot, yes: {who} is clearly above all 2 controls and references."]
+        frame.loc[0, "verdict"] = "no clear difference"
+        assert "comes furthest: clearly above 1 of 2" in findings.answer(None, frame)["sentences"][0]
+
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
         sentences = findings.answer(board(), against("above", "above"), zero)["sentences"]

@@ -36,6 +36,7 @@ def answer(
         if len(held):
             headline = _headline(held)
             sentences.append(_compared(held))
+        sentences += _zero_shot_best(comparisons)
     if leaderboard is not None:
         held = tables.of_protocol(leaderboard, "held_out")
         sentences += _medians(held) + _selected(held)
@@ -161,6 +162,21 @@ def _compared(held: pd.DataFrame) -> str:
         f"above in {above}, clearly below in {below}, and not clearly different in {n - above - below}. The intervals "
         f"are over CNNs and photographs and corrected for making {n} comparisons."
     )
+
+
+def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
+    """The method and heads above most controls and references; `supervised`, which saw the conjunction, is left out."""
+    rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
+    rows = rows[rows["control"] != "supervised"]
+    if rows.empty:
+        return []
+    above = (rows["verdict"] == "above").groupby([rows["method"], rows["clusterer"]], sort=False).agg(["sum", "size"])
+    method, head = (above["sum"] / above["size"]).idxmax()
+    count, of = above.loc[(method, head)]
+    who = f"{method_label(method)} with {HEADS.get(head, head)}"
+    if count == of:
+        return [f"Zero-shot, yes: {who} is clearly above all {of} controls and references."]
+    return [f"Zero-shot, {who} comes furthest: clearly above {count} of {of} controls and references."]
 
 
 def _medians(held: pd.DataFrame) -> list[str]:
