@@ -167,6 +167,8 @@ def test_parts_take_the_first_of_each_domain():
     assert evaluation.part(zoo, 2, 1, 3)["domain"].tolist() == ["A", "B"]
     assert evaluation.part(zoo, 2, 1, 3)["model"].tolist() == [1, 0]
     assert evaluation.part(zoo, 2, 8, 9)["model"].tolist() == []
+    assert evaluation.first(zoo, 1) == {("A", 0), ("B", 0)}
+    assert len(evaluation.first(zoo, None)) == 6
 
 
 def test_kmeans_k_is_a_setting(settings):

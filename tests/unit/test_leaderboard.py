@@ -20,8 +20,13 @@ def balanced(answers, where):
     return np.array([balanced_accuracy_score(TRUTH[where], row[where]) for row in answers])
 
 
-def shard(folder, method, answers, domains="-", start=0, *, clusterers=("kmeans",), split=VALIDATION, **columns):
-    """An evaluation shard as the evaluation writes it, of CNNs whose answers (n, m) every clusterer gives."""
+def shard(
+    folder, method, answers, domains="-", start=0, *, clusterers=("kmeans",), split=VALIDATION, held=None, **columns
+):
+    """An evaluation shard as the evaluation writes it, of CNNs whose answers (n, m) every clusterer gives.
+
+    held: so many of them are evaluated by the held-out protocol.
+    """
     n = len(answers)
     domains = np.broadcast_to(np.array(domains), n)
     cnn = pd.DataFrame({"method": method, "domain": domains, "model": np.arange(start, start + n), "dead": 0.0})
@@ -34,11 +39,12 @@ def shard(folder, method, answers, domains="-", start=0, *, clusterers=("kmeans"
             frame["validation"] = balanced(answers, split) if held_out else np.nan
             for name in ("silhouette", "density_validity", "agreement"):
                 frame[name] = np.nan
-            frames.append(frame.assign(**(columns if held_out else {})))
+            frames.append(frame.assign(**(columns if held_out else {}))[: held if held_out else None])
     path = folder / f"{method}-{start}.csv"
     pd.concat(frames).sort_values("model", kind="stable").to_csv(path, index=False)
     arrays = {"model": np.arange(start, start + n), "domain": domains, "labels": LABELS, "groups": GROUPS}
-    arrays |= {f"held_out/{clusterer}": np.asarray(answers) for clusterer in clusterers}
+    of_held = {"model": arrays["model"], "domain": domains} | dict.fromkeys(clusterers, np.asarray(answers))
+    arrays |= {f"held_out/{name}": values[:held] for name, values in of_held.items() if held != 0}
     files.write(path.with_suffix(".h5"), "evaluation", arrays | {"validation": split})
     return path, path.with_suffix(".h5")
 
@@ -93,6 +99,16 @@ class TestPlantedTruth:
         assert 0.8 < ours["test_low"] < 1
         assert found["comparisons"]["verdict"].tolist() == ["above", "above"]
         assert (found["groups"].query("method == 'cyclegan'")["median_right"] == 1).all()
+
+    def test_only_some_cnns_are_held_out(self, tmp_path, rng):
+        right, wrong = np.tile(TRUTH, (4, 1)), np.tile(~TRUTH, (4, 1))
+        shards = [shard(tmp_path, "cyclegan", right, "A", held=2)]
+        shards += [shard(tmp_path, "cyclegan", wrong, "A", 4, held=0), shard(tmp_path, "cyclegan", wrong, "A", 8, held=1)]
+        found = tables(shards)["leaderboard"]
+        assert one(found, protocol="published")["n"] == 12
+        ours = one(found, protocol="held_out")
+        assert ours[["n", "median", "q25", "test"]].tolist() == [3, 1, 0.5, 1]
+        assert ours["selected"] in ("A/0", "A/1")
 
     def test_noise_is_chance_and_equals_its_control_over_repeated_seeds(self, tmp_path):
         covered, called, bias = [], [], []

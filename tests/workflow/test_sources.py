@@ -94,7 +94,7 @@ def test_existing_zoos_and_generators_walk_without_training(made, tmp_path):
         "generators": "generators.h5",
         "methods": ["cyclegan", "random", "parent_a", "parent_b"],
     }
-    config |= {"zoo_root": ".", "evaluation": {"models": 3, "controls": 2}}
+    config |= {"zoo_root": ".", "evaluation": {"models": 3, "controls": 2, "held_out": 2}}
     planned = project.planned(config=config)
     assert "train_zoo_shard" not in planned
     assert "train_cyclegan" not in planned
@@ -105,6 +105,10 @@ def test_existing_zoos_and_generators_walk_without_training(made, tmp_path):
     table = pd.read_csv(tmp_path / "results/tables/black_cat/kmeans.csv")
     assert table.groupby(["method", "domain"]).size().to_dict() == {
         ("cyclegan", "A"): 3, ("cyclegan", "B"): 3, ("random", "-"): 2, ("parent_a", "A"): 2, ("parent_b", "B"): 2,
+    }  # fmt: skip
+    held_out = pd.read_csv(tmp_path / "results/tables/black_cat/held_out_kmeans.csv")
+    assert held_out.groupby(["method", "domain"]).size().to_dict() == {
+        ("cyclegan", "A"): 2, ("cyclegan", "B"): 2, ("random", "-"): 2, ("parent_a", "A"): 2, ("parent_b", "B"): 2,
     }  # fmt: skip
     # generated CNNs carry the index of the CNN that their kernels come from
     generated = table[table["method"] == "cyclegan"]

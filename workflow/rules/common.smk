@@ -270,6 +270,11 @@ def evaluated_part(wildcards):
     return {"limit": limit, "start": start, "stop": stop}
 
 
+def held_out_limit(wildcards):
+    """Of how many CNNs of each domain of a method the held-out protocol is asked for."""
+    return None if wildcards.method in CONTROLS else config["evaluation"]["held_out"]
+
+
 def evaluation_settings(wildcards):
     return {key: config["evaluation"][key] for key in ("embeddings", "umap", "tsne", *CLUSTERERS)}
 

@@ -16,6 +16,7 @@ rule evaluate_shard:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         part=evaluated_part,
+        held_out=held_out_limit,
         evaluation=evaluation_settings,
         seed=config["seed"],
     message:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from zoofuse import evaluation, files, images, logs
@@ -11,21 +10,21 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    zoo = evaluation.part(files.read(snakemake.input.zoo, "zoo"), **snakemake.params.part)
+    zoo = files.read(snakemake.input.zoo, "zoo")
+    held = evaluation.first(zoo, snakemake.params.held_out)
+    zoo = evaluation.part(zoo, **snakemake.params.part)
     test = images.read_test(snakemake.input.images)
     settings, method = snakemake.params.evaluation, snakemake.wildcards.method
     labels, groups = test["labels"], test["groups"]
     validation = evaluation.split(labels, groups, snakemake.params.seed, snakemake.wildcards.fusion)
     rows, arrays = [], []
     with logs.bar(len(zoo["model"]), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
-        for scores, behind in evaluation.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings):
+        for scores, behind in evaluation.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings, held):
             rows += [{"method": method} | row for row in scores]
             arrays.append(behind)
             bar.update()
     with files.atomic_path(snakemake.output.rows) as path:
         pd.DataFrame(rows, columns=evaluation.COLUMNS).to_csv(path, index=False)
-    stacked = {name: np.stack([each[name] for each in arrays]) for name in arrays[0]} if arrays else {}
-    stacked |= {"model": zoo["model"], "domain": zoo["domain"]}
-    stacked |= {"labels": labels, "groups": groups, "validation": validation}
+    stacked = evaluation.stack(arrays) | {"labels": labels, "groups": groups, "validation": validation}
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
     files.write(snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources)

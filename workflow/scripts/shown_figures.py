@@ -33,9 +33,9 @@ with logs.job(snakemake.log[0]):
     leaderboard = pd.read_csv(snakemake.input.leaderboard, dtype={"selected": str})
     rows = pd.concat([pd.read_csv(path, dtype={"domain": str}) for path in snakemake.input.rows])
     answers = [f"held_out/{clusterer}" for clusterer in CLUSTERERS]
-    wanted = ["model", "domain", "held_out/umap", *answers]
-    shards = [files.read(path, "evaluation", wanted) for path in snakemake.input.arrays]
-    evaluated = {name: np.concatenate([shard[name] for shard in shards]) for name in wanted}
+    wanted = ["held_out/model", "held_out/domain", "held_out/umap", *answers]
+    shards = [files.read(path, "evaluation") for path in snakemake.input.arrays]
+    evaluated = {name: np.concatenate([shard[name] for shard in shards if name in shard]) for name in wanted}
     validation = files.read(snakemake.input.arrays[0], "evaluation", ["validation"])["validation"]
     test = images.read_test(snakemake.input.images)
     labels, groups = test["labels"], test["groups"]
@@ -43,8 +43,11 @@ with logs.job(snakemake.log[0]):
     for which, (domain, model, how) in chosen(leaderboard, rows, method).items():
         name = f"{figures.method_label(method, domain)}, CNN {model} ({how})"
         one, found = (
-            {key: values[(arrays["model"] == model) & (arrays["domain"] == domain)] for key, values in arrays.items()}
-            for arrays in (zoo, evaluated)
+            {
+                key: values[(arrays[f"{of}model"] == model) & (arrays[f"{of}domain"] == domain)]
+                for key, values in arrays.items()
+            }
+            for of, arrays in (("", zoo), ("held_out/", evaluated))
         )
         features = evaluation.features(one, test["images"])[0]
         points = {"umap": found["held_out/umap"][0], "tsne": evaluation.tsne_embedding(features, snakemake.params.tsne)}

@@ -270,21 +270,47 @@ def _row(truth: np.ndarray, clusters: np.ndarray, answer: np.ndarray) -> dict[st
 
 def part(zoo: dict[str, np.ndarray], limit: int | None, start: int, stop: int) -> dict[str, np.ndarray]:
     """The CNNs [start, stop) of those that are evaluated: the first `limit` of each domain, domain after domain."""
-    domains = dict.fromkeys(zoo["domain"].tolist())
-    chosen = np.concatenate([np.flatnonzero(zoo["domain"] == domain)[:limit] for domain in domains])
+    chosen = np.concatenate([rows[:limit] for rows in _domains(zoo)])
     return {name: values[chosen[start:stop]] for name, values in zoo.items()}
 
 
+def first(zoo: dict[str, np.ndarray], limit: int | None) -> set[tuple[str, int]]:
+    """(domain, model) of the first `limit` CNNs of each domain, of all where it is None."""
+    return {(str(zoo["domain"][row]), int(zoo["model"][row])) for rows in _domains(zoo) for row in rows[:limit]}
+
+
 def evaluate_zoo(
-    zoo: dict[str, np.ndarray], images: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict
+    zoo: dict[str, np.ndarray],
+    images: np.ndarray,
+    truth: np.ndarray,
+    validation: np.ndarray,
+    settings: dict,
+    held: set[tuple[str, int]] | None = None,
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
-    """`evaluate` and `held_out` for each CNN of a zoo, with its model and domain in the rows."""
+    """`evaluate` and `held_out` for each CNN of a zoo, with its model and domain in the rows and arrays.
+
+    held: (domain, model) of the CNNs that the held-out protocol is for; None for all.
+    """
     for i in range(len(zoo["model"])):
         of_cnn = features({name: values[i : i + 1] for name, values in zoo.items()}, images)[0]
-        rows, arrays = evaluate(of_cnn, truth, settings)
-        more_rows, more_arrays = held_out(of_cnn, truth, validation, settings)
         about = {"domain": str(zoo["domain"][i]), "model": int(zoo["model"][i])}
-        yield [about | row for row in rows + more_rows], arrays | more_arrays
+        rows, arrays = evaluate(of_cnn, truth, settings)
+        arrays |= about
+        if held is None or tuple(about.values()) in held:
+            more_rows, more_arrays = held_out(of_cnn, truth, validation, settings)
+            rows += more_rows
+            arrays |= more_arrays | {f"held_out/{name}": value for name, value in about.items()}
+        yield [about | row for row in rows], arrays
+
+
+def stack(behind: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays of several CNNs as one each; what only some have keeps their order, and comes with their model."""
+    names = dict.fromkeys(name for arrays in behind for name in arrays)
+    return {name: np.stack([arrays[name] for arrays in behind if name in arrays]) for name in names}
+
+
+def _domains(zoo: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [np.flatnonzero(zoo["domain"] == domain) for domain in dict.fromkeys(zoo["domain"].tolist())]
 
 
 @functools.cache

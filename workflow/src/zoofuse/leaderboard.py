@@ -117,10 +117,12 @@ def _by_method(shards):
 def _read(parts):
     for rows, path in parts:
         clusterers = rows.loc[rows["protocol"] == "held_out", "clusterer"].unique()
-        names = ["model", "domain", "validation", "labels", "groups", *(f"held_out/{name}" for name in clusterers)]
+        names = ["validation", "labels", "groups"]
+        if len(clusterers):
+            names += [f"held_out/{name}" for name in ("model", "domain", *clusterers)]
         arrays = files.read(path, "evaluation", names)
-        for _, part in rows.groupby(["protocol", "clusterer"]):  # the answers' order is that of the rows
-            if any(part[name].tolist() != arrays[name].tolist() for name in ("model", "domain")):
+        for _, part in rows[rows["protocol"] == "held_out"].groupby("clusterer"):  # the answers' order is the rows'
+            if any(part[name].tolist() != arrays[f"held_out/{name}"].tolist() for name in ("model", "domain")):
                 raise ValueError(f"{path}: does not hold the CNNs of its CSV. {_SAME}")
         yield rows, arrays
 
@@ -131,7 +133,8 @@ def _together(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     for name, values in shared.items():
         if not all(np.array_equal(shard[name], values) for shard in shards):
             raise ValueError(f"Shards of one method differ in {name}. {_SAME}")
-    return shared | {name: np.concatenate([s[name] for s in shards]) for name in shards[0] if name not in shared}
+    names = {name for shard in shards for name in shard if name not in shared}
+    return shared | {name: np.concatenate([shard[name] for shard in shards if name in shard]) for name in names}
 
 
 def _photographs(arrays: dict[str, np.ndarray], seed: int, draws: int) -> Photographs:
