@@ -103,7 +103,7 @@ class TestPlantedTruth:
     def test_only_some_cnns_are_held_out(self, tmp_path, rng):
         right, wrong = np.tile(TRUTH, (4, 1)), np.tile(~TRUTH, (4, 1))
         shards = [shard(tmp_path, "cyclegan", right, "A", held=2)]
-        shards += [shard(tmp_path, "cyclegan", wrong, "A", 4, held=0), shard(tmp_path, "cyclegan", wrong, "A", 8, held=1)]
+        shards += [shard(tmp_path, "cyclegan", wrong, "A", start, held=held) for start, held in ((4, 0), (8, 1))]
         found = tables(shards)["leaderboard"]
         assert one(found, protocol="published")["n"] == 12
         ours = one(found, protocol="held_out")

@@ -21,7 +21,8 @@ with logs.job(snakemake.log[0]):
     )
     for method, rows, arrays in references.references(test["images"], labels == 0, validation, settings):
         about = {"domain": "-", "model": 0}
+        rows = [{"method": method} | about | row for row in rows]
         with files.atomic_path(tables[method]) as path:
-            pd.DataFrame([{"method": method} | about | row for row in rows], columns=evaluation.COLUMNS).to_csv(path, index=False)
+            pd.DataFrame(rows, columns=evaluation.COLUMNS).to_csv(path, index=False)
         stacked = evaluation.stack([about | {f"held_out/{name}": value for name, value in about.items()} | arrays])
         files.write(behind[method], "evaluation", stacked | shared, settings=settings, sources=sources)

@@ -60,7 +60,7 @@ def _umap_embedding(fitted: np.ndarray, placed: np.ndarray | None, settings: dic
     if not _varied(fitted):
         return tuple(np.zeros((0 if x is None else len(x), 2), np.float32) for x in (fitted, placed))
     umap = _umap()
-    metric = umap.distances.named_distances[settings["metric"]]
+    metric, distances = umap.distances.named_distances[settings["metric"]], _distances()
     own = settings | {"n_neighbors": min(settings["n_neighbors"], len(fitted) - 1), "metric": "precomputed"}
     # Spectral initialisation needs more photographs than this.
     init = "spectral" if len(fitted) > 5 else "random"
@@ -68,9 +68,9 @@ def _umap_embedding(fitted: np.ndarray, placed: np.ndarray | None, settings: dic
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The same bits as from features, several times faster: else each distance is a call from Python.
-        found = [reducer.fit_transform(umap.distances.parallel_special_metric(fitted, metric=metric))]
+        found = [reducer.fit_transform(distances(fitted, None, metric))]
         if placed is not None:
-            found.append(reducer.transform(umap.distances.parallel_special_metric(placed, fitted, metric=metric)))
+            found.append(reducer.transform(distances(placed, fitted, metric)))
     found = [np.nan_to_num(points).astype(np.float32) for points in found]
     return found[0], found[1] if placed is not None else np.zeros((0, 2), np.float32)
 
@@ -324,6 +324,18 @@ def _umap():
             if isinstance(function, numba.core.registry.CPUDispatcher):
                 function.enable_caching()
     return umap
+
+
+@functools.cache
+def _distances():
+    """umap-learn's distances between all rows of two arrays, compiled here: its own takes five times as long to compile.
+
+    It is not kept on disk, as numba can't keep what takes functions: another process finds one that has vanished.
+    """
+    import numba
+    import umap
+
+    return numba.njit(umap.distances.parallel_special_metric.py_func)
 
 
 def _varied(features: np.ndarray) -> bool:
