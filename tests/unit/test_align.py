@@ -90,3 +90,20 @@ def test_distance_to_the_nearest_parent(cnns):
     assert 0.9 < other[0] < 1.45  # unrelated, though each layer was matched
     half = {name: value + 0.5 * (cnns[name][3] - value[0]) for name, value in copy.items()}
     assert 0 < align.nearest_parent(half, parents)[0] < other[0]
+
+
+def test_parents_are_measured_against_the_other_parents(cnns):
+    parents = {"parent_a": cnns, "parent_b": {name: values[:2] for name, values in cnns.items()}}
+    zoos = {
+        "copies": {name: values[:2] for name, values in cnns.items()} | {"domain": np.array(["A", "B"])},
+        "parent_a": cnns | {"domain": np.repeat(["A"], len(cnns["conv1.bias"]))},
+    }
+    found = {(row["method"], row["domain"]): row for row in align.nearest_rows(zoos, parents, 2)}
+    assert found["copies", "A"]["median"] == found["copies", "B"]["median"] == pytest.approx(0, abs=1e-6)
+    assert found["parent_a", "A"]["n"] == 2
+    # its own first two are left out, but the other zoo's are the same ones
+    assert found["parent_a", "A"]["smallest"] == pytest.approx(0, abs=1e-6)
+    del parents["parent_b"]
+    (alone,) = align.nearest_rows({"parent_a": zoos["parent_a"]}, parents, 2)
+    assert alone["smallest"] > 0.9
+    assert not list(align.nearest_rows({"parent_a": zoos["parent_a"]}, parents, 9))

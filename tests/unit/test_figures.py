@@ -47,6 +47,10 @@ ALL = {
     "zoo_histogram": lambda path: figures.zoo_histogram({"cat": history(collapsed=2), "black": history()}, path),
     "zoo_curves": lambda path: figures.zoo_curves({"cat": history(), "black": history(epochs=1)}, path),
     "methods": lambda path: figures.methods({"kmeans": table(cyclegan_A=[0.5, 0.7], random_none=[0.6])}, path),
+    "few_shot": lambda path: figures.few_shot(
+        pd.DataFrame({"method": ["distil"] * 3 + ["random"] * 2, "each": [0, 1, 5, 1, 5], "median": rng.random(5)}),
+        path,
+    ),
     "cosine_heatmap": lambda path: figures.cosine_heatmap(rng.random((12, 400)), *photographs(), path),
     "embedding_scatter": lambda path: figures.embedding_scatter(
         rng.random((12, 2)), *photographs(), np.arange(12) % 3 - 1, path, "UMAP"

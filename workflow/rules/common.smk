@@ -251,6 +251,17 @@ def random_count(wildcards):
     return generated_counts(wildcards.fusion)["random"] if wildcards.method == "random" else None
 
 
+def generated_zoos(wildcards):
+    """The CNNs of every method of a fusion."""
+    methods = known(config["fusions"], wildcards.fusion, "fusion")["methods"]
+    return [f"results/generated/{wildcards.fusion}/{method}.h5" for method in methods]
+
+
+def fusion_parents(wildcards):
+    """The zoos that all methods' CNNs come from, as they are compared."""
+    return {f"zoo_{side}": zoo_of(side)(wildcards) for side in "ab"}
+
+
 def evaluation_ranges(fusion, method):
     """Shard name -> (start, stop) among the evaluated CNNs of a method, domain after domain."""
     each = generated_counts(fusion)[method]
@@ -287,7 +298,8 @@ def fusion_rows(wildcards, suffix=".csv"):
 
 def fusion_tables(fusion):
     rows = [f"{prefix}{clusterer}" for prefix in ("", "held_out_") for clusterer in CLUSTERERS]
-    return [f"results/tables/{fusion}/{name}.csv" for name in (*LEADERBOARD_TABLES, *rows, "summary")]
+    names = [*LEADERBOARD_TABLES, "few_shot", "nearest_parent", *rows, "summary"]
+    return [f"results/tables/{fusion}/{name}.csv" for name in names]
 
 
 # Zero-shot, references, leaderboard, search
@@ -379,7 +391,7 @@ def report_inputs(wildcards):
         inputs["zoo"] = "results/tables/zoo.csv"
         inputs["figures"] += [f"results/figures/{name}.png" for name in ("zoo_histogram", "zoo_curves")]
     for name, fusion in config["fusions"].items():
-        figures = ["cosine_selected", "cosine_median"]
+        figures = ["cosine_selected", "cosine_median", "few_shot"]
         if "cyclegan" in fusion["methods"]:
             figures += [f"kernels_{layer}" for layer in LAYERS]
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:

@@ -20,3 +20,32 @@ rule generate:
         "Making the CNNs of {wildcards.fusion} by {wildcards.method}"
     script:
         "../scripts/generate.py"
+
+
+rule nearest_parent:
+    input:
+        unpack(fusion_parents),
+        zoos=generated_zoos,
+    output:
+        report(
+            "results/tables/{fusion}/nearest_parent.csv",
+            caption="../report/nearest_parent.rst",
+            category="Tables",
+            subcategory="{fusion}",
+            labels={"shows": "nearest_parent"},
+        ),
+    log:
+        "<logs>/nearest_parent/{fusion}.log",
+    benchmark:
+        "<benchmarks>/nearest_parent/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        models=config["evaluation"]["nearest_parent"],
+    message:
+        "Distances to the nearest parent on {wildcards.fusion}"
+    script:
+        "../scripts/nearest_parent.py"

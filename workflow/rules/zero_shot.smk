@@ -76,3 +76,40 @@ rule evaluate_references:
         "Reference answers without a CNN on {wildcards.fusion}"
     script:
         "../scripts/evaluate_references.py"
+
+
+rule few_shot:
+    input:
+        zoos=generated_zoos,
+        images="results/test_images/{fusion}.h5",
+    output:
+        table=report(
+            "results/tables/{fusion}/few_shot.csv",
+            caption="../report/few_shot.rst",
+            category="Tables",
+            subcategory="{fusion}",
+            labels={"shows": "few_shot"},
+        ),
+        figure=report(
+            "results/figures/{fusion}/few_shot.png",
+            caption="../report/few_shot.rst",
+            category="Answer",
+            subcategory="{fusion}",
+            labels={"shows": "a few labelled photographs"},
+        ),
+    log:
+        "<logs>/few_shot/{fusion}.log",
+    benchmark:
+        "<benchmarks>/few_shot/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        **config["evaluation"]["few_shot"],
+        seed=config["seed"],
+    message:
+        "Probes on a few labelled photographs of {wildcards.fusion}"
+    script:
+        "../scripts/few_shot.py"

@@ -5,6 +5,7 @@ each layer's channels are assigned to a reference's so that the kernels agree be
 changes. A layer's kernels see its own output channels and, as input channels, the order of the layer before.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from zoofuse import files, zoo
 
 ROUNDS = 20  # of passes over the layers; a handful are enough
 CANDIDATES = 8  # parents whose whole distance is measured, the nearest ones by their first layer
+
+NEAREST = ["method", "domain", "n", "median", "smallest"]
 
 CNN = dict[str, np.ndarray]  # one CNN's tensors by name, or with a leading axis those of many
 
@@ -102,6 +105,24 @@ def nearest_parent(cnns: CNN, parents: CNN) -> np.ndarray:
             distances.append(np.sqrt(apart / length) if length else 0.0)
         found[row] = min(distances)
     return found
+
+
+def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int) -> Iterator[dict]:
+    """For each method and domain, how far its first `limit` CNNs are from the nearest parent: rows of NEAREST.
+
+    zoos: method -> its CNNs, with their domain; parents: method of a control -> the whole zoo. A parent is measured
+    against all others, which says what a distance means. Nothing for a zoo that is no larger than `limit`.
+    """
+    for method, cnns in zoos.items():
+        others = [{name: of[name][limit if key == method else 0 :] for name in of} for key, of in parents.items()]
+        names = [name for name in others[0] if name.startswith("conv")]
+        everyone = {name: np.concatenate([of[name] for of in others]) for name in names}
+        if not len(everyone["conv1.bias"]):
+            continue
+        for domain in dict.fromkeys(cnns["domain"].tolist()):
+            rows = np.flatnonzero(cnns["domain"] == domain)[:limit]
+            found = nearest_parent({name: cnns[name][rows] for name in names}, everyone)
+            yield dict(zip(NEAREST, (method, domain, len(rows), np.median(found), found.min()), strict=True))
 
 
 def _first_layer(cnns: CNN) -> np.ndarray:

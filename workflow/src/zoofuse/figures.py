@@ -5,6 +5,7 @@ told apart in every common colour blindness), never by colour alone. No pyplot, 
 """
 
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -204,6 +205,28 @@ def methods(
             handles.append(Line2D([], [], color=BLUE, marker="D", markersize=5, linestyle="", label="best published"))
         figure.supxlabel("accuracy on the test images", fontsize=9)
         figure.legend(handles=handles, loc="outside upper right", ncols=2)
+
+
+def few_shot(table: pd.DataFrame, path: Path) -> None:
+    """AUROC over the number of labelled photographs of each class: median over CNNs, a line for each method.
+
+    table: with the columns of `few_shot.COLUMNS`; 0 photographs are the CNNs' own heads.
+    """
+    with canvas(path, 3.6) as figure:
+        axis = figure.subplots()
+        places = {each: place for place, each in enumerate(sorted(table["each"].unique()))}
+        looks = zip(itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
+        for (method, rows), (colour, marker) in zip(table.groupby("method", sort=False), looks, strict=False):
+            strong = is_generated(method)
+            rows, x = rows.sort_values("each"), rows.sort_values("each")["each"].map(places)
+            look = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.8 if strong else 0.9}
+            axis.plot(x, rows["median"], label=method_label(method), alpha=1 if strong else 0.7, **look)
+        axis.axhline(0.5, color=GREY, linewidth=0.7, linestyle=":")
+        axis.set_xticks(list(places.values()), [str(each) for each in places])
+        axis.set_xlabel("labelled photographs of each class")
+        axis.set_ylabel("AUROC on the test half")
+        axis.grid(axis="y")
+        figure.legend(loc="outside right center")
 
 
 def cosine_heatmap(

@@ -55,6 +55,7 @@ ALT = {
     "kernels_conv1": "{name}: first-layer kernels as colour patches, trained and translated side by side.",
     "kernels_conv2": "{name}: second-layer kernels as grey slices, trained and translated side by side.",
     "cyclegan": "{name}: losses and measures of both CycleGANs per epoch.",
+    "few_shot": "{name}: AUROC over the number of labelled photographs, a line for each method; also a table.",
     "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
 }
 
@@ -79,6 +80,17 @@ TABLES = {
         "Ways to pick a CNN",
         "What a rule picks and what that is worth on the test. All but validation need no labels. chance: the median "
         "over the method's CNNs, which picking blindly gives.",
+    ),
+    "few_shot": (
+        "A few labelled photographs",
+        "AUROC on the test split of probes on so many photographs of each class (column each) of the validation split, "
+        "the mean over draws; median, q25 and q75 are over CNNs. 0: the CNNs' own heads. No other tables, but for the "
+        "supervised CNNs, show anyone the conjunction.",
+    ),
+    "nearest_parent": (
+        "Distance to the nearest parent",
+        "Over all conv weights, up to the order of channels: 0 is a copy, 1 and more unrelated. A parent is compared "
+        "with the other parents.",
     ),
     "groups": (
         "By group of photographs",

@@ -66,6 +66,12 @@ def own_head(zoo: Zoo, layer: str) -> Head:
     return Head(weight[:, 0] - weight[:, 1], bias[:, 0] - bias[:, 1])
 
 
+def own_heads(zoo: Zoo) -> list[Head]:
+    """The heads that a generated zoo file brings for its concepts, fc_a first; none where it brings none."""
+    layers = sorted(name.removesuffix(".weight") for name in zoo if name.startswith("fc_") and name.endswith(".weight"))
+    return [own_head(zoo, layer) for layer in layers]
+
+
 def fit_probe(features: np.ndarray, labels: np.ndarray) -> Head:
     """Linear discriminants of n CNNs in closed form, from features (n, k, f) of photographs with labels (k,).
 
@@ -170,9 +176,7 @@ def fit_heads(zoo: Zoo, concepts: Sequence[Concept], validation: Sequence[np.nda
 
     validation: the features (n, v, f) of each concept's validation photographs.
     """
-    heads = {}
-    if "fc_a.weight" in zoo and "fc_b.weight" in zoo:
-        heads["own"] = [own_head(zoo, "fc_a"), own_head(zoo, "fc_b")]
+    heads = {"own": own} if (own := own_heads(zoo)) else {}
     if concepts:
         heads["probe"] = [probe(_features(zoo, c.images), v, c) for c, v in zip(concepts, validation, strict=True)]
     return heads

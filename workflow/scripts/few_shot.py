@@ -1,0 +1,35 @@
+"""What a few labelled photographs of the conjunction are worth to every method's CNNs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from zoofuse import evaluation, few_shot, figures, files, images, logs
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    params, fusion = snakemake.params, snakemake.wildcards.fusion
+    torch.set_num_threads(snakemake.threads)
+    test = images.read_test(snakemake.input.images)
+    validation = evaluation.split(test["labels"], test["groups"], params.seed, fusion)
+    zoos = {
+        Path(path).stem: evaluation.part(files.read(path, "zoo"), params.models, 0, None)
+        for path in snakemake.input.zoos
+    }
+    how = {"draws": params.draws, "seed": params.seed, "fusion": fusion}
+    rows = []
+    with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
+        for method, zoo in zoos.items():
+            scores = few_shot.of_cnns(zoo, test["images"], test["labels"], validation, params.photographs, **how)
+            rows += few_shot.rows(method, scores, params.draws)
+            bar.update()
+    for method, scores in few_shot.without_cnn(test["images"], test["labels"], validation, params.photographs, **how):
+        rows += few_shot.rows(method, scores, params.draws)
+    table = pd.DataFrame(rows, columns=few_shot.COLUMNS)
+    figures.few_shot(table, snakemake.output.figure)
+    with files.atomic_path(snakemake.output.table) as path:
+        table.to_csv(path, index=False)
