@@ -21,7 +21,7 @@ def row(cnns, i):
 
 def shuffled(one, seed=0):
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(6), rng.permutation(16)]
+    orders = [rng.permutation(len(bias)) for name, bias in one.items() if name.startswith("conv") and bias.ndim == 1]
     return align.permute(one, orders), orders
 
 
@@ -38,6 +38,15 @@ def test_permuted_cnn_answers_the_same(cnns):
     assert not np.allclose(permuted["conv2.weight"], one["conv2.weight"])
     for head in ("fc1", "fc_a", "fc_b"):
         np.testing.assert_allclose(answers(permuted, head), answers(one, head), atol=1e-6)
+
+
+def test_deeper_cnns_are_put_back_into_their_order():
+    one = row(cnn.initial_weights(cnn.ARCHITECTURES["deep"], 3, "align", np.arange(1)), 0)
+    permuted, orders = shuffled(one)
+    assert [len(order) for order in orders] == [32, 64, 128]
+    np.testing.assert_allclose(answers(permuted), answers(one), atol=1e-6)
+    for found, order in zip(align.match(permuted, one), orders, strict=True):
+        np.testing.assert_array_equal(order[found], np.arange(len(order)))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,5 +1,8 @@
 """Stacked CNNs are the published CNN, many times."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +14,13 @@ from zoofuse import cnn
 PUBLISHED = cnn.ARCHITECTURES["published"]
 
 
-def pytorch_cnn() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 2),
-    )  # fmt: skip
+def pytorch_cnn(architecture: str = "published") -> nn.Sequential:
+    convolutions, features = {
+        "published": ((nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)), 400),
+        "deep": ((nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3), nn.Conv2d(64, 128, 3)), 512),
+    }[architecture]
+    blocks = [layer for convolution in convolutions for layer in (convolution, nn.ReLU(), nn.MaxPool2d(2))]
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(features, 2))
 
 
 def test_published_size():
@@ -24,10 +29,12 @@ def test_published_size():
     assert list(PUBLISHED.shapes.values()) == [tuple(p.shape) for p in pytorch_cnn().parameters()]
 
 
-def test_stacked_logits_equal_pytorch_modules():
-    models = [pytorch_cnn() for _ in range(3)]
+@pytest.mark.parametrize("architecture", ["published", "deep"])
+def test_stacked_logits_equal_pytorch_modules(architecture):
+    models = [pytorch_cnn(architecture) for _ in range(3)]
     parameters = [list(model.parameters()) for model in models]
-    weights = {name: torch.stack([each[i].detach() for each in parameters]) for i, name in enumerate(PUBLISHED.shapes)}
+    names = cnn.ARCHITECTURES[architecture].shapes
+    weights = {name: torch.stack([each[i].detach() for each in parameters]) for i, name in enumerate(names)}
     x = torch.randn(5, 3, 32, 32)
     expected = torch.stack([model(x) for model in models])
     assert torch.allclose(cnn.logits(weights, x), expected, atol=1e-5)
@@ -65,6 +72,18 @@ def test_normalise_is_the_published_transform():
 def test_the_schema_knows_every_architecture(root):
     schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text())
     assert schema["properties"]["zoo"]["properties"]["architecture"]["enum"] == list(cnn.ARCHITECTURES)
+
+
+def test_deep_size():
+    deep = cnn.ARCHITECTURES["deep"]
+    assert list(deep.shapes.values()) == [tuple(p.shape) for p in pytorch_cnn("deep").parameters()]
+    assert deep.conv_layers == ["conv1", "conv2", "conv3"]
+    assert (deep.parameters, deep.features) == (94274, 512)
+
+
+def test_shapes_are_known_without_torch():
+    code = "import sys; from zoofuse import architectures, config, plan; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_wide_size():

@@ -56,6 +56,7 @@ def test_presets_are_the_published_settings():
     for s in (report, code1, code2):
         assert (s.hidden, s.betas, s.cycle_weight, s.adversarial) == (64, (0.5, 0.999), 10, "mse after sigmoid")
         assert (s.pool, s.decay_start, s.standardise, s.initialisation) == (0, 1, False, "pytorch")
+    assert cyclegan.settings("code", "conv3") == code2  # deeper than what is published
     assert report.identity_weight > 0
     assert code1.identity_weight == code2.identity_weight == 0
     assert (report.batches, code1.batches, code2.batches) == ("paired", "mixed", "mixed")
@@ -71,7 +72,7 @@ def test_overrides_lie_on_top_of_a_preset():
     ("call", "message"),
     [
         (lambda: cyclegan.settings("papr", "conv1"), "'papr' is not known; write one of report, code, best"),
-        (lambda: cyclegan.settings("report", "conv3"), "'conv3' is not known; write one of conv1, conv2"),
+        (lambda: cyclegan.settings("report", "fc1"), "'fc1' is not known; write conv1, conv2 and so on"),
         (
             lambda: cyclegan.settings("report", "conv1", epoch=3),
             "'epoch' is not known; write one of epochs, batch_size",
@@ -114,6 +115,15 @@ def test_a_step_is_the_plain_loops_within_rounding(monkeypatch, backend, adversa
         # Adam divides by the gradient's size: where that is rounding itself, a parameter moves by up to a step
         assert torch.quantile((parameters - flat).abs(), 0.99) < 2e-6
         assert (parameters - flat).abs().max() < 2e-3
+
+
+def test_kernels_of_another_size_are_trained_by_pytorch(tmp_path):
+    a, b = (seeds.uniform((6, 4, 5, 3, 3), 0, name) * np.float32(0.2) - np.float32(0.1) for name in "ab")
+    assert cyclegan.choose_backend(a.shape) == ("pytorch", "pytorch (slower), as the C++ is for 5 x 5 kernels only")
+    trained = cyclegan.train(a, b, small(), 1, state_path=tmp_path / "state.h5")
+    assert trained.way.startswith("pytorch")
+    assert cyclegan.translate(trained.generators["A2B"], a).shape == a.shape
+    assert np.isfinite(trained.history["loss_cycle"]).all()
 
 
 def test_translate_is_conv3d_relu_conv3d_tanh_over_swapped_axes():

@@ -201,3 +201,17 @@ def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="targets"):
         training.Data(np.zeros((3, 32, 32, 3), "u1"), np.zeros(3), np.zeros((0, 32, 32, 3), "u1"), np.zeros(0),
                       np.zeros((2, 2)))  # fmt: skip
+
+
+def test_deeper_parents_have_deeper_students(tmp_path):
+    deep, zoos = cnn.ARCHITECTURES["deep"], {}
+    for side in "AB":
+        zoos[side] = [tmp_path / f"{side}.h5"]
+        weights = cnn.initial_weights(deep, 1, side, np.arange(2))
+        files.write(zoos[side][0], "zoo", weights | {"model": np.arange(2)})
+    few = distil.Settings(images=20, epochs=1)
+    distil.from_weights(zoos, tmp_path / "made.h5", n=1, settings=few, seed=1, fusion="both", threads=1)
+    made = files.read(tmp_path / "made.h5", "zoo")
+    assert {name: made[f"{name}.weight"].shape[1:] for name in (*deep.conv_layers, "fc_a", "fc_b")} == {
+        "conv1": (32, 3, 3, 3), "conv2": (64, 32, 3, 3), "conv3": (128, 64, 3, 3), "fc_a": (2, 512), "fc_b": (2, 512),
+    }  # fmt: skip

@@ -29,11 +29,7 @@ def by_name(found: list[plan.Stage]) -> dict[str, plan.Stage]:
 
 
 def test_what_it_knows_of_the_package():
-    for name, architecture in cnn.ARCHITECTURES.items():
-        shapes = architecture.shapes
-        assert plan.PARAMETERS[name] == sum(int(np.prod(shape)) for shape in shapes.values())
-        kernels = [shape for key, shape in shapes.items() if key.startswith("conv") and key.endswith("weight")]
-        assert plan.KERNELS[name] == sum(int(np.prod(shape)) for shape in kernels)
+    assert list(plan.SLOWER) == list(cnn.ARCHITECTURES)
     presets = {
         preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()}
         for preset, layers in cyclegan.PRESETS.items()
@@ -59,6 +55,17 @@ def test_jobs_and_hours():
     evaluation = found["evaluation of black_cat"]
     assert (evaluation.jobs, evaluation.cnns) == (10 + 5 + 5 + 16, 64)
     assert evaluation.hours * 3600 == pytest.approx(32)
+
+
+def test_deeper_cnns_take_longer():
+    before, after = (by_name(plan.stages(configured(zoo={"architecture": name}), DOMAINS, plan.Rates()))
+                     for name in ("published", "deep"))  # fmt: skip
+    assert after["zoo of cat"].hours == pytest.approx(plan.SLOWER["deep"] * before["zoo of cat"].hours)
+    one, three = (found["CycleGANs of black_cat"] for found in (before, after))
+    assert (one.jobs, three.jobs) == (2, 3)
+    hours = before["CycleGANs of black_cat"].hours * 2  # of which conv1 takes 69 and conv2 279 of 348 parts
+    expected = hours * (69 * 864 / 450 + 279 * (18432 + 73728) / 2400) / 348
+    assert three.hours * 3 == pytest.approx(expected)
 
 
 def test_settings_change_the_plan():

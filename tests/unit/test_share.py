@@ -73,7 +73,7 @@ def test_sha256sum_checks_every_file(tmp_path, shards, layout):
 
 
 @pytest.mark.parametrize("layout", list(share.LAYOUTS))
-@pytest.mark.parametrize(("architecture", "linear"), [("published", True), ("wide", False)])
+@pytest.mark.parametrize(("architecture", "linear"), [("published", True), ("wide", False), ("deep", True)])
 def test_what_the_card_shows_loads_a_cnn(tmp_path, monkeypatch, layout, architecture, linear):
     write_shard(tmp_path / "shard.h5", np.array([8, 9]), architecture, linear)
     share.write([tmp_path / "shard.h5"], layout, tmp_path / "shared")

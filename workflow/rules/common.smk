@@ -9,11 +9,11 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 
 from zoofuse import imports, plan
+from zoofuse.architectures import ARCHITECTURES
 from zoofuse.checks import check_folders, count_zoos, folders_digest
 from zoofuse.config import complete, is_overlay
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
-LAYERS = ["conv1", "conv2"]
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
@@ -50,6 +50,11 @@ def checked(config):
     except ValueError as error:  # worded for the user
         raise WorkflowError(str(error)) from None
     return config
+
+
+def conv_layers():
+    """The layers that have a kernel bank and a translator each."""
+    return ARCHITECTURES[config["zoo"]["architecture"]].conv_layers
 
 
 @functools.cache
@@ -212,10 +217,10 @@ FROM_TRANSLATED = ("noise", "shuffled", "matched")  # controls that are made fro
 def method_inputs(wildcards):
     """What a method makes its CNNs from."""
     fusion, method = wildcards.fusion, wildcards.method
-    banks = [f"results/kernels/{fusion}/{layer}.h5" for layer in LAYERS]
+    banks = [f"results/kernels/{fusion}/{layer}.h5" for layer in conv_layers()]
     zoos = {f"zoo_{side}": zoo_of(side)(wildcards) for side in "ab"}
     if method == "cyclegan":
-        generators = [f"results/cyclegan/{fusion}/{layer}/generators.h5" for layer in LAYERS]
+        generators = [f"results/cyclegan/{fusion}/{layer}/generators.h5" for layer in conv_layers()]
         return zoos | {"banks": banks, "generators": generators}
     if method in ("parent_a", "parent_b"):
         return {f"zoo_{method[-1]}": zoos[f"zoo_{method[-1]}"]}
@@ -393,10 +398,10 @@ def report_inputs(wildcards):
     for name, fusion in config["fusions"].items():
         figures = ["cosine_selected", "cosine_median", "few_shot"]
         if "cyclegan" in fusion["methods"]:
-            figures += [f"kernels_{layer}" for layer in LAYERS]
+            figures += [f"kernels_{layer}" for layer in conv_layers()]
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
             figures.append("cyclegan")
-            inputs[f"histories_{name}"] = [f"results/cyclegan/{name}/{layer}/generators.h5" for layer in LAYERS]
+            inputs[f"histories_{name}"] = [f"results/cyclegan/{name}/{layer}/generators.h5" for layer in conv_layers()]
         inputs[f"figures_{name}"] = [f"results/figures/{name}/{figure}.png" for figure in figures]
         inputs[f"shown_{name}"] = f"results/figures/{name}/shown.h5"
         inputs[f"tables_{name}"] = report_tables(name)

@@ -94,7 +94,7 @@ rule kernel_figure:
 
 rule cyclegan_figure:
     input:
-        histories=[f"results/cyclegan/{{fusion}}/{layer}/history.csv" for layer in LAYERS],
+        histories=[f"results/cyclegan/{{fusion}}/{layer}/history.csv" for layer in conv_layers()],
     output:
         report(
             "results/figures/{fusion}/cyclegan.png",

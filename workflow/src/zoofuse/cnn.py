@@ -1,11 +1,10 @@
 """The zoo's CNN, many at a time: every tensor has the CNN as its first axis.
 
-Published architecture (report, II.D.1; `published` below): conv 5x5 3->6, ReLU, max-pool 2, conv 5x5 6->16, ReLU,
-max-pool 2, flatten to 400, linear 400->2; 3,674 parameters, 593,600 multiply-adds for a 32x32 image.
+Published architecture (report, II.D.1; `published` of `architectures`): conv 5x5 3->6, ReLU, max-pool 2, conv 5x5
+6->16, ReLU, max-pool 2, flatten to 400, linear 400->2; 3,674 parameters, 593,600 multiply-adds for a 32x32 image.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,46 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse import seeds
+from zoofuse.architectures import ARCHITECTURES, Architecture
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A chain of (convolution without padding, ReLU, max-pool 2) blocks and one linear layer."""
-
-    channels: tuple[int, ...]  # of the image, then after each convolution
-    kernel_size: int
-    image_size: int = 32
-    classes: int = 2
-
-    @property
-    def conv_layers(self) -> list[str]:
-        return [f"conv{i}" for i in range(1, len(self.channels))]
-
-    @property
-    def features(self) -> int:
-        """Length of the flattened feature vector (400 as published)."""
-        size = self.image_size
-        for _ in self.conv_layers:
-            size = (size - self.kernel_size + 1) // 2
-        return self.channels[-1] * size * size
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Parameter name -> shape of one CNN's tensor, in PyTorch's `parameters()` order."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, cin, cout in zip(self.conv_layers, self.channels, self.channels[1:], strict=False):
-            shapes[f"{name}.weight"] = (cout, cin, self.kernel_size, self.kernel_size)
-            shapes[f"{name}.bias"] = (cout,)
-        shapes["fc1.weight"] = (self.classes, self.features)
-        shapes["fc1.bias"] = (self.classes,)
-        return shapes
-
-
-# By the name that zoo.architecture takes; a new one needs its channels here and its name in the schema, nothing else.
-ARCHITECTURES = {
-    "published": Architecture(channels=(3, 6, 16), kernel_size=5),
-    "wide": Architecture(channels=(3, 12, 32), kernel_size=5),
-}
+__all__ = ["ARCHITECTURES", "Architecture"]  # where those who work on CNNs look for them
 
 Weights = Mapping[str, Tensor]  # name -> (n, ...)
 

@@ -2,7 +2,8 @@
 
 Published system (report, II.D.2; Zhu et al. 2017, "Unpaired image-to-image translation using cycle-consistent
 adversarial networks"): a CNN's kernels of one layer, (out, in, 5, 5), are turned to (in, out, 5, 5) and read as a
-small volume with `in` channels, whose depth is the filters. Domain A is the first concept of a fusion, B the second.
+small volume with `in` channels, whose depth is the filters; kernels of other sizes are read alike. Domain A is the
+first concept of a fusion, B the second.
 
 Training depends on the kernels, the settings and the seed only: orders, replay and initial weights are named random
 numbers, so that a run which was stopped at any moment goes on from its state file to the same bits. Losses and
@@ -14,6 +15,7 @@ import contextlib
 import functools
 import hashlib
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,13 +100,17 @@ PRESETS: dict[str, dict[str, Settings]] = {
 
 
 def settings(preset: str, layer: str, **overrides) -> Settings:
-    """The settings of a preset for a layer, with `overrides` on top; ValueError names what is unknown and the known."""
+    """The settings of a preset for a layer, with `overrides` on top; ValueError names what is unknown and the known.
+
+    Layers deeper than the published two take those of conv2.
+    """
     _known("CycleGAN preset", preset, PRESETS)
-    _known("layer", layer, PRESETS[preset])
+    if not re.fullmatch(r"conv[1-9]\d*", layer):
+        raise ValueError(f"layer {layer!r} is not known; write conv1, conv2 and so on.")
     names = [field.name for field in fields(Settings)]
     for name in overrides:
         _known("CycleGAN setting", name, names)
-    return replace(PRESETS[preset][layer], **overrides)
+    return replace(PRESETS[preset].get(layer, PRESETS[preset]["conv2"]), **overrides)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "zoofuse",
 }
+SLICES = 32  # filters, and input channels, of one CNN in a figure of kernels
 _METHODS = {
     PUBLISHED_METHOD: "CycleGAN",
     "distil": "distilled from both zoos",
@@ -320,7 +321,7 @@ def kernels(
 
     real_a, a_to_b, real_b, b_to_a: (rows, out, in, k, k), row i of a_to_b translated from row i of real_a. Three input
     channels are shown as colour patches, one per filter; otherwise every slice is grey, input channels down and
-    filters across. One scale for the whole figure, symmetric about zero, so that sizes compare.
+    filters across, SLICES of each at most. One scale for the whole figure, symmetric about zero, so that sizes compare.
     """
     a, b = names
     columns = {f"{a}, trained": real_a, f"{a} → {b}": a_to_b, f"{b}, trained": real_b, f"{b} → {a}": b_to_a}
@@ -431,7 +432,11 @@ def _sheet(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
 
 
 def _mosaic(kernel: np.ndarray) -> np.ndarray:
-    """(out, in, k, k) in [0, 1] -> RGB (h, w, 3) when in = 3, else grey (h, w); tiles a thin gap apart on white."""
+    """(out, in, k, k) in [0, 1] -> RGB (h, w, 3) when in = 3, else grey (h, w); tiles a thin gap apart on white.
+
+    Of a layer with more than SLICES filters or input channels the first ones, or none could be told from another.
+    """
+    kernel = kernel[:SLICES, :SLICES]
     tiles = kernel.repeat(6, axis=2).repeat(6, axis=3)  # so that the gap is two thirds of a weight
     out, cin, size, _ = tiles.shape
     step = size + 4

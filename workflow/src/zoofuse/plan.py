@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zoofuse.architectures import ARCHITECTURES
+
+# Image passes of the published CNN, trained in C++, in the time of one: on one core of an AMD Zen 5, by process time.
+SLOWER = {"published": 1, "wide": 14, "deep": 34}
 # What follows from numbers elsewhere in the package; a test holds them equal.
-PARAMETERS = {"published": 3_674, "wide": 12_146}  # of a CNN
-KERNELS = {"published": 2_850, "wide": 10_500}  # of them conv weights
-CYCLEGANS = {  # preset -> layer -> epochs, batch size
+CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
     "report": {"conv1": (200, 64), "conv2": (200, 64)},
     "code": {"conv1": (1000, 10), "conv2": (200, 64)},
     "best": {"conv1": (200, 64), "conv2": (200, 64)},
@@ -28,7 +30,7 @@ class Rates:
     """How fast one job is, and where the numbers come from. Defaults: the README's."""
 
     passes_per_second: float = 100_092
-    ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})
+    ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})  # as published
     cnns_per_second: float = 1.4  # evaluated, both protocols, 295 photographs
     source: str = (
         "as measured on 2 cores of an AMD Zen 3; to measure here: snakemake bench_zoo bench_cyclegan bench_evaluation"
@@ -74,22 +76,24 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
     """
     zoo, evaluation = config["zoo"], config["evaluation"]
     sizes = {name: concept["models"] for name, concept in config["concepts"].items()}
-    parameters = 4 * PARAMETERS[zoo["architecture"]]  # bytes
+    architecture, slower = ARCHITECTURES[zoo["architecture"]], SLOWER[zoo["architecture"]]
+    parameters = 4 * architecture.parameters  # bytes
     kept = 1 + (zoo["epochs"] // zoo["checkpoint_every"] if zoo["checkpoint_every"] else 0)
     found = []
     for name, concept in config["concepts"].items():
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
             shard = min(zoo["shard_size"], sizes[name])
-            hours = shard * passes / rates.passes_per_second / 3600
+            hours = shard * passes * slower / rates.passes_per_second / 3600
             disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
         pair = [sizes[fusion[side]] for side in "ab"]
-        banks = sum(pair) * 4 * KERNELS[zoo["architecture"]] / 1e9
+        banks = sum(pair) * 4 * sum(architecture.kernels.values()) / 1e9
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
-            hours = sum(_cyclegan_hours(config["cyclegan"], layer, pair, rates) for layer in ("conv1", "conv2"))
-            found.append(Stage(f"CycleGANs of {name}", 2, 0, hours / 2, banks))
+            layers = architecture.kernels.items()
+            hours = sum(_cyclegan_hours(config["cyclegan"], layer, size, pair, rates) for layer, size in layers)
+            found.append(Stage(f"CycleGANs of {name}", len(layers), 0, hours / len(layers), banks))
         made, evaluated = 0, []
         for method in fusion["methods"]:
             each = {"parent_a": pair[0], "parent_b": pair[1]}.get(method, min(pair))
@@ -146,12 +150,15 @@ def _size(gigabytes: float) -> str:
     return f"{math.ceil(1000 * gigabytes):,} MB" if gigabytes < 1 else f"{gigabytes:,.1f} GB"
 
 
-def _cyclegan_hours(settings: dict, layer: str, pair: list[int], rates: Rates) -> float:
-    epochs, batch = CYCLEGANS[settings["preset"]][layer]
+def _cyclegan_hours(settings: dict, layer: str, kernels: int, pair: list[int], rates: Rates) -> float:
+    """Hours of one layer, whose CNNs have so many kernel weights; a step's work grows with them."""
+    like = "conv1" if layer == "conv1" else "conv2"
+    epochs, batch = CYCLEGANS[settings["preset"]][like]
     epochs, batch = settings["epochs"] or epochs, settings["batch_size"] or batch
     steps = epochs * math.ceil((sum(pair) if settings["preset"] in MIXED else max(pair)) / batch)
     work = batch / BATCH * (settings["hidden"] or HIDDEN) / HIDDEN
-    return steps * work * rates.ms_per_step[layer] / 3.6e6
+    work *= kernels / ARCHITECTURES["published"].kernels[like]
+    return steps * work * rates.ms_per_step[like] / 3.6e6
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -54,8 +54,9 @@ ALT = {
     "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",
     "kernels_conv1": "{name}: first-layer kernels as colour patches, trained and translated side by side.",
     "kernels_conv2": "{name}: second-layer kernels as grey slices, trained and translated side by side.",
-    "cyclegan": "{name}: losses and measures of both CycleGANs per epoch.",
     "few_shot": "{name}: AUROC over the number of labelled photographs, a line for each method; also a table.",
+    "kernels_conv3": "{name}: third-layer kernels as grey slices, trained and translated side by side.",
+    "cyclegan": "{name}: losses and measures of the CycleGANs per epoch.",
     "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
 }
 
@@ -130,7 +131,7 @@ def build(
         published    clusterer -> CSV of `tables.beside_published`; may be left out
         shown        file of `write_shown`; may be left out
         verdicts     layer -> a sentence on its CycleGAN; may be left out
-        figures      kind -> image or list of images, kinds kernels_conv1, kernels_conv2, cyclegan, cosine
+        figures      kind -> image or list of images, kinds kernels_{layer}, cyclegan, cosine
     zoo: CSV of `tables.zoo_table`. figures: examples, zoo_histogram, zoo_curves.
     images: one mapping per image set, heading -> text or number; image_notes: sentences, such as what was skipped.
     settings, environment: nested mappings, shown as they are; `versions()` makes a good part of the second.
