@@ -36,6 +36,7 @@ wildcard_constraints:
     fusion=NAME,
     method=NAME,
     layer=r"conv\d+",
+    translator=r"conv\d+(-[a-e]{2})?",
     shard=r"\d+",
     clusterer="kmeans|dbscan|one_class_svm",
 

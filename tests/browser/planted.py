@@ -55,8 +55,7 @@ def arguments(folder: Path, n: int = 40) -> dict:
         "fusions": [
             {
                 "name": name,
-                "a": "black",
-                "b": "cat",
+                "concepts": ["black", "cat"],
                 "tables": {key: place / f"{key}.csv" for key in made},
                 "published": {"kmeans": place / "published_kmeans.csv"},
                 "shown": shown,

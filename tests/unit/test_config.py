@@ -51,6 +51,37 @@ def test_an_existing_zoo_needs_no_images():
     assert "distil_weights" in done["fusions"]["black_cat"]["methods"]
 
 
+def of_three(**fusion) -> dict:
+    """COMPLETE with a third concept."""
+    asked = changed("concepts.small", {"positive": ["small"], "negative": ["random"]})
+    asked["fusions"]["black_cat"] |= {"c": "small"} | fusion
+    return asked
+
+
+def test_a_fusion_of_three_has_the_parents_of_all():
+    done = config.complete(of_three())
+    assert config.sides(done["fusions"]["black_cat"]) == ["a", "b", "c"]
+    methods = done["fusions"]["black_cat"]["methods"]
+    assert methods[methods.index("parent_a") :][:4] == ["parent_a", "parent_b", "parent_c", "average"]
+    assert config.complete(done) == done
+    assert config.sides(config.complete(COMPLETE)["fusions"]["black_cat"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (of_three(c="cat"), r"black_cat: b and c are both 'cat'; name two different concepts"),
+        (of_three(c="smal"), r"black_cat.c: there is no concept 'smal'; did you mean small\?"),
+        (of_three(methods=["netspace"]), r"black_cat.methods: netspace joins two concepts, not 3; leave it out"),
+        (of_three(methods=["parent_d"]), r"black_cat.methods: parent_d, but the fusion names no concept d"),
+        (changed("fusions.black_cat.d", "cat"), r"black_cat: names d but not c; use the letters in order"),
+    ],
+)
+def test_fusions_of_more_are_refused_in_words(asked, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.complete(asked)
+
+
 def test_distilling_on_photographs_needs_them():
     asked = changed("concepts.cat", {"zoo": "cat.h5"})
     asked["fusions"]["black_cat"]["methods"] = ["distil"]
@@ -119,7 +150,7 @@ def test_what_lies_on_top_of_the_default():
     assert not config.is_overlay({"concepts": {"cat": {"positive": ["cat"]}}})
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "photos.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "photos.yaml", "three.yaml"])
 def test_shipped_configurations_are_complete(root, name):
     config.complete(yaml.safe_load((root / "config" / name).read_text()))
 

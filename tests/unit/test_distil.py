@@ -215,3 +215,40 @@ def test_deeper_parents_have_deeper_students(tmp_path):
     assert {name: made[f"{name}.weight"].shape[1:] for name in (*deep.conv_layers, "fc_a", "fc_b")} == {
         "conv1": (32, 3, 3, 3), "conv2": (64, 32, 3, 3), "conv3": (128, 64, 3, 3), "fc_a": (2, 512), "fc_b": (2, 512),
     }  # fmt: skip
+
+
+def test_three_zoos_have_students_with_three_heads(made):
+    """Green and lying ones, beside red and upright ones."""
+    rng = np.random.default_rng(3)
+    zoos = made["zoos"] | {"C": made["zoos"]["A"]}
+    data = made["data"] | {"C": concept(rng, (True, False), [(False, False), (False, True)])}
+    given = {side: teachers(made, "A" if side == "C" else side) for side in "ABC"}
+    pictures, targets = distil.training_images(given, data, 100, 1, "f")
+    assert (pictures.shape, targets.shape) == ((400, 32, 32, 3), (400, 3))  # A, B plain and recoloured, C
+    assert np.isnan(targets[:100, 1]).all()
+    assert not np.isnan(targets[100:300]).any()
+    two, _ = distil.training_images({side: given[side] for side in "AB"}, made["data"], 100, 1, "f")
+    np.testing.assert_array_equal(pictures[:200], two[:200])
+    changed = (pictures[200:300] != two[200:300]).any((1, 2, 3))
+    assert not changed[::2].any()  # by turns, every second one takes the colours of the other concept, as of two
+    assert changed[1::2].mean() > 0.9
+
+    few = distil.Settings(images=60, epochs=1)
+    output = made["folder"] / "three.h5"
+    distil.from_weights(zoos, output, n=2, settings=few, seed=1, fusion="three", threads=1)
+    students = files.read(output, "zoo")
+    for head in ("fc_a", "fc_b", "fc_c"):
+        assert students[f"{head}.weight"].shape == (2, 2, 400)
+    assert not np.array_equal(students["fc_a.weight"], students["fc_c.weight"])  # from other initial weights
+
+
+def test_three_answers_are_learnt_alike_everywhere():
+    pictures, rng = distil.leaves(40, 1, "f"), np.random.default_rng(1)
+    data = training.Data(pictures, np.zeros(40, "u1"), pictures[:0], np.zeros(0, "u1"), rng.random((40, 3)))
+    settings = training.Settings(epochs=1, images_per_epoch=40, batch_size=16, balance="published")
+    trained = [training.train(data, settings, 1, "x", np.arange(2), backend=name) for name in ("auto", "stacked")]
+    for name, value in trained[0].weights.items():
+        np.testing.assert_allclose(trained[1].weights[name], value, atol=1e-5)
+    assert trained[0].weights["fc1.weight"].shape == (2, 3, 400)
+    with pytest.raises(ValueError, match="with two outputs"):
+        training.train(data, settings, 1, "x", np.arange(1), backend="fused")

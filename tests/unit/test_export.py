@@ -214,6 +214,30 @@ def test_the_labelled_threshold_sees_one_half_only(test):
     assert export.fit(one, choice, [], test, ~VALIDATION)[1] != threshold
 
 
+def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
+    choice = export.Choice("A", 1, "own", "labelled")
+    three = zoo() | {f"fc_c.{part}": -2 * zoo()[f"fc_a.{part}"] for part in ("weight", "bias")}
+    weights, threshold = export.fit(export.pick(three, choice), choice, [], test, VALIDATION)
+    about = {"fusion": "all", "method": METHOD, "threshold": threshold, "seed": 7, "sources": {}} | choice._asdict()
+    config = export.configuration(weights, ["small", "black", "cat"], **about)
+    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config["test"] = export.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
+    export.write(tmp_path, weights, config, export.card(config, [], []))
+    model = export.load(tmp_path)
+    probabilities = model.probabilities(test["images"])
+    logit = np.log(probabilities / (1 - probabilities))
+    np.testing.assert_allclose(logit[:, 2], -2 * logit[:, 0], atol=1e-3)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["score"], {"images": test["images"]})[0], probabilities.prod(1), atol=1e-5)
+    card = (tmp_path / "README.md").read_text()
+    assert "shows **small and black and cat** at once" in card
+    space = {"images": test["images"]}
+    exec(
+        blocks(card)[2].replace('"model.safetensors"', "file"), space | {"file": tmp_path / "model.safetensors"}, space
+    )
+    np.testing.assert_allclose(space["score"], probabilities.prod(1), atol=1e-5)
+
+
 def test_cnns_without_heads_are_refused_in_words(test):
     choice = export.Choice("A", 1, "own", "labelled")
     bare = {name: values for name, values in export.pick(zoo(), choice).items() if not name.startswith("fc")}

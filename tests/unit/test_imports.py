@@ -629,6 +629,17 @@ def test_generators_that_do_not_fit_are_refused(changes, told, generators, tmp_p
     assert not (tmp_path / "out.h5").exists()
 
 
+def test_of_three_concepts_generators_are_named_with_two_letters(generators, tmp_path):
+    path, arrays = generators()
+    with h5py.File(path, "a") as handle:
+        handle.move("conv2", "conv2-bc")
+    imports.import_generators(path, "conv2-bc", tmp_path / "out.h5")
+    found = cyclegan.read_generators(tmp_path / "out.h5")["B2A"]
+    assert np.array_equal(found["0.weight"], arrays["conv2/B2A/0.weight"])
+    with pytest.raises(imports.ZooError, match="has no group conv2-ab/A2B"):
+        imports.import_generators(path, "conv2-ab", tmp_path / "out.h5")
+
+
 def test_generators_of_another_file_are_refused(tmp_path):
     save_stack(tmp_path / "zoo.h5", cnns(1))
     with pytest.raises(imports.ZooError, match=r"has no group conv1/A2B; it holds conv1\.bias"):

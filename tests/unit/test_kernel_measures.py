@@ -120,6 +120,8 @@ def test_a_good_training_has_no_failure():
     text = measures.verdict(history(SHIFT))
     assert text.startswith("No failure found: A to B changes kernels by ")
     assert "nan" not in text
+    other = measures.verdict(history(SHIFT), "BC")
+    assert other == text.replace("B to A", "C to B").replace("A to B", "B to C")
 
 
 @pytest.mark.parametrize(

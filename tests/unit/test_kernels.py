@@ -27,7 +27,7 @@ def zoos(tmp_path):
 def test_bank_holds_every_kernel_of_both_zoos(zoos, tmp_path):
     paths, a, b = zoos
     for layer in ("conv1", "conv2"):
-        kernels.extract(paths["A"], paths["B"], layer, tmp_path / "bank.h5")
+        kernels.extract(paths, layer, tmp_path / "bank.h5")
         bank = files.read(tmp_path / "bank.h5", "kernels")
         assert np.array_equal(bank["A"], np.concatenate([zoo[f"{layer}.weight"] for zoo in a]))
         assert np.array_equal(bank["B"], b[f"{layer}.weight"])
@@ -43,12 +43,13 @@ def translated(zoos, tmp_path):
     banks, generators, trained = {}, {}, {}
     for layer in ("conv1", "conv2"):
         banks[layer], generators[layer] = tmp_path / f"{layer}.h5", tmp_path / f"{layer}-generators.h5"
-        kernels.extract(paths["A"], paths["B"], layer, banks[layer])
+        kernels.extract(paths, layer, banks[layer])
         settings = cyclegan.settings("report", layer, epochs=1, hidden=2)
-        a_and_b = kernels.read(banks[layer])
-        trained[layer] = cyclegan.train(*a_and_b, settings, 1, state_path=tmp_path / f"{layer}.state")
+        trained[layer] = cyclegan.train(
+            *kernels.read(banks[layer]).values(), settings, 1, state_path=tmp_path / f"{layer}.state"
+        )
         cyclegan.write_generators(generators[layer], trained[layer])
-    generate.translate(paths, banks, generators, tmp_path / "cyclegan.h5")
+    generate.translate(paths, banks, {layer: [path] for layer, path in generators.items()}, tmp_path / "cyclegan.h5")
     return tmp_path / "cyclegan.h5", banks, trained
 
 
@@ -72,6 +73,57 @@ def test_generated_cnns_are_the_published_ones(zoos, translated):
     x = torch.tanh(torch.conv3d(x, *map(torch.from_numpy, (network["2.weight"], network["2.bias"])), padding=1))
     assert np.allclose(made["conv2.weight"][2], x[0].transpose(0, 1).numpy(), atol=1e-5)
     assert np.abs(made["conv2.weight"]).max() < 1
+
+
+@pytest.fixture
+def three(zoos, tmp_path):
+    """Zoo files of A, B and C with five, four and three CNNs, and their weights."""
+    paths, a, b = zoos
+    c = write_zoo(tmp_path / "c0.h5", [0, 1, 2], "c")
+    first = {name: np.concatenate([shard[name] for shard in a]) for name in a[0]}
+    return paths | {"C": [tmp_path / "c0.h5"]}, {"A": first, "B": b, "C": c}
+
+
+def test_of_three_concepts_kernels_are_translated_from_one_end_to_the_other(three, tmp_path):
+    paths, weights = three
+    banks, generators, trained = {}, {}, {}
+    for layer in ("conv1", "conv2"):
+        banks[layer], generators[layer], trained[layer] = tmp_path / f"{layer}.h5", [], []
+        kernels.extract(paths, layer, banks[layer])
+        bank = kernels.read(banks[layer])
+        assert list(bank) == ["A", "B", "C"]
+        settings = cyclegan.settings("report", layer, epochs=1, hidden=2, batch_size=4)
+        for seed, pair in enumerate(("AB", "BA")):  # C's three kernel sets are too few to train on
+            sets = (bank[domain] for domain in pair)
+            trained[layer].append(cyclegan.train(*sets, settings, seed, state_path=tmp_path / f"{layer}{pair}.state"))
+            generators[layer].append(tmp_path / f"{layer}-{pair}.h5")
+            cyclegan.write_generators(generators[layer][-1], trained[layer][-1])
+    generate.translate(paths, banks, generators, tmp_path / "made.h5")
+    made = files.read(tmp_path / "made.h5", "zoo")
+    assert (made["domain"].tolist(), made["model"].tolist()) == (["A"] * 3 + ["C"] * 3, [0, 1, 2] * 2)
+    ab, bc = trained["conv2"]
+    onwards = cyclegan.translate(ab.generators["A2B"], weights["A"]["conv2.weight"][:3])
+    back = cyclegan.translate(bc.generators["B2A"], weights["C"]["conv2.weight"])
+    assert np.array_equal(made["conv2.weight"][3:], cyclegan.translate(bc.generators["A2B"], onwards))
+    assert np.array_equal(made["conv2.weight"][:3], cyclegan.translate(ab.generators["B2A"], back))
+    for head, side in (("fc_a", "A"), ("fc_b", "B"), ("fc_c", "C")):
+        assert np.array_equal(made[f"{head}.weight"], np.concatenate([weights[side]["fc1.weight"][:3]] * 2))
+
+    generate.noise(tmp_path / "made.h5", banks, 1, "three", tmp_path / "noise.h5")
+    noise = files.read(tmp_path / "noise.h5", "zoo")["conv2.weight"]
+    before = np.concatenate([weights["C"]["conv2.weight"], weights["A"]["conv2.weight"][:3]])
+    size = [np.linalg.norm(after - before) for after in (made["conv2.weight"], noise)]
+    assert size[1] == pytest.approx(size[0], rel=0.03)
+
+
+def test_the_average_is_of_all_concepts(three, tmp_path):
+    paths, weights = three
+    generate.average(paths, tmp_path / "average.h5")
+    average = files.read(tmp_path / "average.h5", "zoo")
+    assert average["model"].tolist() == [0, 1, 2]
+    expected = np.mean([weights[side]["conv1.weight"][:3] for side in "ABC"], axis=0)
+    assert np.allclose(average["conv1.weight"], expected, atol=1e-6)
+    assert np.array_equal(average["fc_c.bias"], weights["C"]["fc1.bias"])
 
 
 def test_controls(zoos, tmp_path):
@@ -100,7 +152,7 @@ def test_controls_of_the_translated_kernels(translated, tmp_path):
     generate.noise(path, banks, 1, "black_cat", tmp_path / "noise.h5")
     noise = files.read(tmp_path / "noise.h5", "zoo")
     for layer in ("conv1", "conv2"):
-        a, b = kernels.read(banks[layer])
+        a, b = kernels.read(banks[layer]).values()
         before = np.concatenate([b[:4], a[:4]])
         size = [np.linalg.norm(zoo[f"{layer}.weight"] - before) for zoo in (made, noise)]
         assert size[1] == pytest.approx(size[0], rel=0.03)

@@ -153,8 +153,7 @@ def run(tmp_path):
     )
     fusion = {
         "name": "black_cat",
-        "a": "black",
-        "b": "cat",
+        "concepts": ["black", "cat"],
         "tables": {name: folder / f"{name}.csv" for name in made},
         "published": {"kmeans": folder / "published_kmeans.csv"},
         "shown": tmp_path / "shown.h5",

@@ -10,7 +10,7 @@ from sklearn import metrics
 from sklearn.covariance import ledoit_wolf
 from snakemake.iocontainers import InputFiles, OutputFiles
 
-from zoofuse import cnn, files, statistics, training, zero_shot
+from zoofuse import cnn, evaluation, files, statistics, training, zero_shot
 
 rng = np.random.default_rng(0)
 ARCHITECTURE = cnn.ARCHITECTURES["published"]
@@ -211,6 +211,22 @@ def test_parents_by_hand(concepts, test):
     np.testing.assert_allclose(found["ensemble"]["scores"], [p[0].mean(0) * p[1].mean(0)], rtol=1e-6)
     assert np.isnan(zero_shot.parents(zoos, (), test[0])["ensemble"]["threshold"]).all()
     assert zero_shot.parents([conv_only(zoos[0]), zoos[1]], concepts, test[0]) == {}
+
+
+def test_three_concepts_multiply(concepts, test):
+    zoos = [zoo(2, name) for name in "abc"]
+    p = [zero_shot.zoo_probability(one, test[0]) for one in zoos]
+    found = zero_shot.parents(zoos, [*concepts, concepts[0]], test[0])
+    np.testing.assert_allclose(found["product"]["scores"], p[0] * p[1] * p[2], rtol=1e-6)
+    np.testing.assert_allclose(found["ensemble"]["scores"], [np.prod([each.mean(0) for each in p], 0)], rtol=1e-6)
+    assert np.isfinite(found["product"]["threshold"]).all()
+    heads = {f"fc_{side}.{part}": one[f"fc1.{part}"] for side, one in zip("abc", zoos, strict=True)
+             for part in ("weight", "bias")}  # fmt: skip
+    made = conv_only(zoos[0]) | heads
+    seen = evaluation.features(made, test[0])
+    each = [zero_shot.probability(zero_shot.own_head(made, f"fc_{side}"), seen) for side in "abc"]
+    answers = zero_shot.answer(made, (), test[0])
+    np.testing.assert_allclose(answers["own/scores"], np.prod(each, axis=0), rtol=1e-6)
 
 
 def test_supervised_learns_the_conjunction_from_its_half_only(test):

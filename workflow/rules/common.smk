@@ -1,5 +1,6 @@
 # Functions only: what follows from the configuration, and what each stage depends on.
 import functools
+import itertools
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 from zoofuse import imports, plan
 from zoofuse.architectures import ARCHITECTURES
 from zoofuse.checks import check_folders, count_zoos, folders_digest
-from zoofuse.config import complete, is_overlay
+from zoofuse.config import complete, is_overlay, sides
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
@@ -25,6 +26,9 @@ METHODS = {
     "random": 1,
     "parent_a": 1,
     "parent_b": 1,
+    "parent_c": 1,
+    "parent_d": 1,
+    "parent_e": 1,
     "average": 1,
     "noise": 2,
     "shuffled": 2,
@@ -110,7 +114,7 @@ def test_pictures(wildcards):
 def fusion_images(wildcards):
     """The images of a fusion's concepts; an existing zoo brings none."""
     fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    return [f"results/images/{fusion[side]}.h5" for side in "ab" if fusion[side] in trained_concepts()]
+    return [f"results/images/{fusion[side]}.h5" for side in sides(fusion) if fusion[side] in trained_concepts()]
 
 
 def known(named, name, what):
@@ -196,9 +200,15 @@ def existing_generators(wildcards):
     return existing(config["fusions"][wildcards.fusion]["generators"])
 
 
+def concepts_of(fusion):
+    """Letter -> concept of a fusion."""
+    found = known(config["fusions"], fusion, "fusion")
+    return {side: found[side] for side in sides(found)}
+
+
 def fusion_zoo(wildcards, side):
-    """The shards of a fusion's zoo a or b."""
-    return zoo_shards(known(config["fusions"], wildcards.fusion, "fusion")[side])
+    """The shards of one of a fusion's zoos."""
+    return zoo_shards(known(concepts_of(wildcards.fusion), side, f"concept of {wildcards.fusion}"))
 
 
 def zoo_of(side):
@@ -211,6 +221,18 @@ def zoo_of(side):
     return files
 
 
+def fusion_zoos(wildcards):
+    """All of them, by letter."""
+    return {side: zoo_of(side)(wildcards) for side in concepts_of(wildcards.fusion)}
+
+
+def translators(fusion):
+    """A translator for each layer, and where there are more than two concepts for each two neighbours: conv1-ab, conv1-bc."""
+    pairs = list(itertools.pairwise(concepts_of(fusion)))
+    names = [""] if len(pairs) == 1 else [f"-{one}{other}" for one, other in pairs]
+    return [f"{layer}{name}" for layer in conv_layers() for name in names]
+
+
 FROM_TRANSLATED = ("noise", "shuffled", "matched")  # controls that are made from the translated kernels
 
 
@@ -218,12 +240,12 @@ def method_inputs(wildcards):
     """What a method makes its CNNs from."""
     fusion, method = wildcards.fusion, wildcards.method
     banks = [f"results/kernels/{fusion}/{layer}.h5" for layer in conv_layers()]
-    zoos = {f"zoo_{side}": zoo_of(side)(wildcards) for side in "ab"}
+    if method.startswith("parent_"):
+        return {f"zoo_{method[-1]}": zoo_of(method[-1])(wildcards)}
+    zoos = {f"zoo_{side}": shards for side, shards in fusion_zoos(wildcards).items()}
     if method == "cyclegan":
-        generators = [f"results/cyclegan/{fusion}/{layer}/generators.h5" for layer in conv_layers()]
+        generators = [f"results/cyclegan/{fusion}/{translator}/generators.h5" for translator in translators(fusion)]
         return zoos | {"banks": banks, "generators": generators}
-    if method in ("parent_a", "parent_b"):
-        return {f"zoo_{method[-1]}": zoos[f"zoo_{method[-1]}"]}
     if method in FROM_TRANSLATED:
         return {"translated": f"results/generated/{fusion}/cyclegan.h5", "banks": banks if method == "noise" else []}
     return zoos if method == "average" else {}
@@ -231,10 +253,10 @@ def method_inputs(wildcards):
 
 def distil_inputs(wildcards):
     """Zoos with their histories, which tell their best CNNs; photographs of the concepts, or translated CNNs to begin from."""
-    fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    inputs = {f"zoo_{side}": fusion_zoo(wildcards, side) for side in "ab"}
+    concepts = concepts_of(wildcards.fusion)
+    inputs = {f"zoo_{side}": fusion_zoo(wildcards, side) for side in concepts}
     if wildcards.method == "distil":
-        inputs |= {f"images_{side}": f"results/images/{fusion[side]}.h5" for side in "ab"}
+        inputs |= {f"images_{side}": f"results/images/{concept}.h5" for side, concept in concepts.items()}
     if wildcards.method == "cyclegan_distil":
         inputs["translated"] = f"results/generated/{wildcards.fusion}/cyclegan.h5"
     return inputs
@@ -242,13 +264,13 @@ def distil_inputs(wildcards):
 
 def generated_counts(fusion):
     """Method -> number of CNNs it makes of each domain for a fusion."""
-    known(config["fusions"], fusion, "fusion")
-    sizes = {side: config["concepts"][config["fusions"][fusion][side]]["models"] for side in "ab"}
+    sizes = {side: config["concepts"][concept]["models"] for side, concept in concepts_of(fusion).items()}
     n = min(sizes.values())
     students = dict.fromkeys(DISTILLED, config["distil"]["models"])
     students["cyclegan_distil"] = min(n, students["cyclegan_distil"])  # each begins from a translated CNN
     pairs = {"netspace": min(n, config["netspace"]["fuse"]["models"])}
-    return dict.fromkeys(METHODS, n) | {"parent_a": sizes["a"], "parent_b": sizes["b"]} | students | pairs
+    parents = {f"parent_{side}": size for side, size in sizes.items()}
+    return dict.fromkeys(METHODS, n) | parents | students | pairs
 
 
 def random_count(wildcards):
@@ -314,9 +336,9 @@ LEADERBOARD_TABLES = ["leaderboard", "comparisons", "zero_shot", "selection", "g
 
 
 def zero_shot_concepts(wildcards):
-    """The images of a fusion's two concepts; none where one is an existing zoo, as a probe needs both."""
+    """The images of a fusion's concepts; none where one is an existing zoo, as probes need all."""
     images = fusion_images(wildcards)
-    return images if len(images) == 2 else []
+    return images if len(images) == len(concepts_of(wildcards.fusion)) else []
 
 
 def zero_shot_shards(fusion, method):
@@ -354,8 +376,7 @@ def searched_methods(wildcards):
 
 
 def fusion_sides(wildcards):
-    fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    return [fusion["a"], fusion["b"]]
+    return list(concepts_of(wildcards.fusion).values())
 
 
 def published_table(clusterer):
@@ -401,11 +422,13 @@ def report_inputs(wildcards):
             figures += [f"kernels_{layer}" for layer in conv_layers()]
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
             figures.append("cyclegan")
-            inputs[f"histories_{name}"] = [f"results/cyclegan/{name}/{layer}/generators.h5" for layer in conv_layers()]
+            inputs[f"histories_{name}"] = [
+                f"results/cyclegan/{name}/{each}/generators.h5" for each in translators(name)
+            ]
         inputs[f"figures_{name}"] = [f"results/figures/{name}/{figure}.png" for figure in figures]
         inputs[f"shown_{name}"] = f"results/figures/{name}/shown.h5"
         inputs[f"tables_{name}"] = report_tables(name)
-        if (fusion["a"], fusion["b"]) == ("black", "cat"):
+        if list(concepts_of(name).values()) == ["black", "cat"]:
             inputs[f"published_{name}"] = [f"results/tables/{name}/published_{c}.csv" for c in CLUSTERERS]
     # Files that a run leaves behind for `snakemake --report` and for readers of tables; the report has its own.
     inputs["beside"] = [f"results/figures/{name}/methods.png" for name in config["fusions"]]
@@ -446,7 +469,7 @@ def predicted_digest(wildcards):
         raise WorkflowError(str(error)) from None
 
 
-# NetSpace
+# NetSpace, for fusions of two concepts
 
 NETSPACE_SETTINGS = [
     "one_architecture",
@@ -459,6 +482,8 @@ NETSPACE_SETTINGS = [
 
 def netspace_images(wildcards):
     """The photographs of both concepts, "a" first; answers are compared on them, so an existing zoo alone won't do."""
+    if len(concepts_of(wildcards.fusion)) > 2:
+        raise WorkflowError(f"NetSpace joins two concepts, and {wildcards.fusion} has more: name a fusion of two.")
     images = fusion_images(wildcards)
     if len(images) < 2:
         raise WorkflowError("NetSpace compares answers to photographs: write positive and negative for both concepts.")
@@ -474,6 +499,10 @@ NETSPACE_CNNS = {
     "sample": lambda wildcards: {key: config["netspace"][key] for key in ("held_out", "compared", "probes")},
     "seed": lambda wildcards: config["seed"],
 }
+
+
+def netspace_fusions():
+    return [name for name in config["fusions"] if len(concepts_of(name)) == 2]
 
 
 def netspace_space(steps):

@@ -1,13 +1,13 @@
 rule train_cyclegan:
     input:
-        bank="results/kernels/{fusion}/{layer}.h5",
+        bank=lambda wildcards: f"results/kernels/{wildcards.fusion}/{wildcards.translator.split('-')[0]}.h5",
     output:
-        generators="results/cyclegan/{fusion}/{layer}/generators.h5",
-        history="results/cyclegan/{fusion}/{layer}/history.csv",
+        generators="results/cyclegan/{fusion}/{translator}/generators.h5",
+        history="results/cyclegan/{fusion}/{translator}/history.csv",
     log:
-        "<logs>/train_cyclegan/{fusion}-{layer}.log",
+        "<logs>/train_cyclegan/{fusion}-{translator}.log",
     benchmark:
-        "<benchmarks>/train_cyclegan/{fusion}-{layer}.jsonl"
+        "<benchmarks>/train_cyclegan/{fusion}-{translator}.jsonl"
     wildcard_constraints:
         fusion=all_but(imported_fusions()),
     conda:
@@ -21,9 +21,9 @@ rule train_cyclegan:
         cyclegan=config["cyclegan"],
         seed=config["seed"],
         # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
-        state="results/cyclegan/{fusion}/{layer}/.state.h5",
+        state="results/cyclegan/{fusion}/{translator}/.state.h5",
     message:
-        "Training the CycleGAN of {wildcards.layer} for {wildcards.fusion}"
+        "Training the CycleGAN of {wildcards.translator} for {wildcards.fusion}"
     script:
         "../scripts/train_cyclegan.py"
 
@@ -32,9 +32,9 @@ rule import_generators:
     input:
         local(existing_generators),
     output:
-        "results/cyclegan/{fusion}/{layer}/generators.h5",
+        "results/cyclegan/{fusion}/{translator}/generators.h5",
     log:
-        "<logs>/import_generators/{fusion}-{layer}.log",
+        "<logs>/import_generators/{fusion}-{translator}.log",
     wildcard_constraints:
         fusion=only(imported_fusions()),
     conda:
@@ -42,6 +42,6 @@ rule import_generators:
     params:
         architecture=config["zoo"]["architecture"],
     message:
-        "Reading the generators of {wildcards.layer} for {wildcards.fusion}"
+        "Reading the generators of {wildcards.translator} for {wildcards.fusion}"
     script:
         "../scripts/import_generators.py"

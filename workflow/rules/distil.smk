@@ -10,7 +10,7 @@ rule align_zoo:
     log:
         "<logs>/align_zoo/{fusion}-{side}.log",
     wildcard_constraints:
-        side="[ab]",
+        side="[a-e]",
     conda:
         "../envs/zoofuse.yaml"
     resources:

@@ -94,7 +94,10 @@ rule kernel_figure:
 
 rule cyclegan_figure:
     input:
-        histories=[f"results/cyclegan/{{fusion}}/{layer}/history.csv" for layer in conv_layers()],
+        histories=lambda wildcards: [
+            f"results/cyclegan/{wildcards.fusion}/{translator}/history.csv"
+            for translator in translators(wildcards.fusion)
+        ],
     output:
         report(
             "results/figures/{fusion}/cyclegan.png",

@@ -1,7 +1,6 @@
 rule extract_kernels:
     input:
-        a=zoo_of("a"),
-        b=zoo_of("b"),
+        unpack(fusion_zoos),
     output:
         "results/kernels/{fusion}/{layer}.h5",
     log:

@@ -207,7 +207,9 @@ rule netspace_figure:
 rule netspace_summary:
     input:
         tables=[
-            f"results/netspace/{fusion}/{setting}.csv" for fusion in config["fusions"] for setting in NETSPACE_SETTINGS
+            f"results/netspace/{fusion}/{setting}.csv"
+            for fusion in netspace_fusions()
+            for setting in NETSPACE_SETTINGS
         ],
     output:
         "results/netspace/summary.csv",
@@ -226,7 +228,7 @@ rule netspace:
         "results/netspace/summary.csv",
         [
             f"results/figures/{fusion}/netspace_{setting}.png"
-            for fusion in config["fusions"]
+            for fusion in netspace_fusions()
             for setting in NETSPACE_SETTINGS
         ],
     localrule: True

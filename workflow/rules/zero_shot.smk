@@ -26,8 +26,7 @@ rule zero_shot_shard:
 
 rule zero_shot_references:
     input:
-        a=zoo_of("a"),
-        b=zoo_of("b"),
+        unpack(fusion_zoos),
         images="results/test_images/{fusion}.h5",
         concepts=zero_shot_concepts,
     output:

@@ -1,4 +1,4 @@
-"""Make a fusion's CNNs by distilling both zoos."""
+"""Make a fusion's CNNs by distilling all its zoos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]) as say:
     inputs, params, output = snakemake.input, snakemake.params, Path(snakemake.output[0])
-    zoos = {"A": list(map(Path, inputs.zoo_a)), "B": list(map(Path, inputs.zoo_b))}
+    zoos = {name[-1].upper(): list(map(Path, paths)) for name, paths in inputs.items() if name.startswith("zoo_")}
     device = devices.choose_device(snakemake.config["zoo"]["device"])
     how = {"device": device, "threads": snakemake.threads}
     how |= {"n": params.models, "seed": params.seed, "fusion": snakemake.wildcards.fusion}
     say(f"Distilling on {device}, {snakemake.threads} threads.")
     match snakemake.wildcards.method:
         case "distil":
-            photographs = {"A": Path(inputs.images_a), "B": Path(inputs.images_b)}
+            photographs = {domain: Path(inputs[f"images_{domain.lower()}"]) for domain in zoos}
             distil.from_parents(zoos, photographs, output, settings=distil.PARENTS, **how)
         case "distil_weights":
             distil.from_weights(zoos, output, settings=distil.WEIGHTS, **how)

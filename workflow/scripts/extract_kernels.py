@@ -1,4 +1,4 @@
-"""Collect one conv layer's kernels of both zoos in one bank."""
+"""Collect one conv layer's kernels of all zoos in one bank."""
 
 from typing import TYPE_CHECKING
 
@@ -8,4 +8,5 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    kernels.extract(snakemake.input.a, snakemake.input.b, snakemake.wildcards.layer, snakemake.output[0])
+    zoos = {side.upper(): paths for side, paths in snakemake.input.items()}
+    kernels.extract(zoos, snakemake.wildcards.layer, snakemake.output[0])

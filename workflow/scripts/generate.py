@@ -16,15 +16,17 @@ def paths(name):
 with logs.job(snakemake.log[0]):
     method, fusion, output = snakemake.wildcards.method, snakemake.wildcards.fusion, Path(snakemake.output[0])
     params = snakemake.params
-    zoos = {domain: found for domain in "AB" if (found := paths(f"zoo_{domain.lower()}"))}
+    zoos = {name[-1].upper(): paths(name) for name, _ in snakemake.input.items() if name.startswith("zoo_")}
     banks = {path.stem: path for path in paths("banks")}
     match method:
         case "cyclegan":
-            generators = {path.parent.name: path for path in paths("generators")}
+            generators = {layer: [] for layer in banks}
+            for path in paths("generators"):
+                generators[path.parent.name.split("-")[0]].append(path)
             generate.translate(zoos, banks, generators, output)
         case "random":
             generate.random(params.models, params.architecture, params.seed, fusion, output)
-        case "parent_a" | "parent_b":
+        case parent if parent.startswith("parent_"):
             domain = method[-1].upper()
             generate.parent(zoos[domain], domain, output)
         case "average":

@@ -8,5 +8,5 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    layer, architecture = snakemake.wildcards.layer, snakemake.params.architecture
+    layer, architecture = snakemake.wildcards.translator, snakemake.params.architecture
     imports.import_generators(snakemake.input[0], layer, snakemake.output[0], architecture)

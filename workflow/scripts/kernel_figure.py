@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 SHOWN = 4
 
 with logs.job(snakemake.log[0]):
-    a, b = kernels.read(snakemake.input.bank)
-    layer = snakemake.wildcards.layer
+    bank, layer = kernels.read(snakemake.input.bank), snakemake.wildcards.layer
+    first, last = min(bank), max(bank)
     made = files.read(snakemake.input.generated, "zoo", [f"{layer}.weight", "domain"])
-    to_a, to_b = (made[f"{layer}.weight"][made["domain"] == domain][:SHOWN] for domain in "AB")
-    figures.kernels(a[:SHOWN], to_b, b[:SHOWN], to_a, snakemake.output[0], snakemake.params.names)
+    to_a, to_b = (made[f"{layer}.weight"][made["domain"] == domain][:SHOWN] for domain in (first, last))
+    names = snakemake.params.names[0], snakemake.params.names[-1]
+    figures.kernels(bank[first][:SHOWN], to_b, bank[last][:SHOWN], to_a, snakemake.output[0], names)

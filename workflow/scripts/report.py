@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse import cyclegan, files, images, kernel_measures, logs, report
+from zoofuse.config import sides
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -31,6 +32,11 @@ def counts(attributes):
     return {"images of": name, "positive": positive, "negative": negative, "of them for validation": validation}
 
 
+def verdict(translator, path):
+    """On a layer's translator, which has the letters of its two concepts behind it where there are more."""
+    return kernel_measures.verdict(cyclegan.read_history(path), (translator.partition("-")[2] or "ab").upper())
+
+
 with logs.job(snakemake.log[0]):
     # Not a param: a setting that changes no table or figure should not write the report anew.
     inputs, settings = snakemake.input, snakemake.config
@@ -39,14 +45,12 @@ with logs.job(snakemake.log[0]):
     attributes += [files.attributes(path, "test_images") for path in inputs.tests]
     fusions = []
     for name, fusion in settings["fusions"].items():
-        one = {"name": name, "a": fusion["a"], "b": fusion["b"], "shown": inputs[f"shown_{name}"]}
+        one = {"name": name, "concepts": [fusion[side] for side in sides(fusion)], "shown": inputs[f"shown_{name}"]}
         one |= {"tables": named(inputs[f"tables_{name}"]), "figures": shown(inputs[f"figures_{name}"])}
         if published := inputs.get(f"published_{name}"):
             one["published"] = named(published, "published_")
         if histories := inputs.get(f"histories_{name}"):
-            one["verdicts"] = {
-                Path(path).parent.name: kernel_measures.verdict(cyclegan.read_history(path)) for path in histories
-            }
+            one["verdicts"] = {(of := Path(path).parent.name): verdict(of, path) for path in histories}
         fusions.append(one)
     report.build(
         snakemake.output[0],

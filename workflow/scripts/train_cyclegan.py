@@ -1,4 +1,4 @@
-"""Train the CycleGAN of one conv layer."""
+"""Train the CycleGAN of one conv layer, between two concepts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +12,23 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]) as say:
     chosen = dict(snakemake.params.cyclegan)
-    preset, layer, seed = chosen.pop("preset"), snakemake.wildcards.layer, snakemake.params.seed
+    preset, translator, seed = chosen.pop("preset"), snakemake.wildcards.translator, snakemake.params.seed
+    layer, _, pair = translator.partition("-")
     settings = cyclegan.settings(preset, layer, **{name: value for name, value in chosen.items() if value is not None})
     bank, state = snakemake.input.bank, Path(snakemake.params.state)
-    a, b = kernels.read(bank)
+    kernel_sets = kernels.read(bank)
+    a, b = (kernel_sets[domain] for domain in (pair or "ab").upper())
     device = devices.choose_device(snakemake.config["zoo"]["device"])
-    say(f"Training on {device}, {snakemake.threads} threads: {len(a)} kernel sets of domain A, {len(b)} of domain B.")
+    say(f"Training on {device}, {snakemake.threads} threads, {len(a)} kernel sets and {len(b)} to translate them to.")
     say(f"Steps are computed by {cyclegan.choose_backend(a.shape, device)[1]}.")
-    with logs.bar(settings.epochs, "epochs", f"CycleGAN {layer}") as bar:
+    with logs.bar(settings.epochs, "epochs", f"CycleGAN {translator}") as bar:
         trained = cyclegan.train(
             a, b, settings, seed, state_path=state, device=device, threads=snakemake.threads,
             progress=lambda epoch, losses: bar.update(epoch - bar.n),
         )  # fmt: skip
     pd.DataFrame(trained.history).rename_axis("epoch").to_csv(snakemake.output.history)
     cyclegan.write_generators(
-        snakemake.output.generators, trained, preset=preset, settings=vars(settings), layer=layer, seed=seed,
+        snakemake.output.generators, trained, preset=preset, settings=vars(settings), layer=translator, seed=seed,
         way=trained.way, sources={"bank": files.fingerprint(bank)},
     )  # fmt: skip
     state.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ with logs.job(snakemake.log[0]) as say:
     settings = training.Settings(**params.training)
     test = images.read_test(inputs.images)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in inputs.concepts]
-    parents = zero_shot.parents([zoo.read(inputs.a), zoo.read(inputs.b)], concepts, test["images"])
+    zoos = [zoo.read(paths) for name, paths in inputs.items() if name not in ("images", "concepts")]
+    parents = zero_shot.parents(zoos, concepts, test["images"])
     answers = {f"{method}/own": found for method, found in parents.items()}
     if concepts:
         without = zero_shot.without_cnn(concepts, test["images"])

@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 
 from zoofuse import files, images, imports
+from zoofuse.config import sides
 
 
 @functools.cache
@@ -51,7 +52,7 @@ def check_folders(config: dict) -> None:
                 faults.append(str(error))
     if not faults and config["images"]["leaks"] == "refuse":
         for name, fusion in config["fusions"].items():
-            training = [path for side in "ab" for path in listed[f"concepts.{fusion[side]}"]]
+            training = [path for side in sides(fusion) for path in listed[f"concepts.{fusion[side]}"]]
             where = f"fusions.{name}.test"
             if pairs := images.find_leaks(training, listed[where]):
                 faults.append(str(images.leak_error(where, pairs)))

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import yaml
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
 NEEDS_IMAGES = ("distil", "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
+LETTERS = "abcde"  # under which a fusion names its concepts
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -34,9 +36,17 @@ def complete(config: dict) -> dict:
         if "zoo" not in concept:
             concept["models"] = concept["models"] or TRAINED
     for name, fusion in config["fusions"].items():
+        if name not in named:
+            at = fusion["methods"].index("parent_b") + 1
+            fusion["methods"][at:at] = [f"parent_{side}" for side in sides(fusion)[2:]]
         if name not in named and _existing(config, fusion):
             fusion["methods"] = [method for method in fusion["methods"] if method not in NEEDS_IMAGES]
     return config
+
+
+def sides(fusion: dict) -> list[str]:
+    """The letters under which a fusion names its concepts: a, b, and further ones where there are more than two."""
+    return [side for side in LETTERS if side in fusion]
 
 
 def is_overlay(config: dict) -> bool:
@@ -57,7 +67,7 @@ def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
 
 def _existing(config: dict, fusion: dict) -> list[str]:
     """Those of a fusion's concepts that are existing zoos, and bring no images."""
-    return [fusion[side] for side in "ab" if "zoo" in config["concepts"].get(fusion[side], {})]
+    return [fusion[side] for side in sides(fusion) if "zoo" in config["concepts"].get(fusion[side], {})]
 
 
 def _resolved(schema: dict, root: dict) -> dict:
@@ -107,7 +117,7 @@ def _fault(error: jsonschema.ValidationError, root: dict) -> str:
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in value]
         told = {
-            "positive": "a list of folders under images_root that show both concepts at once",
+            "positive": "a list of folders under images_root that show all concepts at once",
             "negative": "a list of folders under images_root that do not",
             "concepts": "a mapping of names, each with positive and negative folders",
             "test": "positive and negative folders of test photographs",
@@ -155,7 +165,11 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
         if "layers" in concept and "zoo" not in concept:
             yield f"concepts.{name}.layers: is for an existing zoo only; leave it out."
     for name, fusion in config["fusions"].items():
-        for side in ("a", "b"):
+        letters = sides(fusion)
+        if letters != list(LETTERS[: len(letters)]):
+            gap = next(side for side in LETTERS if side not in letters)
+            yield f"fusions.{name}: names {letters[-1]} but not {gap}; use the letters in order."
+        for side in letters:
             if fusion[side] not in concepts:
                 close = difflib.get_close_matches(fusion[side], concepts, 1)
                 hint = f"; did you mean {close[0]}?" if close else ""
@@ -163,15 +177,21 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                     f"fusions.{name}.{side}: there is no concept {fusion[side]!r}{hint} "
                     f"Write one of {', '.join(concepts)}, or add it under concepts."
                 )
-        if fusion["a"] == fusion["b"]:
-            yield f"fusions.{name}: a and b are both {fusion['a']!r}; name two different concepts."
+        for one, other in itertools.combinations(letters, 2):
+            if fusion[one] == fusion[other]:
+                yield f"fusions.{name}: {one} and {other} are both {fusion[one]!r}; name two different concepts."
+        for method in fusion["methods"]:
+            if method.startswith("parent_") and method[-1] not in letters:
+                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {method[-1]}; leave it out."
+        if "netspace" in fusion["methods"] and len(letters) > 2:
+            yield f"fusions.{name}.methods: netspace joins two concepts, not {len(letters)}; leave it out."
         for method in NEEDS_IMAGES:
             if method in fusion["methods"] and name in named and (existing := _existing(config, fusion)):
                 yield (
                     f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
                     "existing zoo; leave it out, or take distil_weights."
                 )
-        for side in ("a", "b"):
+        for side in letters:
             models = concepts.get(fusion[side], {}).get("models")
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
                 yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."

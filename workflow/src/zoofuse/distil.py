@@ -1,8 +1,8 @@
-"""A fusion by distillation: one CNN of the zoo's size learns what two zoos answer, a head for each concept.
+"""A fusion by distillation: one CNN of the zoo's size learns what all zoos answer, a head for each concept.
 
 Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student is trained on the teachers'
-probabilities. Here the teachers are the zoos of two concepts and the student has one logistic output for each. Nobody
-shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
+probabilities. Here the teachers are the zoos of two or more concepts and the student has one logistic output for each.
+Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,6 @@ SHIFT = 3  # pixels that a photograph is moved at most, each way
 # whose CNNs may have taken to colours only because the first one's are missing among its photographs.
 COLOUR = {True: 0.5, False: 0.75}
 _CHUNK = 1000  # images drawn at once
-_SIDES = {"A": "B", "B": "A"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def from_weights(
     start: Path | None = None,
     **how,
 ) -> None:
-    """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A" and "B".
+    """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A", "B" and so on.
 
     They learn the zoos' answers on images of dead leaves (see `leaves`). `start`: a zoo file whose first n CNNs of each
     domain they begin from, such as translated ones; they keep model and domain. `how`: backend, device and threads as
@@ -64,7 +63,7 @@ def from_weights(
     """
     parents = {side: zoo.read(paths) for side, paths in zoos.items()}
     pictures = leaves(settings.images, seed, fusion, "leaves")
-    teachers = (_best(parents[side], settings.teachers) for side in "AB")
+    teachers = (_best(of_side, settings.teachers) for of_side in parents.values())
     answers = [probability(of_side, pictures, settings.temperature) for of_side in teachers]
     begin = None
     if start is not None:
@@ -88,7 +87,7 @@ def from_parents(
     fusion: str,
     **how,
 ) -> None:
-    """Write a zoo file of n CNNs distilled from zoos "A" and "B" on the photographs (images files) of their concepts.
+    """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
 
     Labels and validation photographs are the concepts' own; see `training_images`. `how` as in `from_weights`.
     """
@@ -107,32 +106,35 @@ def from_parents(
 def training_images(
     teachers: Mapping[str, align.CNN], data: Mapping[str, training.Data], n: int, seed: int, *names
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (m, 32, 32, 3) and targets float32 (m, 2): is it A, is it B; NaN where nobody can tell.
+    """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
 
     A concept's photographs lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
     not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour: negatives
-    that the other zoo takes for its own are left out, as no positive can balance them; and n of its photographs take
-    the colours of the other concept's, keep their own label, and get the other one from the other zoo.
+    that another zoo takes for its own are left out, as no positive can balance them; and n of its photographs take
+    the colours of the other concepts', by turns, keep their own label, and get the others from the other zoos.
     """
-    shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in "AB"}
+    shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in data}
     coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
     pictures, targets = [], []
-    for side, other in _SIDES.items():
-        of = data[side]
+    for at, side in enumerate(data):
+        of, others = data[side], [other for other in data if other != side]
         fair = np.ones(len(of.labels), bool)
         if not coloured[side]:
-            kept = (of.labels == 0) | (probability(teachers[other], of.images) < 0.5)
+            taken = [probability(teachers[other], of.images) >= 0.5 for other in others]
+            kept = (of.labels == 0) | ~np.any(taken, axis=0)
             fair = kept if (of.labels[kept] == 1).any() else fair
         rounds = {"plain": fair} if coloured[side] else {"plain": fair, "recoloured": np.ones(len(of.labels), bool)}
         for name, allowed in rounds.items():
             rows = _balanced(of.labels, allowed, n, seed, *names, side, name)
             shown = _moved(of.images[rows], seed, *names, side, name)
             if name == "recoloured":
-                shown = recolour(shown, _donors(data[other], n, seed, *names, side), seed, *names, side)
-            answers = np.full((n, 2), np.nan, np.float32)
-            answers[:, "AB".index(side)] = 1 - of.labels[rows]
-            if coloured[other]:  # a zoo of shapes can't be trusted with colours that it did not see
-                answers[:, "AB".index(other)] = probability(teachers[other], shown)
+                lent = np.stack([_donors(data[other], n, seed, *names, side) for other in others])
+                shown = recolour(shown, lent[np.arange(n) % len(others), np.arange(n)], seed, *names, side)
+            answers = np.full((n, len(data)), np.nan, np.float32)
+            answers[:, at] = 1 - of.labels[rows]
+            for column, other in enumerate(data):
+                if other != side and coloured[other]:  # a zoo of shapes can't be trusted with colours it did not see
+                    answers[:, column] = probability(teachers[other], shown)
             pictures.append(shown)
             targets.append(answers)
     return np.concatenate(pictures), np.concatenate(targets)
@@ -293,11 +295,14 @@ def _write(pictures, targets, parents, output, n, settings, seed, fusion, begin,
     initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
     weights = training.train(data, train, seed, f"{fusion}/distil_{tier}", models, initial=initial, **how).weights
     arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
-    for row, head in enumerate(("fc_a", "fc_b")):  # a logistic output as two classes of opposite logits
+    for row, side in enumerate(parents):  # a logistic output as two classes of opposite logits
+        head = f"fc_{side.lower()}"
         arrays[f"{head}.weight"] = np.stack([weights["fc1.weight"][:, row], -weights["fc1.weight"][:, row]], 1) / 2
         arrays[f"{head}.bias"] = np.stack([weights["fc1.bias"][:, row], -weights["fc1.bias"][:, row]], 1) / 2
     arrays["model"] = models if begin is None else begin["model"]
     arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
-    both = {name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])}
-    arrays["nearest_parent"] = align.nearest_parent(arrays, both)
+    every = {
+        name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
+    }
+    arrays["nearest_parent"] = align.nearest_parent(arrays, every)
     files.write(output, "zoo", arrays, tier=tier, settings=asdict(settings), seed=seed, sources=sources)

@@ -26,7 +26,7 @@ FORMAT, FORMAT_VERSION = "zoofuse model", 1
 WEIGHTS, CONFIG, ONNX, CARD = "model.safetensors", "config.json", "model.onnx", "README.md"
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
 TIERS = {
-    "parents": "CNN, heads and threshold were chosen by the two concepts' own photographs; no photograph and no label "
+    "parents": "CNN, heads and threshold were chosen by the concepts' own photographs; no photograph and no label "
     "of the conjunction was used before the test.",
     "labelled": "The concepts bring no photographs of their own, so CNN and threshold were chosen by labelled "
     "photographs of the conjunction: one half of them, tested on the other.",
@@ -107,7 +107,7 @@ class Choice(NamedTuple):
 
 
 def choose(zero_shot_table: pd.DataFrame, leaderboard: pd.DataFrame, method: str) -> Choice:
-    """The method's CNN and heads with the best score on the two concepts' own validation photographs.
+    """The method's CNN and heads with the best score on the concepts' own validation photographs.
 
     Where no row of `zero_shot.csv` has such a score (existing zoos without photographs), the CNN that does best on the
     validation half of the conjunction's photographs, with its own heads. Raises ValueError for an unknown method.
@@ -156,13 +156,12 @@ def fit(
         pairs = zip(heads, seen, concepts, strict=True)
         own = [(zero_shot.probability(head, f), concept.validation_labels) for head, f, concept in pairs]
         threshold = np.prod([zero_shot.best_threshold(*pair)[0][0] for pair in own])
-    elif "fc_a.weight" in zoo and "fc_b.weight" in zoo:
-        heads = [zero_shot.own_head(zoo, layer) for layer in ("fc_a", "fc_b")]
+    elif heads := zero_shot.own_heads(zoo):
         seen = evaluation.features(zoo, test["images"][validation])
         score = np.prod([zero_shot.probability(head, seen) for head in heads], axis=0)
         threshold = zero_shot.best_threshold(score, test["labels"][validation])[0][0]
     else:
-        raise ValueError("These CNNs have no heads for the fusion's concepts, and heads are fitted only where both "
+        raise ValueError("These CNNs have no heads for the fusion's concepts, and heads are fitted only where all "
                          "concepts have photographs of their own. Name some, or export another method.")  # fmt: skip
     weights = {name: values[0] for name, values in zoo.items() if name.startswith("conv")}
     weights["heads.weight"] = np.concatenate([head.weight for head in heads])

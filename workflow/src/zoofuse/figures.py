@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from zoofuse import metrics
 from zoofuse.files import atomic_path
-from zoofuse.tables import ALWAYS_NO, CLUSTERERS, PUBLISHED_METHOD, is_generated, of_protocol
+from zoofuse.tables import ALWAYS_NO, CLUSTERERS, PARENTS, PUBLISHED_METHOD, is_generated, of_protocol
 
 ACCENT, BLUE, GREEN, PURPLE, AMBER, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK, GREY, PALE = "#222222", "#767676", "#D9D9D9"
@@ -64,8 +64,7 @@ _METHODS = {
     "netspace": "NetSpace, between both zoos",
     ALWAYS_NO: "always “no”",
     "random": "random initialisation",
-    "parent_a": "parents A",
-    "parent_b": "parents B",
+    **{parent: f"parents {parent[-1].upper()}" for parent in PARENTS},
     "average": "average of parents",
     "noise": "parents plus noise",
     "shuffled": "shuffled weights",
@@ -348,7 +347,8 @@ def kernels(
 def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
     """Losses and measures of the CycleGANs per epoch, a panel each; layers differ by colour, domains by dash.
 
-    histories: layer -> name -> (epochs,), NaN where not measured; a name that ends in _A or _B belongs to that domain.
+    histories: layer -> name -> (epochs,), NaN where not measured; a name that ends in _A or _B belongs to that domain,
+    of a layer named conv1-bc to the first or second of its two.
     """
     families = list(dict.fromkeys(_domain(name)[0] for history in histories.values() for name in history))
     columns = 3
@@ -356,7 +356,7 @@ def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Pat
     with canvas(path, 0.6 + 1.35 * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         for axis, family in zip(panels, families, strict=False):
-            for colour, history in zip(SERIES, histories.values(), strict=False):
+            for colour, history in zip(itertools.cycle(SERIES), histories.values(), strict=False):
                 for name in (name for name in history if _domain(name)[0] == family):
                     values = np.asarray(history[name], float)
                     epochs = np.flatnonzero(np.isfinite(values))
@@ -370,11 +370,16 @@ def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Pat
             axis.set_visible(False)
         for axis in panels[max(0, len(families) - columns) : len(families)]:
             axis.xaxis.set_tick_params(labelbottom=True)
-        handles = [Line2D([], [], color=c, label=layer) for c, layer in zip(SERIES, histories, strict=False)]
+        colours = zip(itertools.cycle(SERIES), histories, strict=False)
+        handles = [Line2D([], [], color=colour, label=layer) for colour, layer in colours]
+        domains = (
+            ("first domain", "second domain") if any("-" in layer for layer in histories) else ("domain A", "domain B")
+        )
         handles += [
-            Line2D([], [], color=GREY, linestyle=dash, label=f"domain {x}") for x, dash in (("A", "-"), ("B", "--"))
+            Line2D([], [], color=GREY, linestyle=dash, label=domain)
+            for domain, dash in zip(domains, ("-", "--"), strict=True)
         ]
-        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+        figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 6))
         figure.supxlabel("epoch", fontsize=9)
 
 

@@ -11,11 +11,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from zoofuse import tables
 from zoofuse.figures import method_label
-from zoofuse.tables import CLUSTERERS
+from zoofuse.tables import CLUSTERERS, PARENTS
 
 HEADS = {"own": "heads of their own", "probe": "fitted probes"}
 PROTOCOLS = {"held_out": "Held out", "zero_shot": "Zero-shot", "published": "As published"}
-_FIRST = ["random", "parent_a", "parent_b", "average"]  # after the generating methods, before the other controls
+_FIRST = ["random", *PARENTS, "average"]  # after the generating methods, before the other controls
 _DOTS = 150  # up to so many CNNs every one is drawn
 _BINS = 48
 
@@ -224,9 +224,7 @@ def _zero_shot(zero_shot: pd.DataFrame, comparisons: pd.DataFrame | None) -> lis
             parts.append(f"with {HEADS.get(head, head)} the median AUROC is {_and(ours)}{against}")
     if not parts:
         return []
-    text = (
-        "Zero-shot, by the product of two heads that never saw the conjunction: " + "; ".join(parts) + " (chance 0.5)."
-    )
+    text = "Zero-shot, by the product of heads that never saw the conjunction: " + "; ".join(parts) + " (chance 0.5)."
     if comparisons is not None:
         rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
         if len(rows):

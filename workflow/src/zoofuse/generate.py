@@ -1,10 +1,11 @@
 """CNNs that nobody trained for the conjunction: one function for each method, from zoos to a zoo file.
 
 A generated zoo file has domain (n,) beside model (n,), no linear layer fc1 of its own, and, where the method has them,
-linear heads on its features for the fusion's two concepts: fc_a.weight (n, 2, features), fc_a.bias (n, 2), fc_b.*.
+linear heads on its features for the fusion's concepts: fc_a.weight (n, 2, features), fc_a.bias (n, 2), fc_b.*, and so
+on. zoos: domain ("A", "B" and so on) -> zoo files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +13,34 @@ import numpy as np
 from zoofuse import cnn, cyclegan, files, kernels, seeds, zoo
 
 
-def translate(zoos: dict[str, list[Path]], banks: dict[str, Path], generators: dict[str, Path], output: Path) -> None:
-    """The published method (`generatedCNN`), for the first n CNNs of both zoos, n the size of the smaller one.
+def translate(
+    zoos: Mapping[str, list[Path]], banks: Mapping[str, Path], generators: Mapping[str, Sequence[Path]], output: Path
+) -> None:
+    """The published method (`generatedCNN`), for the first n CNNs of all zoos, n the size of the smallest one.
 
     Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN;
-    biases zero. A generated CNN has the index of the CNN that its kernels come from. The published system translates
-    no linear layer, so the heads are those of the CNNs with this index in either zoo, as they are.
+    biases zero. Of more than two concepts kernels are translated all the way from one end to the other:
+    domain A = G_B2A(G_C2B(kernels of C's CNN)), domain C = G_B2C(G_A2B(kernels of A's CNN)).
+    A generated CNN has the index of the CNN that its kernels come from. The published system translates
+    no linear layer, so the heads are those of the CNNs with this index in every zoo, as they are.
 
-    zoos: "A" and "B" -> zoo files; banks, generators: layer -> file.
+    banks: layer -> file; generators: layer -> files, one for each two neighbouring concepts, A and B's first.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():
-        a, b = kernels.read(path)
-        n = min(len(a), len(b))
-        trained = cyclegan.read_generators(generators[layer])
-        translated = [cyclegan.translate(trained["B2A"], b[:n]), cyclegan.translate(trained["A2B"], a[:n])]
-        arrays[f"{layer}.weight"] = np.concatenate(translated)
+        bank = kernels.read(path)
+        n, last = min(map(len, bank.values())), max(bank)
+        to_a, to_last = bank[last][:n], bank["A"][:n]
+        trained = [cyclegan.read_generators(pair) for pair in generators[layer]]
+        for backwards, forwards in zip(reversed(trained), trained, strict=True):
+            to_a, to_last = cyclegan.translate(backwards["B2A"], to_a), cyclegan.translate(forwards["A2B"], to_last)
+        arrays[f"{layer}.weight"] = np.concatenate([to_a, to_last])
         arrays[f"{layer}.bias"] = np.zeros(arrays[f"{layer}.weight"].shape[:2], np.float32)
-        models = files.read(path, "kernels", ["model_A", "model_B"])
-        arrays["model"] = np.concatenate([models["model_B"][:n], models["model_A"][:n]])
-        arrays["domain"] = np.repeat(["A", "B"], n)
+        models = files.read(path, "kernels", ["model_A", f"model_{last}"])
+        arrays["model"] = np.concatenate([models[f"model_{last}"][:n], models["model_A"][:n]])
+        arrays["domain"] = np.repeat(["A", last], n)
     arrays |= {name: np.tile(head, (2, *[1] * (head.ndim - 1))) for name, head in _heads(zoos, n).items()}
-    sources = {layer: [files.fingerprint(banks[layer]), files.fingerprint(generators[layer])] for layer in banks}
+    sources = {layer: _fingerprints([banks[layer], *generators[layer]]) for layer in banks}
     files.write(output, "zoo", arrays, method="cyclegan", sources=sources)
 
 
@@ -53,10 +60,11 @@ def parent(paths: list[Path], domain: str, output: Path) -> None:
     files.write(output, "zoo", arrays, method=f"parent_{domain.lower()}", sources=_fingerprints(paths))
 
 
-def average(zoos: dict[str, list[Path]], output: Path) -> None:
-    """Control: kernels and biases half way between the CNNs of the same index in either zoo, each with its own head."""
-    a, b = (_first(zoos[domain], _count(zoos)) for domain in "AB")
-    arrays = {name: (a[name] + b[name]) / 2 for name in a if name.startswith("conv")}
+def average(zoos: Mapping[str, list[Path]], output: Path) -> None:
+    """Control: mean kernels and biases of the CNNs of the same index in all zoos, with the head of each."""
+    a, *others = (_first(paths, _count(zoos)) for paths in zoos.values())
+    names = [name for name in a if name.startswith("conv")]
+    arrays = {name: sum((other[name] for other in others), start=a[name]) / len(zoos) for name in names}
     arrays |= {"model": a["model"], "domain": np.repeat(["-"], len(a["model"]))}
     sources = {domain: _fingerprints(paths) for domain, paths in zoos.items()}
     files.write(output, "zoo", arrays | _heads(zoos, len(a["model"])), method="average", sources=sources)
@@ -69,9 +77,8 @@ def noise(translated: Path, banks: dict[str, Path], seed: int, fusion: str, outp
     """
     arrays = files.read(translated, "zoo")
     for layer, path in banks.items():
-        a, b = kernels.read(path)
-        n = len(arrays["model"]) // 2
-        untranslated = np.concatenate([b[:n], a[:n]])
+        bank, n = kernels.read(path), len(arrays["model"]) // 2
+        untranslated = np.concatenate([bank[max(bank)][:n], bank["A"][:n]])
         change = arrays[f"{layer}.weight"] - untranslated
         size = np.sqrt(np.mean(change**2, axis=(1, 2, 3, 4), keepdims=True))
         arrays[f"{layer}.weight"] = untranslated + size * seeds.normal(change.shape, seed, fusion, "noise", layer)
@@ -108,8 +115,8 @@ def matched(translated: Path, seed: int, fusion: str, output: Path) -> None:
     files.write(output, "zoo", arrays, method="matched", seed=seed, sources=_fingerprints([translated]))
 
 
-def _count(zoos: dict[str, list[Path]]) -> int:
-    """CNNs of the smaller zoo."""
+def _count(zoos: Mapping[str, list[Path]]) -> int:
+    """CNNs of the smallest zoo."""
     return min(sum(len(files.read(path, "zoo", ["model"])["model"]) for path in paths) for paths in zoos.values())
 
 
@@ -118,8 +125,8 @@ def _first(paths: Iterable[Path], n: int) -> dict[str, np.ndarray]:
     return {name: values[:n] for name, values in arrays.items() if "/" not in name}
 
 
-def _heads(zoos: dict[str, list[Path]], n: int) -> dict[str, np.ndarray]:
-    """The linear layers of both zoos' first n CNNs as heads for the two concepts."""
+def _heads(zoos: Mapping[str, list[Path]], n: int) -> dict[str, np.ndarray]:
+    """The linear layers of all zoos' first n CNNs as heads for the concepts."""
     heads = {}
     for domain, paths in zoos.items():
         linear = zoo.read(list(paths), ["fc1.weight", "fc1.bias"])

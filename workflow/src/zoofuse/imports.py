@@ -509,13 +509,14 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
     """Write a conv layer's generators, as `cyclegan.write_generators` does, without a history.
 
     path: an HDF5 with, for each layer, A2B and B2A, each 0.weight (hidden, c, 3, 3, 3), 0.bias (hidden,), 2.weight (c,
-    hidden, 3, 3, 3), 2.bias (c,), where c is the layer's input channels. Domain A is the fusion's concept a.
+    hidden, 3, 3, 3), 2.bias (c,), where c is the layer's input channels. Domain A is the fusion's concept a. Where a
+    fusion has more than two concepts, a layer is named with two neighbours, conv1-bc, and A is the first of them.
     Raises ZooError when something is missing, too much, of another shape or not finite.
     """
     from zoofuse import cnn, cyclegan
 
     path = Path(path)
-    channels = cnn.ARCHITECTURES[architecture].shapes[f"{layer}.weight"][1]
+    channels = cnn.ARCHITECTURES[architecture].shapes[f"{layer.split('-')[0]}.weight"][1]
     with _opened(path) as handle:
         generators = {way: _generator(path, handle, f"{layer}/{way}", channels) for way in ("A2B", "B2A")}
     source = {"path": str(path), "sha256": digest(path)}

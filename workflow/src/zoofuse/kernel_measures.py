@@ -101,8 +101,12 @@ def set_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return distances
 
 
-def verdict(history: Mapping[str, np.ndarray]) -> str:
-    """One sentence on the last measures of a training: how it failed, or that no failure was found."""
+def verdict(history: Mapping[str, np.ndarray], pair: str = "AB") -> str:
+    """One sentence on the last measures of a training: how it failed, or that no failure was found.
+
+    pair: the fusion's domains that the training's A and B are.
+    """
+    ways = (("B", f"{pair[0]} to {pair[1]}"), ("A", f"{pair[1]} to {pair[0]}"))
     last = {}
     for name, values in history.items():
         measured = values[~np.isnan(values)]
@@ -113,7 +117,7 @@ def verdict(history: Mapping[str, np.ndarray]) -> str:
     if "spread_A" not in last:
         return "Nothing was measured."
     problems = []
-    for domain, way in (("B", "A to B"), ("A", "B to A")):
+    for domain, way in ways:
         value = {name[:-2]: figure for name, figure in last.items() if name.endswith(f"_{domain}")}
         if value["spread"] < 0.1 or value["dead"] > 0.5:
             problems.append(
@@ -144,7 +148,7 @@ def verdict(history: Mapping[str, np.ndarray]) -> str:
         + "; ".join(
             f"{way} changes kernels by {last[f'change_{domain}']:.0%} and brings the energy distance to real ones from "
             f"{last[f'untranslated_distance_{domain}']:.4f} to {last[f'distance_{domain}']:.4f}"
-            for domain, way in (("B", "A to B"), ("A", "B to A"))
+            for domain, way in ways
         )
         + "."
     )

@@ -4,12 +4,14 @@ Hours are arithmetic: the work that the configuration asks for over rates that w
 """
 
 import csv
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoofuse.architectures import ARCHITECTURES
+from zoofuse.config import sides
 
 # Image passes of the published CNN, trained in C++, in the time of one: on one core of an AMD Zen 5, by process time.
 SLOWER = {"published": 1, "wide": 14, "deep": 34}
@@ -88,15 +90,17 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
             disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
-        pair = [sizes[fusion[side]] for side in "ab"]
-        banks = sum(pair) * 4 * sum(architecture.kernels.values()) / 1e9
+        parents = {side: sizes[fusion[side]] for side in sides(fusion)}
+        pairs = list(itertools.pairwise(parents.values()))
+        banks = sum(parents.values()) * 4 * sum(architecture.kernels.values()) / 1e9
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
-            layers = architecture.kernels.items()
-            hours = sum(_cyclegan_hours(config["cyclegan"], layer, size, pair, rates) for layer, size in layers)
-            found.append(Stage(f"CycleGANs of {name}", len(layers), 0, hours / len(layers), banks))
+            tasks = [(layer, size, pair) for layer, size in architecture.kernels.items() for pair in pairs]
+            hours = sum(_cyclegan_hours(config["cyclegan"], *task, rates) for task in tasks)
+            found.append(Stage(f"CycleGANs of {name}", len(tasks), 0, hours / len(tasks), banks))
         made, evaluated = 0, []
         for method in fusion["methods"]:
-            each = {"parent_a": pair[0], "parent_b": pair[1]}.get(method, min(pair))
+            own = method.startswith("parent_")
+            each = parents[method[-1]] if own else min(parents.values())
             limit = evaluation["models" if method == "cyclegan" else "controls"] or each
             made += domains[method] * each
             evaluated.append(domains[method] * min(each, limit))
@@ -150,7 +154,7 @@ def _size(gigabytes: float) -> str:
     return f"{math.ceil(1000 * gigabytes):,} MB" if gigabytes < 1 else f"{gigabytes:,.1f} GB"
 
 
-def _cyclegan_hours(settings: dict, layer: str, kernels: int, pair: list[int], rates: Rates) -> float:
+def _cyclegan_hours(settings: dict, layer: str, kernels: int, pair: tuple[int, int], rates: Rates) -> float:
     """Hours of one layer, whose CNNs have so many kernel weights; a step's work grows with them."""
     like = "conv1" if layer == "conv1" else "conv2"
     epochs, batch = CYCLEGANS[settings["preset"]][like]

@@ -74,7 +74,7 @@ TABLES = {
     ),
     "zero_shot": (
         "Zero-shot conjunction",
-        "Answers by the product of two heads, one for each concept, that never saw the conjunction. median and test "
+        "Answers by the product of heads, one for each concept, that never saw the conjunction. median and test "
         "are the area under the ROC curve; the CNN is selected on the concepts' own validation images.",
     ),
     "selection": (
@@ -125,7 +125,7 @@ def build(
     """Write the report. Every file is named by the caller; CSVs are linked relative to `path`, the rest is embedded.
 
     fusions: one mapping each, in the order shown:
-        name, a, b   the fusion and its two concepts (domain A, domain B)
+        name, concepts   the fusion and its concepts (domain A, domain B, and so on)
         tables       CSVs by name, any may be left out: those of TABLES, and for each clusterer its table of CNNs by
                      the published protocol (kmeans) and by the held-out one (held_out_kmeans)
         published    clusterer -> CSV of `tables.beside_published`; may be left out
@@ -263,8 +263,7 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
     return {
         "index": index,
         "name": name,
-        "a": fusion["a"],
-        "b": fusion["b"],
+        "concepts": list(fusion["concepts"]),
         "counts": _counts(cnns),
         "answer": findings.answer(leaderboard, comparisons, zero_shot),
         "has": {"views": bool(data["views"]), "differences": bool(data["differences"]), "shown": shown is not None},

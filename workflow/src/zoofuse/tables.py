@@ -11,7 +11,8 @@ from zoofuse import files
 CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
 FIRST_COLUMNS = ["method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity"]
 MEASURES = ["accuracy", "balanced_accuracy"]
-CONTROLS = ("random", "parent_a", "parent_b", "average", "noise", "shuffled", "matched")
+PARENTS = ("parent_a", "parent_b", "parent_c", "parent_d", "parent_e")
+CONTROLS = ("random", *PARENTS, "average", "noise", "shuffled", "matched")
 ALWAYS_NO = "always_no"
 REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
 PUBLISHED_METHOD = "cyclegan"

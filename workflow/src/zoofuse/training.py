@@ -11,7 +11,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -83,8 +83,8 @@ class Settings:
 class Data:
     """Images (N, 32, 32, 3) uint8 and labels (N,), 0 the concept and 1 anything else; as in an images file.
 
-    With targets, float32 (N, 2) in [0, 1], the two outputs are two answers of their own, each learnt by logistic
-    regression, and NaN marks an answer that is not known; the labels serve the drawing of images only.
+    With targets, float32 (N, k) in [0, 1], the CNNs have k outputs, 2 or more, which are answers of their own, each
+    learnt by logistic regression, and NaN marks an answer that is not known; the labels only serve to draw images.
     """
 
     images: np.ndarray
@@ -96,13 +96,17 @@ class Data:
     def __post_init__(self):
         if self.targets is not None:
             self.targets = np.ascontiguousarray(self.targets, np.float32)
-            if self.targets.shape != (len(self.images), 2):
-                raise ValueError(f"targets must be {(len(self.images), 2)}, not {self.targets.shape}.")
+            if self.targets.shape[:1] != (len(self.images),) or self.targets.ndim != 2 or self.targets.shape[1] < 2:
+                raise ValueError(f"targets must be {(len(self.images), 2)} or wider, not {self.targets.shape}.")
         for images, labels in ((self.images, self.labels), (self.validation_images, self.validation_labels)):
             if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
                 raise ValueError(f"images must be uint8 (N, height, width, 3), not {images.dtype} {images.shape}.")
             if labels.shape != images.shape[:1] or not np.isin(labels, (0, 1)).all():
                 raise ValueError(f"labels must be {images.shape[:1]} of 0 (concept) and 1 (other), not {labels.shape}.")
+
+    @property
+    def outputs(self) -> int:
+        return 2 if self.targets is None else self.targets.shape[1]
 
 
 @dataclass
@@ -190,12 +194,14 @@ def _balanced(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarra
     return np.take_along_axis(order, mix, axis=1)
 
 
-def choose_backend(settings: Settings, device: str = "cpu") -> tuple[str, str]:
-    """The backend that `auto` stands for on this machine, and why in one line."""
+def choose_backend(settings: Settings, device: str = "cpu", outputs: int = 2) -> tuple[str, str]:
+    """The backend that `auto` stands for on this machine, for CNNs with so many outputs, and why in one line."""
     if torch.device(device).type != "cpu":
         return "stacked", f"stacked: all CNNs at once on {device}"
     if settings.architecture != fused.ARCHITECTURE:
         return "serial", f"serial: one PyTorch CNN per thread, as the fused trainer knows only {fused.ARCHITECTURE!r}"
+    if outputs != 2:
+        return "serial", "serial: one PyTorch CNN per thread, as the fused trainer knows only CNNs of two outputs"
     available, reason = fused.available()
     if available:
         return "fused", f"fused: {reason}"
@@ -223,11 +229,11 @@ def train(
     `progress` is called from the calling thread. Raises ValueError for settings that do not fit data or machine.
     """
     if backend == "auto":
-        backend, _ = choose_backend(settings, device)
+        backend, _ = choose_backend(settings, device, data.outputs)
     if backend not in BACKENDS:
         raise ValueError(f"backend: {backend!r} is unknown; write auto or one of {', '.join(BACKENDS)}.")
     if backend == "fused":
-        _check_fused(settings, device)
+        _check_fused(settings, device, data.outputs)
     size = cnn.ARCHITECTURES[settings.architecture].image_size
     if data.images.shape[1:3] != (size, size):
         raise ValueError(f"images are {data.images.shape[1:3]}, {settings.architecture!r} takes {size} x {size}.")
@@ -241,10 +247,10 @@ def train(
     return job.trained()
 
 
-def _check_fused(settings: Settings, device: str) -> None:
+def _check_fused(settings: Settings, device: str, outputs: int) -> None:
     available, reason = fused.available()
-    if (settings.architecture, torch.device(device).type) != (fused.ARCHITECTURE, "cpu"):
-        available, reason = False, f"it trains architecture {fused.ARCHITECTURE!r} on the CPU only"
+    if (settings.architecture, torch.device(device).type, outputs) != (fused.ARCHITECTURE, "cpu", 2):
+        available, reason = False, f"it trains architecture {fused.ARCHITECTURE!r} with two outputs on the CPU only"
     if not available:
         raise ValueError(f"backend: fused cannot be used here: {reason}. Write auto.")
 
@@ -255,7 +261,7 @@ class _Job:
     def __init__(self, data: Data, settings: Settings, seed: int, concept: str, models: np.ndarray, device: str):
         self.data, self.settings, self.models, self.device = data, settings, models, torch.device(device)
         self.seed, self.concept = seed, concept
-        self.architecture = cnn.ARCHITECTURES[settings.architecture]
+        self.architecture = replace(cnn.ARCHITECTURES[settings.architecture], classes=data.outputs)
         self.weights = cnn.initial_weights(self.architecture, seed, concept, models)
         kept = (len(models), len(settings.checkpoint_epochs))
         shapes = self.architecture.shapes.items() if settings.checkpoint_every else ()

@@ -1,10 +1,10 @@
-"""Answers of a CNN to a conjunction it was never shown: the probability of one concept times that of the other.
+"""Answers of a CNN to a conjunction it was never shown: the product of the probabilities of its concepts.
 
-A head is a linear layer on a CNN's features for one concept. `own` heads come with the CNN (fc_a, fc_b of a generated
-zoo file) and are used as they are; `probe` heads are fitted in closed form on the concepts' own training photographs
-and calibrated on their validation photographs, which also give the thresholds and the score that selects a CNN. Nothing
-that fits takes a test photograph, and nothing but `supervised`, the ceiling, takes the conjunction's labels. Class 0 is
-the concept everywhere.
+A head is a linear layer on a CNN's features for one concept. `own` heads come with the CNN (fc_a, fc_b and so on of a
+generated zoo file) and are used as they are; `probe` heads are fitted in closed form on the concepts' own training
+photographs and calibrated on their validation photographs, which also give the thresholds and the score that selects a
+CNN. Nothing that fits takes a test photograph, and nothing but `supervised`, the ceiling, takes the conjunction's
+labels. Class 0 is the concept everywhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -155,15 +155,15 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
 
 
 def conjunction(test: Sequence[np.ndarray], validation: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Answers:
-    """What n pairs of heads answer to photographs that may show both concepts.
+    """What n CNNs with a head for each concept answer to photographs that may show all concepts.
 
-    test: the two heads' probabilities (n, m) for the test photographs; validation: theirs (n, v) for their own
+    test: the heads' probabilities (n, m) for the test photographs; validation: theirs (n, v) for their own
     concept's validation photographs, with `labels` (v,); both empty where a concept brings none.
-    Returns scores (n, m) float32, the product; validation (n,), the mean of the two AUROCs; threshold (n,), the product
-    of the two thresholds of best balanced accuracy; the last two NaN without validation photographs.
+    Returns scores (n, m) float32, the product; validation (n,), the mean of the AUROCs; threshold (n,), the product
+    of the thresholds of best balanced accuracy; the last two NaN without validation photographs.
     """
     answers = {"scores": np.prod(test, axis=0).astype(np.float32)}
-    if len(validation) < 2:
+    if not len(validation):
         return answers | dict.fromkeys(("validation", "threshold"), np.full(len(test[0]), np.nan))
     pairs = list(zip(validation, labels, strict=True))
     answers["validation"] = np.mean([statistics.auroc(scores, label == 0) for scores, label in pairs], axis=0)
@@ -172,7 +172,7 @@ def conjunction(test: Sequence[np.ndarray], validation: Sequence[np.ndarray], la
 
 
 def fit_heads(zoo: Zoo, concepts: Sequence[Concept], validation: Sequence[np.ndarray]) -> dict[str, list[Head]]:
-    """Kind of head -> the heads for both concepts, of every kind that the zoo and the concepts' photographs allow.
+    """Kind of head -> the heads for all concepts, of every kind that the zoo and the concepts' photographs allow.
 
     validation: the features (n, v, f) of each concept's validation photographs.
     """
@@ -190,7 +190,7 @@ def probe(training: np.ndarray, validation: np.ndarray, concept: Concept) -> Hea
 def answer(zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray) -> Answers:
     """`{head}/scores`, `{head}/validation`, `{head}/threshold` (see `conjunction`) of a zoo's n CNNs.
 
-    concepts: those of domain A and B, or () where either brings no photographs: then there are own heads only, and
+    concepts: those of all domains, or () where any brings no photographs: then there are own heads only, and
     nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3).
     """
     parts = []
@@ -213,9 +213,9 @@ def answer(zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray) -> Answers:
 
 
 def parents(zoos: Sequence[Zoo], concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Answers]:
-    """`product`: CNN i of one zoo times CNN i of the other; `ensemble`: the mean over one zoo times that of the other.
+    """`product`: CNN i of every zoo, multiplied; `ensemble`: the mean over each zoo, multiplied.
 
-    zoos and concepts: of domain A and B; the CNNs' own linear layers answer, and nothing where a zoo brings none.
+    zoos and concepts: of all domains; the CNNs' own linear layers answer, and nothing where a zoo brings none.
     concepts as in `answer`.
     """
     if not all("fc1.weight" in zoo for zoo in zoos):
