@@ -505,6 +505,14 @@ def netspace_fusions():
     return [name for name in config["fusions"] if len(concepts_of(name)) == 2]
 
 
+def netspace_tables(wildcards):
+    if not netspace_fusions():
+        raise WorkflowError("NetSpace joins two concepts, and no fusion here has two: name one.")
+    return [
+        f"results/netspace/{fusion}/{setting}.csv" for fusion in netspace_fusions() for setting in NETSPACE_SETTINGS
+    ]
+
+
 def netspace_space(steps):
     """The settings of a space that is trained for this many steps."""
     keys = ("encoder", "code", "hidden", "width", "networks", "inputs", "learning_rate", "temperature", "mixed")

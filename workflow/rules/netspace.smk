@@ -206,11 +206,7 @@ rule netspace_figure:
 
 rule netspace_summary:
     input:
-        tables=[
-            f"results/netspace/{fusion}/{setting}.csv"
-            for fusion in netspace_fusions()
-            for setting in NETSPACE_SETTINGS
-        ],
+        tables=netspace_tables,
     output:
         "results/netspace/summary.csv",
     log:
