@@ -242,7 +242,7 @@ def method_inputs(wildcards):
     banks = [f"results/kernels/{fusion}/{layer}.h5" for layer in conv_layers()]
     if method.startswith("parent_"):
         return {f"zoo_{method[-1]}": zoo_of(method[-1])(wildcards)}
-    zoos = {f"zoo_{side}": shards for side, shards in fusion_zoos(wildcards).items()}
+    zoos = fusion_parents(wildcards)
     if method == "cyclegan":
         generators = [f"results/cyclegan/{fusion}/{translator}/generators.h5" for translator in translators(fusion)]
         return zoos | {"banks": banks, "generators": generators}
@@ -286,7 +286,7 @@ def generated_zoos(wildcards):
 
 def fusion_parents(wildcards):
     """The zoos that all methods' CNNs come from, as they are compared."""
-    return {f"zoo_{side}": zoo_of(side)(wildcards) for side in "ab"}
+    return {f"zoo_{side}": shards for side, shards in fusion_zoos(wildcards).items()}
 
 
 def evaluation_ranges(fusion, method):
