@@ -1,5 +1,6 @@
 # zoofuse: from photographs to zoos of tiny CNNs, CycleGANs over their kernels, generated CNNs, tables and a report.
 #   snakemake -n                                 what would run, and why
+#   snakemake --cores 2 check                    a look at the pictures before any training
 #   snakemake --cores 2                          everything, ending in results/report.html
 #   snakemake --cores 2 --configfile FILE ...    your own concepts (config/README.md)
 #   snakemake --cores 2 results/tables/black_cat/kmeans.csv     one file and what it needs
@@ -42,6 +43,7 @@ wildcard_constraints:
 
 
 include: "workflow/rules/images.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/zoo.smk"
 include: "workflow/rules/kernels.smk"
 include: "workflow/rules/cyclegan.smk"

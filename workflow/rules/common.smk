@@ -150,6 +150,25 @@ def imported_fusions():
     return [name for name, fusion in config["fusions"].items() if "generators" in fusion]
 
 
+# Check
+
+
+def checked_places():
+    """Where in the configuration -> concept or test that names pictures; an existing zoo has none."""
+    concepts = {f"concepts.{name}": config["concepts"][name] for name in trained_concepts()}
+    return concepts | {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
+
+
+def checked_pictures(wildcards):
+    """The folders, and the archives by the names of their data sets."""
+    inputs = {"folders": []}
+    for place in checked_places().values():
+        found = picture_inputs(place)
+        inputs["folders"] += found.get("folders", [])
+        inputs |= {place["dataset"]: found["archive"]} if "archive" in found else {}
+    return inputs
+
+
 # Zoo
 
 

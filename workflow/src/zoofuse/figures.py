@@ -92,21 +92,25 @@ def examples(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, colu
 
     sets: name -> (images uint8 (m, h, w, 3), labels (m,), class 0 = the concept).
     """
-    strips = [
-        (f"{name}: {title}", images[labels == label], int(np.sum(labels == label)))
-        for name, (images, labels) in sets.items()
-        for label, title in ((0, "positive"), (1, "negative"))
-    ]
-    sheets = [
-        _sheet(images[np.linspace(0, n - 1, min(n, rows * columns)).round().astype(int)], columns)
-        for _, images, n in strips
-    ]
+    strips = []
+    for name, (images, labels) in sets.items():
+        for label, title in ((0, "positive"), (1, "negative")):
+            members = images[labels == label]
+            n = len(members)
+            shown = members[np.linspace(0, n - 1, min(n, rows * columns)).round().astype(int)]
+            strips.append((f"{name}: {title} ({n:,})", shown, columns))
+    contact_sheet(strips, path)
+
+
+def contact_sheet(strips: Sequence[tuple[str, np.ndarray, int]], path: Path) -> None:
+    """Strip below strip: (title, images uint8 (m, h, w, 3), images in a line)."""
+    sheets = [_sheet(images, columns) for _, images, columns in strips]
     heights = [sheet.shape[0] / sheet.shape[1] * WIDTH + 0.28 for sheet in sheets]
     with canvas(path, sum(heights)) as figure:
         axes = figure.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axis, sheet, (title, _, n) in zip(axes, sheets, strips, strict=True):
+        for axis, sheet, (title, *_) in zip(axes, sheets, strips, strict=True):
             axis.imshow(sheet, interpolation="nearest", aspect="equal")
-            axis.set_title(f"{title} ({n:,})", fontweight="normal")
+            axis.set_title(title, fontweight="normal")
             axis.set_axis_off()
 
 

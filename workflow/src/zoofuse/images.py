@@ -314,7 +314,7 @@ def _assembled(
         list_folder(root, [*source["positive"], *source["negative"]], where)  # no folder may be in both classes
     classes = []
     for side in ("positive", "negative"):
-        classes.append(_gathered(f"{where}.{side}", part, source, source[side], seed, root, archive, threads))
+        classes.append(gathered(f"{where}.{side}", part, source, source[side], seed, root, archive, threads))
     images = np.concatenate([one.images for one in classes])
     names = [name for one in classes for name in one.names]
     unreadable = [f"{name}: {cause}" for one in classes for name, cause in one.unreadable]
@@ -345,7 +345,7 @@ def _assembled(
     return arrays, attributes
 
 
-def _gathered(
+def gathered(
     where: str,
     part: str,
     source: Mapping,
@@ -355,7 +355,10 @@ def _gathered(
     archive: str | os.PathLike | None,
     threads: int,
 ) -> Pictures:
-    """One class: the folders, or selectors, `wanted`; `part` is "train" for a concept and "test" for a test set."""
+    """One class: the folders, or selectors, `wanted`; `part` is "train" for a concept and "test" for a test set.
+
+    Raises ImageError as `list_folder` does, and for unreadable pictures unless source["unreadable"] is "skip".
+    """
     if source["source"] == "folder":
         paths, others = _walked(root, wanted, where)
         images, paths, skipped = decode_all(paths, on_unreadable=source["unreadable"], threads=threads, progress=where)
