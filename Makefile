@@ -5,11 +5,15 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
 
-.PHONY: help run test format clean
+# Warnings are errors, and so are links that lead nowhere.
+DOCS := $(BIN)/sphinx-build -E -q -W --keep-going docs docs/_build
+
+.PHONY: help run test docs format clean
 
 help:
 	@echo "make run     environment in .venv, the default run on drawn images, results/report.html"
 	@echo "make test    formatters, linters and tests"
+	@echo "make docs    the documentation, into docs/_build"
 	@echo "make format  format Python and Snakemake files, write config/README.md's table"
 	@echo "make clean   remove .venv (results/ is kept)"
 
@@ -24,11 +28,17 @@ test: .venv/.installed-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+	@echo "== Documentation"
+	@$(DOCS)
 	@echo "== Programs that some tests need: SLURM and Chromium, where they can be installed"
 	@tests/slurm/install.sh
 	@tests/browser/install.sh
 	@echo "== Tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+docs: .venv/.installed-test
+	@$(DOCS)
+	@echo "== Open docs/_build/index.html in a browser."
 
 format: .venv/.installed-test
 	@$(BIN)/ruff check --fix .
@@ -50,5 +60,5 @@ clean:
 	@touch $@
 
 .venv/.installed-test: .venv/.installed
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -c requirements.lock -e ".[test]"
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c requirements.lock -e ".[test,docs]"
 	@touch $@

@@ -34,7 +34,8 @@ def test_the_lock_holds_a_fitting_version_of_everything(root):
     pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"==[^=*]+", str(requirement.specifier)) for requirement in pinned)
     versions = {re.sub(r"[-_.]+", "-", r.name).lower(): Version(str(r.specifier)[2:]) for r in pinned}
-    declared = project(root)["dependencies"] + project(root)["optional-dependencies"]["test"]
+    extras = project(root)["optional-dependencies"]
+    declared = project(root)["dependencies"] + extras["test"] + extras["docs"]
     for text in declared:
         requirement = Requirement(text)
         assert versions[requirement.name] in requirement.specifier, text

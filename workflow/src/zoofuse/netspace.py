@@ -1,6 +1,6 @@
 """NetSpace: networks embedded in a space of codes by what they answer, and decoded from codes to working weights.
 
-De Luigi et al. 2022, "Learning the space of deep models" (ICPR, arXiv 2206.05194). An encoder reads a network, a
+Berardi et al. 2022, "Learning the space of deep models" (ICPR, arXiv 2206.05194). An encoder reads a network, a
 decoder writes parameters, and the loss compares the answers of both networks on the same inputs, never their weights:
 a decoded network may have other channels in another order. Networks of any architecture, CNNs or others, are read and
 written as a PRep, the padded representation of their parameters: (n, rows, width), in the order of `Network.shapes`.
