@@ -192,6 +192,11 @@ class TestAnswer:
     def test_headline_goes_both_ways(self, verdicts, headline):
         assert findings.answer(board(), against(*verdicts))["headline"] == headline
 
+    def test_answers_without_a_cnn_are_not_called_controls(self):
+        rows = pd.concat([against("above", "above"), compared({("cyclegan", "brightness"): "above"})])
+        headline = "Yes: the generated CNNs beat all their controls and reference answers."
+        assert findings.answer(board(), rows)["headline"] == headline
+
     def test_one_of_two_methods_wins_in_part(self):
         rows = pd.concat([against("above", "above"), compared({("netspace", "random"): "below"})])
         assert findings.answer(board(), rows)["headline"].endswith(

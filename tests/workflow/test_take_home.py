@@ -95,6 +95,9 @@ def test_a_shared_zoo_reads_back_as_an_existing_one(taken, layout):
         before = [files.read(path, "zoo") for path in sorted((taken.folder / "results/zoo" / concept).glob("*.h5"))]
         for name in ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias"):
             np.testing.assert_array_equal(back[name], np.concatenate([shard[name] for shard in before]))
+    bench = project.snakemake("-n", "bench_zoo", config=config)
+    assert bench.returncode != 0
+    assert "every concept here is an existing zoo" in bench.stdout
 
 
 def test_the_check_looks_at_the_folders_and_trains_nothing(project):
@@ -121,3 +124,13 @@ def test_the_check_looks_at_the_folders_and_trains_nothing(project):
     run = project.snakemake("check", config=fixed)
     assert "The run stops here" not in run.stdout
     assert "equal to one of training" not in run.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/files.md"])
+def test_the_python_of_the_pages_runs(taken, root, page, monkeypatch):
+    code = blocks((root / page).read_text())[0].replace("blue_dress", "black_cat")
+    shutil.copy(pictures(taken)[0], taken.folder / "photograph.jpg")
+    monkeypatch.chdir(taken.folder)
+    space = {"images": np.zeros((2, 32, 32, 3), np.uint8)}
+    exec(code, space)
+    assert space["zoo"]["model"].shape == (4,) if page == "docs/files.md" else len(space["scores"]) in (1, 2)

@@ -3,7 +3,7 @@
 
 rule bench_zoo:
     input:
-        images=[f"results/images/{concept}.h5" for concept in trained_concepts()[:1]],
+        images=benched_images,
     output:
         table="results/bench/zoo_training.csv",
         figure="results/bench/zoo_training.png",

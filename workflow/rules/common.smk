@@ -455,6 +455,19 @@ def report_inputs(wildcards):
     return inputs
 
 
+# Measurements
+
+
+def benched_images(wildcards):
+    """The pictures that zoos are trained on to measure it: those of the first concept that has some."""
+    if not trained_concepts():
+        raise WorkflowError(
+            "bench_zoo trains CNNs on a concept's pictures, and every concept here is an existing zoo. Run it with a "
+            "configuration whose concepts name pictures; without --configfile it takes drawn ones."
+        )
+    return f"results/images/{trained_concepts()[0]}.h5"
+
+
 # Models
 
 

@@ -129,7 +129,7 @@ def run(
             if len(values) < s.batch_size:
                 raise ValueError(f"{layer}, domain {domain}: {len(values)} kernel sets; a step takes {s.batch_size}.")
         x = {d: torch.from_numpy(cyclegan._to_network(values, (0, 1))).to(device) for d, values in sets.items()}
-        limit = bench_zoo._peak(threads, torch.device(device))
+        limit = bench_zoo.peak_flops(threads, torch.device(device))
         times = _times(s, x, steps, repetitions, threads)
         for way, values in times.items():
             median = float(np.median(values))

@@ -57,7 +57,7 @@ def run(
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         peaks = []
         while len(peaks) < repetitions and (len(peaks) < FEWEST or time.monotonic() < end):
-            peaks.append(_peak(threads, torch.device(device)))
+            peaks.append(peak_flops(threads, torch.device(device)))
             for name, (way, *_) in ways.items():
                 seconds[name].append(_time(way, stretches[name], device) / stretches[name])
     finally:
@@ -202,7 +202,7 @@ def _time(way: Callable, times: int, device: str) -> float:
     return time.perf_counter() - start
 
 
-def _peak(threads: int, device: torch.device) -> float:
+def peak_flops(threads: int, device: torch.device) -> float:
     """FLOP/s: multiply-adds in registers on all threads of a CPU; a large float32 matrix product on a GPU."""
     if device.type == "cuda":
         a = torch.randn(8192, 8192, device=device)
