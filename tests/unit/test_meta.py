@@ -54,7 +54,7 @@ def test_the_changelog_and_the_pages_tell_of_this_version(root):
 def test_a_link_that_leads_nowhere_fails_the_documentation(root, tmp_path):
     pytest.importorskip("furo")
     pages = tmp_path / "docs"
-    pages.mkdir()
+    (pages / "_static").mkdir(parents=True)
     (pages / "conf.py").write_text((root / "docs/conf.py").read_text())
     (tmp_path / "workflow/src/zoofuse").mkdir(parents=True)
     (tmp_path / "workflow/src/zoofuse/__init__.py").write_text((root / "workflow/src/zoofuse/__init__.py").read_text())
@@ -63,4 +63,6 @@ def test_a_link_that_leads_nowhere_fails_the_documentation(root, tmp_path):
     assert subprocess.run(build).returncode == 0
     for link in ("[there](nowhere.md)", "[part](#nowhere)"):
         (pages / "index.md").write_text(f"# Pages\n\n{link}\n")
-        assert subprocess.run(build, stderr=subprocess.DEVNULL).returncode != 0
+        run = subprocess.run(build, stderr=subprocess.PIPE, text=True)
+        assert run.returncode != 0
+        assert "nowhere" in run.stderr
