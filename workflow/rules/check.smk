@@ -38,6 +38,8 @@ rule check:
     log:
         "<logs>/check.log",
     localrule: True
+    conda:
+        "../envs/zoofuse.yaml"
     message:
         "What was found: results/check/report.html"
     script:
