@@ -1,6 +1,7 @@
 """The look at pictures before training: what it warns of is there, and what it is silent about is not."""
 
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from zoofuse import check_images, drawn, figures
 
 POLICY = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
-FUSIONS = {"black_cat": {"a": "black", "b": "cat"}}
+FUSIONS = {"black_cat": ["black", "cat"]}
 
 
 def save(folder, pictures, suffix=".png", **options):
@@ -96,6 +97,7 @@ def test_copies_are_found_however_they_were_saved(root):
     copy("cat/picture_003.png", "dog/again.jpg", quality=85)
     copy("black/picture_004.png", "cat/black.png")
     copy("black/picture_005.png", "yes/leak.png")
+    copy("black/picture_005.png", "other/leak.png")  # also in another class, and still a leak
     copy("dog/picture_006.png", "no/leak.jpg", quality=95)
     _, findings, named, strips = checked(root)
     by = findings.set_index(["place", "check"])
@@ -108,8 +110,17 @@ def test_copies_are_found_however_they_were_saved(root):
     assert "no/leak.jpg" in leaks.loc["warning", "message"]
     pairs = set(zip(named["check"], named["file"], named["other"], strict=True))
     assert ("mirrored", "cat/mirrored.png", "cat/picture_002.png (concepts.cat)") in pairs
-    assert len(pairs) == 6  # and no others
+    assert len(pairs) == 8  # and no others
     assert strips["concepts.cat"][-1][0] == "copies, two by two"
+
+
+def test_the_same_pictures_in_the_tests_of_two_fusions_are_no_leak(root):
+    places = [gathered(root, f"fusions.{name}.test", "yes", "no") for name in ("one", "two")]
+    save(root / "further", pictures("black cat", 40, 4))
+    places.append(gathered(root, "fusions.three.test", "further", "no"))
+    fusions = {name: ["black", "cat"] for name in ("one", "two", "three")}
+    findings = check_images.check(places, fusions, POLICY, "balanced", 1)[0]
+    assert "leak" not in set(findings["check"])
 
 
 def test_one_folder_of_two_concepts_makes_no_copies(root):
@@ -120,6 +131,7 @@ def test_one_folder_of_two_concepts_makes_no_copies(root):
 
 def test_unreadable_and_other_files_are_named(root):
     (root / "cat/bad.jpg").write_text("no picture")
+    Image.new("RGB", (50, 50), "red").save(os.fsdecode(bytes(root) + b"/cat/caf\xe9.png"))  # no UTF-8
     (root / "cat/notes.txt").write_text("no picture")
     _, findings, named, _ = checked(root)
     assert odd(findings, "concepts.cat") >= {"unreadable"}

@@ -116,9 +116,16 @@ def test_commands_stand_in_blocks_of_their_own(root):
             assert language == "sh" or not first & set(PROGRAMS), f"{page}: {text}"
 
 
+def _concepts_of(shown: dict) -> dict:
+    """Concepts for a block that shows fusions only."""
+    names = {name for fusion in shown.get("fusions", {}).values() for side, name in fusion.items() if len(side) == 1}
+    return {name: {"positive": [name], "negative": [f"not_{name}"]} for name in names | {"cat"}}
+
+
 def test_the_configurations_of_the_pages_are_complete(root):
     texts = [text for page in PAGES for text in blocks(root, page, "yaml")]
     assert len(texts) >= 3
     for text in texts:
-        config.complete(yaml.safe_load(text))
+        shown = yaml.safe_load(text)
+        config.complete(shown if "concepts" in shown else {"concepts": _concepts_of(shown)} | shown)
     assert blocks(root, "README.md", "yaml")[0] == blocks(root, "config/README.md", "yaml")[0]

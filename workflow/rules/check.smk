@@ -19,7 +19,9 @@ rule check_images:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         sources={where: picture_source(place) for where, place in checked_places().items()},
-        fusions={name: {side: fusion[side] for side in "ab"} for name, fusion in config["fusions"].items()},
+        fusions={
+            name: [fusion[side] for side in "abcde" if side in fusion] for name, fusion in config["fusions"].items()
+        },
         policy={key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")},
         balance=config["zoo"]["balance"],
         images_root=config["images_root"],

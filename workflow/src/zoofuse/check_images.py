@@ -6,6 +6,8 @@ concept of a fusion speaks against the other, the fusion has to answer a questio
 """
 
 import base64
+import hashlib
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +93,7 @@ def gather(where: str, source: Mapping, root: str, archive: str | None, seed: in
         names,
         [pair for one in found for pair in one.unreadable],
         [name for one in found for name in one.others],
-        np.array([_header(Path(root, name)) for name in names]) if source["source"] == "folder" else None,
+        np.array([_header(path) for one in found for path in one.paths]) if source["source"] == "folder" else None,
     )
 
 
@@ -156,11 +158,11 @@ STATISTICS = {
 
 
 def check(
-    places: Sequence[Place], fusions: Mapping[str, Mapping], policy: Mapping, balance: str, seed: int
+    places: Sequence[Place], fusions: Mapping[str, Sequence[str]], policy: Mapping, balance: str, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[tuple[str, np.ndarray, int]]]]:
     """Findings (COLUMNS), the pictures they name (place, check, file, other), and the strips of each place's sheet.
 
-    fusions: name -> {"a", "b"}; policy: the config's `images` block; balance: its zoo.balance.
+    fusions: name -> its concepts; policy: the config's `images` block; balance: its zoo.balance.
     """
     measured = {place.where: _measured(place, seed) for place in places}
     pairs = alike(places)
@@ -168,14 +170,15 @@ def check(
     found = []
     for place in places:
         rows = [*_counts(place, balance), *_files(place, policy)]
-        rows += [*_copies(place, pairs, policy), *_told(place, measured[place.where])]
+        trained = [f"concepts.{name}" for name in fusions.get(place.name, [])] if place.is_test else []
+        rows += [*_copies(place, pairs, policy), *_leaks(place, trained, pairs, policy)]
+        rows += _told(place, measured[place.where])
         found += [(place.where, *row) for row in rows]
     between = []
-    for name, fusion in fusions.items():
-        if {fusion["a"], fusion["b"]} <= set(concepts):
-            a, b = concepts[fusion["a"]], concepts[fusion["b"]]
-            rows = [*_between(name, a, b, measured), *_between(name, b, a, measured), *_both(name, a, b, pairs)]
-            between += [(f"fusions.{name}", *row) for row in rows]
+    for fusion, names in fusions.items():
+        for a, b in itertools.permutations([concepts[name] for name in names if name in concepts], 2):
+            rows = [*_between(fusion, a, b, measured), *_both(fusion, a, b, pairs)]
+            between += [(f"fusions.{fusion}", *row) for row in rows]
     named = [(place.where, "unreadable", *pair) for place in places for pair in place.unreadable]
     named += [(place.where, "of other kinds", file, "") for place in places for file in place.others]
     named += [(p.where, check, name, "") for p in places for check, (names, *_) in _odd(p).items() for name in names]
@@ -203,8 +206,8 @@ class Pair(NamedTuple):
     def second(self) -> str:
         return self.other.names[self.j]
 
-    def within(self, *places: Place) -> bool:
-        return {self.one.where, self.other.where} == {place.where for place in places}
+    def within(self, place: Place) -> bool:
+        return self.one.where == self.other.where == place.where
 
 
 def alike(places: Sequence[Place]) -> list[Pair]:
@@ -220,10 +223,11 @@ def alike(places: Sequence[Place]) -> list[Pair]:
     full = _standardised(pictures)
     told = np.flatnonzero(np.isfinite(full).all(1))  # flat pictures are compared by their bytes only
     found: dict[tuple[int, int], str] = {}
-    first: dict[bytes, int] = {}
+    seen: dict[bytes, dict[str, int]] = {}  # digest -> the first such picture of each place
     for j, picture in enumerate(pictures):
-        if (i := first.setdefault(picture.tobytes(), j)) != j:
-            found[i, j] = "equal"
+        first = seen.setdefault(hashlib.sha256(np.ascontiguousarray(picture)).digest(), {})
+        found |= {(i, j): "equal" for i in first.values()}
+        first.setdefault(at[j][0].where, j)
     if len(told) > 1:
         # Distances between few components are never larger than between pictures: a quick look finds all candidates.
         components = PCA(min(24, len(told) - 1), svd_solver="covariance_eigh").fit(full[told])
@@ -359,7 +363,7 @@ def _copies(place: Place, pairs: Sequence[Pair], policy: Mapping) -> Iterator[Ro
     for same, what in ((True, "equal"), (False, "saved anew or mirrored, equal")):
         some = [pair for pair in own if (pair.kind == "equal") == same]
         across = [pair for pair in some if place.positive[pair.i] != place.positive[pair.j]]
-        if inside := [pair for pair in some if pair not in across]:
+        if inside := [pair for pair in some if place.positive[pair.i] == place.positive[pair.j]]:
             level = "stop" if same and policy["duplicates"] == "refuse" else "note"
             advice = "One of each is kept." if same and level == "note" else "Keep one of each."
             yield _row("copies", level, f"{_number(inside)} {what} to one before: {_shown(inside)}.", advice,
@@ -368,9 +372,11 @@ def _copies(place: Place, pairs: Sequence[Pair], policy: Mapping) -> Iterator[Ro
             level = "stop" if same and policy["duplicates"] == "refuse" else "warning"
             message = f"{_number(across)} {what} to one of the other class: {_shown(across)}."
             yield _row("both classes", level, message, "Take each out of the class it does not belong to.", len(across))
-    if not place.is_test:
-        return
-    leaks = [pair for pair in pairs if pair.other.where == place.where != pair.one.where]
+
+
+def _leaks(place: Place, trained: Sequence[str], pairs: Sequence[Pair], policy: Mapping) -> Iterator[Row]:
+    """Pictures of a test that are also pictures of the concepts at `trained`."""
+    leaks = [pair for pair in pairs if pair.other.where == place.where and pair.one.where in trained]
     for same, what in ((True, "equal to one of training"), (False, "saved anew or mirrored, equal to one of training")):
         if some := [pair for pair in leaks if (pair.kind == "equal") == same]:
             level = "stop" if same and policy["leaks"] == "refuse" else "note" if same else "warning"
@@ -419,7 +425,8 @@ def _between(fusion: str, a: Place, b: Place, measured: Mapping[str, Mapping[str
 
 
 def _both(fusion: str, a: Place, b: Place, pairs: Sequence[Pair]) -> Iterator[Row]:
-    some = [p for p in pairs if p.within(a, b) and p.one.positive[p.i] and p.other.positive[p.j]]
+    here = [p for p in pairs if p.one.where == a.where and p.other.where == b.where]  # each pair of concepts once
+    some = [p for p in here if p.one.positive[p.i] and p.other.positive[p.j]]
     if some:
         message = f"{_number(some)} positive of {a.name} and of {b.name}: {_shown(some)}."
         advice = f"Take such pictures out: they are examples of {fusion}, which no CNN is to have seen."

@@ -44,6 +44,7 @@ class Pictures(NamedTuple):
     groups: list[str]
     unreadable: list[tuple[str, str]]  # name and cause of each picture skipped
     others: list[str]  # names of files that are no JPEG, PNG or WebP
+    paths: list[Path]  # the files of `images`, where they come from folders
 
 
 def list_folder(root: str | os.PathLike, folders: Sequence[str], where: str = "folders") -> list[Path]:
@@ -364,7 +365,7 @@ def gathered(
         images, paths, skipped = decode_all(paths, on_unreadable=source["unreadable"], threads=threads, progress=where)
         names = [_name(path, root) for path in paths]
         skipped = [(_name(path, root), cause) for path, cause in skipped]
-        return Pictures(images, names, groups(names, wanted), skipped, [_name(path, root) for path in others])
+        return Pictures(images, names, groups(names, wanted), skipped, [_name(path, root) for path in others], paths)
     from zoofuse import archives, drawn  # here, because archives needs this module
 
     if source["source"] == "drawn":
@@ -374,7 +375,7 @@ def gathered(
         images, names, skipped = archives.read_archive(
             source["dataset"], archive, wanted, part, on_unreadable=source["unreadable"], progress=where
         )
-    return Pictures(images, names, [_prefix(name) or name for name in names], skipped, [])
+    return Pictures(images, names, [_prefix(name) or name for name in names], skipped, [], [])
 
 
 def _distinct(
