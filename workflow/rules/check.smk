@@ -19,9 +19,7 @@ rule check_images:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         sources={where: picture_source(place) for where, place in checked_places().items()},
-        fusions={
-            name: [fusion[side] for side in "abcde" if side in fusion] for name, fusion in config["fusions"].items()
-        },
+        fusions={name: list(concepts_of(name).values()) for name in config["fusions"]},
         policy={key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")},
         balance=config["zoo"]["balance"],
         images_root=config["images_root"],
