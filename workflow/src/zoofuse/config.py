@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import functools
 import itertools
 import json
 import sys
@@ -15,6 +16,7 @@ BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- e
 NEEDS_IMAGES = ("distil", "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
 LETTERS = "abcde"  # under which a fusion names its concepts
+LARGEST = 10**18  # fits in 64 bits
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -24,12 +26,16 @@ class ConfigError(ValueError):
 
 def complete(config: dict) -> dict:
     """A copy of `config` with every default of the schema filled in; raises ConfigError naming all faults at once."""
-    schema = yaml.safe_load(SCHEMA.read_text())
-    config = copy.deepcopy(config)
-    named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
-    config = _filled(config, schema, schema)
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
-    faults = [_fault(error, schema) for error in errors] or list(_contradictions(config, named))
+    schema = _schema()
+    if not isinstance(config, dict):
+        raise ConfigError("The configuration can't be used: write keys at the top level, such as concepts and fusions.")
+    try:
+        config = copy.deepcopy(config)
+        named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
+        config = _filled(config, schema, schema)
+        faults = list(_odd(config, "")) or list(_faults(config, schema)) or list(_contradictions(config, named))
+    except RecursionError:
+        faults = ["nested too deeply, or a block that holds itself; write it without anchors."]
     if faults:
         raise ConfigError("The configuration can't be used:\n" + "\n".join(f"  {fault}" for fault in faults))
     for concept in config["concepts"].values():
@@ -49,6 +55,11 @@ def sides(fusion: dict) -> list[str]:
     return [side for side in LETTERS if side in fusion]
 
 
+@functools.cache
+def _schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text())
+
+
 def is_overlay(config: dict) -> bool:
     """True when `config` leaves out what its concepts look like, so that it only makes sense on top of the default."""
     concepts = config.get("concepts")
@@ -57,6 +68,28 @@ def is_overlay(config: dict) -> bool:
     return not any(
         isinstance(c, dict) and {"positive", "negative", "source", "zoo"} & set(c) for c in concepts.values()
     )
+
+
+def _faults(config: dict, schema: dict) -> Iterator[str]:
+    """What the schema says."""
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    for error in sorted(errors, key=lambda e: list(map(str, e.path))):
+        yield _fault(error, schema)
+
+
+def _odd(value, path: str) -> Iterator[str]:
+    """Keys that are no text and numbers that count nothing: YAML can write them, a schema can't tell."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                yield f"{path or 'the top level'}: the key {key!r} is no text; write it in quotes."
+            else:
+                yield from _odd(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _odd(item, path)
+    elif isinstance(value, int | float) and not abs(value) < LARGEST:  # also "not a number"
+        yield f"{path}: infinite, not a number, or too large; write a number of at most 18 digits."
 
 
 def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
@@ -88,9 +121,12 @@ def _filled(value, schema: dict, root: dict):
                 return readers[kind](value.strip().lower())
             except (KeyError, ValueError):
                 continue
+    if isinstance(value, float) and value.is_integer() and "integer" in schema.get("type", []):
+        return int(value)  # 1e3 counts as a whole number
     if not isinstance(value, dict):
         return value
     known = schema.get("properties", {})
+    value = dict(value)  # YAML's anchors make one mapping of several
     for key, sub in known.items():
         sub = _resolved(sub, root)
         if key not in value and "default" in sub:
@@ -225,7 +261,7 @@ def _bad_words(where: str, place: dict) -> Iterator[str]:
 
 def settings_table() -> str:
     """Every setting of the schema as a Markdown table, for config/README.md."""
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = _schema()
     rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
     for path, setting, needed in _settings(schema, schema, ""):
         missing = "(needed)" if needed else "(none)"

@@ -1,0 +1,105 @@
+"""Random configurations, made by spoiling valid ones: each is refused in words or can be planned."""
+
+import copy
+import datetime
+import json
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_project import CONFIG
+
+from zoofuse import config, plan
+
+DRAWN = {"source": "drawn", "positive": ["cat"], "negative": ["non-cat"]}
+VALID = [
+    CONFIG,
+    {"concepts": {"cat": DRAWN, "black": DRAWN}, "fusions": {"black_cat": {"a": "black", "b": "cat", "test": DRAWN}}},
+    {
+        "zoo_root": "zoos",
+        "concepts": {"cat": {"zoo": "cat.h5", "layers": {"conv1": "net.0"}}, "black": {"zoo": "black.h5"}},
+        "fusions": {"black_cat": {"a": "black", "b": "cat", "generators": "g.h5", "test": DRAWN}},
+    },
+]
+DOMAINS = dict.fromkeys(config.complete(CONFIG)["fusions"]["black_cat"]["methods"], 1) | {
+    "cyclegan_distil": 2,
+    "netspace": 1,
+}
+TEXT = st.text(max_size=8) | st.sampled_from(
+    ["cat", "black", "drawn", "-1", "1e999", ".nan", "9" * 30, "../..", "true"]
+)
+NUMBERS = (
+    st.integers()
+    | st.sampled_from([-1, 0, 10**9, 10**18, 10**400, 2.0, 1e17, float("inf")])
+    | st.floats(allow_nan=True)
+)
+SCALARS = st.none() | st.booleans() | NUMBERS | TEXT | st.dates() | st.binary(max_size=3)
+KEYS = TEXT | st.none() | st.booleans() | st.integers() | st.just(datetime.date(2020, 1, 1)) | st.tuples(st.integers())
+GARBAGE = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
+
+
+def places(value, path=()):
+    """The path of every value in nested mappings and lists."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def at(value, path):
+    for key in path:
+        value = value[key]
+    return value
+
+
+@st.composite
+def spoiled(draw):
+    """A valid configuration with one to three random faults."""
+    found = copy.deepcopy(draw(st.sampled_from(VALID)))
+    if draw(st.booleans()):
+        found = config.complete(found)  # every setting there is, to be spoiled
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(list(places(found))))
+        if not path:
+            if draw(st.integers(0, 9)) == 0:
+                return draw(GARBAGE)
+            if isinstance(found, dict):
+                found[draw(KEYS)] = draw(GARBAGE)
+            continue
+        place, key = at(found, path[:-1]), path[-1]
+        if (kind := draw(st.sampled_from(["other", "other", "gone", "renamed", "added"]))) == "other":
+            place[key] = draw(GARBAGE)
+        elif kind == "gone":
+            del place[key]
+        elif isinstance(place, dict):
+            place[draw(KEYS)] = place.pop(key) if kind == "renamed" else draw(GARBAGE)
+        else:
+            place.append(draw(GARBAGE))
+    return found
+
+
+def test_two_hundred_spoiled_configurations_are_refused_in_words():
+    refused = []
+
+    @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(spoiled())
+    def refuse(given):
+        before = copy.deepcopy(given)
+        try:
+            done = config.complete(given)
+        except config.ConfigError as error:
+            heading, *faults = str(error).splitlines()
+            assert heading.startswith("The configuration can't be used:")
+            assert faults or heading.endswith(".")
+            refused.append(given)
+        else:
+            json.dumps(done, allow_nan=False)
+            assert config.complete(done) == done
+            for concept in done["concepts"].values():
+                concept["models"] = concept["models"] or 64
+            assert plan.text(done, DOMAINS)
+        assert repr(given) == repr(before)
+
+    refuse()
+    assert len(refused) >= 200
