@@ -13,6 +13,7 @@ from zoofuse import imports, plan
 from zoofuse.architectures import ARCHITECTURES
 from zoofuse.checks import check_folders, count_zoos, folders_digest
 from zoofuse.config import complete, is_overlay, sides
+from zoofuse.files import digest
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
@@ -46,6 +47,7 @@ def default_config():
 
 def checked(config):
     """The configuration with its defaults, and its folders looked at, so that a fault shows before any job starts."""
+    begun = config.pop("begun", None)  # what a job on another node is told of the settings its run began with
     try:
         config = complete(config)
         count_zoos(config)
@@ -53,6 +55,13 @@ def checked(config):
             check_folders(config)
     except ValueError as error:  # worded for the user
         raise WorkflowError(str(error)) from None
+    if begun is None:
+        workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={digest(config)}"]
+    elif begun != digest(config):
+        raise WorkflowError(
+            "The configuration was changed while a run goes on, so its jobs that are left are not done. Run the same "
+            "command again when it has ended: what was changed is done anew."
+        )
     return config
 
 
