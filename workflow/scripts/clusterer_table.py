@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import logs, tables
+from zoofuse import files, logs, tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -10,4 +10,5 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     table = tables.clusterer_table(snakemake.input.rows, snakemake.wildcards.clusterer)
     protocol = "held_out" if snakemake.wildcards.held_out else "published"
-    tables.of_protocol(table, protocol).to_csv(snakemake.output[0], index=False)
+    with files.atomic_path(snakemake.output[0]) as path:
+        tables.of_protocol(table, protocol).to_csv(path, index=False)

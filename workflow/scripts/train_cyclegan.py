@@ -26,7 +26,8 @@ with logs.job(snakemake.log[0]) as say:
             a, b, settings, seed, state_path=state, device=device, threads=snakemake.threads,
             progress=lambda epoch, losses: bar.update(epoch - bar.n),
         )  # fmt: skip
-    pd.DataFrame(trained.history).rename_axis("epoch").to_csv(snakemake.output.history)
+    with files.atomic_path(snakemake.output.history) as path:
+        pd.DataFrame(trained.history).rename_axis("epoch").to_csv(path)
     cyclegan.write_generators(
         snakemake.output.generators, trained, preset=preset, settings=vars(settings), layer=translator, seed=seed,
         way=trained.way, sources={"bank": files.fingerprint(bank)},

@@ -92,7 +92,7 @@ def load(path: str | os.PathLike) -> Model:
     if not isinstance(config, dict) or (config.get("format"), config.get("format_version")) != (FORMAT, FORMAT_VERSION):
         raise ValueError(f"{folder / CONFIG}: is no {FORMAT!r} of version {FORMAT_VERSION}. Name another folder, or "
                          "use the version of zoofuse that wrote it.")  # fmt: skip
-    if hashlib.sha256(data).hexdigest() != config["sha256"]:
+    if hashlib.sha256(data).hexdigest() != config.get("sha256"):
         raise ValueError(f"{folder / WEIGHTS}: is not the file that {CONFIG} tells of. Fetch or export both again.")
     return Model(read(data), config)
 

@@ -454,6 +454,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise ZooError(f"{path}: no such file.")
     try:
         with h5py.File(path, "r") as handle:
+            if outside := files.links_outside(handle):
+                raise ZooError(f"{path}: {outside} lies in another file, which is not read; copy it into this one.")
             yield handle
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
         raise ZooError(f"{path}: truncated, damaged or not HDF5 ({error}). Fetch it again.") from error

@@ -16,23 +16,27 @@ def job(log: str) -> Iterator[Callable[[str], None]]:
     ValueErrors are faults of the input, already worded for the user: their traceback goes to the log file only.
     """
     path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
 
-        def say(line: str) -> None:
-            handle.write(line + "\n")
-            handle.flush()
-            tqdm.write(line, file=sys.stderr)
+    def note(text: str, mode: str = "a") -> None:
+        with contextlib.suppress(OSError):  # where a disk is full, that is what is to be told
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open(mode) as handle:
+                handle.write(text)
 
-        try:
-            yield say
-        except ValueError as error:
-            handle.write(traceback.format_exc())
-            tqdm.write(f"Error: {error}", file=sys.stderr)
-            sys.exit(1)
-        except Exception:
-            say(traceback.format_exc())
-            sys.exit(1)
+    def say(line: str) -> None:
+        note(line + "\n")
+        tqdm.write(line, file=sys.stderr)
+
+    note("", "w")
+    try:
+        yield say
+    except ValueError as error:
+        note(traceback.format_exc())
+        tqdm.write(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception:
+        say(traceback.format_exc())
+        sys.exit(1)
 
 
 def bar(total: int | None, unit: str, description: str) -> tqdm:

@@ -139,12 +139,11 @@ def _keep(store: Path, output: Path, recipe: str) -> None:
     """Give the finished shard a second name in the store and remove what it replaces."""
     held = set(files.read(output, "zoo", ["model"])["model"].tolist())
     kept = store / f"shard-{recipe[:8]}-{min(held):06d}-{max(held):06d}.h5"
-    temporary = kept.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        os.link(output, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(output, temporary)
-    os.replace(temporary, kept)
+    with files.atomic_path(kept) as temporary:
+        try:
+            os.link(output, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(output, temporary)
     for path in store.glob("*.h5"):
         try:
             other = files.attributes(path, "zoo")["recipe"] != recipe
