@@ -166,7 +166,7 @@ def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[h5py.F
 
 
 def links_outside(handle: h5py.File) -> str | None:
-    """The first link or dataset of a file whose content lies elsewhere on the disk; zoofuse reads one file at a time."""
+    """The first link or dataset of a file whose content lies in another file, which a forged file could name."""
 
     def outside(name: str, link) -> str | None:
         if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
