@@ -1,7 +1,9 @@
 """The workflow by workflow/profiles/slurm and real sbatch jobs. One project, walked first, then struck by faults."""
 
+import contextlib
 import copy
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -96,6 +98,16 @@ def process_of(job: cluster.Job, script: str) -> int | None:
     return None
 
 
+def steps_of(jobs: set[int]) -> bool:
+    """Whether SLURM's daemon of a step of these jobs is still there."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if re.match(rb"slurmstepd: \[(\d+)\.", command := (entry / "cmdline").read_bytes()):
+                if int(re.findall(rb"\d+", command)[0]) in jobs:
+                    return True
+    return False
+
+
 def test_failing_nodes_and_jobs_lose_nothing(walked):
     """The node goes down under two shards; then one runs out of time, one is cancelled, one killed."""
     before, slurm = walked.last(), walked.slurm
@@ -110,6 +122,8 @@ def test_failing_nodes_and_jobs_lose_nothing(walked):
     downed = {job.id for job in walked.wait("two shards at once", running(cluster.GPUS), call)}
     slurm("scontrol", "update", f"NodeName={slurm.host}", "State=DOWN", "Reason=test")
     walked.wait("jobs taken off the node", lambda: not shards("RUNNING"), call)
+    # A node that is up again at once would tell the end of a job's first start in the midst of its second.
+    walked.wait("end of their steps", lambda: not steps_of(downed), call)
     walked.wait("node", slurm.resumed, call)
     for number in downed:  # else SLURM lets them wait two minutes
         slurm("scontrol", "update", f"JobId={number}", "StartTime=now")
@@ -175,3 +189,31 @@ def test_ctrl_c_cancels_the_jobs_and_a_second_run_goes_on(walked):
     assert len(files.read(walked.folder / target, "zoo")["model"]) == 12
     log = (walked.folder / "results/logs/train_zoo_shard/cat-0000.log").read_text()
     assert "of 12 CNNs are already trained" in log
+
+
+def test_kill_9_leaves_a_job_that_harms_nothing(walked):
+    """The worst that can be done next: the same command at once, beside the job that goes on."""
+    before, target = walked.last(), "results/zoo/black/shard-0000.h5"
+    config = configured(epochs=30, images_per_epoch=100, backend="serial")
+    call = walked.start(target, config=config)
+    store = walked.folder / "results/zoo/black/.trained"
+    known = set(store.iterdir())
+    walked.wait("a first CNN", lambda: set(store.glob("part-*.h5")) - known, call)
+    call.kill()
+    call.wait()
+    (orphan,) = walked.jobs("train_zoo_shard", before)
+    assert orphan.state == "RUNNING"
+    walked.finish(walked.start(target, config=config), code=1)
+    assert "--unlock" in walked.printed
+    walked.run(target, "--unlock", config=config)
+    walked.run(target, config=config)
+    while walked.slurm("squeue", "--noheader").strip():
+        time.sleep(0.3)
+    assert [job.state for job in walked.jobs("train_zoo_shard", before)] == ["COMPLETED"] * 2
+    made = files.read(walked.folder / target, "zoo")
+    assert made["model"].tolist() == [0, 1, 2, 3]
+    data = training.Data(**images.read_concept(walked.folder / "results/images/black.h5"))
+    settings = training.Settings(epochs=30, images_per_epoch=100)
+    here = training.train(data, settings, 1, "black", np.array([0, 3]), backend="serial")
+    for name, values in here.weights.items():
+        assert np.array_equal(made[name][[0, 3]], values), name

@@ -13,7 +13,8 @@ from tqdm import tqdm
 def job(log: str) -> Iterator[Callable[[str], None]]:
     """Yield `say(line)`, which writes to the terminal and the log; an error ends the process with exit code 1.
 
-    ValueErrors are faults of the input, already worded for the user: their traceback goes to the log file only.
+    ValueErrors are faults of the input, already worded for the user: a traceback goes to the log file only, and not even
+    there when it is one of zoofuse's own kinds, as snakemake may show the log.
     """
     path = Path(log)
 
@@ -31,7 +32,8 @@ def job(log: str) -> Iterator[Callable[[str], None]]:
     try:
         yield say
     except ValueError as error:
-        note(traceback.format_exc())
+        own = type(error).__module__.startswith("zoofuse")
+        note(f"Error: {error}\n" if own else traceback.format_exc())
         tqdm.write(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
     except Exception:
