@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import os
-import re
 import signal
 import time
 from pathlib import Path
@@ -100,11 +99,11 @@ def process_of(job: cluster.Job, script: str) -> int | None:
 
 def steps_of(jobs: set[int]) -> bool:
     """Whether SLURM's daemon of a step of these jobs is still there."""
+    daemons = [name.encode() for job in jobs for name in (f"slurmstepd: [{job}.", f"slurmstepd: [{job}]")]
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if re.match(rb"slurmstepd: \[(\d+)\.", command := (entry / "cmdline").read_bytes()):
-                if int(re.findall(rb"\d+", command)[0]) in jobs:
-                    return True
+            if (entry / "cmdline").read_bytes().startswith(tuple(daemons)):
+                return True
     return False
 
 

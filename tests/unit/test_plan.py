@@ -89,7 +89,22 @@ def test_settings_change_the_plan():
     existing["concepts"]["cat"] = {"zoo": "cat.h5", "models": 1000}
     existing["fusions"]["black_cat"]["generators"] = "generators.h5"
     names = [stage.name for stage in plan.stages(existing, DOMAINS, plan.Rates())]
-    assert names == ["zoo of black", "evaluation of black_cat"]
+    assert names == [
+        f"{stage} of black{'_cat' * (stage != 'zoo')}" for stage in ("zoo", "evaluation", "zero-shot", "references")
+    ]
+
+
+def test_cnns_that_are_trained_again(tmp_path):
+    asked = configured(distil={"models": 5}, netspace={"fuse": {"models": 3}})
+    methods = {"distil": 1, "cyclegan_distil": 2, "netspace": 1, "parent_b": 1}
+    asked["fusions"]["black_cat"]["methods"] = list(methods)
+    found = by_name(plan.stages(asked, methods, plan.Rates(student_seconds=3600, parents_per_second=1300 / 3600)))
+    distilling = found["distilling of black_cat"]
+    assert (distilling.jobs, distilling.cnns, distilling.hours) == (2, 5, 5)
+    assert found["NetSpace of black_cat"].jobs == 3
+    # 5, 2 x 5, 3 and 1,000 CNNs in shards of 64
+    assert found["evaluation of black_cat"].jobs == found["zero-shot of black_cat"].jobs == 1 + 1 + 1 + 16
+    assert found["references of black_cat"].hours == pytest.approx(1 + asked["evaluation"]["zero_shot"]["supervised"])
 
 
 def test_hours_fall_with_jobs_at_a_time_down_to_the_longest_job():

@@ -24,6 +24,7 @@ CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
 MIXED = ("code",)  # presets whose epoch is both zoos together, not the larger one
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 EVALUATED = 9_000  # bytes for a CNN and 300 photographs, arrays and rows
+DISTILLED = ("distil", "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
 AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
 
 
@@ -34,6 +35,11 @@ class Rates:
     passes_per_second: float = 100_092
     ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})  # as published
     cnns_per_second: float = 1.4  # evaluated, both protocols, 295 photographs
+    # Roughly, from whole runs with 512 + 512 CNNs on one core of an AMD EPYC Zen 5; no bench measures these.
+    zero_shot_per_second: float = 8  # CNNs, both kinds of heads
+    parents_per_second: float = 30  # asked by the zero-shot references
+    student_seconds: float = 7  # to distil one CNN, or to train a supervised one
+    netspace_seconds: float = 120  # answers, embedding and decoding, of `netspace` as a method
     source: str = (
         "as measured on 2 cores of an AMD Zen 3; to measure here: snakemake bench_zoo bench_cyclegan bench_evaluation"
     )
@@ -71,7 +77,7 @@ def measured(folder: Path) -> Rates:
 
 
 def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage]:
-    """The stages that take long, of a run from nothing.
+    """The stages of a run from nothing; tables, figures and the report take seconds each.
 
     config: as `config.complete` returns it, with the number of CNNs of every concept; domains: method -> number of
     domains that it makes CNNs of.
@@ -97,25 +103,38 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
             tasks = [(layer, size, pair) for layer, size in architecture.kernels.items() for pair in pairs]
             hours = sum(_cyclegan_hours(config["cyclegan"], *task, rates) for task in tasks)
             found.append(Stage(f"CycleGANs of {name}", len(tasks), 0, hours / len(tasks), banks))
+        sizes_made = {f"parent_{side}": size for side, size in parents.items()}
+        sizes_made |= {"netspace": config["netspace"]["fuse"]["models"]}
+        sizes_made |= dict.fromkeys(DISTILLED, config["distil"]["models"])
+        if distilled := [method for method in fusion["methods"] if method in DISTILLED]:
+            each = config["distil"]["models"]
+            found.append(Stage(f"distilling of {name}", len(distilled), each, each * rates.student_seconds / 3600, 0))
+        if "netspace" in fusion["methods"]:
+            found.append(Stage(f"NetSpace of {name}", 3, 0, rates.netspace_seconds / 3 / 3600, 0))
         made, evaluated = 0, []
         for method in fusion["methods"]:
-            own = method.startswith("parent_")
-            each = parents[method[-1]] if own else min(parents.values())
-            limit = evaluation["models" if method == "cyclegan" else "controls"] or each
+            each = sizes_made.get(method, min(parents.values()))
+            own = method in ("cyclegan", "netspace", *DISTILLED)  # all others are controls
+            limit = evaluation["models" if own else "controls"] or each
             made += domains[method] * each
             evaluated.append(domains[method] * min(each, limit))
         shard = min(evaluation["shard_size"], max(evaluated))
         jobs = sum(math.ceil(count / shard) for count in evaluated)
         disk = (made * parameters + sum(evaluated) * EVALUATED) / 1e9
         found.append(Stage(f"evaluation of {name}", jobs, shard, shard / rates.cnns_per_second / 3600, disk))
+        asked = shard / rates.zero_shot_per_second / 3600
+        references = sum(pair) / rates.parents_per_second
+        references += evaluation["zero_shot"]["supervised"] * rates.student_seconds
+        found.append(Stage(f"zero-shot of {name}", jobs, shard, asked, 0))
+        found.append(Stage(f"references of {name}", 1, 0, references / 3600, 0))
     return found
 
 
 def hours(found: list[Stage], at_once: int) -> float:
-    """Hours from start to end with so many jobs at a time: zoos, then CycleGANs, then evaluation."""
+    """Hours from start to end with so many jobs at a time: zoos, then CNNs made from them, then their answers."""
     total = 0.0
-    for kind in ("zoo", "CycleGANs", "evaluation"):
-        of_kind = [stage for stage in found if stage.name.startswith(f"{kind} of ")]
+    for kinds in (("zoo",), ("CycleGANs", "distilling", "NetSpace"), ("evaluation", "zero-shot", "references")):
+        of_kind = [stage for stage in found if stage.name.split(" of ")[0] in kinds]
         work = sum(stage.jobs * stage.hours for stage in of_kind)
         total += max([work / at_once, *(stage.hours for stage in of_kind)])
     return total
