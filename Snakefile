@@ -4,6 +4,9 @@
 #   snakemake --cores 2                          everything, ending in results/report.html
 #   snakemake --cores 2 --configfile FILE ...    your own concepts (config/README.md)
 #   snakemake --cores 2 results/tables/black_cat/kmeans.csv     one file and what it needs
+import os
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -59,6 +62,11 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/bench.smk"
+
+
+onstart:
+    if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
+        raise WorkflowError("results: the folder can't be written. Make it writable, or call snakemake in another folder.")
 
 
 localrules:

@@ -4,6 +4,8 @@ import copy
 import datetime
 import json
 
+import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_project import CONFIG
@@ -103,3 +105,36 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
 
     refuse()
     assert len(refused) >= 200
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([1, 2], "with keys at top level"),
+        (CONFIG | {2024: {"models": 3}}, "the key 2024 is no text; write it in quotes"),
+        (CONFIG | {"concepts": {"cat": None}}, "concepts.cat: None is of the wrong type; write a mapping"),
+        (CONFIG | {"zoo": {"learning_rate": float("nan")}}, "zoo.learning_rate: infinite, not a number, or too large"),
+        (CONFIG | {"seed": 10**30, "distil": {"models": 10**9}}, "seed: infinite, not a number, or too large"),
+    ],
+)
+def test_snakemake_says_so_too(project, given, words):
+    run = project.snakemake("-n", config=given)
+    assert run.returncode == 1
+    assert words in run.stdout
+    assert "Traceback" not in run.stdout, run.stdout
+
+
+def test_a_block_may_be_shared():
+    """YAML's anchors give one mapping several places."""
+    shared = yaml.safe_load("""
+        concepts:
+          cat: &drawn {source: drawn, positive: [cat], negative: [non-cat]}
+          black: *drawn
+        fusions: {both: {a: cat, b: black, test: *drawn}}
+    """)
+    assert "models" not in config.complete(shared)["fusions"]["both"]["test"]
+    shared["zoo"] = {"epochs": 3.0}
+    assert repr(config.complete(shared)["zoo"]["epochs"]) == "3"
+    shared["itself"] = shared
+    with pytest.raises(config.ConfigError, match="holds itself"):
+        config.complete(shared)

@@ -5,6 +5,7 @@ import copy
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 
@@ -82,8 +83,7 @@ def test_read_only_results_are_named(whole, tmp_path):
         subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
         assert project.call(SHARD).wait() == 1
         assert "Traceback" not in project.said, project.said
-        assert "Read-only file system" in project.said
-        assert "results/" in project.said.split("Read-only file system")[0].splitlines()[-1]
+        assert "results: the folder can't be written" in project.said
     assert_same(contents(project), before)
 
 
@@ -93,11 +93,13 @@ def test_two_calls_on_one_folder(whole, tmp_path, root):
     while not list(project.folder.glob(".snakemake/locks/*")):
         assert first.poll() is None
         time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGSTOP)  # else it might be done before the other has begun
     second = project.snakemake("results/images/cat.h5", config=TINY)
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stdout
     assert "no other Snakemake process" in second.stdout
     assert "--unlock" in second.stdout
+    os.killpg(first.pid, signal.SIGCONT)
     assert first.wait() == 0
     made = files.read(project.folder / "results/images/cat.h5", "images")
     for name, values in files.read(whole.folder / "results/images/cat.h5", "images").items():

@@ -13,8 +13,8 @@ from tqdm import tqdm
 def job(log: str) -> Iterator[Callable[[str], None]]:
     """Yield `say(line)`, which writes to the terminal and the log; an error ends the process with exit code 1.
 
-    ValueErrors are faults of the input, already worded for the user: a traceback goes to the log file only, and of one of
-    zoofuse's own kinds not even there, as snakemake may show the log.
+    ValueErrors are faults of the input, already worded for the user: a traceback goes to the log file only, and that of
+    one of zoofuse's own kinds not even there, as snakemake may show the log.
     """
     path = Path(log)
 
