@@ -123,7 +123,7 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
         disk = (made * parameters + sum(evaluated) * EVALUATED) / 1e9
         found.append(Stage(f"evaluation of {name}", jobs, shard, shard / rates.cnns_per_second / 3600, disk))
         asked = shard / rates.zero_shot_per_second / 3600
-        references = sum(pair) / rates.parents_per_second
+        references = sum(parents.values()) / rates.parents_per_second
         references += evaluation["zero_shot"]["supervised"] * rates.student_seconds
         found.append(Stage(f"zero-shot of {name}", jobs, shard, asked, 0))
         found.append(Stage(f"references of {name}", 1, 0, references / 3600, 0))
