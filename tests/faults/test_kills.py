@@ -17,14 +17,8 @@ TRAINING = {"shard": "train_zoo_shard", "cyclegan": "train_cyclegan"}
 WHOLE = ("snakemake", "group")  # the one process, or all of them as when the machine goes down
 
 
-def training(project, known: set[int]) -> tuple[str, int] | None:
-    """A training job that was not struck before."""
-    found = [(kind, process) for kind, script in TRAINING.items() for process in project.processes(script)]
-    return next((pair for pair in found if pair[1] not in known), None)
-
-
-def struck(project, rng: random.Random, seconds: float) -> list[str]:
-    """Call, strike up to two training jobs, which snakemake tries again, then snakemake itself."""
+def struck(project, kind: str, rng: random.Random, seconds: float) -> list[str]:
+    """Call, strike one or two training jobs of this kind, which snakemake tries again, then snakemake itself."""
     running, known, strikes = project.call("tables", "--retries", "2"), set(), []
 
     def ended_within(limit: float, what=lambda: False) -> bool:
@@ -34,18 +28,16 @@ def struck(project, rng: random.Random, seconds: float) -> list[str]:
         return running.poll() is not None
 
     for _ in range(rng.choice([1, 2])):
-        ended_within(0.3 * seconds, lambda: training(project, known))
-        if found := training(project, known):
-            kind, process = found
+        ended_within(seconds, lambda: set(project.processes(TRAINING[kind])) - known)
+        for process in list(set(project.processes(TRAINING[kind])) - known)[:1]:
             known.add(process)
             ended_within(rng.uniform(0, seconds / 15))  # of starting, training and writing
             if process in project.processes(TRAINING[kind]):
                 os.kill(process, signal.SIGKILL)
                 strikes.append(kind)
     if not ended_within(rng.uniform(0, 0.2) * seconds):
-        kind = rng.choice(WHOLE)
-        (os.killpg if kind == "group" else os.kill)(running.pid, signal.SIGKILL)
-        strikes.append(kind)
+        strikes.append(rng.choice(WHOLE))
+        (os.killpg if strikes[-1] == "group" else os.kill)(running.pid, signal.SIGKILL)
     running.wait()
     return strikes
 
@@ -55,10 +47,12 @@ def test_kill_9_at_any_moment_changes_no_result(whole, tmp_path, root):
     wanted, start, told = contents(whole), time.monotonic(), ""
     while (left := KILLS - sum(counts.values())) > 0:
         project, strikes, done = begun(tmp_path / str(left), root), [], False
+        quota = min(left, PER_RUN)
         while not done:
             calls, new = calls + 1, []
-            if len(strikes) < min(left, PER_RUN):
-                strikes += (new := struck(project, rng, whole.seconds))
+            if len(strikes) < quota:
+                kind = "shard" if len(strikes) < quota / 2 else "cyclegan"
+                strikes += (new := struck(project, kind, rng, whole.seconds))
             else:
                 assert project.call().wait() in (0, 1)
             assert "Traceback" not in project.said, project.said
@@ -76,4 +70,5 @@ def test_kill_9_at_any_moment_changes_no_result(whole, tmp_path, root):
         assert_same(contents(project), wanted)
         print(f"{calls} calls, kills {counts}, {time.monotonic() - start:.0f} s", file=sys.stderr)
     assert counts["shard"]
+    assert counts["cyclegan"]
     assert counts["snakemake"] + counts["group"]

@@ -1,5 +1,9 @@
 """Files say what they are, are written whole, and are refused when they are not what a reader expects."""
 
+import os
+import socket
+import subprocess
+
 import h5py
 import numpy as np
 import pytest
@@ -90,3 +94,14 @@ def test_foreign_other_kind_other_version_and_missing_are_refused(path, tmp_path
         files.read(path, "zoo")
     with pytest.raises(files.FileError, match="no such file"):
         files.read(tmp_path / "missing.h5", "zoo")
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(path, tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    host = socket.gethostname()
+    left = {n: tmp_path / f".a.h5.{n}.tmp" for n in (f"{host}.{gone.pid}", f"{host}.{os.getppid()}", "other.1")}
+    for file in left.values():
+        file.write_text("half")
+    files.write(path, "zoo", ARRAYS)
+    assert [file.exists() for file in left.values()] == [False, True, True]
