@@ -71,13 +71,18 @@ def test_deeper_cnns_take_longer():
 def test_three_concepts_have_translators_between_neighbours():
     asked = configured()
     asked["concepts"]["small"] = asked["concepts"]["cat"] | {"models": 500}
-    asked["fusions"]["black_cat"] |= {"c": "small", "methods": ["cyclegan", "parent_c"]}
-    found = by_name(plan.stages(asked, DOMAINS | {"parent_c": 1}, plan.Rates(ms_per_step={"conv1": 100, "conv2": 300})))
+    asked["fusions"]["black_cat"] |= {"c": "small", "methods": ["cyclegan", "parent_c", "distil_weights"]}
+    domains, rates = (
+        DOMAINS | {"parent_c": 1, "distil_weights": 1},
+        plan.Rates(ms_per_step={"conv1": 100, "conv2": 300}),
+    )
+    found = by_name(plan.stages(asked, domains, rates))
     cyclegans = found["CycleGANs of black_cat"]
     assert cyclegans.jobs == 4
     # 200 epochs of 1,000 pairs in batches of 64: 300 black with 1,000 cats, 1,000 cats with 500 small ones
     assert cyclegans.hours * 3600 == pytest.approx(200 * 16 * 0.2)
-    assert found["evaluation of black_cat"].jobs == 10 + 8
+    assert found["evaluation of black_cat"].jobs == 10 + 8 + 1
+    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(8 * rates.student_seconds * plan.SERIAL)
 
 
 def test_settings_change_the_plan():

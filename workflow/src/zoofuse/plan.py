@@ -15,6 +15,7 @@ from zoofuse.config import sides
 
 # Image passes of the published CNN, trained in C++, in the time of one: on one core of an AMD Zen 5, by process time.
 SLOWER = {"published": 1, "wide": 14, "deep": 34}
+SERIAL = 8  # the same of the published CNN in PyTorch, which distilling more than two concepts takes
 # What follows from numbers elsewhere in the package; a test holds them equal.
 CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
     "report": {"conv1": (200, 64), "conv2": (200, 64)},
@@ -108,7 +109,8 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
         sizes_made |= dict.fromkeys(DISTILLED, config["distil"]["models"])
         if distilled := [method for method in fusion["methods"] if method in DISTILLED]:
             each = config["distil"]["models"]
-            found.append(Stage(f"distilling of {name}", len(distilled), each, each * rates.student_seconds / 3600, 0))
+            seconds = each * rates.student_seconds * (slower if len(parents) == 2 else max(slower, SERIAL))
+            found.append(Stage(f"distilling of {name}", len(distilled), each, seconds / 3600, 0))
         if "netspace" in fusion["methods"]:
             found.append(Stage(f"NetSpace of {name}", 3, 0, rates.netspace_seconds / 3 / 3600, 0))
         made, evaluated = 0, []
@@ -124,7 +126,7 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
         found.append(Stage(f"evaluation of {name}", jobs, shard, shard / rates.cnns_per_second / 3600, disk))
         asked = shard / rates.zero_shot_per_second / 3600
         references = sum(parents.values()) / rates.parents_per_second
-        references += evaluation["zero_shot"]["supervised"] * rates.student_seconds
+        references += evaluation["zero_shot"]["supervised"] * rates.student_seconds * slower
         found.append(Stage(f"zero-shot of {name}", jobs, shard, asked, 0))
         found.append(Stage(f"references of {name}", 1, 0, references / 3600, 0))
     return found
