@@ -547,11 +547,16 @@ def netspace_fusions():
 
 
 def netspace_tables(wildcards):
+    """Every setting's table; shapes belong to no fusion."""
     if not netspace_fusions():
         raise WorkflowError("NetSpace joins two concepts, and no fusion here has two: name one.")
-    return [
-        f"results/netspace/{fusion}/{setting}.csv" for fusion in netspace_fusions() for setting in NETSPACE_SETTINGS
-    ]
+    named = [f"{fusion}/{setting}" for fusion in netspace_fusions() for setting in NETSPACE_SETTINGS]
+    return [f"results/netspace/{name}.csv" for name in [*named, "shapes"]]
+
+
+def netspace_figures(wildcards):
+    named = [f"{fusion}/netspace_{setting}" for fusion in netspace_fusions() for setting in NETSPACE_SETTINGS]
+    return [f"results/figures/{name}.png" for name in [*named, "netspace_shapes"]]
 
 
 def netspace_space(steps):
@@ -587,3 +592,10 @@ def netspace_kinds(wildcards):
         "zoo": zoo_shards(netspace_concept(wildcards)) if "zoo" in names else [],
         "networks": [f"{folder}/{name}.h5" for name in names if name != "zoo"],
     }
+
+
+def netspace_shapes_space():
+    """The settings of the space of shapes: those of the others where it has none of its own."""
+    own = config["netspace"]["shapes"]
+    keys = ("networks", "inputs", "learning_rate", "loss", "mixed")
+    return netspace_space(own["steps"]) | {key: own[key] for key in keys} | {"encoder": "answers"}

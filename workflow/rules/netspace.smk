@@ -198,10 +198,86 @@ rule netspace_figure:
         setting="|".join(NETSPACE_SETTINGS),
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        setting="{setting}",
     message:
         "Figure of NetSpace's {wildcards.setting}"
     script:
         "../scripts/netspace_figure.py"
+
+
+rule netspace_sirens:
+    output:
+        "results/netspace/sirens.h5",
+    log:
+        "<logs>/netspace_sirens.log",
+    benchmark:
+        "<benchmarks>/netspace_sirens.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        models=config["netspace"]["shapes"]["models"],
+        settings={
+            **{key: config["netspace"]["shapes"][key] for key in ("hidden", "layers", "points", "loss")},
+            "steps": config["netspace"]["shapes"]["training_steps"],
+            "learning_rate": config["netspace"]["shapes"]["training_rate"],
+        },
+        seed=config["seed"],
+        state="results/netspace/.sirens.h5",
+    message:
+        "Training a SIREN for each of {params.models} chairs, tables and lamps"
+    script:
+        "../scripts/netspace_sirens.py"
+
+
+rule netspace_shapes:
+    input:
+        "results/netspace/sirens.h5",
+    output:
+        table="results/netspace/shapes.csv",
+        arrays="results/netspace/shapes.h5",
+    log:
+        "<logs>/netspace_shapes.log",
+    benchmark:
+        "<benchmarks>/netspace_shapes.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        gpu=gpus(),
+        mem_mb=4000,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        held_out=config["netspace"]["shapes"]["held_out"],
+        settings=netspace_shapes_space(),
+        walks=config["netspace"]["interpolation"],
+        seed=config["seed"],
+        state="results/netspace/.shapes.h5",
+    message:
+        "NetSpace of shapes"
+    script:
+        "../scripts/netspace_shapes.py"
+
+
+use rule netspace_figure as netspace_shapes_figure with:
+    input:
+        "results/netspace/shapes.h5",
+    output:
+        report(
+            "results/figures/netspace_shapes.png",
+            caption="../report/netspace.rst",
+            category="NetSpace",
+            labels={"shows": "shapes"},
+        ),
+    log:
+        "<logs>/netspace_figure/shapes.log",
+    params:
+        setting="shapes",
+    message:
+        "Figure of NetSpace's shapes"
 
 
 rule netspace_summary:
@@ -219,12 +295,28 @@ rule netspace_summary:
         "../scripts/netspace_summary.py"
 
 
+rule netspace_report:
+    input:
+        table="results/netspace/summary.csv",
+        figures=netspace_figures,
+    output:
+        report(
+            "results/netspace/report.html",
+            caption="../report/netspace.rst",
+            category="Answer",
+            labels={"shows": "NetSpace"},
+        ),
+    log:
+        "<logs>/netspace_report.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    message:
+        "Report: results/netspace/report.html"
+    script:
+        "../scripts/netspace_report.py"
+
+
 rule netspace:
     input:
-        "results/netspace/summary.csv",
-        [
-            f"results/figures/{fusion}/netspace_{setting}.png"
-            for fusion in netspace_fusions()
-            for setting in NETSPACE_SETTINGS
-        ],
+        "results/netspace/report.html",
     localrule: True

@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]):
     arrays = files.read(snakemake.input[0], "netspace results")
-    netspace_figures.FIGURES[snakemake.wildcards.setting](arrays, snakemake.output[0])
+    netspace_figures.FIGURES[snakemake.params.setting](arrays, snakemake.output[0])

@@ -11,5 +11,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]), files.atomic_path(snakemake.output[0]) as path:
-    tables = [pd.read_csv(table).assign(fusion=Path(table).parent.name) for table in snakemake.input.tables]
+    fusions = ["-" if Path(table).stem == "shapes" else Path(table).parent.name for table in snakemake.input.tables]
+    tables = [
+        pd.read_csv(table).assign(fusion=fusion) for table, fusion in zip(snakemake.input.tables, fusions, strict=True)
+    ]
     pd.concat(tables).to_csv(path, index=False)

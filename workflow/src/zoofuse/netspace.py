@@ -25,7 +25,7 @@ from torch import Tensor
 from zoofuse import files, seeds
 
 ENCODERS = ("answers", "parameters")
-LOSSES = ("kl", "mse")
+LOSSES = ("kl", "mse", "l1")
 SAVE_EVERY = 5.0  # seconds between two writes of the state
 
 Parameters = dict[str, Tensor]
@@ -40,6 +40,7 @@ class Network:
 
     shapes: Mapping[str, tuple[int, ...]]
     answers: Callable[[Mapping[str, Tensor], Tensor], Tensor]
+    gain: float = 1.0  # what its sums are multiplied by, a SIREN's 30; a decoder's first changes are smaller by it
 
     @property
     def size(self) -> int:
@@ -75,7 +76,8 @@ class Settings:
     networks: int = 8  # in a step
     inputs: int = 64  # in a step
     learning_rate: float = 1e-3  # falls to 0 as half a cosine
-    loss: str = "kl"  # of softened class probabilities (Hinton et al. 2015); mse for networks that answer numbers
+    # kl: of softened class probabilities (Hinton et al. 2015); for networks that answer numbers mse or l1
+    loss: str = "kl"
     temperature: float = 4.0
     # Share of a step's networks that are decoded from a point between two codes, to answer between the two.
     mixed: float = 0.5
@@ -198,7 +200,8 @@ def initial(
     for i, (network, values) in enumerate(zip(networks, fresh, strict=True)):
         fan_in = {name: math.prod(network.shapes[name.replace("bias", "weight")][1:]) for name in network.shapes}
         scales = {
-            name: torch.full((1, *network.shapes[name]), 0.3 / math.sqrt(fan_in[name])) for name in network.shapes
+            name: torch.full((1, *network.shapes[name]), 0.3 / network.gain / math.sqrt(fan_in[name]))
+            for name in network.shapes
         }
         p[f"scale.{i}"] = to_prep(scales, network.shapes, s.width, rows)[0]
         p[f"addend.{i}"] = to_prep(values, network.shapes, s.width, rows)[0]
@@ -212,6 +215,8 @@ def distance(s: Settings, answers: Tensor, wanted: Tensor) -> Tensor:
     """(n,) how far answers (n, b, outputs) are from the wanted ones, by the settings' loss."""
     if s.loss == "mse":
         return ((answers - wanted) ** 2).mean((1, 2))
+    if s.loss == "l1":
+        return (answers - wanted).abs().mean((1, 2))
     t = s.temperature
     apart = F.kl_div(F.log_softmax(answers / t, -1), F.log_softmax(wanted / t, -1), reduction="none", log_target=True)
     return t**2 * apart.sum(-1).mean(1)
@@ -237,27 +242,11 @@ def train(
     Raises ValueError when a loss is not finite.
     """
     s = settings
-    start = initial(s, networks, fresh, groups[0].read.shape[1:], seed)
-    shapes = {name: value.shape for name, value in start.items()}
-    identity = _identity(groups, s, fresh, seed, device)
-    state = _load(state_path, identity)
-    if state is None:
-        flat = np.concatenate([value.numpy().ravel() for value in start.values()])
-        state = {"parameters": flat, "moments": np.zeros((2, len(flat)), np.float32)}
-        state |= {"loss": np.full(s.steps, np.nan, np.float32), "done": np.zeros(1, np.int64)}
-    flat = torch.from_numpy(state["parameters"]).to(device).requires_grad_()
-    adam = torch.optim.Adam([flat], lr=s.learning_rate)
-    done, losses = int(state["done"][0]), state["loss"]
-    first, second = torch.from_numpy(state["moments"]).to(device)
-    adam.state[flat] = {"step": torch.tensor(float(done)), "exp_avg": first, "exp_avg_sq": second}
     tensors = [tuple(torch.from_numpy(a).to(device) for a in (g.read, g.inputs, g.answers)) for g in groups]
-    several = len(networks) > 1
 
-    saved = time.monotonic()
-    for step in range(done, s.steps):
+    def loss(p: Parameters, step: int) -> Tensor:
         at = step % len(groups)
         group, (read, inputs, answers) = groups[at], tensors[at]
-        p = _views(flat, shapes)
         rows, images, mixed, share = _draw(len(read), len(inputs), s, seed, step)
         codes = encode(p, s, read[rows])
         wanted = answers[rows][:, images]
@@ -265,27 +254,70 @@ def train(
         codes = torch.lerp(codes, codes[mixed], blend[:, None])
         wanted = torch.lerp(wanted, wanted[mixed], blend[:, None, None])
         weights = from_prep(decode(p, codes, group.architecture), group.network.shapes)
-        loss = distance(s, group.network.answers(weights, inputs[images]), wanted).mean()
-        if several:
+        total = distance(s, group.network.answers(weights, inputs[images]), wanted).mean()
+        if len(networks) > 1:
             labels = torch.full((len(codes),), group.architecture, device=device)
-            loss = loss + F.cross_entropy(F.linear(codes, p["which.weight"], p["which.bias"]), labels)
-        if between:
-            loss = loss + between(p, step)
-        adam.param_groups[0]["lr"] = s.learning_rate * (1 + math.cos(math.pi * step / s.steps)) / 2
+            total = total + F.cross_entropy(F.linear(codes, p["which.weight"], p["which.bias"]), labels)
+        return total + between(p, step) if between else total
+
+    parameters, losses = descend(
+        initial(s, networks, fresh, groups[0].read.shape[1:], seed),
+        loss,
+        steps=s.steps,
+        learning_rate=s.learning_rate,
+        state_path=state_path,
+        identity=_identity(groups, s, fresh, seed, device),
+        device=device,
+        progress=progress,
+    )
+    return Space(s, tuple(networks), parameters, losses)
+
+
+def descend(
+    start: Parameters,
+    loss: Callable[[Parameters, int], Tensor],
+    *,
+    steps: int,
+    learning_rate: float,
+    state_path: Path,
+    identity: str,
+    device: str = "cpu",
+    progress: Callable[[int, float], None] | None = None,
+) -> tuple[Parameters, np.ndarray]:
+    """Parameters moved by Adam, the rate falling to 0 as half a cosine; returns them and the loss of every step.
+
+    loss: parameters and step -> a number. state_path: file of the state, written every few seconds; what was stopped
+    goes on from it to the same bits where `identity` is the same. Raises ValueError when a loss is not finite.
+    """
+    shapes = {name: value.shape for name, value in start.items()}
+    state = _load(state_path, identity)
+    if state is None:
+        flat = np.concatenate([value.numpy().ravel() for value in start.values()])
+        state = {"parameters": flat, "moments": np.zeros((2, len(flat)), np.float32)}
+        state |= {"loss": np.full(steps, np.nan, np.float32), "done": np.zeros(1, np.int64)}
+    flat = torch.from_numpy(state["parameters"]).to(device).requires_grad_()
+    adam = torch.optim.Adam([flat], lr=learning_rate)
+    done, losses = int(state["done"][0]), state["loss"]
+    first, second = torch.from_numpy(state["moments"]).to(device)
+    adam.state[flat] = {"step": torch.tensor(float(done)), "exp_avg": first, "exp_avg_sq": second}
+    saved = time.monotonic()
+    for step in range(done, steps):
+        value = loss(_views(flat, shapes), step)
+        adam.param_groups[0]["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
         adam.zero_grad()
-        loss.backward()
+        value.backward()
         adam.step()
-        losses[step] = loss.item()
+        losses[step] = value.item()
         if not math.isfinite(losses[step]):
             raise ValueError(f"netspace: the loss is {losses[step]} in step {step + 1}; write a smaller learning_rate.")
-        if step + 1 == s.steps or time.monotonic() - saved >= SAVE_EVERY:
+        if step + 1 == steps or time.monotonic() - saved >= SAVE_EVERY:
             moments = torch.stack([adam.state[flat][name] for name in ("exp_avg", "exp_avg_sq")]).cpu().numpy()
             state = {"parameters": flat.detach().cpu().numpy(), "moments": moments, "loss": losses}
             files.write(state_path, _STATE, state | {"done": np.array([step + 1])}, identity=identity)
             saved = time.monotonic()
         if progress:
             progress(step + 1, float(losses[step]))
-    return Space(s, tuple(networks), _views(flat.detach(), shapes), losses)
+    return _views(flat.detach(), shapes), losses
 
 
 def _draw(n: int, m: int, s: Settings, seed: int, step: int):

@@ -74,6 +74,62 @@ def several_architectures(arrays: Arrays, path: Path) -> None:
     _strips(_groups(arrays), looks | {"decoded": ("decoded", ACCENT, "o")}, path)
 
 
+def shapes(arrays: Arrays, path: Path) -> None:
+    """Surfaces: of a held-out shape of each kind the true one, its SIREN's and the decoded one's; beside them how many
+    points are answered rightly; below, a walk between two held-out shapes along codes and along raw weights."""
+    meshes = _groups({name: values for name, values in arrays.items() if name.startswith("mesh/")})
+    kinds = np.unique(arrays["reconstruction/kind"])
+    looks = {"true": INK, "SIREN": BLUE, "decoded": ACCENT}
+    with canvas(path, 1.45 * (len(kinds) + 2)) as figure:
+        grid = figure.add_gridspec(len(kinds) + 2, 5)
+        for y, kind in enumerate(kinds):
+            for x, (column, colour) in enumerate(looks.items()):
+                axis = figure.add_subplot(grid[y, x], projection="3d")
+                _surface(axis, meshes[f"mesh/{kind}/{column}"], colour, f"{kind}, {column}")
+        for y, (way, label, colour) in enumerate(
+            (("decoded", "codes", ACCENT), ("raw", "raw weights", GREY)), len(kinds)
+        ):
+            walk = sorted(name for name in meshes if name.startswith(f"mesh/{way}/"))
+            for x, name in enumerate(walk):
+                axis = figure.add_subplot(grid[y, x], projection="3d")
+                _surface(axis, meshes[name], colour, f"{label}, {name.rpartition('/')[2]}")
+        axis = figure.add_subplot(grid[: len(kinds), 3:])
+        for at, (key, label, colour, marker) in enumerate(_SHAPES):
+            for y, kind in enumerate(kinds):
+                values = arrays[f"reconstruction/{key}"][arrays["reconstruction/kind"] == kind]
+                height = np.full(len(values), y + 0.25 * (at - 1))
+                axis.plot(values, height, marker, color=colour, markersize=4, alpha=0.7, label=None if y else label)
+        axis.axvline(0.9, color=INK, linewidth=0.9, linestyle="--")
+        axis.set_yticks(range(len(kinds)), kinds)
+        axis.set_xlabel("share of points within 0.01")
+        axis.set_xlim(0, 1)
+        axis.grid(axis="x")
+        axis.invert_yaxis()
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, columnspacing=0.8, handletextpad=0.1)
+
+
+_SHAPES = [
+    ("original", "SIREN", BLUE, "s"),
+    ("decoded", "decoded", ACCENT, "o"),
+    ("nearest", "nearest other", GREY, "x"),
+]
+
+
+def _surface(axis, mesh: Mapping[str, np.ndarray], colour: str, title: str) -> None:
+    """A mesh seen from the front and above; where there is none, words."""
+    axis.set_title(title, fontsize=8, pad=-4)
+    axis.set_axis_off()
+    axis.set_box_aspect((1, 1, 1), zoom=1.5)
+    axis.view_init(20, -60)
+    for limits in (axis.set_xlim, axis.set_ylim, axis.set_zlim):
+        limits(-0.42, 0.42)
+    if len(mesh["triangles"]):
+        x, y, z = mesh["vertices"].T  # y is up
+        axis.plot_trisurf(x, z, y, triangles=mesh["triangles"][:, ::-1], color=colour, linewidth=0, antialiased=False)
+    else:
+        axis.text2D(0.5, 0.5, "no surface", transform=axis.transAxes, ha="center", color=INK)
+
+
 def _strips(groups: Mapping, looks: Mapping, path: Path, line: tuple[str, str] | None = None) -> None:
     """One row for each group; in it a strip of dots for each known array, so that nothing overprints."""
     used = [key for key in looks if any(key in seen for seen in groups.values())]
@@ -107,4 +163,5 @@ FIGURES = {
     "latent_optimisation": latent_optimisation,
     "several_architectures": several_architectures,
     "unseen_architectures": several_architectures,
+    "shapes": shapes,
 }

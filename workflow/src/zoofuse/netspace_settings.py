@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from zoofuse import netspace, netspace_cnn
+from zoofuse import netspace, netspace_cnn, netspace_shapes
 from zoofuse import netspace_architectures as architectures
 
 KINDS = ("original", "decoded", "control")
@@ -140,6 +140,41 @@ def unseen_architectures(
         ]
         arrays |= {f"{kind.name}/{key}": values for key, values in seen.items()}
     return rows, arrays
+
+
+def shapes(space: netspace.Space, found: netspace_shapes.Family, seed: int, *, pairs: int, points: int) -> Result:
+    """SIRENs of held-out shapes as they were and decoded; control is the SIREN trained on that answers most alike, in
+    its place, or what the measure names. `trained_on`: the same of shapes that the space was trained on, which tells
+    what it fails to fit from what it fails to generalise. The last rows are walks, as `interpolation` has them."""
+    seen = netspace_shapes.reconstruct(space, found, found.held_out, seed)
+    fitted = netspace_shapes.reconstruct(space, found, found.trained[: len(found.held_out)], seed)
+    walk = netspace_shapes.interpolate(space, found, seed, pairs, points)
+    kinds = np.array([found.shapes[i].kind for i in found.held_out])
+    triple = lambda of, control: (of["original"], of["decoded"], of[control])  # noqa: E731
+    rows = [
+        row("shapes", "accuracy", *triple(seen, "nearest")),
+        *(
+            row("shapes", f"accuracy_{kind}", *(values[kinds == kind] for values in triple(seen, "nearest")))
+            for kind in np.unique(kinds)
+        ),
+        row("shapes", "accuracy_near_surface", seen["near_original"], seen["near_decoded"], seen["near_nearest"]),
+        row("shapes", "accuracy_noise", *triple(seen, "noise")),
+        row("shapes", "accuracy_average", *triple(seen, "average")),
+        row("shapes", "accuracy_trained_on", *triple(fitted, "nearest")),
+        row("shapes", "agreement", None, seen["agreement"], seen["agreement_nearest"]),
+        row("shapes", "nearest_answers", seen["apart_original"], seen["apart_decoded"], None),
+        row("shapes", "nearest_weights", seen["distance_control"], seen["distance"], None),
+    ]
+    for measure, suffix in (("midpoint", ""), ("midpoint_slope_error", "_slope")):
+        ends = walk[f"raw{suffix}"][:, [0, -1]].mean(1)
+        middle = [
+            (walk[key][:, (points - 1) // 2] + walk[key][:, points // 2]) / 2
+            for key in (f"decoded{suffix}", f"raw{suffix}")
+        ]
+        rows.append(row("shapes", measure, ends, *middle))
+    arrays = {f"reconstruction/{key}": values for key, values in seen.items()} | {"reconstruction/kind": kinds}
+    arrays |= {f"walk/{key}": values for key, values in walk.items()}
+    return rows, arrays | {f"mesh/{key}": values for key, values in netspace_shapes.meshes(space, found).items()}
 
 
 def row(setting: str, measure: str, original, decoded, control) -> dict:

@@ -99,6 +99,37 @@ TABLES = {
     ),
 }
 PER_CNN = "one row per CNN"
+
+# NetSpace's settings, in the order shown: what original, decoded and control are in each.
+NETSPACE = {
+    "one_architecture": (
+        "Held-out CNNs of both zoos as they were and decoded. Control: as much noise as decoding changes, the average "
+        "of all CNNs, or another held-out CNN. nearest: distance to the nearest CNN trained on, 0 for a copy."
+    ),
+    "interpolation": (
+        "Walks between held-out CNNs, half way. Original: the ends. Control: the same walk along raw weights."
+    ),
+    "latent_optimisation": (
+        "Codes moved by behaviour. Original: the best CNN of the zoo. Control: training from scratch for as many steps."
+    ),
+    "several_architectures": (
+        "Held-out networks of several architectures in one space. Control: the average of all weights, another "
+        "held-out network, or a blind guess of the architecture."
+    ),
+    "unseen_architectures": (
+        "Architectures that the space saw no trained network of, made on the way between two that it saw. Original: "
+        "trained networks. Control: untrained ones."
+    ),
+    "shapes": (
+        "Small networks (SIRENs) that answer the signed distance to a chair, a table or a lamp. Accuracy: share of "
+        "points within 0.01 of the true distance. Original: each held-out shape's own network. Control: the network "
+        "trained on that answers most alike, or what is named. nearest: distance to the nearest network trained on."
+    ),
+}
+ALT |= {
+    f"netspace_{name}": f"NetSpace, {name.replace('_', ' ')}: the table above the figure has its numbers."
+    for name in NETSPACE
+}
 _HIDDEN = [
     "noise",
     "cosine_within",
@@ -114,6 +145,7 @@ def build(
     title: str,
     fusions: Sequence[Mapping],
     zoo: str | os.PathLike | None = None,
+    netspace: str | os.PathLike | None = None,
     images: Sequence[Mapping] = (),
     image_notes: Sequence[str] = (),
     figures: Mapping[str, str | os.PathLike] | None = None,
@@ -132,7 +164,8 @@ def build(
         shown        file of `write_shown`; may be left out
         verdicts     layer -> a sentence on its CycleGAN; may be left out
         figures      kind -> image or list of images, kinds kernels_{layer}, cyclegan, cosine
-    zoo: CSV of `tables.zoo_table`. figures: examples, zoo_histogram, zoo_curves.
+    zoo: CSV of `tables.zoo_table`. figures: examples, zoo_histogram, zoo_curves, netspace_<setting>.
+    netspace: CSV of all of NetSpace's settings.
     images: one mapping per image set, heading -> text or number; image_notes: sentences, such as what was skipped.
     settings, environment: nested mappings, shown as they are; `versions()` makes a good part of the second.
     times, sizes: of `run_times` and `folder_sizes`.
@@ -146,6 +179,7 @@ def build(
         "models": {} if zoo_rows is None else dict(zip(zoo_rows["concept"], zoo_rows["n"], strict=True)),
         "fusions": [_fusion(i, fusion, path.parent, ROWS // long) for i, fusion in enumerate(fusions)],
         "zoo": None if zoo_rows is None else _table(zoo_rows, "CNNs of the zoo by concept", zoo, path.parent),
+        "netspace": _netspace(netspace, path.parent) if netspace else [],
         "images": _table(pd.DataFrame(list(images)).convert_dtypes(), "Images by set") if images else None,
         "image_notes": image_notes,
         "figures": _figures(figures or {}, title),
@@ -287,6 +321,20 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "verdicts": dict(fusion.get("verdicts", {})),
         "figures": _figures(fusion.get("figures", {}), name),
     }
+
+
+def _netspace(file: str | os.PathLike, folder: Path) -> list[dict]:
+    """Each setting's name, what its columns are, and its table."""
+    rows = pd.read_csv(file)
+    return [
+        {
+            "name": name,
+            "text": text,
+            "table": _table(rows[rows["setting"] == name].drop(columns="setting"), name, file, folder),
+        }
+        for name, text in NETSPACE.items()
+        if name in set(rows["setting"])
+    ]
 
 
 def _counts(cnns: Mapping[str, pd.DataFrame]) -> dict | None:

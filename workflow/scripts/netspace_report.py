@@ -1,0 +1,26 @@
+"""results/netspace/report.html."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoofuse import logs, report
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    results = Path(snakemake.output[0]).parents[1]
+    figures = {}  # setting -> one figure for each fusion
+    for path in snakemake.input.figures:
+        figures.setdefault(Path(path).stem, []).append(path)
+    report.build(
+        snakemake.output[0],
+        title="zoofuse: NetSpace",
+        fusions=[],
+        netspace=snakemake.input.table,
+        figures=figures,
+        settings=snakemake.config,
+        environment=report.versions(),
+        times=report.run_times(results / "benchmarks"),
+        sizes=report.folder_sizes(results),
+    )

@@ -1,0 +1,31 @@
+"""The NetSpace of shapes: its table and the arrays behind it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from zoofuse import devices, files, logs, netspace, netspace_settings, netspace_shapes, shapes
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logs.job(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
+    arrays = files.read(snakemake.input[0], "networks")
+    trained = files.attributes(snakemake.input[0], "networks")["settings"]
+    weights = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
+    family = [shapes.shape(params.seed, i) for i in range(len(weights["layer0.bias"]))]
+    network = shapes.siren(trained["hidden"], trained["layers"])
+    found = netspace_shapes.family(family, network, weights, params.held_out, params.seed)
+    settings, state = netspace.Settings(**params.settings), Path(params.state)
+    with logs.bar(settings.steps, "steps", "shapes") as bar:
+        space = netspace_shapes.embed(
+            found, settings, params.seed, state, device=device, progress=lambda step, loss: bar.update(step - bar.n)
+        )
+    rows, results = netspace_settings.shapes(space, found, params.seed, **params.walks)
+    with files.atomic_path(snakemake.output.table) as path:
+        netspace_settings.table(rows).to_csv(path, index=False)
+    files.write(snakemake.output.arrays, "netspace results", results, setting="shapes")
+    state.unlink(missing_ok=True)
