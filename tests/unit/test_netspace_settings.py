@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from zoofuse import cnn, files, netspace, netspace_cnn, netspace_figures, netspace_settings, seeds, training
+from zoofuse import align, cnn, files, netspace, netspace_cnn, netspace_figures, netspace_settings, seeds, training, zoo
 from zoofuse import netspace_architectures as architectures
 
 NAMES = {"a": "black", "b": "cat"}
@@ -44,8 +44,10 @@ def sources(tmp_path_factory):
             np.arange(8),
             backend="serial",
         )
-        zoos[side] = [folder / f"{concept}.h5"]
-        files.write(zoos[side][0], "zoo", made.weights | {"model": np.arange(8, dtype=np.int32)})
+        zoos[side] = [folder / f"{concept}-{shard}.h5" for shard in range(2)]
+        for path, part in zip(zoos[side], (np.arange(5), np.arange(5, 8)), strict=True):
+            arrays = {name: values[part] for name, values in made.weights.items()}
+            files.write(path, "zoo", arrays | {"model": part.astype(np.int32)})
     return zoos, shown
 
 
@@ -80,6 +82,15 @@ def test_held_out_cnns_and_validation_photographs_stay_out_of_the_space(found, t
         assert len(first) + len(second) == len(concept.data.validation_labels)
 
 
+def test_weights_are_read_from_the_files_that_hold_them(sources, found):
+    whole, rows = zoo.read(sources[0]["b"]), np.array([6, 1, 4])
+    for name, values in found["b"].of(rows).items():
+        np.testing.assert_array_equal(values, whole[name][rows])
+    mean = found["b"].mean(rows)["conv1.weight"]
+    np.testing.assert_allclose(mean[0], whole["conv1.weight"][rows].mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(zoo.pick(sources[0]["b"], ["model"], [7, 0])["model"], [7, 0])
+
+
 def test_answers_are_taken_from_their_file(sources, found, tmp_path):
     netspace_cnn.write_answers(tmp_path / "answers.h5", found)
     again = concepts(sources, answers=tmp_path / "answers.h5")
@@ -87,14 +98,16 @@ def test_answers_are_taken_from_their_file(sources, found, tmp_path):
         np.testing.assert_array_equal(concept.answers, again[side].answers)
         np.testing.assert_array_equal(concept.probes, again[side].probes)
         x = cnn.normalise(torch.from_numpy(concept.data.images[concept.rows[:5]]))
-        np.testing.assert_allclose(concept.answers[:, :5], cnn.logits(concept.weights, x), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            concept.answers[:, :5], cnn.logits(concept.of(np.arange(8)), x), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_the_encoder_of_parameters_reads_the_weights_with_the_head_in_its_concepts_place(found):
     settings, concept, rows = dataclasses.replace(SETTINGS, encoder="parameters"), found["b"], np.array([1, 4])
     weights = netspace.from_prep(torch.from_numpy(netspace_cnn.read(concept, rows, settings)), concept.network.shapes)
-    assert torch.equal(weights["fc_b.weight"], concept.weights["fc1.weight"][rows])
-    assert torch.equal(weights["conv2.weight"], concept.weights["conv2.weight"][rows])
+    assert torch.equal(weights["fc_b.weight"], concept.of(rows)["fc1.weight"])
+    assert torch.equal(weights["conv2.weight"], concept.of(rows)["conv2.weight"])
     assert weights["fc_a.weight"].eq(0).all()
 
 
@@ -131,8 +144,8 @@ def test_a_walk_starts_and_ends_at_what_the_two_cnns_decode_to(space, found):
         assert seen["raw"].shape == (1, 3, 1 if stop == "a" else 2)
     # between concepts a raw walk keeps each concept's own head: at its end the trunk of b has the head of a
     last = found["b"].held_out[:1]
-    trunk = {name: values[last] for name, values in found["b"].weights.items() if name.startswith("conv")}
-    heads = {f"fc_a.{kind}": concept.weights[f"fc1.{kind}"][start] for kind in ("weight", "bias")}
+    trunk = {name: values for name, values in found["b"].of(last).items() if name.startswith("conv")}
+    heads = {f"fc_a.{kind}": concept.of(start)[f"fc1.{kind}"] for kind in ("weight", "bias")}
     mixed = netspace_cnn.balanced_accuracy(concept.decoded(trunk | heads, images), labels)
     assert seen["raw"][0, -1, 0] == mixed[0]
 
@@ -144,6 +157,32 @@ def test_optimised_codes_learn_what_they_are_given(space, found):
         assert np.median(arrays[f"{goal}_cat/decoded"]) > 0.8
         assert len(arrays[f"{goal}_cat/scratch"]) == 2
         assert 0.5 < arrays[f"{goal}_cat/best"][0] <= 1
+        assert 0.5 < arrays[f"{goal}_cat/decoded_best"][0] <= 1
+
+
+def test_the_best_is_measured_on_the_half_that_did_not_choose_it(found):
+    """The first CNN is right on the first half only, the second on the second only: picking gains nothing."""
+    concept = found["b"]
+    labels, (first, second) = concept.data.validation_labels, concept.halves
+    logits = np.zeros((2, len(labels), 2), np.float32)
+    for row, (right, wrong) in enumerate(((first, second), (second, first))):
+        logits[row, right, labels[right]] = 1
+        logits[row, wrong, 1 - labels[wrong]] = 1
+    assert netspace_cnn.picked(concept, logits)[0] == 0
+    assert netspace_cnn.picked(concept, logits[:1])[0] == 0.5
+
+
+def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tmp_path):
+    zoos, shown = sources
+    aligned = {side: [tmp_path / f"{side}.h5"] for side in "ab"}
+    for side in "ab":
+        align.write(zoos[side], zoos["a"], aligned[side][0])
+    other = netspace_cnn.concepts(aligned, shown, "published", 1, held_out=0.25, compared=48, probes=16)
+    for side, concept in found.items():
+        rows = concept.held_out
+        assert not torch.equal(other[side].of(rows)["conv2.weight"], concept.of(rows)["conv2.weight"])
+        codes = [space.encode(netspace_cnn.read(c, rows, SETTINGS)) for c in (concept, other[side])]
+        torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-3)
 
 
 def test_a_fused_cnn_answers_for_both_concepts_and_is_a_zoo_file(space, found, tmp_path):
@@ -202,6 +241,8 @@ def test_every_setting_has_a_figure(tmp_path):
     arrays = {f"cat/{key}": values for key, values in of.items()} | {"cat/best": draws[:1]}
     walk = {f"cat/{key}": seeds.uniform((4, 5), 1, key) for key in ("decoded", "raw")}
     for setting, draw in netspace_figures.FIGURES.items():
+        if setting == "shapes":  # tests/unit/test_shapes.py
+            continue
         draw(walk if setting == "interpolation" else arrays, tmp_path / f"{setting}.png")
         assert (tmp_path / f"{setting}.png").stat().st_size > 5000
 

@@ -429,6 +429,22 @@ class TestLargeTables:
         assert "The 10 best and worst of 600 rows by accuracy; all of them are in the CSV." in Page(html).text
 
 
+def test_a_report_of_netspace_alone_has_every_setting_with_its_table_and_figure(tmp_path):
+    rows = [{"setting": name, "measure": f"measure_of_{name}", "decoded": 0.75, "n": 8} for name in report.NETSPACE]
+    pd.DataFrame(rows).to_csv(tmp_path / "summary.csv", index=False)
+    Image.new("RGB", (8, 8)).save(tmp_path / "figure.png")
+    figures = {f"netspace_{name}": [tmp_path / "figure.png"] for name in report.NETSPACE}
+    report.build(
+        tmp_path / "report.html", title="NetSpace", fusions=[], netspace=tmp_path / "summary.csv", figures=figures
+    )
+    page = Page((tmp_path / "report.html").read_text())
+    assert sum(tag == "img" for tag, _ in page.elements) == 6
+    for name in report.NETSPACE:
+        assert f"measure_of_{name}" in page.words
+        assert any(a.get("alt", "").startswith(f"NetSpace, {name.replace('_', ' ')}") for _, a in page.elements)
+    assert ("a", {"href": "summary.csv"}) in page.elements
+
+
 def test_run_times_add_up_by_rule(tmp_path):
     for rule, seconds in (("train", [10, 30]), ("evaluate", [50])):
         (tmp_path / rule).mkdir()

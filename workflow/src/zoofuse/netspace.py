@@ -359,9 +359,7 @@ _STATE = "netspace state"
 
 def _identity(groups: Sequence[Group], s: Settings, fresh: Sequence, seed: int, device: str) -> str:
     arrays = [a for g in groups for a in (g.read, g.inputs, g.answers)] + [v for f in fresh for v in f.values()]
-    digests = [
-        (a.shape, hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()) for a in map(np.asarray, arrays)
-    ]
+    digests = [(a.shape, hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()) for a in map(np.asarray, arrays)]
     return files.digest([asdict(s), seed, device, digests, [g.architecture for g in groups]])
 
 

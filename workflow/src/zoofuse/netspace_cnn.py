@@ -83,14 +83,17 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 class Concept:
     """A concept's CNNs and photographs as the settings take them.
 
-    weights: name -> (n, ...); probes (n, p, 2): their answers to the probe photographs, which the encoder reads;
+    A zoo may hold more CNNs than memory does: their weights stay in its files (paths) until `of` reads some.
+
+    probes (n, p, 2): their answers to the probe photographs, which the encoder reads;
     rows: which training photographs, `compared` of them, the space compares answers on; answers (n, m, 2): to those.
     trained, held_out: rows of the CNNs that the space is trained on, and of those it is not.
     """
 
     side: str
     data: training.Data
-    weights: dict[str, Tensor]
+    paths: Sequence[Path]
+    device: str
     probes: np.ndarray
     rows: np.ndarray
     answers: np.ndarray
@@ -102,10 +105,25 @@ class Concept:
     def network(self) -> netspace.Network:
         return network(self.architecture, self.side)
 
+    def of(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Weights of these CNNs, name -> (n, ...)."""
+        arrays = zoo.pick(self.paths, list(self.architecture.shapes), rows)
+        return {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+
     def own(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Logits (n, m, 2) of these CNNs, as they are, on images."""
-        weights = with_heads({name: values[rows] for name, values in self.weights.items()}, self.side)
-        return answered(self.network.answers, weights, images)
+        answers = [
+            answered(self.network.answers, with_heads(self.of(part), self.side), images) for part in _parts(rows)
+        ]
+        return np.concatenate(answers)
+
+    def mean(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """The mean of these CNNs' weights, name -> (1, ...)."""
+        total = {}
+        for part in _parts(rows):
+            for name, values in self.of(part).items():
+                total[name] = total.get(name, 0) + values.sum(0, keepdim=True)
+        return {name: values / len(rows) for name, values in total.items()}
 
     def decoded(self, weights: Mapping[str, Tensor], images: np.ndarray) -> np.ndarray:
         """Logits (n, m, 2) of decoded CNNs, through this concept's head."""
@@ -148,23 +166,32 @@ def concepts(
     known = files.read(answers, "netspace answers") if answers else {}
     found = {}
     for side in SIDES:
-        arrays = zoo.read(list(zoos[side]), list(architecture.shapes))
-        weights = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
-        n = len(weights["conv1.bias"])
+        n = zoo.count(zoos[side])
         order = seeds.permutation(n, seed, "netspace", "held out", side)
         count = max(2, round(held_out * n))
         if n - count < 2:
             raise ValueError(f"netspace: a zoo of {n} CNNs is too small; write 4 or more models for each concept.")
-        answer = network(architecture, side).answers
-        both = [
-            known[f"{side}/{name}"] if answers else answered(answer, with_heads(weights, side), photographs)
-            for name, photographs in (("probes", shown), ("answers", data[side].images[rows[side]]))
-        ]
-        parts = {"trained": np.sort(order[count:]), "held_out": np.sort(order[:count])}
         found[side] = Concept(
-            side, data[side], weights, both[0], rows[side], both[1], **parts, architecture=architecture
+            side,
+            data[side],
+            list(zoos[side]),
+            device,
+            probes=known.get(f"{side}/probes"),
+            rows=rows[side],
+            answers=known.get(f"{side}/answers"),
+            trained=np.sort(order[count:]),
+            held_out=np.sort(order[:count]),
+            architecture=architecture,
         )
+        if answers is None:
+            both = np.concatenate([shown, data[side].images[rows[side]]])
+            found[side].probes, found[side].answers = np.split(found[side].own(np.arange(n), both), [len(shown)], 1)
     return found
+
+
+def _parts(rows: np.ndarray, size: int = 4096) -> list[np.ndarray]:
+    """So many CNNs at a time, whose weights memory holds."""
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
 def write_answers(path: Path, found: Mapping[str, Concept]) -> None:
@@ -177,13 +204,9 @@ def read(concept: Concept, rows: np.ndarray, settings: netspace.Settings) -> np.
     """What the encoder reads of these CNNs."""
     if settings.encoder == "answers":
         return netspace.read_answers(concept.probes[rows])
-    weights = with_heads({name: values[rows] for name, values in concept.weights.items()}, concept.side)
-    shape = concept.network
-    return (
-        netspace.to_prep(weights, shape.shapes, settings.width, netspace.rows_for([shape], settings.width))
-        .cpu()
-        .numpy()
-    )
+    shapes, needed = concept.network.shapes, netspace.rows_for([concept.network], settings.width)
+    weights = with_heads(concept.of(rows), concept.side)
+    return netspace.to_prep(weights, shapes, settings.width, needed).cpu().numpy()
 
 
 def embed(
@@ -249,22 +272,23 @@ def reconstruct(space: netspace.Space, concept: Concept, seed: int) -> dict[str,
     images, labels, rows = concept.data.validation_images, concept.data.validation_labels, concept.held_out
     weights = space.decode(space.encode(read(concept, rows, space.settings)))
     own, made = concept.own(rows, images), concept.decoded(weights, images)
-    original = with_heads({name: values[rows] for name, values in concept.weights.items()}, concept.side)
+    original = with_heads(concept.of(rows), concept.side)
     noisy = {}
     for name, values in original.items():
         change = (weights[name].detach() - values).flatten(1)
         size = change.square().mean(1).sqrt().view(-1, *[1] * (values.ndim - 1))
         drawn = torch.from_numpy(seeds.normal(tuple(values.shape), seed, "netspace", "noise", concept.side, name))
         noisy[name] = values + size * drawn.to(values.device)
-    mean = {name: values[concept.trained].mean(0, keepdim=True) for name, values in concept.weights.items()}
+    mean = concept.mean(concept.trained)
     averaged = answered(concept.network.answers, with_heads(mean, concept.side), images)
     answers, decoded_answers = own.argmax(-1), made.argmax(-1)
     conv = [name for name in weights if name.startswith("conv")]
-    parents = {name: concept.weights[name][concept.trained].cpu().numpy() for name in conv}
-    apart = {
-        key: align.nearest_parent({name: of[name].detach().cpu().numpy() for name in conv}, parents)
-        for key, of in (("distance", weights), ("distance_control", original))
-    }
+    apart = dict.fromkeys(("distance", "distance_control"), np.inf)
+    for part in _parts(concept.trained):
+        parents = {name: values.cpu().numpy() for name, values in concept.of(part).items() if name in conv}
+        for key, of in (("distance", weights), ("distance_control", original)):
+            nearest = align.nearest_parent({name: of[name].detach().cpu().numpy() for name in conv}, parents)
+            apart[key] = np.minimum(apart[key], nearest)
     return {
         "original": balanced_accuracy(own, labels),
         "decoded": balanced_accuracy(made, labels),
@@ -290,7 +314,7 @@ def interpolate(
     count = min(pairs, len(start.held_out) - one, len(stop.held_out))
     first, last = start.held_out[:count], stop.held_out[one : count + one]
     ends = [space.encode(read(c, rows, space.settings)) for c, rows in ((start, first), (stop, last))]
-    raw = [with_heads({n: v[rows] for n, v in c.weights.items()}, c.side) for c, rows in ((start, first), (stop, last))]
+    raw = [with_heads(c.of(rows), c.side) for c, rows in ((start, first), (stop, last))]
     if not one:  # each concept's own head all the way
         for own, other in ((start, raw[1]), (stop, raw[0])):
             source = raw[0] if own is start else raw[1]
@@ -322,14 +346,12 @@ def optimise(
     goal "teacher": towards the mean answer of the TEACHERS CNNs of the zoo that are best on the training photographs
     compared on; "performance": towards the labels. Arrays: decoded (starts,) of the moved codes, start (starts,) of the
     codes before; scratch (starts,) of CNNs trained from fresh weights for as many steps on the same batches (Adam,
-    learning rate 0.01, the zoo's); zoo (n,) of the zoo's CNNs; best (1,) of the best of them, chosen on one half of the
-    validation photographs and measured on the other, both ways round, as nothing else here is chosen on any of them.
+    learning rate 0.01, the zoo's); zoo (n,) of the zoo's CNNs. best, decoded_best and scratch_best (1,): of the best of
+    the zoo, of the moved codes and of those from scratch, see `picked`.
     """
-    data, device = concept.data, concept.weights["conv1.bias"].device
+    data, device = concept.data, concept.device
     labels, everyone = data.validation_labels, np.arange(len(concept.answers))
     own = concept.own(everyone, data.validation_images)
-    halves = [balanced_accuracy(own[:, half], labels[half]) for half in concept.halves]
-    best = (halves[1][halves[0].argmax()] + halves[0][halves[1].argmax()]) / 2
     images, truth = (torch.from_numpy(array).to(device) for array in (data.images, data.labels.astype(np.int64)))
     if goal == "teacher":
         trained = balanced_accuracy(concept.answers, data.labels[concept.rows])
@@ -344,9 +366,6 @@ def optimise(
         known = truth[rows].expand(len(answers), -1)
         return F.cross_entropy(answers.transpose(1, 2), known, reduction="none").mean(1)
 
-    def score(weights):
-        return balanced_accuracy(concept.decoded(weights, data.validation_images), labels)
-
     before = space.encode(read(concept, concept.held_out[:starts], space.settings))
     codes = netspace.optimise(
         before, lambda c, step: loss(space.decode(c), step), steps=steps, learning_rate=learning_rate
@@ -355,13 +374,19 @@ def optimise(
     scratch = netspace.optimise(
         flat, lambda f, step: loss(as_weights(concept, f), step), steps=steps, learning_rate=SCRATCH_RATE
     )
-    return {
-        "best": np.array([best]),
-        "start": score(space.decode(before)),
-        "decoded": score(space.decode(codes)),
-        "scratch": score(as_weights(concept, scratch)),
-        "zoo": balanced_accuracy(own, labels),
-    }
+    made = {"start": space.decode(before), "decoded": space.decode(codes), "scratch": as_weights(concept, scratch)}
+    answers = {key: concept.decoded(weights, data.validation_images) for key, weights in made.items()} | {"zoo": own}
+    scores = {key: balanced_accuracy(of, labels) for key, of in answers.items()}
+    scores |= {f"{key}_best": picked(concept, answers[key]) for key in ("decoded", "scratch")}
+    return scores | {"best": picked(concept, own)}
+
+
+def picked(concept: Concept, logits: np.ndarray) -> np.ndarray:
+    """(1,) balanced accuracy of the best of n CNNs, by its answers (n, m, 2) to the validation photographs: chosen on
+    one half of them and measured on the other, both ways round."""
+    labels = concept.data.validation_labels
+    first, second = (balanced_accuracy(logits[:, half], labels[half]) for half in concept.halves)
+    return np.array([(second[first.argmax()] + first[second.argmax()]) / 2])
 
 
 TEACHERS = 16
@@ -389,7 +414,7 @@ def fuse(
     The i-th code starts half way between the codes of the i-th CNNs of both zoos and is moved so that the decoded CNN
     answers as the one through head a on photographs of concept a, as the other through head b on those of concept b.
     """
-    device = found["a"].weights["conv1.bias"].device
+    device = found["a"].device
     n = min(models, *(len(c.answers) for c in found.values()))
     rows = np.arange(n)
     codes = sum(space.encode(read(c, rows, space.settings)) for c in found.values()) / 2

@@ -58,7 +58,12 @@ def latent_optimisation(arrays: Arrays, path: Path) -> None:
     """Optimised codes and CNNs trained from scratch for as many steps, over the zoo and its best CNN."""
     _strips(
         _groups(arrays),
-        {"zoo": ("zoo", GREY, "."), "scratch": ("from scratch", BLUE, "s"), "decoded": ("optimised code", ACCENT, "o")},
+        {
+            "zoo": ("zoo", GREY, "."),
+            "scratch": ("from scratch", BLUE, "s"),
+            "decoded": ("optimised code", ACCENT, "o"),
+            "decoded_best": ("best of these", ACCENT, "D"),
+        },
         path,
         line=("best", "best of the zoo"),
     )

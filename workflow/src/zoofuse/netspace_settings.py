@@ -72,7 +72,8 @@ def latent_optimisation(
 ) -> Result:
     """The best CNN of the zoo (original), optimised codes (decoded), training from scratch at equal steps (control).
 
-    `start_...` has the codes before they are moved as decoded.
+    The best of a zoo is chosen among many; `best_of_...` chooses among the starts in the same way, and compares like
+    with like. `start_...` has the codes before they are moved as decoded.
     """
     rows, arrays = [], {}
     for side, concept in found.items():
@@ -82,6 +83,9 @@ def latent_optimisation(
             )
             name = f"{goal}_{names[side]}"
             rows.append(row("latent_optimisation", name, seen["best"], seen["decoded"], seen["scratch"]))
+            rows.append(
+                row("latent_optimisation", f"best_of_{name}", seen["best"], seen["decoded_best"], seen["scratch_best"])
+            )
             if goal == "teacher":
                 rows.append(row("latent_optimisation", f"start_{names[side]}", seen["best"], seen["start"], None))
             arrays |= {f"{name}/{key}": values for key, values in seen.items()}

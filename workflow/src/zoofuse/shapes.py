@@ -5,6 +5,7 @@ inside: exact outside, and inside a bound where parts overlap. A SIREN (Sitzmann
 representations with periodic activation functions") is a small perceptron with sines that answers it for any point.
 """
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -132,8 +133,8 @@ def train(
 ) -> dict[str, Tensor]:  # fmt: skip
     """A SIREN for each shape, all in one batched product, name -> (n, ...).
 
-    Adam on the error, absolute (l1) or squared (mse, published), at `points` points in a step, half of them near each one's shape. What was stopped goes
-    on from the file `state_path` to the same bits.
+    Adam on the error, absolute (l1) or squared (mse, published), at `points` points in a step, half of all near each
+    one's shape. What was stopped goes on from the file `state_path` to the same bits.
     """
     network, models = siren(hidden, layers), np.arange(len(family))
     half = POOL // 2
@@ -141,9 +142,9 @@ def train(
     near = [near_points(one, half, seed, "shapes", "near", i) for i, one in enumerate(family)]
     shown = np.concatenate([np.stack(anywhere), np.stack(near)], axis=1)
     wanted = np.stack([one.distance(rows) for one, rows in zip(family, shown, strict=True)])
-    identity = files.digest([seed, len(family), hidden, layers, steps, points, learning_rate, loss, device])
+    digest = hashlib.sha256(wanted.tobytes()).hexdigest()
+    identity = files.digest([seed, digest, hidden, layers, steps, points, learning_rate, loss, device])
     shown, wanted = torch.from_numpy(shown).to(device), torch.from_numpy(wanted)[..., None].to(device)
-
     size = {"l1": torch.abs, "mse": torch.square}[loss]
 
     def error(weights: netspace.Parameters, step: int) -> Tensor:

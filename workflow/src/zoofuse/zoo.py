@@ -8,7 +8,7 @@ asked for, checkpoints/... (n, checkpoints, ...); generated ones add domain (n,)
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -93,6 +93,25 @@ def read(paths: list[Path], names: list[str] | None = None) -> dict[str, np.ndar
     """The CNNs of several zoo files, one after another."""
     zoos = [files.read(path, "zoo", names) for path in paths]
     return {name: np.concatenate([zoo[name] for zoo in zoos]) for name in zoos[0]}
+
+
+def count(paths: Sequence[Path]) -> int:
+    """CNNs in several zoo files."""
+    return sum(len(files.read(path, "zoo", ["model"])["model"]) for path in paths)
+
+
+def pick(paths: Sequence[Path], names: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The CNNs at these places (n,) of several zoo files taken one after another; one file is in memory at a time."""
+    rows, found, start = np.asarray(rows), {}, 0
+    for path in paths:
+        stop = start + count([path])
+        here = (rows >= start) & (rows < stop)
+        if here.any():
+            for name, values in files.read(path, "zoo", names).items():
+                whole = found.setdefault(name, np.empty((len(rows), *values.shape[1:]), values.dtype))
+                whole[here] = values[rows[here] - start]
+        start = stop
+    return found
 
 
 class _Rate:
