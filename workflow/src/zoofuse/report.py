@@ -325,15 +325,12 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
 
 def _netspace(file: str | os.PathLike, folder: Path) -> list[dict]:
     """Each setting's name, what its columns are, and its table."""
-    rows = pd.read_csv(file)
+    rows = pd.read_csv(file).rename(columns={"measure": "what"})  # a column "measure" is left out of tables
+    parts = {name: rows[rows["setting"] == name].drop(columns="setting") for name in NETSPACE}
     return [
-        {
-            "name": name,
-            "text": text,
-            "table": _table(rows[rows["setting"] == name].drop(columns="setting"), name, file, folder),
-        }
-        for name, text in NETSPACE.items()
-        if name in set(rows["setting"])
+        {"name": name, "text": NETSPACE[name], "table": _table(part, _heading(name), file, folder)}
+        for name, part in parts.items()
+        if len(part)
     ]
 
 
