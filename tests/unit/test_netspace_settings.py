@@ -88,7 +88,7 @@ def test_weights_are_read_from_the_files_that_hold_them(sources, found):
         np.testing.assert_array_equal(values, whole[name][rows])
     mean = found["b"].mean(rows)["conv1.weight"]
     np.testing.assert_allclose(mean[0], whole["conv1.weight"][rows].mean(0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(zoo.pick(sources[0]["b"], ["model"], [7, 0])["model"], [7, 0])
+    np.testing.assert_array_equal(zoo.pick(sources[0]["b"], [5, 3], ["model"], [7, 0])["model"], [7, 0])
 
 
 def test_answers_are_taken_from_their_file(sources, found, tmp_path):

@@ -93,6 +93,7 @@ class Concept:
     side: str
     data: training.Data
     paths: Sequence[Path]
+    sizes: Sequence[int]  # CNNs in each
     device: str
     probes: np.ndarray
     rows: np.ndarray
@@ -107,7 +108,7 @@ class Concept:
 
     def of(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Weights of these CNNs, name -> (n, ...)."""
-        arrays = zoo.pick(self.paths, list(self.architecture.shapes), rows)
+        arrays = zoo.pick(self.paths, self.sizes, list(self.architecture.shapes), rows)
         return {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
 
     def own(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -166,7 +167,8 @@ def concepts(
     known = files.read(answers, "netspace answers") if answers else {}
     found = {}
     for side in SIDES:
-        n = zoo.count(zoos[side])
+        sizes = zoo.sizes(zoos[side])
+        n = sum(sizes)
         order = seeds.permutation(n, seed, "netspace", "held out", side)
         count = max(2, round(held_out * n))
         if n - count < 2:
@@ -175,6 +177,7 @@ def concepts(
             side,
             data[side],
             list(zoos[side]),
+            sizes,
             device,
             probes=known.get(f"{side}/probes"),
             rows=rows[side],

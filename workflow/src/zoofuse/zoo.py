@@ -95,22 +95,21 @@ def read(paths: list[Path], names: list[str] | None = None) -> dict[str, np.ndar
     return {name: np.concatenate([zoo[name] for zoo in zoos]) for name in zoos[0]}
 
 
-def count(paths: Sequence[Path]) -> int:
-    """CNNs in several zoo files."""
-    return sum(len(files.read(path, "zoo", ["model"])["model"]) for path in paths)
+def sizes(paths: Sequence[Path]) -> list[int]:
+    """CNNs in each of several zoo files."""
+    return [len(files.read(path, "zoo", ["model"])["model"]) for path in paths]
 
 
-def pick(paths: Sequence[Path], names: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+def pick(paths: Sequence[Path], sizes: Sequence[int], names: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
     """The CNNs at these places (n,) of several zoo files taken one after another; one file is in memory at a time."""
     rows, found, start = np.asarray(rows), {}, 0
-    for path in paths:
-        stop = start + count([path])
-        here = (rows >= start) & (rows < stop)
+    for path, size in zip(paths, sizes, strict=True):
+        here = (rows >= start) & (rows < start + size)
         if here.any():
             for name, values in files.read(path, "zoo", names).items():
                 whole = found.setdefault(name, np.empty((len(rows), *values.shape[1:]), values.dtype))
                 whole[here] = values[rows[here] - start]
-        start = stop
+        start += size
     return found
 
 
