@@ -66,7 +66,9 @@ include: "workflow/rules/bench.smk"
 
 onstart:
     if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
-        raise WorkflowError("results: the folder can't be written. Make it writable, or call snakemake in another folder.")
+        raise WorkflowError(
+            "results: the folder can't be written. Make it writable, or call snakemake in another folder."
+        )
 
 
 localrules:
