@@ -11,7 +11,7 @@ import time
 
 from tiny_project import TINY, assert_same, begun, contents
 
-KILLS = int(os.environ.get("ZOOFUSE_KILLS", "5"))
+KILLS = int(os.environ.get("ZOOFUSE_KILLS", "3"))
 PER_RUN = 20
 TRAINING = {"shard": "train_zoo_shard", "cyclegan": "train_cyclegan"}
 WHOLE = ("snakemake", "group")  # the one process, or all of them as when the machine goes down
