@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import roc_auc_score
 
 from zoofuse import align, cnn, files, fused, images, seeds, training, zoo
@@ -214,13 +213,7 @@ def leaves(n: int, seed: int, *names) -> np.ndarray:
 
 def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """(m,) float32: the mean probability of their concept that n CNNs with a linear layer see in m uint8 images."""
-    if cnns["conv1.weight"].shape[1:] == (6, 3, 5, 5) and fused.available()[0]:
-        logits = fused.logits(cnns, pictures)
-    else:
-        weights = {name: torch.from_numpy(values) for name, values in cnns.items() if name.startswith(("conv", "fc1"))}
-        with torch.inference_mode():
-            parts = [cnn.logits(weights, cnn.normalise(part)) for part in torch.from_numpy(pictures).split(128)]
-        logits = torch.cat(parts, 1).numpy()
+    logits = fused.answers(cnns, pictures)
     lead = np.clip((logits[..., 0] - logits[..., 1]) / temperature, -30, 30)
     return (1 / (1 + np.exp(-lead))).mean(0, dtype=np.float64).astype(np.float32)
 

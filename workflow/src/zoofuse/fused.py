@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from zoofuse import cnn, compiled
 
@@ -97,6 +98,17 @@ def logits(weights: dict[str, np.ndarray], images: np.ndarray, kind: str | None 
         flat = _flat(stacked, row)
         _library(kind).zoofuse_logits(images.ctypes.data, len(images), flat.ctypes.data, of_cnn.ctypes.data)
     return result
+
+
+def answers(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+    """As `logits`, for CNNs of any architecture, with or without a compiler: then by PyTorch."""
+    first = cnn.ARCHITECTURES[ARCHITECTURE].shapes
+    if all(np.shape(weights.get(name))[1:] == shape for name, shape in first.items()) and available()[0]:
+        return logits(weights, images)
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items() if name.startswith(("conv", "fc1"))}
+    with torch.inference_mode():
+        parts = [cnn.logits(tensors, cnn.normalise(part)) for part in torch.from_numpy(images).split(128)]
+    return torch.cat(parts, 1).numpy()
 
 
 def peak(seconds: float = 0.2) -> float:

@@ -17,7 +17,7 @@ import torch
 from scipy.special import expit
 from torch import Tensor
 
-from zoofuse import evaluation, files, images, seeds, statistics, training
+from zoofuse import evaluation, files, fused, images, seeds, statistics, training
 
 CHUNK = 16  # CNNs whose features are held at once: some 100 MB
 HELD_OUT = 0.25  # share of the supervised CNNs' photographs that selects among them and sets their threshold
@@ -233,12 +233,11 @@ def parents(zoos: Sequence[Zoo], concepts: Sequence[Concept], test: np.ndarray) 
 
 def zoo_probability(zoo: Zoo, photographs: np.ndarray) -> np.ndarray:
     """(n, m) probability of class 0 by the CNNs' own linear layer fc1."""
-    head = own_head(zoo, "fc1")
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
-        rows = slice(start, start + CHUNK)
-        part = {name: values[rows] for name, values in zoo.items()}
-        parts.append(probability(Head(head.weight[rows], head.bias[rows]), _features(part, photographs)))
+        part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
+        logits = fused.answers(part, photographs)
+        parts.append(expit(np.nan_to_num(logits[..., 0] - logits[..., 1]).astype(np.float64)))
     return np.concatenate(parts)
 
 
