@@ -9,18 +9,21 @@ the validation half; the other half is only answered. Its scores say what a CNN 
 
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from zoofuse import cnn, metrics, seeds
+from zoofuse import cnn, layout, metrics, seeds
 
 COLUMNS = [
     "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
     "protocol", "clusterer", "clusters", "tp", "fp", "fn", "tn", "noise", "dead", "cosine_within", "cosine_between",
     "validation", "silhouette", "density_validity", "agreement",
 ]  # fmt: skip
+
+_AT_ONCE = 64  # CNNs that are embedded together
+_DISTANCES = 2**26  # between their photographs, held at once at most: some 0.5 GB
 
 
 def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.ndarray:
@@ -52,27 +55,37 @@ def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
 
 def umap_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
     """(m, 2) UMAP of (m, f) features; all zeros when the features do not differ between photographs."""
-    return _umap_embedding(features, None, settings)[0]
+    return umap_embeddings([features], settings)[0]
 
 
-def _umap_embedding(fitted: np.ndarray, placed: np.ndarray | None, settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """UMAP of `fitted` (m, f), and where `placed` (k, f) come to lie in it: (m, 2) and (k, 2)."""
-    if not _varied(fitted):
-        return tuple(np.zeros((0 if x is None else len(x), 2), np.float32) for x in (fitted, placed))
+def umap_embeddings(features: Sequence[np.ndarray], settings: dict) -> list[np.ndarray]:
+    """`umap_embedding` of the features (m, f) of each of several CNNs, several times faster than one by one."""
+    return [points for points, _ in _placed([(of_cnn, None) for of_cnn in features], settings)]
+
+
+def _placed(pairs: Sequence[tuple], settings: dict) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each pair the UMAP of its first features (m, f), and where its second ones, (k, f) or None, lie in it."""
     umap = _umap()
     metric, distances = umap.distances.named_distances[settings["metric"]], _distances()
-    own = settings | {"n_neighbors": min(settings["n_neighbors"], len(fitted) - 1), "metric": "precomputed"}
-    # Spectral initialisation needs more photographs than this.
-    init = "spectral" if len(fitted) > 5 else "random"
-    reducer = umap.UMAP(n_components=2, init=init, n_jobs=1, **own)
+    found = [tuple(np.zeros((0 if x is None else len(x), 2), np.float32) for x in pair) for pair in pairs]
+    varied = [i for i, (fitted, _) in enumerate(pairs) if _varied(fitted)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        reducers = []
+        for i in varied:
+            m = len(pairs[i][0])
+            own = settings | {"n_neighbors": min(settings["n_neighbors"], m - 1), "metric": "precomputed"}
+            # Spectral initialisation needs more photographs than this.
+            init = "spectral" if m > 5 else "random"
+            reducers.append(umap.UMAP(n_components=2, init=init, n_jobs=1, **own))
         # The same bits as from features, several times faster: else each distance is a call from Python.
-        found = [reducer.fit_transform(distances(fitted, None, metric))]
-        if placed is not None:
-            found.append(reducer.transform(distances(placed, fitted, metric)))
-    found = [np.nan_to_num(points).astype(np.float32) for points in found]
-    return found[0], found[1] if placed is not None else np.zeros((0, 2), np.float32)
+        points = layout.fit(reducers, [distances(pairs[i][0], None, metric) for i in varied])
+        new = [found[i][1] for i in varied]
+        if varied and pairs[varied[0]][1] is not None:
+            new = layout.transform(reducers, [distances(pairs[i][1], pairs[i][0], metric) for i in varied])
+    for i, *pair in zip(varied, points, new, strict=True):
+        found[i] = tuple(np.nan_to_num(x).astype(np.float32) for x in pair)
+    return found
 
 
 def tsne_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
@@ -119,15 +132,18 @@ def one_class_svm(points: np.ndarray, truth: np.ndarray, settings: dict) -> tupl
 CLUSTERERS = {"kmeans": kmeans, "dbscan": dbscan, "one_class_svm": one_class_svm}
 
 
-def evaluate(features: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[list[dict], dict[str, np.ndarray]]:
+def evaluate(
+    features: np.ndarray, truth: np.ndarray, settings: dict, points: np.ndarray | None = None
+) -> tuple[list[dict], dict[str, np.ndarray]]:
     """The published protocol: one row per clusterer for one CNN, and the arrays behind them.
 
-    features: (m, f); truth: (m,) bool, True = positive; settings: the config's `evaluation` block.
+    features: (m, f); truth: (m,) bool, True = positive; settings: the config's `evaluation` block; points: the
+    `umap_embedding` of the features, made here where it is not given.
     Returns rows with keys of COLUMNS, and the arrays umap (m, 2) float32, where asked for tsne (m, 2), and the clusters
     of each clusterer (m,) int16.
     """
     features = np.nan_to_num(features, posinf=0, neginf=0)
-    points = umap_embedding(features, settings["umap"])
+    points = umap_embedding(features, settings["umap"]) if points is None else points
     arrays = {"umap": points}
     if "tsne" in settings["embeddings"]:
         arrays["tsne"] = tsne_embedding(features, settings["tsne"])
@@ -141,13 +157,18 @@ def evaluate(features: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[l
 
 
 def held_out(
-    features: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict
+    features: np.ndarray,
+    truth: np.ndarray,
+    validation: np.ndarray,
+    settings: dict,
+    points: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
     """The held-out protocol for one CNN: as `evaluate`, the counts those of the photographs outside `validation`.
 
-    validation: (m,) bool, from `split`. A cluster is answered positive when positives are over-represented among its
-    validation photographs; noise never is. A test photograph gets the cluster of its K-means centre, of a DBSCAN core
-    point within eps, or the one-class SVM's answer.
+    validation: (m,) bool, from `split`; points: what `place` returns for its halves, made here where it is not given.
+    A cluster is answered positive when positives are over-represented among its validation photographs; noise never
+    is. A test photograph gets the cluster of its K-means centre, of a DBSCAN core point within eps, or the one-class
+    SVM's answer.
     Rows also have validation, the balanced accuracy on the validation photographs, and three scores that need no label
     (higher is better, NaN for a single cluster): silhouette (Rousseeuw 1987) and density_validity
     (`metrics.density_validity`) of the validation photographs' clusters, and agreement, their mean adjusted Rand index
@@ -155,7 +176,7 @@ def held_out(
     """
     features = np.nan_to_num(features, posinf=0, neginf=0)
     known, new = truth[validation], truth[~validation]
-    fitted, placed = place(features[validation], features[~validation], settings["umap"])
+    fitted, placed = points or place(features[validation], features[~validation], settings["umap"])
     about = _about(features, truth)
     found = {name: assign(name, fitted, known, placed, settings[name]) for name in CLUSTERERS}
     arrays = {"held_out/umap": _merged(validation, fitted, placed)}
@@ -180,7 +201,12 @@ def place(fitted: np.ndarray, placed: np.ndarray, settings: dict) -> tuple[np.nd
     200 epochs, umap-learn's default for large sets (a third of them for the further ones): the published protocol's 500
     take more than twice the time.
     """
-    return _umap_embedding(fitted, placed, settings | {"n_epochs": 200})
+    return places([(fitted, placed)], settings)[0]
+
+
+def places(pairs: Sequence[tuple[np.ndarray, np.ndarray]], settings: dict) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`place` for the features of each of several CNNs."""
+    return _placed(pairs, settings | {"n_epochs": 200})
 
 
 def assign(
@@ -291,16 +317,26 @@ def evaluate_zoo(
 
     held: (domain, model) of the CNNs that the held-out protocol is for; None for all.
     """
-    for i in range(len(zoo["model"])):
-        of_cnn = features({name: values[i : i + 1] for name, values in zoo.items()}, images)[0]
-        about = {"domain": str(zoo["domain"][i]), "model": int(zoo["model"][i])}
-        rows, arrays = evaluate(of_cnn, truth, settings)
-        arrays |= about
-        if held is None or tuple(about.values()) in held:
-            more_rows, more_arrays = held_out(of_cnn, truth, validation, settings)
-            rows += more_rows
-            arrays |= more_arrays | {f"held_out/{name}": value for name, value in about.items()}
-        yield [about | row for row in rows], arrays
+    step = max(1, min(_AT_ONCE, _DISTANCES // len(images) ** 2))
+    for start in range(0, len(zoo["model"]), step):
+        some = {name: values[start : start + step] for name, values in zoo.items()}
+        seen = np.nan_to_num(features(some, images), posinf=0, neginf=0)
+        about = [
+            {"domain": str(domain), "model": int(model)}
+            for domain, model in zip(some["domain"], some["model"], strict=True)
+        ]
+        both = [i for i, of_cnn in enumerate(about) if held is None or tuple(of_cnn.values()) in held]
+        embedded = umap_embeddings(seen, settings["umap"])
+        halves = places([(seen[i][validation], seen[i][~validation]) for i in both], settings["umap"])
+        halves = dict(zip(both, halves, strict=True))
+        for i, of_cnn in enumerate(about):
+            rows, arrays = evaluate(seen[i], truth, settings, embedded[i])
+            arrays |= of_cnn
+            if i in halves:
+                more_rows, more_arrays = held_out(seen[i], truth, validation, settings, halves[i])
+                rows += more_rows
+                arrays |= more_arrays | {f"held_out/{name}": value for name, value in of_cnn.items()}
+            yield [of_cnn | row for row in rows], arrays
 
 
 def stack(behind: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

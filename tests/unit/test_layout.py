@@ -1,0 +1,71 @@
+"""UMAPs that are laid out together are those that umap-learn makes one by one."""
+
+import numpy as np
+import pytest
+import umap
+
+from zoofuse import compiled, evaluation, layout
+
+rng = np.random.default_rng(0)
+SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
+
+if not layout.available()[0]:
+    pytest.skip(f"no layouts in C++: {layout.available()[1]}", allow_module_level=True)
+
+
+def sets(n: int) -> list[np.ndarray]:
+    """Features of n CNNs of different sizes, two clusters each, the last one with twins among its points."""
+    found = []
+    for i in range(n):
+        features = rng.normal(size=(60 + 7 * i, 30)).astype(np.float32)
+        features[: 20 + i] += i
+        found.append(features)
+    found[-1][30:40] = found[-1][30]
+    return found
+
+
+def plain(features, new=None):
+    reducer = umap.UMAP(n_components=2, n_jobs=1, **SETTINGS)
+    points = reducer.fit_transform(features)
+    return points if new is None else (points, reducer.transform(new))
+
+
+def test_the_bits_are_those_of_umap_learn():
+    features = sets(20)  # more than there are lanes, so that some begin where others have come to an end
+    for own, of_cnn in zip(evaluation.umap_embeddings(features, SETTINGS), features, strict=True):
+        assert np.array_equal(own, plain(of_cnn))
+
+
+def test_so_are_those_of_new_points(monkeypatch):
+    pairs = [(x[::2], x[1::2]) for x in sets(5)]
+    together = evaluation.places(pairs, SETTINGS)
+    monkeypatch.setattr(layout, "FEWEST", 1000)
+    for (points, new), pair in zip(together, pairs, strict=True):
+        alone, new_alone = evaluation.place(*pair, SETTINGS)
+        assert np.array_equal(points, alone)
+        assert np.array_equal(new, new_alone)
+        assert len(np.unique(new, axis=0)) > 1
+
+
+def test_a_dead_cnn_among_others_is_at_zero():
+    features = sets(6)
+    features[2][:] = 3
+    points = evaluation.umap_embeddings(features, SETTINGS)
+    assert not points[2].any()
+    assert np.array_equal(points[3], plain(features[3]))
+
+
+def test_umap_learn_is_left_as_it_was():
+    before = umap.umap_.optimize_layout_euclidean
+    with pytest.raises(ValueError, match="NaN"):
+        layout.fit([umap.UMAP(n_jobs=1, **SETTINGS) for _ in range(5)], [np.full((20, 3), np.nan)] * 5)
+    assert umap.umap_.optimize_layout_euclidean is before
+
+
+@pytest.mark.parametrize("kind", ["generic", compiled.instruction_set()])
+def test_other_vectors_give_layouts_as_good(kind, monkeypatch):
+    monkeypatch.setattr(compiled, "instruction_set", lambda: kind)
+    features = sets(4)[3]
+    for points in evaluation.umap_embeddings([features] * 4, SETTINGS):
+        inside = np.linalg.norm(points[:23] - points[:23].mean(0), axis=1).mean()
+        assert np.linalg.norm(points[:23].mean(0) - points[23:].mean(0)) > 2 * inside
