@@ -353,7 +353,8 @@ def fusion_rows(wildcards, suffix=".csv"):
 
 def fusion_tables(fusion):
     rows = [f"{prefix}{clusterer}" for prefix in ("", "held_out_") for clusterer in CLUSTERERS]
-    names = [*LEADERBOARD_TABLES, "few_shot", "nearest_parent", *rows, "summary"]
+    replicates = REPLICATE_TABLES if config["replicates"] else []
+    names = [*LEADERBOARD_TABLES, *replicates, "few_shot", "nearest_parent", *rows, "summary"]
     return [f"results/tables/{fusion}/{name}.csv" for name in names]
 
 
@@ -361,6 +362,7 @@ def fusion_tables(fusion):
 
 REFERENCES = ["always_no", "brightness", "colour", "pixels", "pca"]  # answers without a CNN
 LEADERBOARD_TABLES = ["leaderboard", "comparisons", "zero_shot", "selection", "groups"]
+REPLICATE_TABLES = ["replicates", "replicate_comparisons"]
 
 
 def zero_shot_concepts(wildcards):
@@ -393,6 +395,21 @@ def leaderboard_inputs(wildcards):
         "zero_shot": [shard for method in methods for shard in zero_shot_shards(fusion, method)],
         "references": [f"results/zero_shot/{fusion}/references.h5"],
     }
+
+
+def replicate_inputs(wildcards):
+    """What the leaderboard is made from, of this run and then of each run in `replicates`, folder after folder."""
+    inputs = {key: list(paths) for key, paths in leaderboard_inputs(wildcards).items()}
+    for folder in config["replicates"]:
+        for key, paths in leaderboard_inputs(wildcards).items():
+            there = [os.path.join(folder, path) for path in paths]
+            if missing := [path for path in there if not os.path.exists(path)]:
+                raise WorkflowError(
+                    f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the same "
+                    f"settings and another seed: snakemake tables --directory {folder} --config seed=NUMBER ..."
+                )
+            inputs[key] += there
+    return inputs
 
 
 def searched_methods(wildcards):
@@ -446,6 +463,8 @@ def report_inputs(wildcards):
         inputs["figures"] += [f"results/figures/{name}.png" for name in ("zoo_histogram", "zoo_curves")]
     for name, fusion in config["fusions"].items():
         figures = ["cosine_selected", "cosine_median", "few_shot"]
+        if config["replicates"]:
+            figures.append("replicates")
         if "cyclegan" in fusion["methods"]:
             figures += [f"kernels_{layer}" for layer in conv_layers()]
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:

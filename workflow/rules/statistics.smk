@@ -27,3 +27,42 @@ rule leaderboard:
         "Leaderboard and comparisons of {wildcards.fusion}"
     script:
         "../scripts/leaderboard.py"
+
+
+rule replicates:
+    input:
+        unpack(replicate_inputs),
+    output:
+        **{
+            name: report(
+                f"results/tables/{{fusion}}/{name}.csv",
+                caption=f"../report/{name}.rst",
+                category="Tables",
+                subcategory="{fusion}",
+                labels={"shows": name},
+            )
+            for name in REPLICATE_TABLES
+        },
+        figure=report(
+            "results/figures/{fusion}/replicates.png",
+            caption="../report/replicates.rst",
+            category="Figures",
+            subcategory="{fusion}",
+            labels={"shows": "replicates"},
+        ),
+    log:
+        "<logs>/replicates/{fusion}.log",
+    benchmark:
+        "<benchmarks>/replicates/{fusion}.jsonl"
+    conda:
+        "../envs/zoofuse.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        runs=["this run", *config["replicates"]],
+        seed=config["seed"],
+    message:
+        "Putting the runs of {wildcards.fusion} from several seeds together"
+    script:
+        "../scripts/replicates.py"

@@ -233,6 +233,38 @@ def few_shot(table: pd.DataFrame, path: Path) -> None:
         figure.legend(loc="outside right center")
 
 
+def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
+    """A dot for each run's median over CNNs, and the interval of their mean, method below method.
+
+    medians: (method, protocol, clusterer or head) -> `replicates.Medians`; table: `replicates` of `replicates.tables`.
+    """
+    panels = {
+        ("held_out", "kmeans"): "K-means: balanced accuracy",
+        ("zero_shot", "own"): "own heads: AUROC",
+        ("zero_shot", "probe"): "probes: AUROC",
+    }
+    kinds = pd.MultiIndex.from_frame(table[["protocol", "clusterer"]])
+    shown = table[(table["against"] == "all") & kinds.isin(list(panels))]
+    names = list(dict.fromkeys(shown["method"]))
+    with canvas(path, 1.1 + 0.24 * len(names)) as figure:
+        axes = figure.subplots(1, len(panels), sharey=True)
+        for axis, ((protocol, clusterer), title) in zip(axes, panels.items(), strict=True):
+            rows = shown[(shown["protocol"] == protocol) & (shown["clusterer"] == clusterer)]
+            for row in rows.itertuples():
+                y, colour = names.index(row.method), ACCENT if is_generated(row.method) else GREY
+                found = medians[row.method, protocol, clusterer].found
+                axis.plot([row.low, row.high], [y, y], color=colour, linewidth=4, alpha=0.25, solid_capstyle="butt")
+                axis.plot(found, [y] * len(found), "o", color=colour, markersize=3.5, alpha=0.8, markeredgewidth=0)
+                axis.plot(row.median, y, "|", color=INK, markersize=9)
+            axis.axvline(0.5, color=GREY, linewidth=0.7, linestyle=":")
+            axis.set_title(title)
+            axis.grid(axis="x")
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+        axes[0].set_yticks(range(len(names)), [method_label(name) for name in names])
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
+
+
 def cosine_heatmap(
     features: np.ndarray, labels: np.ndarray, groups: Sequence[str], path: Path, title: str = ""
 ) -> None:

@@ -4,7 +4,7 @@ Nothing is chosen on the photographs it is measured on, but in the rows of the p
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,13 +74,8 @@ def tables(
     """
     rows: dict[str, list[dict]] = {name: [] for name in COLUMNS}
     photographs, held_out, heads = None, [], []
-    for method, parts in _by_method(shards):
-        arrays = _together([arrays for _, arrays in _read(parts)])
-        table = pd.concat([table for table, _ in parts], ignore_index=True)
+    for method, table, arrays in evaluated(shards):
         photographs = photographs or _photographs(arrays, seed, draws)
-        for name in ("validation", "labels", "groups"):
-            if not np.array_equal(arrays[name], getattr(photographs, name)):
-                raise ValueError(f"{parts[0][1]}: {name} differ from the other methods'. {_SAME}")
         for (protocol, clusterer), part in table.groupby(["protocol", "clusterer"], sort=False):
             part = part.reset_index(drop=True)
             if protocol == "published":
@@ -88,7 +83,7 @@ def tables(
             else:
                 answers = arrays[f"held_out/{clusterer}"]
                 held_out.append(_held_out(rows, method, clusterer, part, answers, photographs, seed))
-    for method, head, answers in _zero_shot_answers(zero_shot, references):
+    for method, head, answers in zero_shot_answers(zero_shot, references):
         if answers["scores"].shape[1] != len(photographs.labels):
             raise ValueError(f"{method}: zero-shot answers to other photographs than the evaluation's. {_SAME}")
         heads.append(_zero_shot(rows, method, head, answers, photographs, seed))
@@ -99,6 +94,37 @@ def tables(
 def best(scores: np.ndarray, models: np.ndarray, domains: np.ndarray) -> int:
     """Place of the highest score (n,); of equal ones the lowest model's, then the first domain's. NaN is never best."""
     return int(np.lexsort((domains, models, -np.nan_to_num(scores, nan=-np.inf)))[0])
+
+
+def evaluated(shards: Iterable[tuple[Path, Path]]) -> Iterator[tuple[str, pd.DataFrame, dict[str, np.ndarray]]]:
+    """(method, rows, arrays) of all evaluated CNNs, method after method; `shards` as in `tables`.
+
+    The arrays are those about the photographs (m,), `held_out/model` and `held_out/domain`, and the answers (n, m) bool
+    of every clusterer, in the order of the rows of that protocol. Raises ValueError as `tables` does.
+    """
+    first = None
+    for method, parts in _by_method(shards):
+        arrays = _together([arrays for _, arrays in _read(parts)])
+        first = first or arrays
+        for name in ("validation", "labels", "groups"):
+            if not np.array_equal(arrays[name], first[name]):
+                raise ValueError(f"{parts[0][1]}: {name} differ from the other methods'. {_SAME}")
+        yield method, pd.concat([table for table, _ in parts], ignore_index=True), arrays
+
+
+def zero_shot_answers(zero_shot: Mapping[str, Iterable[Path]], references: Path | None):
+    """(method, head, arrays) with scores, validation, threshold, model and domain of all its CNNs; as in `tables`."""
+    for method, paths in zero_shot.items():
+        shards = [files.read(path, "zero_shot") for path in paths]
+        arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
+        for head in _heads(arrays):
+            yield method, head, _below(arrays, head) | {name: arrays[name] for name in ("model", "domain")}
+    arrays = files.read(references, "zero_shot") if references else {}
+    for place in _heads(arrays):
+        method, head = place.split("/")
+        found = _below(arrays, place)
+        n = len(found["scores"])
+        yield method, head, found | {"model": np.arange(n), "domain": np.full(n, "-")}
 
 
 _SAME = "Evaluate all methods on the same photographs: delete the older files and run the same command again."
@@ -205,21 +231,6 @@ def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int)
         row["balanced_accuracy"] = statistics.balanced_accuracy(right[i : i + 1, test], truth)[0]
         rows["groups"] += _groups({"method": method, "protocol": "zero_shot", "clusterer": head}, right, i, photographs)
     return Entry(method, head, row["median"], scores[i], shares[i], draws, photographs.added)
-
-
-def _zero_shot_answers(zero_shot: Mapping[str, Iterable[Path]], references: Path | None):
-    """(method, head, arrays) with scores, validation, threshold, model and domain of all its CNNs."""
-    for method, paths in zero_shot.items():
-        shards = [files.read(path, "zero_shot") for path in paths]
-        arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
-        for head in _heads(arrays):
-            yield method, head, _below(arrays, head) | {name: arrays[name] for name in ("model", "domain")}
-    arrays = files.read(references, "zero_shot") if references else {}
-    for place in _heads(arrays):
-        method, head = place.split("/")
-        found = _below(arrays, place)
-        n = len(found["scores"])
-        yield method, head, found | {"model": np.arange(n), "domain": np.full(n, "-")}
 
 
 def _heads(arrays) -> list[str]:

@@ -55,6 +55,7 @@ ALT = {
     "kernels_conv1": "{name}: first-layer kernels as colour patches, trained and translated side by side.",
     "kernels_conv2": "{name}: second-layer kernels as grey slices, trained and translated side by side.",
     "few_shot": "{name}: AUROC over the number of labelled photographs, a line for each method; also a table.",
+    "replicates": "{name}: for each method a dot for every run from another seed, with intervals; also a table.",
     "kernels_conv3": "{name}: third-layer kernels as grey slices, trained and translated side by side.",
     "cyclegan": "{name}: losses and measures of the CycleGANs per epoch.",
     "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
@@ -76,6 +77,17 @@ TABLES = {
         "Zero-shot conjunction",
         "Answers by the product of heads, one for each concept, that never saw the conjunction. median and test "
         "are the area under the ROC curve; the CNN is selected on the concepts' own validation images.",
+    ),
+    "replicates": (
+        "From several seeds",
+        "Each run made its zoos, CNNs and halves of the test photographs from a seed of its own. median: the mean of "
+        "the runs' medians over CNNs, with a 95 % interval over runs and photographs; least, greatest: single runs. "
+        "against: all negatives, or one group of them.",
+    ),
+    "replicate_comparisons": (
+        "Generated CNNs against controls, from several seeds",
+        "Differences of medians, paired by run; low, high: an interval over runs and photographs, corrected for the "
+        "number of comparisons; the verdict is above or below where it leaves zero out.",
     ),
     "selection": (
         "Ways to pick a CNN",
