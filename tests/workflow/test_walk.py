@@ -202,3 +202,33 @@ def test_files_that_nobody_configured_are_refused_by_name(project):
     run = project.snakemake("-n", "results/zoo/dog/shard-0000.h5", config=CONFIG)
     assert run.returncode != 0
     assert "There is no concept 'dog' in the configuration; it has cat, black" in run.stdout
+
+
+def test_runs_from_several_seeds_are_put_together(made, copied):
+    """The commands of docs/results: the same settings in another folder, with another seed, then both together."""
+    config = changed(evaluation={"zero_shot": {"supervised": 1}})
+    config["images_root"] = str(copied.folder / "photos")
+    config["fusions"]["black_cat"]["methods"] = ["distil_weights", "random"]
+    table, folder = "results/tables/black_cat/replicates.csv", copied.folder / "runs/2"
+    early = copied.snakemake(table, "-n", config=config | {"replicates": ["runs/2"]})
+    assert early.returncode
+    assert "snakemake tables --directory runs/2 --config seed=NUMBER" in early.stdout
+    folder.mkdir(parents=True)
+    leaderboard = "results/tables/black_cat/leaderboard.csv"
+    run = copied.snakemake(leaderboard, "--directory", "runs/2", config=config | {"seed": 2})
+    assert run.returncode == 0, run.stdout
+    run = copied.snakemake(leaderboard, table, config=config | {"replicates": ["runs/2"]})
+    assert run.returncode == 0, run.stdout
+    found = pd.read_csv(copied.folder / table).set_index(["method", "clusterer", "against"])
+    ours, theirs = (pd.read_csv(place / leaderboard) for place in (copied.folder, folder))
+    for method in ("distil_weights", "random"):
+        medians = [
+            of[(of["method"] == method) & (of["clusterer"] == "kmeans") & (of["protocol"] == "held_out")][
+                "median"
+            ].item()
+            for of in (ours, theirs)
+        ]
+        row = found.loc[(method, "kmeans", "all")]
+        assert row["runs"] == 2
+        assert [row["least"], row["greatest"]] == pytest.approx(sorted(medians), abs=1e-5)
+    assert (copied.folder / "results/figures/black_cat/replicates.png").stat().st_size > 10_000
