@@ -23,6 +23,7 @@ NOT_RUN = {
     "pip install": "installs: make run and CI do it",
     "squeue": "needs a cluster: tests/slurm has one",
     "scancel": "needs a cluster: tests/slurm has one",
+    "snakemake --cores 2 --configfile my.yaml --config replicates": "needs finished runs: test_walk makes them",
     "snakemake --cores 4 --until": "needs a bucket",
     "snakemake --executor kubernetes": "needs Kubernetes",
 }
