@@ -109,7 +109,27 @@ def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
     settings = {"zoos", "output", "n", "settings", "seed", "fusion", "how"}
     assert asked[distil.from_weights] == settings | {"start"}
-    assert asked[distil.from_parents] == settings | {"photographs"}
+    assert asked[distil.from_parents] == settings | {"photographs", "remedies"}
+
+
+def test_students_without_a_remedy_see_as_many_images_but_others(made):
+    """What ablation compares differs in the remedy only: in number, order and movement the images are the same."""
+    cnns = {side: teachers(made, side) for side in "AB"}
+    shown = {
+        remedies: distil.training_images(cnns, made["data"], 200, 1, "f", remedies=remedies)
+        for remedies in [("fair", "recoloured"), ("fair",), ("recoloured",), ()]
+    }
+    both, fair, recoloured, plain = shown.values()
+    assert {pictures.shape for pictures, _ in shown.values()} == {(600, 32, 32, 3)}
+    np.testing.assert_array_equal(both[0][200:400], fair[0][200:400])  # upright ones, red negatives left out
+    np.testing.assert_array_equal(recoloured[0][200:400], plain[0][200:400])
+    np.testing.assert_array_equal(both[0][400:], recoloured[0][400:])
+
+    def red(part):  # share of red ones among the negatives that are shown for B
+        pictures, targets = (values[200:400] for values in part)
+        return (pictures[targets[:, 1] == 0].mean((1, 2))[:, 0] > 140).mean()
+
+    assert red(both) < 0.1 < 0.3 < red(plain)
 
 
 def test_weights_alone_are_distilled(made, tmp_path):

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 from zoofuse import imports, plan
 from zoofuse.architectures import ARCHITECTURES
 from zoofuse.checks import check_folders, count_zoos, folders_digest
-from zoofuse.config import complete, is_overlay, sides
+from zoofuse.config import DISTILLED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
@@ -20,7 +20,7 @@ CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
     "cyclegan": 2,
-    "distil": 1,
+    **dict.fromkeys(REMEDIES, 1),
     "distil_weights": 1,
     "cyclegan_distil": 2,
     "netspace": 1,
@@ -35,7 +35,6 @@ METHODS = {
     "shuffled": 2,
     "matched": 2,
 }
-DISTILLED = ["distil", "distil_weights", "cyclegan_distil"]
 CONTROLS = [method for method in METHODS if method not in ("cyclegan", *DISTILLED, "netspace")]
 
 
@@ -283,7 +282,7 @@ def distil_inputs(wildcards):
     """Zoos with their histories, which tell their best CNNs; photographs of the concepts, or translated CNNs to begin from."""
     concepts = concepts_of(wildcards.fusion)
     inputs = {f"zoo_{side}": fusion_zoo(wildcards, side) for side in concepts}
-    if wildcards.method == "distil":
+    if wildcards.method in REMEDIES:
         inputs |= {f"images_{side}": f"results/images/{concept}.h5" for side, concept in concepts.items()}
     if wildcards.method == "cyclegan_distil":
         inputs["translated"] = f"results/generated/{wildcards.fusion}/cyclegan.h5"

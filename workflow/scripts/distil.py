@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import devices, distil, logs
+from zoofuse import config, devices, distil, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -16,9 +16,10 @@ with logs.job(snakemake.log[0]) as say:
     how |= {"n": params.models, "seed": params.seed, "fusion": snakemake.wildcards.fusion}
     say(f"Distilling on {device}, {snakemake.threads} threads.")
     match snakemake.wildcards.method:
-        case "distil":
+        case method if method in config.REMEDIES:
             photographs = {domain: Path(inputs[f"images_{domain.lower()}"]) for domain in zoos}
-            distil.from_parents(zoos, photographs, output, settings=distil.PARENTS, **how)
+            how |= {"settings": distil.PARENTS, "remedies": config.REMEDIES[method]}
+            distil.from_parents(zoos, photographs, output, **how)
         case "distil_weights":
             distil.from_weights(zoos, output, settings=distil.WEIGHTS, **how)
         case "cyclegan_distil":

@@ -13,7 +13,15 @@ import jsonschema
 import yaml
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
-NEEDS_IMAGES = ("distil", "netspace")  # methods that existing zoos can't be given to
+# Distilling on photographs, and with which remedies (`distil.training_images`); what lacks one is there for ablation.
+REMEDIES = {
+    "distil": ("fair", "recoloured"),
+    "distil_plain": (),
+    "distil_fair": ("fair",),
+    "distil_recoloured": ("recoloured",),
+}
+DISTILLED = (*REMEDIES, "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
+NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
 LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits

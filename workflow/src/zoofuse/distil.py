@@ -5,7 +5,7 @@ probabilities. Here the teachers are the zoos of two or more concepts and the st
 Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def from_parents(
     settings: Settings,
     seed: int,
     fusion: str,
+    remedies: Collection[str] = ("fair", "recoloured"),
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
@@ -93,7 +94,7 @@ def from_parents(
     parents = {side: zoo.read(paths) for side, paths in zoos.items()}
     data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
     teachers = {side: _best(of_side, settings.teachers) for side, of_side in parents.items()}
-    pictures, targets = training_images(teachers, data, settings.images, seed, fusion)
+    pictures, targets = training_images(teachers, data, settings.images, seed, fusion, remedies=remedies)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {f"images_{side}": files.fingerprint(path) for side, path in photographs.items()}
     _write(pictures, targets, parents, output, n, settings, seed, fusion, None, sources, "parents", how)
@@ -103,14 +104,20 @@ def from_parents(
 
 
 def training_images(
-    teachers: Mapping[str, align.CNN], data: Mapping[str, training.Data], n: int, seed: int, *names
+    teachers: Mapping[str, align.CNN],
+    data: Mapping[str, training.Data],
+    n: int,
+    seed: int,
+    *names,
+    remedies: Collection[str] = ("fair", "recoloured"),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
 
     A concept's photographs lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
-    not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour: negatives
-    that another zoo takes for its own are left out, as no positive can balance them; and n of its photographs take
-    the colours of the other concepts', by turns, keep their own label, and get the others from the other zoos.
+    not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour. fair:
+    negatives that another zoo takes for its own are left out, as no positive can balance them. recoloured: n of its
+    photographs take the colours of the other concepts', by turns, keep their own label, and get the others from the
+    other zoos; without it, n more of its photographs are shown as they are.
     """
     shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in data}
     coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
@@ -118,11 +125,13 @@ def training_images(
     for at, side in enumerate(data):
         of, others = data[side], [other for other in data if other != side]
         fair = np.ones(len(of.labels), bool)
-        if not coloured[side]:
+        if "fair" in remedies and not coloured[side]:
             taken = [probability(teachers[other], of.images) >= 0.5 for other in others]
             kept = (of.labels == 0) | ~np.any(taken, axis=0)
             fair = kept if (of.labels[kept] == 1).any() else fair
-        rounds = {"plain": fair} if coloured[side] else {"plain": fair, "recoloured": np.ones(len(of.labels), bool)}
+        rounds = {"plain": fair}
+        if not coloured[side]:
+            rounds |= {"recoloured": np.ones(len(fair), bool)} if "recoloured" in remedies else {"again": fair}
         for name, allowed in rounds.items():
             rows = _balanced(of.labels, allowed, n, seed, *names, side, name)
             shown = _moved(of.images[rows], seed, *names, side, name)

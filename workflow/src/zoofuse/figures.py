@@ -59,6 +59,9 @@ SLICES = 32  # filters, and input channels, of one CNN in a figure of kernels
 _METHODS = {
     PUBLISHED_METHOD: "CycleGAN",
     "distil": "distilled from both zoos",
+    "distil_plain": "distilled, no remedy",
+    "distil_fair": "distilled, fair negatives only",
+    "distil_recoloured": "distilled, recoloured only",
     "distil_weights": "distilled, no photographs",
     "cyclegan_distil": "CycleGAN, then distilled",
     "netspace": "NetSpace, between both zoos",

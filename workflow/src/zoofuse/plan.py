@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.config import sides
+from zoofuse.config import DISTILLED, sides
 
 # Image passes of the published CNN, trained in C++, in the time of one: on one core of an AMD Zen 5, by process time.
 SLOWER = {"published": 1, "wide": 14, "deep": 34}
@@ -25,7 +25,6 @@ CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
 MIXED = ("code",)  # presets whose epoch is both zoos together, not the larger one
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 EVALUATED = 9_000  # bytes for a CNN and 300 photographs, arrays and rows
-DISTILLED = ("distil", "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
 AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from zoofuse import files
+from zoofuse.config import NEEDS_IMAGES
 
 CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
 FIRST_COLUMNS = ["method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity"]
@@ -17,7 +18,7 @@ ALWAYS_NO = "always_no"
 REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
 PUBLISHED_METHOD = "cyclegan"
 # What a method was made from besides the zoos' weights: photographs and labels, of the concepts or the conjunction.
-TIERS = {"distil": "parents", "netspace": "parents", "supervised": "conjunction"}
+TIERS = dict.fromkeys(NEEDS_IMAGES, "parents") | {"supervised": "conjunction"}
 
 Path = str | os.PathLike
 
