@@ -24,9 +24,9 @@ LOOP, PUBLISHED, BOTH = "obvious loop", "zoofuse, published protocol", "zoofuse,
 
 def run(
     images: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: dict, *, processes: int, repetitions: int = 5,
-    each: int = 6,
+    each: int = 48, by_loop: int = 6,
 ) -> pd.DataFrame:  # fmt: skip
-    """Time every way, `each` CNNs per process and repetition, interleaved; medians and interquartile ranges.
+    """Time every way, `each` CNNs per process and repetition (by the loop fewer), interleaved; medians and IQRs.
 
     images: uint8 (m, 32, 32, 3), with labels and groups as in a test set; settings: the config's `evaluation` block.
     `ratio_to_loop` is the median of the ratios within a repetition.
@@ -38,9 +38,9 @@ def run(
         for repetition in range(repetitions + 1):  # the first warms up: imports, compilation
             first = repetition * each * processes
             parts = [np.arange(first + i * each, first + (i + 1) * each) for i in range(processes)]
-            took = {LOOP: _time(lambda parts=parts: _loop(parts[0], images, truth, settings)) / each}
-            for name, of in ((PUBLISHED, None), (BOTH, validation)):
-                jobs = [(part, images, truth, of, settings) for part in parts]
+            took = {LOOP: _time(lambda parts=parts: _loop(parts[0][:by_loop], images, truth, settings)) / by_loop}
+            for name, held in ((PUBLISHED, set()), (BOTH, None)):
+                jobs = [(part, images, truth, validation, settings, held) for part in parts]
                 took[name] = _time(lambda jobs=jobs: list(pool.map(_shard, jobs))) / (each * processes)
             for name, value in took.items() if repetition else ():
                 seconds[name].append(value)
@@ -78,15 +78,9 @@ def _zoo(models: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _shard(job: tuple) -> None:
-    models, images, truth, validation, settings = job
+    models, *rest = job
     torch.set_num_threads(1)
-    zoo = _zoo(models)
-    if validation is not None:
-        list(evaluation.evaluate_zoo(zoo, images, truth, validation, settings))
-    else:
-        for i in range(len(models)):
-            one = {name: values[i : i + 1] for name, values in zoo.items()}
-            evaluation.evaluate(evaluation.features(one, images)[0], truth, settings)
+    list(evaluation.evaluate_zoo(_zoo(models), *rest))
 
 
 def _loop(models: np.ndarray, images: np.ndarray, truth: np.ndarray, settings: dict) -> None:
