@@ -549,15 +549,15 @@ def netspace_images(wildcards):
     return images
 
 
-# What every job on the CNNs of both zoos takes.
-NETSPACE_CNNS = {
-    "zoos": lambda wildcards, input: {"a": list(input.a), "b": list(input.b)},
-    "pictures": lambda wildcards, input: dict(zip("ab", input.images)),
-    "names": fusion_sides,
-    "architecture": lambda wildcards: config["zoo"]["architecture"],
-    "sample": lambda wildcards: {key: config["netspace"][key] for key in ("held_out", "compared", "probes")},
-    "seed": lambda wildcards: config["seed"],
-}
+def netspace_cnns(wildcards, input):
+    """What every job on the CNNs of both zoos takes, as `netspace_cnn.concepts` does."""
+    sample = {key: config["netspace"][key] for key in ("held_out", "compared", "probes")}
+    return sample | {
+        "zoos": {"a": list(input.a), "b": list(input.b)},
+        "pictures": dict(zip("ab", input.images)),
+        "architecture": config["zoo"]["architecture"],
+        "seed": config["seed"],
+    }
 
 
 def netspace_fusions():

@@ -16,10 +16,11 @@ rule netspace_answers:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        **NETSPACE_CNNS,
+        cnns=netspace_cnns,
+        names=fusion_sides,
     message:
         "Answers of the CNNs of both zoos of {wildcards.fusion}"
     script:
@@ -42,10 +43,11 @@ rule netspace_embed:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        **NETSPACE_CNNS,
+        cnns=netspace_cnns,
+        seed=config["seed"],
         settings=netspace_space(config["netspace"]["steps"]),
         # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
         state="results/netspace/{fusion}/.space.h5",
@@ -75,10 +77,12 @@ rule netspace_setting:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        **NETSPACE_CNNS,
+        cnns=netspace_cnns,
+        names=fusion_sides,
+        seed=config["seed"],
         chosen=lambda wildcards: config["netspace"].get(wildcards.setting, {}),
     message:
         "NetSpace of {wildcards.fusion}: {wildcards.setting}"
@@ -101,8 +105,8 @@ rule netspace_networks:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         **{key: config["netspace"]["architectures"][key] for key in ("models", "batch")},
         steps=config["netspace"]["architectures"]["training_steps"],
@@ -129,7 +133,7 @@ rule netspace_architectures:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **{key: config["netspace"][key] for key in ("compared", "probes")},
@@ -167,10 +171,11 @@ rule netspace_fuse:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        **NETSPACE_CNNS,
+        cnns=netspace_cnns,
+        seed=config["seed"],
         chosen=config["netspace"]["fuse"],
     message:
         "Making the CNNs of {wildcards.fusion} by netspace"
@@ -217,7 +222,7 @@ rule netspace_sirens:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         models=config["netspace"]["shapes"]["models"],
@@ -248,7 +253,7 @@ rule netspace_shapes:
         "../envs/zoofuse.yaml"
     resources:
         gpu=gpus(),
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         held_out=config["netspace"]["shapes"]["held_out"],

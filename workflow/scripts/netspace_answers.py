@@ -11,10 +11,8 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(snakemake.threads)
-    found = netspace_cnn.concepts(
-        snakemake.params.zoos, snakemake.params.pictures, snakemake.params.architecture, snakemake.params.seed,
-        **snakemake.params.sample, device=devices.choose_device(snakemake.config["zoo"]["device"]),
-    )  # fmt: skip
+    device = devices.choose_device(snakemake.config["zoo"]["device"])
+    found = netspace_cnn.concepts(**snakemake.params.cnns, device=device)
     netspace_cnn.write_answers(snakemake.output[0], found)
     for name, concept in zip(snakemake.params.names, found.values(), strict=True):
         say(f"{name}: {len(concept.trained)} CNNs to train the space on, {len(concept.held_out)} held out.")

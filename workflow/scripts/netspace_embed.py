@@ -14,10 +14,7 @@ with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(snakemake.threads)
     device, state = devices.choose_device(snakemake.config["zoo"]["device"]), Path(snakemake.params.state)
     settings, seed = netspace.Settings(**snakemake.params.settings), snakemake.params.seed
-    found = netspace_cnn.concepts(
-        snakemake.params.zoos, snakemake.params.pictures, snakemake.params.architecture, seed,
-        **snakemake.params.sample, answers=snakemake.input.answers, device=device,
-    )  # fmt: skip
+    found = netspace_cnn.concepts(**snakemake.params.cnns, answers=snakemake.input.answers, device=device)
     with logs.bar(settings.steps, "steps", "NetSpace") as bar:
         space = netspace_cnn.embed(
             found, settings, seed, state, device=device, progress=lambda step, loss: bar.update(step - bar.n)

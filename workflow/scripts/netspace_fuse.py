@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from zoofuse import devices, files, logs, netspace, netspace_cnn
+from zoofuse import devices, files, logs, netspace_cnn
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
-    found = netspace_cnn.concepts(
-        params.zoos, params.pictures, params.architecture, params.seed,
-        **params.sample, answers=snakemake.input.answers, device=device,
-    )  # fmt: skip
-    space = netspace.read(snakemake.input.space, [found["a"].network], device)
+    space, found = netspace_cnn.opened(snakemake.input.space, snakemake.input.answers, device, **params.cnns)
     arrays = netspace_cnn.fuse(space, found, params.seed, **params.chosen)
     count = len(arrays["conv1.bias"])
     arrays |= {"model": np.arange(count, dtype=np.int32), "domain": np.repeat(["-"], count)}

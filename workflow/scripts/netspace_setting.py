@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import devices, files, logs, netspace, netspace_cnn, netspace_settings
+from zoofuse import devices, files, logs, netspace_cnn, netspace_settings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,11 +12,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
-    found = netspace_cnn.concepts(
-        params.zoos, params.pictures, params.architecture, params.seed,
-        **params.sample, answers=snakemake.input.answers, device=device,
-    )  # fmt: skip
-    space = netspace.read(snakemake.input.space, [found["a"].network], device)
+    space, found = netspace_cnn.opened(snakemake.input.space, snakemake.input.answers, device, **params.cnns)
     names = dict(zip("ab", params.names, strict=True))
     setting = snakemake.wildcards.setting
     match setting:

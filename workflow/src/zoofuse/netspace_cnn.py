@@ -192,6 +192,12 @@ def concepts(
     return found
 
 
+def opened(space: Path, answers: Path, device: str, **cnns) -> tuple[netspace.Space, dict[str, Concept]]:
+    """The space of a file and the concepts whose CNNs it was trained on; cnns: as `concepts` takes."""
+    found = concepts(**cnns, answers=answers, device=device)
+    return netspace.read(space, [found["a"].network], device), found
+
+
 def _parts(rows: np.ndarray, size: int = 4096) -> list[np.ndarray]:
     """So many CNNs at a time, whose weights memory holds."""
     return [rows[first : first + size] for first in range(0, len(rows), size)]
