@@ -153,9 +153,10 @@ class Killed(Exception):
     pass
 
 
-def test_training_stopped_and_gone_on_ends_with_the_same_bits(tmp_path, monkeypatch):
+@pytest.mark.parametrize("settings", [QUICK, dataclasses.replace(QUICK, clip=1.0, rise=0.5)])
+def test_training_stopped_and_gone_on_ends_with_the_same_bits(tmp_path, monkeypatch, settings):
     four, path = group(), tmp_path / "state.h5"
-    whole = train(four, QUICK, tmp_path / "whole.h5")
+    whole = train(four, settings, tmp_path / "whole.h5")
     monkeypatch.setattr(netspace, "SAVE_EVERY", 0.0)
 
     def kill(step, loss):
@@ -163,13 +164,26 @@ def test_training_stopped_and_gone_on_ends_with_the_same_bits(tmp_path, monkeypa
             raise Killed
 
     with pytest.raises(Killed):
-        train(four, QUICK, path, progress=kill)
+        train(four, settings, path, progress=kill)
     steps = []
-    resumed = train(four, QUICK, path, progress=lambda step, loss: steps.append(step))
+    resumed = train(four, settings, path, progress=lambda step, loss: steps.append(step))
     assert steps == list(range(6, 13))
     np.testing.assert_array_equal(whole.loss, resumed.loss)
     for name, values in whole.parameters.items():
         assert torch.equal(values, resumed.parameters[name]), name
+
+
+def test_a_steep_step_does_not_slow_those_after_it_and_the_first_ones_are_small(tmp_path):
+    def moved(**options):
+        way = netspace.descend(
+            {"x": torch.zeros(3)},
+            lambda p, step: (1e4 if step == 2 else 1) * p["x"].sum(),
+            **{"steps": 10, "learning_rate": 0.1, "state_path": tmp_path / f"{options}.h5", "identity": "x"} | options,
+        )
+        return -way[0]["x"].mean()
+
+    assert moved(clip=1.0) > 1.5 * moved()
+    assert moved(rise=0.5, clip=1.0) < 0.8 * moved(clip=1.0)
 
 
 def test_a_state_of_other_networks_is_not_gone_on_with(tmp_path, capsys):

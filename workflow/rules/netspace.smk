@@ -143,7 +143,8 @@ rule netspace_architectures:
         seen=netspace_seen,
         models=config["netspace"]["architectures"]["models"],
         settings=netspace_space(config["netspace"]["architectures"]["steps"])
-        | {"encoder": "answers", "learning_rate": config["netspace"]["architectures"]["learning_rate"]},
+        | {"encoder": "answers", "learning_rate": config["netspace"]["architectures"]["learning_rate"]}
+        | {"clip": 1, "rise": 0.05},
         architecture=config["zoo"]["architecture"],
         folder="results/netspace/{fusion}/networks",
         seed=config["seed"],

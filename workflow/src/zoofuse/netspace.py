@@ -81,6 +81,10 @@ class Settings:
     temperature: float = 4.0
     # Share of a step's networks that are decoded from a point between two codes, to answer between the two.
     mixed: float = 0.5
+    # For deep networks without normalisation, which a few large steps kill: the largest norm of a step's gradient
+    # (Pascanu et al. 2013), 0 for any, and the share of the steps in which the learning rate rises.
+    clip: float = 0.0
+    rise: float = 0.0
 
     def __post_init__(self):
         for name, known in (("encoder", ENCODERS), ("loss", LOSSES)):
@@ -265,6 +269,8 @@ def train(
         loss,
         steps=s.steps,
         learning_rate=s.learning_rate,
+        clip=s.clip,
+        rise=s.rise,
         state_path=state_path,
         identity=_identity(groups, s, fresh, seed, device),
         device=device,
@@ -279,6 +285,8 @@ def descend(
     *,
     steps: int,
     learning_rate: float,
+    clip: float = 0.0,
+    rise: float = 0.0,
     state_path: Path,
     identity: str,
     device: str = "cpu",
@@ -286,8 +294,9 @@ def descend(
 ) -> tuple[Parameters, np.ndarray]:
     """Parameters moved by Adam, the rate falling to 0 as half a cosine; returns them and the loss of every step.
 
-    loss: parameters and step -> a number. state_path: file of the state, written every few seconds; what was stopped
-    goes on from it to the same bits where `identity` is the same. Raises ValueError when a loss is not finite.
+    loss: parameters and step -> a number. clip, rise: as `Settings` has them. state_path: file of the state, written
+    every few seconds; what was stopped goes on from it to the same bits where `identity` is the same. Raises ValueError
+    when a loss is not finite.
     """
     shapes = {name: value.shape for name, value in start.items()}
     state = _load(state_path, identity)
@@ -303,9 +312,12 @@ def descend(
     saved = time.monotonic()
     for step in range(done, steps):
         value = loss(_views(flat, shapes), step)
-        adam.param_groups[0]["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+        risen = min(1, (step + 1) / (rise * steps)) if rise else 1
+        adam.param_groups[0]["lr"] = risen * learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
         adam.zero_grad()
         value.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(flat, clip)
         adam.step()
         losses[step] = value.item()
         if not math.isfinite(losses[step]):

@@ -56,7 +56,8 @@ class Architecture:
 
     @property
     def network(self) -> netspace.Network:
-        return netspace.Network(self.shapes, self.answers)
+        # Without normalisation changes add up from layer to layer, and a deep network that changes much dies.
+        return netspace.Network(self.shapes, self.answers, gain=max(1, len(self.layers) / 2))
 
 
 def _shortcut(x: Tensor, n: int, channels: int, size: int) -> Tensor:

@@ -107,8 +107,10 @@ def siren(hidden: int, layers: int) -> netspace.Network:
     def answers(weights: Mapping[str, Tensor], points: Tensor) -> Tensor:
         x = points.expand(len(weights["layer0.bias"]), -1, -1)
         for i in range(layers + 1):
-            x = torch.baddbmm(weights[f"layer{i}.bias"][:, None], x, weights[f"layer{i}.weight"].transpose(1, 2))
-            x = torch.sin(OMEGA * x) if i < layers else x
+            omega = OMEGA if i < layers else 1  # on the weights, which are fewer than the sums
+            bias, weight = omega * weights[f"layer{i}.bias"], omega * weights[f"layer{i}.weight"]
+            x = torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+            x = torch.sin(x) if i < layers else x
         return x
 
     return netspace.Network(shapes, answers, gain=OMEGA)
