@@ -20,18 +20,18 @@ def _groups(arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
 def one_architecture(arrays: Arrays, path: Path) -> None:
     """Each held-out CNN: its balanced accuracy against the decoded one's; on the line nothing changed."""
     groups = _groups(arrays)
-    with canvas(path, 3.4) as figure:
-        axes = figure.subplots(1, len(groups), squeeze=False, sharex=True, sharey=True)[0]
+    with canvas(path, 3.6) as figure:
+        axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
         for axis, (name, seen) in zip(axes, groups.items(), strict=True):
             axis.plot(seen["original"], seen["noise"], "x", color=GREY, label="plus noise")
             axis.plot(seen["original"], seen["average"], "_", color=INK, label="average of all")
             axis.plot(seen["original"], seen["decoded"], "o", color=ACCENT, markeredgecolor="white", label="decoded")
-            axis.axline((0.5, 0.5), slope=1, color=INK, linewidth=0.9, linestyle="--")
+            axis.axline([np.median(seen["original"])] * 2, slope=1, color=INK, linewidth=0.9, linestyle="--")
             axis.set_title(f"{name}: {len(seen['original'])} held-out CNNs")
             axis.set_xlabel("balanced accuracy, original")
             axis.grid()
         axes[0].set_ylabel("balanced accuracy")
-        axes[0].legend(loc="center left")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
 
 
 def interpolation(arrays: Arrays, path: Path) -> None:

@@ -122,7 +122,8 @@ NETSPACE = {
         "Walks between held-out CNNs, half way. Original: the ends. Control: the same walk along raw weights."
     ),
     "latent_optimisation": (
-        "Codes moved by behaviour. Original: the best CNN of the zoo. Control: training from scratch for as many steps."
+        "Codes moved by behaviour. Original: the best CNN of the zoo. Control: training from scratch for as many steps "
+        "each. best_of: the best of the moved codes, chosen as the zoo's is, on photographs that it is not measured on."
     ),
     "several_architectures": (
         "Held-out networks of several architectures in one space. Control: the average of all weights, another "
@@ -135,7 +136,8 @@ NETSPACE = {
     "shapes": (
         "Small networks (SIRENs) that answer the signed distance to a chair, a table or a lamp. Accuracy: share of "
         "points within 0.01 of the true distance. Original: each held-out shape's own network. Control: the network "
-        "trained on that answers most alike, or what is named. nearest: distance to the nearest network trained on."
+        "trained on that answers most alike, or what is named. nearest: distance to the nearest network trained on; "
+        "accuracy_trained_on: of shapes that the space was trained on."
     ),
 }
 ALT |= {
