@@ -112,6 +112,22 @@ def test_cnns_that_are_trained_again(tmp_path):
     assert found["references of black_cat"].hours == pytest.approx(1 + asked["evaluation"]["zero_shot"]["supervised"])
 
 
+def test_hours_of_the_target_netspace():
+    rates = plan.Rates()
+    hours = plan.netspace_hours(configured(), rates)
+    assert 0.1 < hours < 1
+    longer = configured(netspace={"steps": 3000})  # twice the default
+    step = 8 * 64 * rates.netspace["answer"]
+    assert (plan.netspace_hours(longer, rates) - hours) * 3600 == pytest.approx(1500 * step)
+    fewer = configured(netspace={"architectures": {"several": ["zoo", "VanillaCNN"]}})
+    assert plan.netspace_hours(fewer, rates) < hours
+    assert "snakemake netspace" in plan.text(configured(), DOMAINS)
+    three = configured()
+    three["concepts"]["small"] = three["concepts"]["cat"]
+    three["fusions"]["black_cat"]["c"] = "small"
+    assert plan.netspace_hours(three, rates) == 0
+
+
 def test_hours_fall_with_jobs_at_a_time_down_to_the_longest_job():
     stages = [plan.Stage("zoo of cat", 10, 1, 1.0, 0), plan.Stage("CycleGANs of x", 2, 0, 3.0, 0)]
     assert plan.hours(stages, 1) == 16

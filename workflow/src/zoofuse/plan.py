@@ -25,6 +25,7 @@ CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
 MIXED = ("code",)  # presets whose epoch is both zoos together, not the larger one
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 EVALUATED = 9_000  # bytes for a CNN and 300 photographs, arrays and rows
+LAYERS = {"zoo": 3, "VanillaCNN": 4}  # of the architectures in a NetSpace; of ResNet8 and so on the name says it
 AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
 
 
@@ -40,6 +41,17 @@ class Rates:
     parents_per_second: float = 30  # asked by the zero-shot references
     student_seconds: float = 7  # to distil one CNN, or to train a supervised one
     netspace_seconds: float = 120  # answers, embedding and decoding, of `netspace` as a method
+    # Seconds of what target `netspace` does beside the zoos, from one default run with two jobs at a time.
+    netspace: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "answer": 1.6e-4,  # of one CNN to one photograph in a step that trains the space of a fusion
+            "walk": 0.11,  # to a point of a walk, three ways
+            "move": 0.09,  # of a code in a step of latent optimisation, and of a CNN from scratch, four times
+            "layer": 1.6e-5,  # of one network for one photograph in a training step
+            "point": 6e-10,  # of a SIREN's weight for one point in a training step
+            "shapes": 0.018,  # a step of the space of shapes
+        }
+    )
     source: str = (
         "as measured on 2 cores of an AMD Zen 3; to measure here: snakemake bench_zoo bench_cyclegan bench_evaluation"
     )
@@ -131,6 +143,28 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
     return found
 
 
+def netspace_hours(config: dict, rates: Rates) -> float:
+    """Hours of target `netspace` with one job at a time, beside the zoos; 0 where no fusion has two concepts."""
+    own, each = config["netspace"], rates.netspace
+    fusions = sum(len(sides(fusion)) == 2 for fusion in config["fusions"].values())
+    kinds, shapes = own["architectures"], own["shapes"]
+    several, unseen = ([LAYERS.get(name) or int(name[6:]) for name in kinds[key]] for key in ("several", "unseen"))
+    trained = {*kinds["several"], *kinds["unseen"]} - {"zoo"}
+    answers = kinds["models"] * kinds["training_steps"] * kinds["batch"]
+    layers = answers * sum(LAYERS.get(name) or int(name[6:]) for name in trained)
+    # A step takes one of the seen architectures, of the unseen setting also half as many networks of an unseen one.
+    step = own["networks"] * own["inputs"] * kinds["steps"]
+    ends, between = (unseen[0], unseen[-1]), unseen[1:-1]
+    layers += step * (_mean(several) + _mean(ends) + _mean(between) / 2)
+    walks, moved = own["interpolation"], own["latent_optimisation"]
+    seconds = each["answer"] * own["steps"] * own["networks"] * own["inputs"] + each["layer"] * layers
+    seconds += each["walk"] * walks["pairs"] * walks["points"] + each["move"] * moved["starts"] * moved["steps"]
+    weights = shapes["hidden"] ** 2 * (shapes["layers"] - 1) + 5 * shapes["hidden"]
+    points = shapes["models"] * shapes["training_steps"] * shapes["points"]
+    siren = each["point"] * weights * points + each["shapes"] * shapes["steps"]
+    return (fusions * seconds + siren) / 3600 if fusions else 0.0
+
+
 def hours(found: list[Stage], at_once: int) -> float:
     """Hours from start to end with so many jobs at a time: zoos, then CNNs made from them, then their answers."""
     total = 0.0
@@ -153,14 +187,20 @@ def text(config: dict, domains: Mapping[str, int], folder: Path = Path("results/
     lines.append(("all of them", f"{jobs:,}", "", "", _time(hours(found, 1)), _size(disk)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     ends = ", ".join(f"{_time(hours(found, n))} with {n}" for n in AT_ONCE)
+    more = netspace_hours(config, rates)
     return "\n".join(
         [
             "A run from nothing; what is already made is not done again:",
             *("  ".join(f"{cell:{'>' if i else '<'}{widths[i]}}" for i, cell in enumerate(line)) for line in lines),
             f"From start to end by jobs at a time: {ends}.",
+            *([f"Not in these: snakemake netspace, {_time(more)} of one core beside the zoos."] if more else []),
             f"Rates {rates.source}.",
         ]
     )
+
+
+def _mean(numbers) -> float:
+    return sum(numbers) / len(numbers)
 
 
 def _time(hours: float) -> str:
