@@ -160,6 +160,14 @@ def test_optimised_codes_learn_what_they_are_given(space, found):
         assert 0.5 < arrays[f"{goal}_cat/decoded_best"][0] <= 1
 
 
+def test_a_step_has_as_many_photographs_of_either_class_however_rare_one_is():
+    labels = (np.arange(200) % 9 == 0).astype(np.uint8)
+    rows = netspace_cnn.balanced(labels, 16, 1, "step")
+    assert len(set(rows)) == 16
+    assert labels[rows].sum() == 8
+    assert set(netspace_cnn.balanced(labels, 16, 1, "next step")) != set(rows)
+
+
 def test_the_best_is_measured_on_the_half_that_did_not_choose_it(found):
     """The first CNN is right on the first half only, the second on the second only: picking gains nothing."""
     concept = found["b"]

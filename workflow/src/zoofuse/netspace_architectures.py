@@ -136,12 +136,7 @@ def train(
 
     for step in range(steps):
         adam.param_groups[0]["lr"] = learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
-        rows = np.concatenate([
-            np.flatnonzero(data.labels == label)[
-                seeds.permutation(int((data.labels == label).sum()), seed, "netspace", name, step, label)[: batch // 2]
-            ]
-            for label in (0, 1)
-        ])  # fmt: skip
+        rows = netspace_cnn.balanced(data.labels, batch, seed, "netspace", name, step)
         answers = architecture.answers(weights, images[rows], norm)
         loss = F.cross_entropy(answers.flatten(0, 1), labels[rows].repeat(n)) * n
         adam.zero_grad()

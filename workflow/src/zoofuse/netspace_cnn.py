@@ -76,6 +76,13 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.mean([right[:, labels == label].mean(1) for label in np.unique(labels)], axis=0)
 
 
+def balanced(labels: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
+    """Rows of n photographs drawn for these names, half of each class."""
+    members = [np.flatnonzero(labels == label) for label in (0, 1)]
+    drawn = [seeds.permutation(len(of), seed, *names, label)[: n // 2] for label, of in enumerate(members)]
+    return np.concatenate([of[rows] for of, rows in zip(members, drawn, strict=True)])
+
+
 # ---------------------------------------------------------------------------------------------- one concept
 
 
@@ -353,10 +360,11 @@ def optimise(
     """Codes of held-out CNNs moved by behaviour on training photographs; balanced accuracy on the validation ones.
 
     goal "teacher": towards the mean answer of the TEACHERS CNNs of the zoo that are best on the training photographs
-    compared on; "performance": towards the labels. Arrays: decoded (starts,) of the moved codes, start (starts,) of the
-    codes before; scratch (starts,) of CNNs trained from fresh weights for as many steps on the same batches (Adam,
-    learning rate 0.01, the zoo's); zoo (n,) of the zoo's CNNs. best, decoded_best and scratch_best (1,): of the best of
-    the zoo, of the moved codes and of those from scratch, see `picked`.
+    compared on; "performance": towards the labels. A step takes half of its photographs from each class. Arrays:
+    decoded (starts,) of the moved codes, start (starts,) of the codes before; scratch (starts,) of CNNs trained from
+    fresh weights for as many steps on the same batches (Adam, learning rate 0.01, the zoo's); zoo (n,) of the zoo's
+    CNNs. best, decoded_best and scratch_best (1,): of the best of the zoo, of the moved codes and of those from
+    scratch, see `picked`.
     """
     data, device = concept.data, concept.device
     labels, everyone = data.validation_labels, np.arange(len(concept.answers))
@@ -368,7 +376,7 @@ def optimise(
         wanted = torch.from_numpy(concept.own(teachers, data.images).mean(0)).to(device)
 
     def loss(weights, step):
-        rows = seeds.permutation(len(images), seed, "netspace", "optimise", concept.side, step)[:batch].copy()
+        rows = balanced(data.labels, batch, seed, "netspace", "optimise", concept.side, step)
         answers = concept.network.answers(weights, images[rows])
         if goal == "teacher":
             return netspace.distance(space.settings, answers, wanted[rows].expand_as(answers))
