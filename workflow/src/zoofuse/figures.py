@@ -242,16 +242,16 @@ def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
     medians: (method, protocol, clusterer or head) -> `replicates.Medians`; table: `replicates` of `replicates.tables`.
     """
     panels = {
-        ("held_out", "kmeans"): "K-means: balanced accuracy",
-        ("zero_shot", "own"): "own heads: AUROC",
-        ("zero_shot", "probe"): "probes: AUROC",
+        ("held_out", "kmeans"): ("K-means", "balanced accuracy"),
+        ("zero_shot", "own"): ("own heads", "AUROC"),
+        ("zero_shot", "probe"): ("probes", "AUROC"),
     }
     kinds = pd.MultiIndex.from_frame(table[["protocol", "clusterer"]])
     shown = table[(table["against"] == "all") & kinds.isin(list(panels))]
     names = list(dict.fromkeys(shown["method"]))
     with canvas(path, 1.1 + 0.24 * len(names)) as figure:
-        axes = figure.subplots(1, len(panels), sharey=True)
-        for axis, ((protocol, clusterer), title) in zip(axes, panels.items(), strict=True):
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
+        for axis, ((protocol, clusterer), (title, measure)) in zip(axes, panels.items(), strict=True):
             rows = shown[(shown["protocol"] == protocol) & (shown["clusterer"] == clusterer)]
             for row in rows.itertuples():
                 y, colour = names.index(row.method), ACCENT if is_generated(row.method) else GREY
@@ -261,9 +261,11 @@ def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
                 axis.plot(row.median, y, "|", color=INK, markersize=9)
             axis.axvline(0.5, color=GREY, linewidth=0.7, linestyle=":")
             axis.set_title(title)
+            axis.set_xlabel(measure)
             axis.grid(axis="x")
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
+        axes[0].set_xlim(math.floor(10 * min(0.5, shown["least"].min())) / 10, 1)
         axes[0].set_yticks(range(len(names)), [method_label(name) for name in names])
         axes[0].set_ylim(len(names) - 0.5, -0.5)
 
