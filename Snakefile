@@ -39,8 +39,8 @@ wildcard_constraints:
     concept=NAME,
     fusion=NAME,
     method=NAME,
-    layer=r"conv\d+",
-    translator=r"conv\d+(-[a-e]{2})?",
+    layer=r"conv\d+|joint",
+    translator=r"(conv\d+|joint)(-[a-e]{2})?",
     shard=r"\d+",
     clusterer="kmeans|dbscan|one_class_svm",
 

@@ -150,6 +150,17 @@ def test_what_lies_on_top_of_the_default():
     assert not config.is_overlay({"concepts": {"cat": {"positive": ["cat"]}}})
 
 
+def test_layers_that_make_no_one_volume_are_refused_in_words():
+    asked = changed("fusions.black_cat.joint", True)
+    config.complete(asked)
+    deep = changed("zoo.architecture", "deep") | {"fusions": copy.deepcopy(asked["fusions"])}
+    with pytest.raises(config.ConfigError, match=r"joint: layers of a deep CNN .* zoo.architecture: published or wide"):
+        config.complete(deep)
+    asked["fusions"]["black_cat"]["generators"] = "g.h5"
+    with pytest.raises(config.ConfigError, match="black_cat: joint is for CycleGANs trained here, and generators are"):
+        config.complete(asked)
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "photos.yaml", "three.yaml"])
 def test_shipped_configurations_are_complete(root, name):
     config.complete(yaml.safe_load((root / "config" / name).read_text()))

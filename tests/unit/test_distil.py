@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from zoofuse import cnn, distil, evaluation, files, fused, training
+from zoofuse import align, cnn, distil, evaluation, files, fused, training
 
 QUICK = distil.Settings(images=400, epochs=20, learning_rate=0.006, teachers=4)
 RED, OTHERS = (210, 50, 40), ((60, 170, 70), (50, 80, 200), (190, 190, 190), (60, 50, 70))
@@ -106,11 +106,23 @@ def test_same_names_make_the_same_students(made, distilled, tmp_path):
     assert (again["conv2.weight"] != other["conv2.weight"]).any()
 
 
+def test_students_may_be_larger_than_their_teachers(made, tmp_path):
+    settings = replace(QUICK, images=100, epochs=1)
+    arguments = {"n": 1, "settings": settings, "seed": 1, "fusion": "f", "architecture": "deep"}
+    distil.from_parents(made["zoos"], made["photographs"], tmp_path / "deep.h5", **arguments)
+    zoo = files.read(tmp_path / "deep.h5", "zoo")
+    assert (zoo["conv3.weight"].shape, zoo["fc_b.weight"].shape) == ((1, 128, 64, 3, 3), (1, 2, 512))
+    assert np.isfinite(answers(zoo, made["test"][:3])).all()
+    cnns = {"distil_deep": zoo, "parent_a": teachers(made, "A") | {"domain": np.repeat("A", 6)}}
+    rows = align.nearest_rows(cnns, {"parent_a": cnns["parent_a"]}, 3)
+    assert [row["method"] for row in rows] == ["parent_a"]  # no distance between CNNs of different shapes
+
+
 def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
     settings = {"zoos", "output", "n", "settings", "seed", "fusion", "how"}
     assert asked[distil.from_weights] == settings | {"start"}
-    assert asked[distil.from_parents] == settings | {"photographs", "remedies"}
+    assert asked[distil.from_parents] == settings | {"photographs", "remedies", "architecture"}
 
 
 def test_students_without_a_remedy_see_as_many_images_but_others(made):
@@ -157,8 +169,12 @@ def test_students_begin_where_they_are_told(made, tmp_path):
 
 def test_colour_is_told_from_shape(made):
     red, upright = (distil.colour_share(teachers(made, side), made["data"][side], 1) for side in "AB")
+    shapes = concept(np.random.default_rng(3), (False, True), [(False, False)])  # nothing red on either side
+    taught = training.train(shapes, training.Settings(epochs=8, images_per_epoch=240), 1, "shapes", np.arange(6))
+    plain = distil.colour_share(taught.weights, shapes, 1)
     assert red > distil.COLOUR[False]
-    assert upright < distil.COLOUR[False] / 2  # the bound of the less coloured of two
+    assert plain < distil.COLOUR[True] / 2
+    assert plain < upright < distil.COLOUR[False] / 2  # red ones among its negatives only: somewhat a matter of colour
 
 
 def test_targets_of_training_images(made):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import cnn, cyclegan, evaluation, files, generate, kernels
+from zoofuse import cnn, cyclegan, evaluation, files, generate, kernels, repair
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 
@@ -191,3 +191,85 @@ def test_features_are_the_400_vector_after_the_last_pooling():
         w, b = (torch.from_numpy(weights[f"{layer}.{part}"][1]) for part in ("weight", "bias"))
         x = torch.max_pool2d(torch.relu(torch.conv2d(x, w, b)), 2)
     assert np.allclose(made[1], x.flatten(1).numpy(), atol=1e-5)
+
+
+def test_both_layers_make_one_volume_that_keeps_a_channel_together(zoos, tmp_path):
+    """A hidden channel of a CNN, conv1's output and conv2's input, is one channel of the volume."""
+    paths, _, b = zoos
+    kernels.extract(paths, "joint", tmp_path / "bank.h5")
+    volume = kernels.read(tmp_path / "bank.h5")["B"]
+    assert volume.shape == (4, 19, 6, 5, 5)
+    for layer, part in zip(("conv1", "conv2"), kernels.parted(volume), strict=True):
+        assert np.array_equal(part, b[f"{layer}.weight"])
+    order = [3, 1, 0, 2, 5, 4]
+    turned = kernels.joined(b["conv1.weight"][:, order], b["conv2.weight"][:, :, order])
+    assert np.array_equal(turned, volume[:, :, order])
+
+
+def test_one_translator_takes_both_layers(zoos, tmp_path):
+    paths, _, b = zoos
+    bank, generators = tmp_path / "joint.h5", tmp_path / "generators.h5"
+    kernels.extract(paths, "joint", bank)
+    settings = cyclegan.settings("report", "joint", epochs=1, hidden=2)
+    trained = cyclegan.train(*kernels.read(bank).values(), settings, 1, state_path=tmp_path / "state")
+    cyclegan.write_generators(generators, trained)
+    generate.translate(paths, {"joint": bank}, {"joint": [generators]}, tmp_path / "made.h5")
+    made = files.read(tmp_path / "made.h5", "zoo")
+    assert {name: made[name].shape[1:] for name in made if name.startswith("conv")} == {
+        name: shape for name, shape in PUBLISHED.shapes.items() if name.startswith("conv")
+    }
+    assert made["domain"].tolist() == ["A"] * 4 + ["B"] * 4
+    volume = cyclegan.translate(trained.generators["B2A"], kernels.joined(b["conv1.weight"], b["conv2.weight"]))
+    for layer, part in zip(("conv1", "conv2"), kernels.parted(volume), strict=True):
+        assert np.array_equal(made[f"{layer}.weight"][:4], part)
+
+
+def test_translated_cnns_with_the_biases_of_their_sources(zoos, translated, tmp_path):
+    paths, a, b = zoos
+    generate.biases(translated[0], paths, tmp_path / "made.h5")
+    made, plain = (files.read(path, "zoo") for path in (tmp_path / "made.h5", translated[0]))
+    assert np.array_equal(made["conv2.weight"], plain["conv2.weight"])
+    assert np.array_equal(made["conv2.bias"][:4], b["conv2.bias"])  # domain A comes from B's CNNs
+    assert np.array_equal(made["conv1.bias"][4:7], a[0]["conv1.bias"])
+
+
+def test_translated_cnns_whose_sources_did_best(zoos, translated, tmp_path):
+    paths = zoos[0]
+    for path, scores in zip(
+        [*paths["A"], *paths["B"]], ([0.5, 0.9, 0.6], [0.8, 1.0], [0.7, 0.5, 0.6, 0.9]), strict=True
+    ):
+        arrays = files.read(path, "zoo")
+        arrays["history/validation_balanced_accuracy"] = np.stack([np.ones(len(scores)), scores], 1)
+        files.write(path, "zoo", arrays)
+    generate.chosen(translated[0], paths, 2, tmp_path / "made.h5")
+    made, plain = (files.read(path, "zoo") for path in (tmp_path / "made.h5", translated[0]))
+    assert (made["domain"].tolist(), made["model"].tolist()) == (["A", "A", "B", "B"], [0, 3, 1, 3])
+    assert np.array_equal(made["conv1.weight"], plain["conv1.weight"][[0, 3, 5, 7]])
+
+
+def test_repaired_channels_vary_as_their_parents_do(three, tmp_path):
+    paths, weights = three
+    images = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3)).astype(np.uint8)
+    generate.average(paths, tmp_path / "average.h5")
+    merged, parents = (
+        files.read(tmp_path / "average.h5", "zoo"),
+        [{k: v[:3] for k, v in of.items()} for of in weights.values()],
+    )
+
+    def spreads(of):
+        """Standard deviation and mean of every channel before the ReLU, layer by layer."""
+        tensors = {name: torch.from_numpy(values) for name, values in of.items() if name.startswith("conv")}
+        seen = list(cnn.preactivations(tensors, cnn.normalise(torch.from_numpy(images))))
+        return [np.stack([y.std((0, 3, 4)).numpy(), y.mean((0, 3, 4)).numpy()]) for y in seen]
+
+    wanted = [np.mean(layer, axis=0) for layer in zip(*map(spreads, parents), strict=True)]
+    found = merged | repair.repaired(merged, parents, images)
+    for before, after, layer in zip(spreads(merged), spreads(found), wanted, strict=True):
+        np.testing.assert_allclose(after, layer, rtol=1e-3, atol=1e-4)
+        assert np.abs(before - layer).max() > 0.01  # averaging alone does not
+
+    repair.write(tmp_path / "average.h5", paths, 1, "three", tmp_path / "repair.h5")
+    written = files.read(tmp_path / "repair.h5", "zoo")
+    assert np.array_equal(written["fc_c.weight"], merged["fc_c.weight"])
+    assert np.isfinite(written["conv2.weight"]).all()
+    assert not np.allclose(written["conv2.weight"], merged["conv2.weight"])

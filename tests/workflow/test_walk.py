@@ -3,6 +3,7 @@
 import copy
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,31 @@ def test_an_aligned_fusion_is_one_of_the_same_cnns(copied):
     made = files.read(results / target.removeprefix("results/"), "zoo")
     assert made["domain"].tolist() == ["A", "B"]
     assert (made["nearest_parent"] > 0.3).all()  # not a copy
+
+
+def test_both_layers_are_translated_together_where_asked(copied):
+    config = copy.deepcopy(CONFIG)
+    config["fusions"]["black_cat"] |= {
+        "joint": True,
+        "methods": ["cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair"],
+    }
+    variants = [
+        f"results/generated/black_cat/{method}.h5" for method in ("cyclegan_biases", "cyclegan_chosen", "repair")
+    ]
+    planned = copied.planned(*variants, config=config)
+    assert (planned["extract_kernels"], planned["train_cyclegan"]) == (1, 1)
+    run = copied.snakemake(*variants, "results/figures/black_cat/kernels_conv2.png", config=config)
+    assert run.returncode == 0, run.stdout
+    made = {Path(path).stem: files.read(copied.folder / path, "zoo") for path in variants}
+    plain = files.read(copied.folder / "results/generated/black_cat/cyclegan.h5", "zoo")
+    black = files.read(copied.folder / "results/zoo/black/shard-0000.h5", "zoo")
+    biases, chosen = made["cyclegan_biases"], made["cyclegan_chosen"]
+    assert np.array_equal(biases["conv2.weight"], plain["conv2.weight"])
+    n = len(plain["model"]) // 2
+    assert np.array_equal(biases["conv1.bias"][n], black["conv1.bias"][0])
+    assert len(chosen["model"]) == 2 * -(-n // 4)
+    assert set(chosen["model"]) <= set(plain["model"])
+    assert made["repair"]["domain"].tolist() == ["-"] * n
 
 
 def test_better_parameters_are_looked_for_when_asked(copied):

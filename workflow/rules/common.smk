@@ -1,6 +1,7 @@
 # Functions only: what follows from the configuration, and what each stage depends on.
 import functools
 import itertools
+import math
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 from zoofuse import imports, plan
 from zoofuse.architectures import ARCHITECTURES
 from zoofuse.checks import check_folders, count_zoos, folders_digest
-from zoofuse.config import DISTILLED, REMEDIES, complete, is_overlay, sides
+from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
@@ -20,9 +21,12 @@ CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
     "cyclegan": 2,
+    "cyclegan_biases": 2,
+    "cyclegan_chosen": 2,
     **dict.fromkeys(REMEDIES, 1),
     "distil_weights": 1,
     "cyclegan_distil": 2,
+    "repair": 1,
     "netspace": 1,
     "random": 1,
     "parent_a": 1,
@@ -35,7 +39,7 @@ METHODS = {
     "shuffled": 2,
     "matched": 2,
 }
-CONTROLS = [method for method in METHODS if method not in ("cyclegan", *DISTILLED, "netspace")]
+CONTROLS = [method for method in METHODS if method not in GENERATED]
 
 
 def default_config():
@@ -65,7 +69,6 @@ def checked(config):
 
 
 def conv_layers():
-    """The layers that have a kernel bank and a translator each."""
     return ARCHITECTURES[config["zoo"]["architecture"]].conv_layers
 
 
@@ -253,29 +256,42 @@ def fusion_zoos(wildcards):
     return {side: zoo_of(side)(wildcards) for side in concepts_of(wildcards.fusion)}
 
 
+def volumes(fusion):
+    """What has a kernel bank and a translator of its own: each conv layer, or both together."""
+    return ["joint"] if known(config["fusions"], fusion, "fusion")["joint"] else conv_layers()
+
+
 def translators(fusion):
-    """A translator for each layer, and where there are more than two concepts for each two neighbours: conv1-ab, conv1-bc."""
+    """A translator for each volume, and where there are more than two concepts for each two neighbours: conv1-ab, conv1-bc."""
     pairs = list(itertools.pairwise(concepts_of(fusion)))
     names = [""] if len(pairs) == 1 else [f"-{one}{other}" for one, other in pairs]
-    return [f"{layer}{name}" for layer in conv_layers() for name in names]
-
-
-FROM_TRANSLATED = ("noise", "shuffled", "matched")  # controls that are made from the translated kernels
+    return [f"{volume}{name}" for volume in volumes(fusion) for name in names]
 
 
 def method_inputs(wildcards):
     """What a method makes its CNNs from."""
     fusion, method = wildcards.fusion, wildcards.method
-    banks = [f"results/kernels/{fusion}/{layer}.h5" for layer in conv_layers()]
     if method.startswith("parent_"):
         return {f"zoo_{method[-1]}": zoo_of(method[-1])(wildcards)}
-    zoos = fusion_parents(wildcards)
-    if method == "cyclegan":
-        generators = [f"results/cyclegan/{fusion}/{translator}/generators.h5" for translator in translators(fusion)]
-        return zoos | {"banks": banks, "generators": generators}
-    if method in FROM_TRANSLATED:
-        return {"translated": f"results/generated/{fusion}/cyclegan.h5", "banks": banks if method == "noise" else []}
-    return zoos if method == "average" else {}
+    zoos, banks = fusion_parents(wildcards), f"results/kernels/{fusion}/{{}}.h5".format
+    translated = {"translated": f"results/generated/{fusion}/cyclegan.h5"}
+    match method:
+        case "cyclegan":
+            trained = [f"results/cyclegan/{fusion}/{translator}/generators.h5" for translator in translators(fusion)]
+            return zoos | {"banks": [banks(volume) for volume in volumes(fusion)], "generators": trained}
+        case "cyclegan_biases":
+            return zoos | translated
+        case "cyclegan_chosen":  # an aligned zoo keeps no history
+            return {f"zoo_{side}": fusion_zoo(wildcards, side) for side in concepts_of(fusion)} | translated
+        case "repair":
+            return zoos | {"average": f"results/generated/{fusion}/average.h5"}
+        case "average":
+            return zoos
+        case "noise":
+            return translated | {"banks": [banks(layer) for layer in conv_layers()]}
+        case "shuffled" | "matched":
+            return translated
+    return {}
 
 
 def distil_inputs(wildcards):
@@ -294,15 +310,17 @@ def generated_counts(fusion):
     sizes = {side: config["concepts"][concept]["models"] for side, concept in concepts_of(fusion).items()}
     n = min(sizes.values())
     students = dict.fromkeys(DISTILLED, config["distil"]["models"])
+    students["distil_deep"] = 1
     students["cyclegan_distil"] = min(n, students["cyclegan_distil"])  # each begins from a translated CNN
-    pairs = {"netspace": min(n, config["netspace"]["fuse"]["models"])}
+    fewer = {"netspace": min(n, config["netspace"]["fuse"]["models"]), "cyclegan_chosen": math.ceil(n / CHOSEN)}
     parents = {f"parent_{side}": size for side, size in sizes.items()}
-    return dict.fromkeys(METHODS, n) | parents | students | pairs
+    return dict.fromkeys(METHODS, n) | parents | students | fewer
 
 
-def random_count(wildcards):
-    """The number of random CNNs, and nothing where the method is another."""
-    return generated_counts(wildcards.fusion)["random"] if wildcards.method == "random" else None
+def asked_count(wildcards):
+    """The number of CNNs where a method needs to be told; nothing where it follows from what the method is made from."""
+    asked = wildcards.method in ("random", "cyclegan_chosen")
+    return generated_counts(wildcards.fusion)[wildcards.method] if asked else None
 
 
 def generated_zoos(wildcards):

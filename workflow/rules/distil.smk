@@ -41,7 +41,7 @@ rule distil:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        models=config["distil"]["models"],
+        models=lambda wildcards: generated_counts(wildcards.fusion)[wildcards.method],
         seed=config["seed"],
     message:
         "Distilling the zoos of {wildcards.fusion} by {wildcards.method}"

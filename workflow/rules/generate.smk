@@ -13,7 +13,7 @@ rule generate:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        models=random_count,
+        models=asked_count,
         architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:

@@ -19,6 +19,7 @@ with logs.job(snakemake.log[0]) as say:
         case method if method in config.REMEDIES:
             photographs = {domain: Path(inputs[f"images_{domain.lower()}"]) for domain in zoos}
             how |= {"settings": distil.PARENTS, "remedies": config.REMEDIES[method]}
+            how |= {"architecture": "deep"} if method == "distil_deep" else {}
             distil.from_parents(zoos, photographs, output, **how)
         case "distil_weights":
             distil.from_weights(zoos, output, settings=distil.WEIGHTS, **how)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import generate, logs
+from zoofuse import generate, logs, repair
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -24,6 +24,12 @@ with logs.job(snakemake.log[0]):
             for path in paths("generators"):
                 generators[path.parent.name.split("-")[0]].append(path)
             generate.translate(zoos, banks, generators, output)
+        case "cyclegan_biases":
+            generate.biases(Path(snakemake.input.translated), zoos, output)
+        case "cyclegan_chosen":
+            generate.chosen(Path(snakemake.input.translated), zoos, params.models, output)
+        case "repair":
+            repair.write(Path(snakemake.input.average), zoos, params.seed, fusion, output)
         case "random":
             generate.random(params.models, params.architecture, params.seed, fusion, output)
         case parent if parent.startswith("parent_"):

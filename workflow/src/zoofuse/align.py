@@ -111,13 +111,14 @@ def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int
     """For each method and domain, how far its first `limit` CNNs are from the nearest parent: rows of NEAREST.
 
     zoos: method -> its CNNs, with their domain; parents: method of a control -> the whole zoo. A parent is measured
-    against all others, which says what a distance means. Nothing for a zoo that is no larger than `limit`.
+    against all others, which says what a distance means. Nothing for a zoo that is no larger than `limit`, or for CNNs
+    of another architecture.
     """
     for method, cnns in zoos.items():
         others = [{name: of[name][limit if key == method else 0 :] for name in of} for key, of in parents.items()]
         names = [name for name in others[0] if name.startswith("conv")]
         everyone = {name: np.concatenate([of[name] for of in others]) for name in names}
-        if not len(everyone["conv1.bias"]):
+        if not len(everyone["conv1.bias"]) or cnns["conv1.weight"].shape[1:] != everyone["conv1.weight"].shape[1:]:
             continue
         for domain in dict.fromkeys(cnns["domain"].tolist()):
             rows = np.flatnonzero(cnns["domain"] == domain)[:limit]

@@ -4,7 +4,7 @@ Published architecture (report, II.D.1; `published` of `architectures`): conv 5x
 6->16, ReLU, max-pool 2, flatten to 400, linear 400->2; 3,674 parameters, 593,600 multiply-adds for a 32x32 image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -46,6 +46,14 @@ def features(weights: Weights, x: Tensor) -> Tensor:
     x: (b, 3, 32, 32), the same images for every CNN, or (n, b, 3, 32, 32), images of its own for each.
     Returns (n, b, features), flattened as PyTorch does: channel, row, column.
     """
+    for convolved in preactivations(weights, x):
+        last = convolved
+    n = last.shape[1]
+    return F.max_pool2d(F.relu(last.flatten(1, 2)), 2).unflatten(1, (n, -1)).transpose(0, 1).flatten(2)
+
+
+def preactivations(weights: Weights, x: Tensor) -> Iterator[Tensor]:
+    """What each conv layer gives before its ReLU, (b, n, out, rows, columns). Arguments as in `features`."""
     layers = sorted({name.split(".")[0] for name in weights if name.startswith("conv")}, key=lambda name: int(name[4:]))
     n = weights[f"{layers[0]}.weight"].shape[0]
     if x.ndim == 4:
@@ -53,9 +61,9 @@ def features(weights: Weights, x: Tensor) -> Tensor:
     x = x.transpose(0, 1).flatten(1, 2)  # (b, n * 3, 32, 32)
     for layer in layers:
         kernels = weights[f"{layer}.weight"].flatten(0, 1)  # (n * out, in, k, k)
-        x = F.conv2d(x, kernels, weights[f"{layer}.bias"].flatten(), groups=n)
-        x = F.max_pool2d(F.relu(x), 2)
-    return x.unflatten(1, (n, -1)).transpose(0, 1).flatten(2)
+        convolved = F.conv2d(x, kernels, weights[f"{layer}.bias"].flatten(), groups=n)
+        yield convolved.unflatten(1, (n, -1))
+        x = F.max_pool2d(F.relu(convolved), 2)
 
 
 def logits(weights: Weights, x: Tensor) -> Tensor:

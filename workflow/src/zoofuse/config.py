@@ -19,10 +19,21 @@ REMEDIES = {
     "distil_plain": (),
     "distil_fair": ("fair",),
     "distil_recoloured": ("recoloured",),
+    "distil_deep": ("fair", "recoloured"),  # one student of the deep architecture, to show what size alone would give
 }
 DISTILLED = (*REMEDIES, "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
+GENERATED = (
+    "cyclegan",
+    "cyclegan_biases",
+    "cyclegan_chosen",
+    "repair",
+    *DISTILLED,
+    "netspace",
+)  # all others are controls
+CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
 NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
+JOINT = ("published", "wide")  # architectures of two conv layers, which one translator can take together
 LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
@@ -239,6 +250,13 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             models = concepts.get(fusion[side], {}).get("models")
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
                 yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
+        if fusion["joint"] and "generators" in fusion:
+            yield f"fusions.{name}: joint is for CycleGANs trained here, and generators are named; leave out one."
+        if fusion["joint"] and config["zoo"]["architecture"] not in JOINT:
+            yield (
+                f"fusions.{name}.joint: layers of a {config['zoo']['architecture']} CNN make no one volume; leave it "
+                f"out, or write zoo.architecture: {' or '.join(JOINT)}."
+            )
     places = {f"concepts.{name}": concept for name, concept in concepts.items() if "zoo" not in concept}
     places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
     for where, place in places.items():

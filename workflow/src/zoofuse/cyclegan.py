@@ -102,11 +102,11 @@ PRESETS: dict[str, dict[str, Settings]] = {
 def settings(preset: str, layer: str, **overrides) -> Settings:
     """The settings of a preset for a layer, with `overrides` on top; ValueError names what is unknown and the known.
 
-    Layers deeper than the published two take those of conv2.
+    Layers deeper than the published two take those of conv2, and so do both together (joint).
     """
     _known("CycleGAN preset", preset, PRESETS)
-    if not re.fullmatch(r"conv[1-9]\d*", layer):
-        raise ValueError(f"layer {layer!r} is not known; write conv1, conv2 and so on.")
+    if not re.fullmatch(r"conv[1-9]\d*|joint", layer):
+        raise ValueError(f"layer {layer!r} is not known; write conv1, conv2 and so on, or joint.")
     names = [field.name for field in fields(Settings)]
     for name in overrides:
         _known("CycleGAN setting", name, names)

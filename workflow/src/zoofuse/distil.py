@@ -86,11 +86,13 @@ def from_parents(
     seed: int,
     fusion: str,
     remedies: Collection[str] = ("fair", "recoloured"),
+    architecture: str | None = None,
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
 
-    Labels and validation photographs are the concepts' own; see `training_images`. `how` as in `from_weights`.
+    Labels and validation photographs are the concepts' own; see `training_images`. architecture: the students', by
+    default that of the zoos. `how` as in `from_weights`.
     """
     parents = {side: zoo.read(paths) for side, paths in zoos.items()}
     data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
@@ -98,7 +100,7 @@ def from_parents(
     pictures, targets = training_images(teachers, data, settings.images, seed, fusion, remedies=remedies)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {f"images_{side}": files.fingerprint(path) for side, path in photographs.items()}
-    _write(pictures, targets, parents, output, n, settings, seed, fusion, None, sources, "parents", how)
+    _write(pictures, targets, parents, output, n, settings, seed, fusion, None, sources, "parents", how, architecture)
 
 
 # ---------------------------------------------------------------------------------------------- what students see
@@ -236,10 +238,8 @@ def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0)
 
 def _best(cnns: align.CNN, n: int) -> align.CNN:
     """Parameters of the n CNNs that did best on their own validation, of the first n where a zoo tells nothing."""
-    scores = cnns.get("history/validation_balanced_accuracy")
     finite = np.all([np.isfinite(cnns[name].reshape(len(cnns[name]), -1)).all(1) for name in _parameters(cnns)], axis=0)
-    ranking = np.zeros(len(finite)) if scores is None else np.nan_to_num(scores[:, -1], nan=0.0)
-    best = np.argsort(np.where(finite, -ranking, 1), kind="stable")[:n]
+    best = np.argsort(np.where(finite, -zoo.validation(cnns), 1), kind="stable")[:n]
     return {name: cnns[name][best[finite[best]]] for name in _parameters(cnns)}
 
 
@@ -281,10 +281,13 @@ def _statistics(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.
     return mean, np.sqrt(variance) + 4
 
 
-def _write(pictures, targets, parents, output, n, settings, seed, fusion, begin, sources, tier, how) -> None:
+def _write(
+    pictures, targets, parents, output, n, settings, seed, fusion, begin, sources, tier, how, architecture=None
+) -> None:
     """Train the students and write their zoo file."""
     shape = parents["A"]["conv1.weight"].shape[1:]
-    architecture = next(name for name, a in cnn.ARCHITECTURES.items() if a.shapes["conv1.weight"] == shape)
+    own = next(name for name, a in cnn.ARCHITECTURES.items() if a.shapes["conv1.weight"] == shape)
+    architecture = architecture or own
     labels = np.zeros(len(pictures), np.uint8)
     data = training.Data(pictures, labels, pictures[:0], labels[:0], targets)
     train = training.Settings(
@@ -310,5 +313,6 @@ def _write(pictures, targets, parents, output, n, settings, seed, fusion, begin,
     every = {
         name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
     }
-    arrays["nearest_parent"] = align.nearest_parent(arrays, every)
+    if architecture == own:
+        arrays["nearest_parent"] = align.nearest_parent(arrays, every)
     files.write(output, "zoo", arrays, tier=tier, settings=asdict(settings), seed=seed, sources=sources)

@@ -58,12 +58,16 @@ STYLE = {
 SLICES = 32  # filters, and input channels, of one CNN in a figure of kernels
 _METHODS = {
     PUBLISHED_METHOD: "CycleGAN",
+    "cyclegan_biases": "CycleGAN, with biases",
+    "cyclegan_chosen": "CycleGAN, best parents",
     "distil": "distilled from both zoos",
     "distil_plain": "distilled, no remedy",
     "distil_fair": "distilled, fair negatives only",
     "distil_recoloured": "distilled, recoloured only",
+    "distil_deep": "distilled, a larger CNN",
     "distil_weights": "distilled, no photographs",
     "cyclegan_distil": "CycleGAN, then distilled",
+    "repair": "average, renormalised",
     "netspace": "NetSpace, between both zoos",
     ALWAYS_NO: "always “no”",
     "random": "random initialisation",

@@ -24,7 +24,8 @@ def translate(
     A generated CNN has the index of the CNN that its kernels come from. The published system translates
     no linear layer, so the heads are those of the CNNs with this index in every zoo, as they are.
 
-    banks: layer -> file; generators: layer -> files, one for each two neighbouring concepts, A and B's first.
+    banks: layer (or "joint", both layers as one volume) -> file; generators: the same -> files, one for each two
+    neighbouring concepts, A and B's first.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():
@@ -34,14 +35,40 @@ def translate(
         trained = [cyclegan.read_generators(pair) for pair in generators[layer]]
         for backwards, forwards in zip(reversed(trained), trained, strict=True):
             to_a, to_last = cyclegan.translate(backwards["B2A"], to_a), cyclegan.translate(forwards["A2B"], to_last)
-        arrays[f"{layer}.weight"] = np.concatenate([to_a, to_last])
-        arrays[f"{layer}.bias"] = np.zeros(arrays[f"{layer}.weight"].shape[:2], np.float32)
+        made = np.concatenate([to_a, to_last])
+        layers = dict(zip(("conv1", "conv2"), kernels.parted(made), strict=True)) if layer == "joint" else {layer: made}
+        for name, weights in layers.items():
+            arrays |= {f"{name}.weight": weights, f"{name}.bias": np.zeros(weights.shape[:2], np.float32)}
         models = files.read(path, "kernels", ["model_A", f"model_{last}"])
         arrays["model"] = np.concatenate([models[f"model_{last}"][:n], models["model_A"][:n]])
         arrays["domain"] = np.repeat(["A", last], n)
     arrays |= {name: np.tile(head, (2, *[1] * (head.ndim - 1))) for name, head in _heads(zoos, n).items()}
     sources = {layer: _fingerprints([banks[layer], *generators[layer]]) for layer in banks}
     files.write(output, "zoo", arrays, method="cyclegan", sources=sources)
+
+
+def biases(translated: Path, zoos: Mapping[str, list[Path]], output: Path) -> None:
+    """Variant of `translate`: a translated CNN has the biases of the CNN that its kernels come from, not zeros."""
+    arrays = files.read(translated, "zoo")
+    n = len(arrays["model"]) // 2
+    sources = [_first(zoos[domain], n) for domain in (max(zoos), "A")]
+    for name in [name for name in arrays if name.startswith("conv") and name.endswith(".bias")]:
+        arrays[name] = np.concatenate([source[name] for source in sources])
+    files.write(output, "zoo", arrays, method="cyclegan_biases", sources=_fingerprints([translated]))
+
+
+def chosen(translated: Path, zoos: Mapping[str, list[Path]], n: int, output: Path) -> None:
+    """Variant of `translate`: the n of each domain whose kernels come from the CNNs best on their own validation.
+
+    The first n where a zoo has no history.
+    """
+    arrays = files.read(translated, "zoo")
+    each, rows = len(arrays["model"]) // 2, []
+    for half, domain in enumerate((max(zoos), "A")):
+        scores = zoo.validation(_first(zoos[domain], each, history=True))
+        rows.append(half * each + np.sort(np.argsort(-scores, kind="stable")[:n]))
+    arrays = {name: values[np.concatenate(rows)] for name, values in arrays.items()}
+    files.write(output, "zoo", arrays, method="cyclegan_chosen", sources=_fingerprints([translated]))
 
 
 def random(n: int, architecture: str, seed: int, fusion: str, output: Path) -> None:
@@ -120,9 +147,9 @@ def _count(zoos: Mapping[str, list[Path]]) -> int:
     return min(sum(len(files.read(path, "zoo", ["model"])["model"]) for path in paths) for paths in zoos.values())
 
 
-def _first(paths: Iterable[Path], n: int) -> dict[str, np.ndarray]:
+def _first(paths: Iterable[Path], n: int, history: bool = False) -> dict[str, np.ndarray]:
     arrays = zoo.read(list(paths))
-    return {name: values[:n] for name, values in arrays.items() if "/" not in name}
+    return {name: values[:n] for name, values in arrays.items() if history or "/" not in name}
 
 
 def _heads(zoos: Mapping[str, list[Path]], n: int) -> dict[str, np.ndarray]:

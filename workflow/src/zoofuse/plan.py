@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.config import DISTILLED, sides
+from zoofuse.config import CHOSEN, DISTILLED, GENERATED, sides
 
 # Image passes of the published CNN, trained in C++, in the time of one: on one core of an AMD Zen 5, by process time.
 SLOWER = {"published": 1, "wide": 14, "deep": 34}
@@ -112,23 +112,25 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
         pairs = list(itertools.pairwise(parents.values()))
         banks = sum(parents.values()) * 4 * sum(architecture.kernels.values()) / 1e9
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
-            tasks = [(layer, size, pair) for layer, size in architecture.kernels.items() for pair in pairs]
+            volumes = {"joint": sum(architecture.kernels.values())} if fusion["joint"] else architecture.kernels
+            tasks = [(layer, size, pair) for layer, size in volumes.items() for pair in pairs]
             hours = sum(_cyclegan_hours(config["cyclegan"], *task, rates) for task in tasks)
             found.append(Stage(f"CycleGANs of {name}", len(tasks), 0, hours / len(tasks), banks))
         sizes_made = {f"parent_{side}": size for side, size in parents.items()}
         sizes_made |= {"netspace": config["netspace"]["fuse"]["models"]}
         sizes_made |= dict.fromkeys(DISTILLED, config["distil"]["models"])
+        sizes_made |= {"cyclegan_chosen": math.ceil(min(parents.values()) / CHOSEN), "distil_deep": 1}
         if distilled := [method for method in fusion["methods"] if method in DISTILLED]:
-            each = config["distil"]["models"]
-            seconds = each * rates.student_seconds * (slower if len(parents) == 2 else max(slower, SERIAL))
-            found.append(Stage(f"distilling of {name}", len(distilled), each, seconds / 3600, 0))
+            each, way = config["distil"]["models"], slower if len(parents) == 2 else max(slower, SERIAL)
+            work = [SLOWER["deep"] if method == "distil_deep" else each * way for method in distilled]
+            hours = sum(work) / len(work) * rates.student_seconds / 3600
+            found.append(Stage(f"distilling of {name}", len(distilled), each, hours, 0))
         if "netspace" in fusion["methods"]:
             found.append(Stage(f"NetSpace of {name}", 3, 0, rates.netspace_seconds / 3 / 3600, 0))
         made, evaluated = 0, []
         for method in fusion["methods"]:
             each = sizes_made.get(method, min(parents.values()))
-            own = method in ("cyclegan", "netspace", *DISTILLED)  # all others are controls
-            limit = evaluation["models" if own else "controls"] or each
+            limit = evaluation["models" if method in GENERATED else "controls"] or each
             made += domains[method] * each
             evaluated.append(domains[method] * min(each, limit))
         shard = min(evaluation["shard_size"], max(evaluated))

@@ -95,6 +95,12 @@ def read(paths: list[Path], names: list[str] | None = None) -> dict[str, np.ndar
     return {name: np.concatenate([zoo[name] for zoo in zoos]) for name in zoos[0]}
 
 
+def validation(cnns: dict[str, np.ndarray]) -> np.ndarray:
+    """(n,) balanced accuracy on a CNN's own validation images at the end; 0 where it is not known."""
+    history = cnns.get("history/validation_balanced_accuracy")
+    return np.zeros(len(cnns["conv1.bias"])) if history is None else np.nan_to_num(history[:, -1], nan=0.0)
+
+
 def sizes(paths: Sequence[Path]) -> list[int]:
     """CNNs in each of several zoo files."""
     return [len(files.read(path, "zoo", ["model"])["model"]) for path in paths]
