@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from zoofuse import replicates
 
@@ -63,18 +64,35 @@ def test_runs_that_cannot_be_compared_are_refused():
         replicates.tables({"this run": run(1, distil=1.0), "runs/2": other}, 1)
 
 
-def test_intervals_cover_what_they_are_about():
+def test_runs_with_test_images_of_their_own_need_not_agree_on_them():
+    one, other = run(1, distil=2.0), run(2, distil=2.0)
+    turned = np.random.default_rng(0).permutation(100)
+    answers = {kind: values[:, turned] for kind, values in other.answers.items()}
+    other = replicates.Run(LABELS[turned], GROUPS[turned], other.validation[turned], answers)
+    tables, medians = replicates.tables({"this run": one, "runs/2": other}, 1, own_images=True)
+    row = tables["replicates"].set_index(["clusterer", "against"]).loc[("own", "all")]
+    found = medians["distil", "zero_shot", "own"].found
+    half = stats.t.ppf(0.975, 1) * np.std(found, ddof=1) / 2**0.5  # Student's t between runs, nothing else
+    assert (row["low"], row["high"]) == pytest.approx(
+        (max(0, found.mean() - half), min(1, found.mean() + half)), abs=1e-5
+    )
+    assert set(tables["replicates"]["against"]) == {"all", "dog", "thing"}
+
+
+@pytest.mark.parametrize("own_images", [False, True])
+def test_intervals_cover_what_they_are_about(own_images):
     """Photographs from a population, seeds that shift a method: 95 % intervals of 5 runs hold it about so often."""
     rng, hits, times, truth = np.random.default_rng(3), 0, 150, LABELS == 0
     expected = 0.76  # AUROC of N(1, 1) against N(0, 1)
     for _ in range(times):
-        photographs = truth + rng.normal(size=100)
         some = {}
         for seed in range(5):
+            if own_images or not some:
+                photographs = truth + rng.normal(size=100)
             one = run(int(rng.integers(1 << 30)))
             scores = photographs + rng.normal(size=(1, 100)) * 0.1
             one.answers["distil", "zero_shot", "own"] = scores
             some[f"runs/{seed}"] = one
-        row = replicates.tables(some, 1, draws=200)[0]["replicates"].iloc[0]
+        row = replicates.tables(some, 1, draws=200, own_images=own_images)[0]["replicates"].iloc[0]
         hits += row["low"] <= expected <= row["high"]
     assert 0.89 <= hits / times <= 0.995

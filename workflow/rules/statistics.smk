@@ -62,6 +62,7 @@ rule replicates:
     params:
         runs=["this run", *config["replicates"]],
         seed=config["seed"],
+        own_images=lambda wildcards: config["fusions"][wildcards.fusion]["test"]["source"] == "drawn",
     message:
         "Putting the runs of {wildcards.fusion} from several seeds together"
     script:

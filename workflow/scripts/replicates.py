@@ -23,7 +23,7 @@ with logs.job(snakemake.log[0]):
             zero_shot.setdefault(Path(path).parent.name, []).append(path)
         shards = zip(of_run("rows", run), of_run("arrays", run), strict=True)
         runs[name] = replicates.read(shards, zero_shot, next(iter(of_run("references", run)), None))
-    tables, medians = replicates.tables(runs, snakemake.params.seed)
+    tables, medians = replicates.tables(runs, snakemake.params.seed, own_images=snakemake.params.own_images)
     for name, table in tables.items():
         with files.atomic_path(snakemake.output[name]) as path:
             table.to_csv(path, index=False)

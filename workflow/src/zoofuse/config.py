@@ -22,14 +22,8 @@ REMEDIES = {
     "distil_deep": ("fair", "recoloured"),  # one student of the deep architecture, to show what size alone would give
 }
 DISTILLED = (*REMEDIES, "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
-GENERATED = (
-    "cyclegan",
-    "cyclegan_biases",
-    "cyclegan_chosen",
-    "repair",
-    *DISTILLED,
-    "netspace",
-)  # all others are controls
+# Methods whose CNNs are something new; all others are controls.
+GENERATED = ("cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair", *DISTILLED, "netspace")
 CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
 NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many

@@ -2,7 +2,8 @@
 
 A run's own intervals know one zoo and one half of the photographs. Here every run counts once, by its median over CNNs;
 runs are paired by their seed. Its variance has two parts: photographs drawn again for all runs at once, and the
-spread between runs. Student's t has the degrees of freedom that Satterthwaite (1946) gives to such a sum.
+spread between runs. Student's t has the degrees of freedom that Satterthwaite (1946) gives to such a sum. Where each
+run drew test images of its own, their spread is part of that between runs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -60,18 +61,21 @@ def read(shards: Iterable[tuple[Path, Path]], zero_shot: Mapping[str, Iterable[P
     return Run(*about, answers)
 
 
-def tables(runs: Mapping[str, Run], seed: int, draws: int = DRAWS) -> tuple[dict[str, pd.DataFrame], dict]:
+def tables(
+    runs: Mapping[str, Run], seed: int, draws: int = DRAWS, own_images: bool = False
+) -> tuple[dict[str, pd.DataFrame], dict]:
     """The tables by name, with the columns of COLUMNS, and the `Medians` behind them by method, protocol and clusterer.
 
-    runs: where each lies -> its answers. Raises ValueError where runs are fewer than two, or not comparable.
+    runs: where each lies -> its answers; own_images: whether each has test images of its own, as drawn ones are.
+    Raises ValueError where runs are fewer than two, or not comparable.
     """
-    _check(runs)
+    _check(runs, own_images)
     runs = list(runs.values())
-    counts = _drawn_again(runs[0].labels == 0, seed, draws)
+    counts = None if own_images else _drawn_again(runs[0].labels == 0, seed, draws)
     kinds = [kind for kind in runs[0].answers if all(kind in run.answers for run in runs)]
     medians = {kind: _medians(runs, kind, counts) for kind in kinds}
     rows = [_row(kind, ALL, of) for kind, of in medians.items()]
-    for group in _groups(runs[0]):
+    for group in [group for group in _groups(runs[0]) if all(group in _groups(run) for run in runs)]:
         zero_shot = [kind for kind in kinds if kind[1] == "zero_shot"]
         rows += [_row(kind, group, _medians(runs, kind, counts, group)) for kind in zero_shot]
     found = {"replicates": rows, "replicate_comparisons": _comparisons(medians)}
@@ -88,13 +92,14 @@ def interval(found: np.ndarray, drawn: np.ndarray, level: float = statistics.LEV
     return float(found.mean() - wide), float(found.mean() + wide)
 
 
-def _check(runs: Mapping[str, Run]) -> None:
+def _check(runs: Mapping[str, Run], own_images: bool) -> None:
     if len(runs) < 2:
         raise ValueError("replicates: there is one run; name at least one folder with a run from another seed.")
     (first, one), *others = runs.items()
     seen = {one.validation.tobytes(): first}
     for name, run in others:
-        if not (np.array_equal(run.labels, one.labels) and np.array_equal(run.groups, one.groups)):
+        same = np.array_equal(run.labels, one.labels) and np.array_equal(run.groups, one.groups)
+        if not (same or own_images):
             raise ValueError(f"replicates: {name} has other test photographs than {first}; name runs on the same ones.")
         if (twin := seen.setdefault(run.validation.tobytes(), name)) != name:
             raise ValueError(f"replicates: {name} and {twin} split the test photographs alike, so they have one seed; "
@@ -112,22 +117,27 @@ def _drawn_again(truth: np.ndarray, seed: int, draws: int) -> np.ndarray:
     return counts.reshape(len(truth), draws)
 
 
-def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray, group: str = ALL) -> Medians:
+def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | None, group: str = ALL) -> Medians:
+    """counts: as `_drawn_again` gives them; None where photographs are not drawn again, `drawn` is `found` then."""
     found, drawn = [], []
     for run in runs:
         shown = ~run.validation & ((run.labels == 0) | (group == ALL) | (run.groups == group))
-        truth, weights, answers = run.labels[shown] == 0, counts[shown], run.answers[kind][:, shown]
+        truth, answers = run.labels[shown] == 0, run.answers[kind][:, shown]
         shares = (statistics.right_shares if kind[1] == "held_out" else statistics.rank_shares)(answers, truth)
+        found.append(np.median(statistics.measure(shares, truth)))
+        if counts is None:
+            drawn.append(found[-1:])
+            continue
+        weights = counts[shown]
         for side in (truth, ~truth):
             total = weights[side].sum(0)
             weights[side] = np.where(total > 0, weights[side], 1) / np.where(total > 0, total, side.sum())
-        found.append(np.median(statistics.measure(shares, truth)))
         drawn.append(np.median(shares[:, :-1].astype(np.float32) @ weights, axis=0))
     return Medians(len(answers), np.array(found), np.array(drawn))
 
 
 def _groups(run: Run) -> list[str]:
-    """Groups of negatives that are large enough, in every run, for an AUROC of their own."""
+    """Groups of negatives that are large enough for an AUROC of their own."""
     names, sizes = np.unique(run.groups[run.labels != 0], return_counts=True)
     return [str(name) for name, size in zip(names, sizes, strict=True) if size >= 2 * LEAST_NEGATIVES]
 
