@@ -170,7 +170,7 @@ def test_failing_nodes_and_jobs_lose_nothing(walked):
 
 def test_ctrl_c_cancels_the_jobs_and_a_second_run_goes_on(walked):
     before = walked.last()
-    config = configured(epochs=40, images_per_epoch=100, shard_size=12, backend="serial")  # seconds for each CNN
+    config = configured(epochs=120, images_per_epoch=100, shard_size=12, backend="serial")  # seconds for each CNN
     config["concepts"]["cat"]["models"] = 12
     target = "results/zoo/cat/shard-0000.h5"
     call = walked.start(target, config=config)
