@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from zoofuse import align, cnn, distil, evaluation, files, fused, training
+from zoofuse import align, cnn, distil, evaluation, export, files, fused, generate, training
 
 QUICK = distil.Settings(images=400, epochs=20, learning_rate=0.006, teachers=4)
 NAMED = {"fusion": "f", "architecture": "published"}
@@ -283,6 +283,12 @@ def test_an_architecture_like_another_in_its_first_layer_has_students_of_its_own
         assert students[name].shape[1:] == broad.shapes[name]
     assert students["fc_a.weight"].shape == (1, 2, broad.features)
     assert students["nearest_parent"].shape == (1,)
+    generate.average(zoos, tmp_path / "average.h5")
+    generate.random(2, "broad", 1, "f", tmp_path / "random.h5")
+    for made in (students, *(files.read(tmp_path / f"{name}.h5", "zoo") for name in ("average", "random"))):
+        weights = {name: values[0] for name, values in made.items() if name.startswith("conv")}
+        exported = export.configuration(weights, ["a", "b"])["architecture"]
+        assert (exported["channels"], exported["features"]) == ([3, 6, 24], broad.features)
     with pytest.raises(ValueError, match=r"A\.h5: its CNNs are not of architecture published.*zoo\.architecture"):
         distil.from_weights(zoos, output, architecture="published", **arguments)
     kinds = {name: cnn.initial_weights(a, 1, "x", np.arange(2)) for name, a in cnn.ARCHITECTURES.items()}

@@ -10,12 +10,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 # Where this workflow lies; `workflow.basedir` is the caller's folder where it is used as a module.
-HOME = Path(str(workflow.current_basedir)).parents[1]
-if not (HOME / "workflow" / "src" / "zoofuse").is_dir():  # a file of GitHub, fetched one by one
+if not isinstance(workflow.current_basedir, os.PathLike):  # files of a repository elsewhere, fetched one by one
     raise WorkflowError(
-        "zoofuse can be used as a module from a local copy only, as its scripts need the whole folder. Clone it, and "
-        "write the path of its Snakefile."
+        "zoofuse is used as a module from a local copy only, as its scripts need the whole folder. Clone it, and write "
+        "the path of its Snakefile."
     )
+HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
@@ -224,7 +224,7 @@ def checked_folders(where, place, output):
         if not faults[where].gone or (os.path.exists(output) and not made_from(Path(output), place)):
             refuse(every)
         warn(f"{every}\nWhat was made of these images before is kept; nothing new is made of them.")
-        inputs["folders"] = [str(Path(config["images_root"]) / f"(images of {where})")]
+        inputs["folders"] = [local(str(Path(config["images_root"]) / f"(images of {where})"))]
     return inputs
 
 
