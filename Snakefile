@@ -23,7 +23,7 @@ if is_overlay(config):  # else the concepts bring their own images, and the defa
 config = checked(config)
 
 if workflow.is_main_process and workflow.output_settings.dryrun:
-    check_start()
+    check_interpreter()
     if all(concept["models"] for concept in config["concepts"].values()):  # else an existing zoo is gone
         logger.info(plan.text(config, METHODS))
 
@@ -64,7 +64,9 @@ include: "workflow/rules/bench.smk"
 
 
 onstart:
-    check_start()
+    check_interpreter()
+    if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
+        raise told("results: the folder can't be written. Make it writable, or call snakemake in another folder.")
 
 
 localrules:

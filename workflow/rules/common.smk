@@ -95,7 +95,7 @@ def checked(config):
         sizes = ",".join(str(concept["models"] or "-") for concept in existing)
         workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={settings}/{sizes}"]
         return config
-    begun, _, sizes = begun.partition("/")
+    begun, _, sizes = str(begun).partition("/")
     if begun != settings:
         raise told(
             "The configuration was changed while a run goes on, so its jobs that are left are not done. Run the same "
@@ -113,15 +113,13 @@ if ODD and os.path.dirname(shutil.which("python") or "") == os.path.dirname(sys.
     sys.executable, ODD = "python", []
 
 
-def check_start():
-    """What no job can start without; raises for the first that is missing."""
+def check_interpreter():
+    """Raises where no job could be started by this interpreter."""
     if ODD and not workflow.deployment_settings.deployment_method:
         raise told(
             f"The Python environment lies in {sys.executable}, and jobs can't be started from a path with "
             f"{' '.join(map(repr, ODD))}. Activate the environment (source .venv/bin/activate), or make it elsewhere."
         )
-    if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
-        raise told("results: the folder can't be written. Make it writable, or call snakemake in another folder.")
 
 
 def counted(config, name):
@@ -143,7 +141,7 @@ ZOO_FAULTS = {}  # concept -> why its existing zoo can't be read
 def models_of(concept):
     """CNNs of a concept's zoo: those that are asked for, else as many as its existing zoo holds."""
     of = config["concepts"][concept]
-    if of["models"] is None:
+    if of["models"] is None and concept not in ZOO_FAULTS:
         of["models"] = counted(config, concept)
     if of["models"] is None:
         refuse(ZOO_FAULTS[concept])
