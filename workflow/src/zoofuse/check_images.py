@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from PIL import Image
 from scipy import special, stats
 
-from zoofuse import images, seeds, statistics
+from zoofuse import images, pages, seeds, statistics, text
 from zoofuse.files import atomic_path
 
 TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
@@ -468,7 +466,7 @@ def _number(pairs: Sequence[Pair]) -> str:
 def _named(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - _NAMED:,} more (pictures.csv names all)" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return ", ".join(map(text.printable, names[:_NAMED])) + more
 
 
 def _shown(pairs: Sequence[Pair]) -> str:
@@ -478,8 +476,8 @@ def _shown(pairs: Sequence[Pair]) -> str:
 def lines(findings: pd.DataFrame) -> Iterator[str]:
     """What the terminal says: everything that is not in order, the gravest first, and a count."""
     for level, place, messages, advice in grouped(findings):
-        yield f"{LEVELS[level]}, {place}:"
-        yield from (f"    {line}" for line in (*messages, advice) if line)
+        yield text.visible(f"{LEVELS[level]}, {place}:")
+        yield from (f"    {text.visible(line)}" for line in (*messages, advice) if line)
     yield headline(findings)
 
 
@@ -505,12 +503,9 @@ def write(
     for name, table in (("checks", findings), ("pictures", named)):
         with atomic_path(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.4g")
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("check.html")  # fmt: skip
     told = findings[findings["check"].isin(list(STATISTICS))]
-    html = template.render(
+    html = pages.render(
+        "check",
         headline=headline(findings),
         levels=LEVELS,
         bounds={"told": TOLD, "against": AGAINST},
@@ -524,7 +519,6 @@ def write(
             where: f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
             for where, path in sheets.items()
         },
-        style=Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
     )
     with atomic_path(folder / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from zoofuse import files, images, logs
+from zoofuse import files, images, logs, pages
 
 if TYPE_CHECKING:
     from zoofuse.export import Model
@@ -175,11 +174,8 @@ def page(
             }
             for rank, name, source in zip(ranks.tolist(), names, thumbnails, strict=True)
         ]
-    loader = jinja2.PackageLoader("zoofuse", ".")
-    template = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template("gallery.html")
-    html = template.render(
+    html = pages.render(
+        "gallery",
         what=model.config["labels"]["yes"],
         config=model.config,
         folder=printable(os.path.basename(os.path.abspath(folder))),
