@@ -12,6 +12,8 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from zoofuse.architectures import ARCHITECTURES
+
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
 # Distilling on photographs, and with which remedies (`distil.training_images`); what lacks one is there for ablation.
 REMEDIES = {
@@ -27,7 +29,8 @@ GENERATED = ("cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair", *DISTIL
 CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
 NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
-JOINT = ("published", "wide")  # architectures of two conv layers, which one translator can take together
+# Architectures of two conv layers, which one translator can take together.
+JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
 LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
