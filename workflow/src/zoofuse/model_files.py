@@ -234,19 +234,19 @@ def _folder(path: str | os.PathLike) -> Path:
         raise ModelError(f"A model's folder is a str or a Path, not {type(path).__name__}.") from None
     except UnicodeEncodeError:
         raise ModelError(f"{path!a}: not a name that a file can have.") from None
-    if "\0" in name:
-        raise ModelError(f"{text.printable(name)}: a path cannot hold a null character.")
+    if not name or "\0" in name:
+        raise ModelError(f"'{text.printable(name)}': not a name that a file can have.")
     if name.startswith("~") and not os.path.lexists(name):
         name = os.path.expanduser(name)
     folder = Path(name)
-    return folder.parent if folder.name in (WEIGHTS, CONFIG, ONNX, CARD) and not folder.is_dir() else folder
+    return folder.parent if folder.name in (WEIGHTS, CONFIG, ONNX, CARD) and not os.path.isdir(folder) else folder
 
 
 def _bytes(path: Path, most: int) -> bytes:
     """The whole file, of at most so many bytes."""
     shown = text.printable(path)
     if cause := irregular(path):
-        if cause == "no such file" or not path.parent.is_dir():
+        if cause == "no such file" or not os.path.isdir(path.parent):
             raise ModelError(f"{text.printable(path.parent)}: no model lies here ({path.name} is missing). Name a "
                              f"folder that `snakemake models` made, such as {_nearby(path.parent)}.")  # fmt: skip
         raise ModelError(f"{shown}: {cause}. {_AGAIN}")

@@ -39,7 +39,8 @@ def batches(pictures: Images, size: int, most: int) -> Iterator[np.ndarray]:
         return
     if isinstance(pictures, Mapping | Set):
         raise images.ImageError(f"Images are wanted in an order, such as a list, not as a {type(pictures).__name__}.")
-    if isinstance(pictures, str | bytes | os.PathLike | Image.Image) or not isinstance(pictures, Iterable):
+    one = isinstance(pictures, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(pictures, "read")
+    if one or not isinstance(pictures, Iterable):
         pictures = [pictures]
     each = (_one(picture, size, place) for place, picture in enumerate(pictures))
     while part := list(itertools.islice(each, most)):
