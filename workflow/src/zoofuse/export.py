@@ -7,6 +7,7 @@ photographs of their own, nothing in it was chosen by the conjunction's labels (
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,13 @@ import torch
 from torch import Tensor
 
 import zoofuse
-from zoofuse import cnn, evaluation, files, model_files, model_inputs, statistics, zero_shot
+from zoofuse import cnn, evaluation, files, model_files, model_inputs, statistics, text, zero_shot
 
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
 TIERS = {
-    "parents": "CNN, heads and threshold were chosen by the concepts' own photographs; no photograph and no label "
-    "of the conjunction was used before the test.",
-    "labelled": "The concepts bring no photographs of their own, so CNN and threshold were chosen by labelled "
-    "photographs of the conjunction: one half of them, tested on the other.",
+    "parents": "CNN, heads and threshold were selected on the concepts' own images, without labels of the conjunction.",
+    "labelled": "The concepts bring no images of their own, so CNN and threshold were selected on labelled images of "
+    "the conjunction: one half of them, tested on the other.",
 }
 _BATCH = 256  # images at most, and no more than fit into _MEMORY
 _MEMORY = 1 << 28
@@ -329,7 +329,7 @@ def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mappi
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["score"] = score
+    environment.filters |= {"score": score, "code": _code}
     template = environment.get_template("model_card.md")
     return template.render(config=config, others=others, photographs=photographs, tier=TIERS[config["tier"]])
 
@@ -337,3 +337,10 @@ def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mappi
 def score(value: float | None) -> str:
     """A measure as it is shown: three decimals, or a dash where it is not defined."""
     return "-" if pd.isna(value) else f"{value:.3f}"
+
+
+def _code(name: str) -> str:
+    """A name from outside as Markdown shows it letter by letter."""
+    shown = text.printable(name)
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"
