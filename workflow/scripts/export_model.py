@@ -34,5 +34,5 @@ with logs.job(snakemake.log[0]) as say:
     photographs.append(files.attributes(inputs.images, "test_images"))
     folder = Path(snakemake.output.config).parent
     export.write(folder, weights, config, export.card(config, others, photographs))
-    value, low, high = config["test"]["auroc"]
-    say(f"{folder}: CNN {choice.domain}/{choice.model}, AUROC {value:.3f} ({low:.3f} to {high:.3f}) on the test split.")
+    value, low, high = (export.score(number) for number in config["test"]["auroc"])
+    say(f"{folder}: CNN {choice.domain}/{choice.model}, AUROC {value} ({low} to {high}) on the test split.")
