@@ -173,8 +173,8 @@ def huge_png(width, height):
 
 BAD = {
     "empty": (b"", "empty file"),
-    "text": (b"no picture, only words", "not a JPEG, PNG or WebP inside"),
-    "web page": (b"<!DOCTYPE html><html>404</html>", "not a JPEG, PNG or WebP inside"),
+    "text": (b"no picture, only words", "not a JPEG, PNG, WebP, GIF or BMP inside"),
+    "web page": (b"<!DOCTYPE html><html>404</html>", "an HTML page, not the image; .*fetch it again"),
     "half a JPEG": (saved(picture(1, (200, 200)), "JPEG")[:2000], "damaged or truncated"),
     "half a PNG": (saved(picture(1), "PNG")[:900], "damaged or truncated"),
     "half a WebP": (saved(picture(1, (300, 300)), "WEBP")[:200], "damaged|not a JPEG"),
@@ -210,7 +210,7 @@ def test_decode_all_counts_and_names_the_unreadable_and_says_which_setting_skips
     assert [path.name for path in kept] == ["a_000.png", "a_001.png", "a_002.png"]
     assert [tuple(image[0, 0]) for image in found] == [tuple(images.decode(path)[0, 0]) for path in kept]
     assert len(unreadable) == 13
-    assert (tmp_path / "gone.jpg", "No such file or directory") in unreadable
+    assert (tmp_path / "gone.jpg", f"a link to {str(tmp_path / 'nowhere.jpg')!r}, which is not there") in unreadable
 
 
 # --- folders
@@ -368,7 +368,9 @@ def test_unreadable_images_are_refused_or_skipped_and_listed(root):
         prepare(root)
     path, attributes = prepare(root, source(unreadable="skip"))
     assert attributes["unreadable_skipped"] == 1
-    assert files.read(path, "images")["unreadable"].tolist() == ["cat/bad.jpg: not a JPEG, PNG or WebP inside"]
+    assert files.read(path, "images")["unreadable"].tolist() == [
+        "cat/bad.jpg: not a JPEG, PNG, WebP, GIF or BMP inside"
+    ]
 
 
 @pytest.mark.parametrize(

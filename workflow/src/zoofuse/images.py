@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import hashlib
-import io
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,28 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from zoofuse import files, logs, seeds
+from zoofuse.decoding import ImageError, content_kind, examine, thumbnail
+
+__all__ = ["ImageError", "content_kind", "examine", "thumbnail"]  # of zoofuse.decoding, under the name callers know
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-MAX_PIXELS = 80_000_000  # of one photograph; just below the size at which Pillow itself warns
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # by content: collections from the web hold GIFs and BMPs named .jpg
 _NAMED = 10  # files or pairs named in one message
-_TURN = {  # EXIF orientation (tag 0x0112) -> what makes the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-class ImageError(ValueError):
-    """Photographs that are missing, unreadable or where they should not be; the message names them and the way out."""
 
 
 class Pictures(NamedTuple):
@@ -72,20 +58,8 @@ def decode(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray:
 
 def attempt(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray | str:
     """As `decode`, but a picture that can't be read gives the cause, as text, instead of an error."""
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:  # known from the header, nothing is decoded yet
-                return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read, make it smaller"
-            image.load()
-            return np.array(_rgb(_upright(image)).resize((size, size), Image.Resampling.BILINEAR))
-    except UnidentifiedImageError:
-        empty = len(source) == 0 if isinstance(source, bytes) else os.path.getsize(source) == 0
-        return "empty file" if empty else "not a JPEG, PNG or WebP inside"
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return f"too large; at most {MAX_PIXELS:,} pixels are read, make it smaller"
-    except Exception as error:  # whatever a decoder says about a damaged file, it is one unreadable picture
-        return getattr(error, "strerror", None) or f"damaged or truncated ({error})"
+    found = examine(source, size)
+    return found if isinstance(found, str) else found.pixels
 
 
 def decode_all(
@@ -473,23 +447,6 @@ def _existing(base: Path, folder: str, where: str) -> Path:
 
 def _unlistable(error: OSError) -> None:
     raise ImageError(f"{_text(error.filename)}: the folder can't be read ({error.strerror}). Check its permissions.")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        orientation = image.getexif().get(0x0112)
-    except Exception:  # a broken EXIF block is no reason to lose the picture
-        return image
-    return image.transpose(_TURN[orientation]) if orientation in _TURN else image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it
-        image = Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def _name(path: Path, root: str | os.PathLike) -> str:
