@@ -140,7 +140,7 @@ def test_names_that_are_no_utf8_are_printed_with_question_marks(tmp_path, folder
     ("files", "message"),
     [
         (None, "there is no folder '.*'.*Write --config predict=FOLDER"),
-        ({}, "no picture lies in '.*'. Pictures are files that end in .bmp, .gif, .jpeg"),
+        ({}, "no picture lies in '.*'. Pictures are files that end in .bmp, .gif, .jfif, .jpe, .jpeg"),
         ({"a.heic": "x", "b.heic": "x"}, r"it holds 2 files of other kinds \(2 .heic\)"),
         ({"a.jpg": "x"}, "none of the 1 pictures in '.*' can be read"),
     ],
