@@ -42,7 +42,8 @@ MAX_PROFILE = 8 * 2**20  # bytes of an ICC profile; those of printing presses ha
 _BUDGET = 1_000_000_000  # bytes that all pictures being decoded at a time may take, unless one alone takes more
 _ALONE = 16 * 2**20  # a file with more bytes is read while no other picture is decoded
 _PARTS = 200_000  # segments, chunks or blocks of one file
-_STRIP = 16_000_000  # pixels turned, converted and shrunk at a time
+_RUNS = 16_000_000  # pixels of a run-length encoded BMP
+_STRIP = 4_000_000  # pixels turned, converted and shrunk at a time
 _CONVERTED = 4_000_000  # pixels of a picture with a profile that are converted at least
 _TEXT = 2**20  # bytes of EXIF, XMP
 _NEAR = 3  # of 255: a profile that changes no colour by more is sRGB
@@ -552,7 +553,7 @@ def _bmp(data: bytes) -> _Parsed | str:
     width, height = abs(width), abs(height)
     if not width or not height:
         return "damaged or truncated (no pixels)"
-    if packed in (1, 2) and width * height > _STRIP:  # Pillow unpacks them in Python, byte after byte
+    if packed in (1, 2) and width * height > _RUNS:  # Pillow unpacks them in Python, byte after byte
         return f"a run-length encoded BMP of {width} x {height} pixels; save it as PNG"
     # What is not run-length encoded can't have more pixels than its bytes hold.
     return _Parsed(width, height, width * height * (4 if bits > 8 else 2), data)
