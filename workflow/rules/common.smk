@@ -24,6 +24,7 @@ from zoofuse.architectures import ARCHITECTURES
 from zoofuse.checks import count_zoo, folder_faults, folders_digest, made_from, models_made
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
+from zoofuse.folders import spelled
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
@@ -197,7 +198,8 @@ def picture_inputs(place):
     if place["source"] == "torchvision":
         return {"archive": f"resources/downloads/{place['dataset']}.tar.gz"}
     if place["source"] == "folder":
-        folders = [str(Path(config["images_root"]) / folder) for folder in place["positive"] + place["negative"]]
+        root = Path(config["images_root"])
+        folders = [str(spelled(root / folder)) for folder in place["positive"] + place["negative"]]
         return {
             "folders": [local(ancient(folder)) for folder in folders]
         }  # read where they lie, also with remote storage

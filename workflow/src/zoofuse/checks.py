@@ -4,25 +4,26 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoofuse import files, images, imports
+from zoofuse import files, folders, images, imports
 from zoofuse.config import sides
 
 
 @functools.cache
-def _listed(root: str, folders: tuple[str, ...], where: str) -> tuple[Path, ...]:
-    return tuple(images.list_folder(root, folders, where))
+def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
+    return folders.listing(root, named, where)
 
 
-def folders_digest(root: str, folders: list[str]) -> str:
+def folders_digest(root: str, named: list[str]) -> str:
     """Digest of the names and sizes of all images in the folders, so that an added photograph is noticed.
 
-    Modification times are left out: a copied folder is the same folder.
+    Modification times are left out: a copied folder is the same folder. What can't be read counts with size -1: it is
+    named when the images are prepared.
     """
-    found = [
-        (path.relative_to(root).as_posix(), path.stat().st_size)
-        for folder in sorted(folders)
-        for path in _listed(root, (folder,), "folders")
-    ]
+    base, found = folders.spelled(root), []
+    for folder in sorted(named):
+        listing = _listed(root, (folder,), "folders")
+        found += [(path.relative_to(base).as_posix(), images.file_size(path)) for path in listing.images]
+        found += [(path.relative_to(base).as_posix(), -1) for path, _ in listing.unreachable]
     return files.digest(found)
 
 
@@ -54,7 +55,7 @@ def folder_faults(config: dict) -> dict[str, Fault]:
         words = []
         for side in ("positive", "negative") if place["source"] == "folder" and "zoo" not in place else ():
             try:
-                listed[where] += _listed(config["images_root"], tuple(place[side]), f"{where}.{side}")
+                listed[where] += _listed(config["images_root"], tuple(place[side]), f"{where}.{side}").images
             except images.ImageError as error:
                 words.append(str(error))
         if words:
