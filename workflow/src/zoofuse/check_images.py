@@ -20,7 +20,7 @@ from markupsafe import Markup
 from PIL import Image
 from scipy import special, stats
 
-from zoofuse import images, seeds, statistics
+from zoofuse import csv_files, images, seeds, statistics
 from zoofuse.files import atomic_path
 
 TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
@@ -503,8 +503,7 @@ def write(
 ) -> None:
     """checks.csv, pictures.csv and report.html, which needs no network; sheets: place -> its contact sheet."""
     for name, table in (("checks", findings), ("pictures", named)):
-        with atomic_path(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4g")
+        csv_files.write(folder / f"{name}.csv", table, float_format="%.4g")
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("zoofuse", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
