@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from zoofuse import folders, images, pages, seeds, statistics, text
+from zoofuse import csv_files, folders, images, pages, seeds, statistics, text
 from zoofuse.files import atomic_path
 
 TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
@@ -503,8 +503,7 @@ def write(
 ) -> None:
     """checks.csv, pictures.csv and report.html, which needs no network; sheets: place -> its contact sheet."""
     for name, table in (("checks", findings), ("pictures", named)):
-        with atomic_path(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4g")
+        csv_files.write(folder / f"{name}.csv", table, float_format="%.4g")
     told = findings[findings["check"].isin(list(STATISTICS))]
     html = pages.render(
         "check",

@@ -5,6 +5,7 @@ long tables lie compressed in the page.
 """
 
 import base64
+import contextlib
 import functools
 import gzip
 import importlib.metadata
@@ -23,7 +24,7 @@ import pandas as pd
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from zoofuse import files, findings, pages, text
+from zoofuse import csv_files, files, findings, pages, text
 from zoofuse.files import atomic_path
 from zoofuse.findings import PROTOCOLS
 from zoofuse.tables import CLUSTERERS, of_protocol
@@ -188,7 +189,7 @@ def build(
     """
     path = Path(path)
     long = sum(name not in TABLES for fusion in fusions for name in fusion["tables"]) or 1
-    zoo_rows = pd.read_csv(zoo) if zoo else None
+    zoo_rows = csv_files.read(zoo) if zoo else None
     context = {
         "title": title,
         "models": {} if zoo_rows is None else dict(zip(zoo_rows["concept"], zoo_rows["n"], strict=True)),
@@ -259,14 +260,15 @@ def run_times(folder: str | os.PathLike) -> pd.DataFrame:
     """What the jobs of each rule took, from Snakemake's benchmark files `folder`/RULE/*.jsonl; empty without any.
 
     Columns: rule, jobs, seconds (all jobs together), longest (seconds), processor seconds, memory (MB, the highest).
+    Snakemake gives these files no checksum: a line that is damaged is left out.
     """
     rows = []
     for path in sorted(Path(folder).rglob("*.jsonl")):
         rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
-        rows += [{"rule": rule} | json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        rows += [{"rule": rule} | measured for measured in _measured(path)]
     if not rows:
         return pd.DataFrame()
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=["rule", "s", "cpu_time", "max_rss"])
     numbers = frame[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce").assign(rule=frame["rule"])
     by_rule = numbers.groupby("rule")
     times = by_rule.agg(
@@ -275,6 +277,22 @@ def run_times(folder: str | os.PathLike) -> pd.DataFrame:
     ).reset_index()  # fmt: skip
     names = {"processor": "processor seconds", "longest": "longest (seconds)", "memory": "memory (MB)"}
     return times.rename(columns=names).sort_values("seconds", ascending=False, ignore_index=True).round(1)
+
+
+def _measured(path: Path) -> list[dict]:
+    """The lines of a benchmark file that say how long a job took."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            told = json.loads(line)
+            seconds = told.get("s") if isinstance(told, dict) else None
+            if isinstance(seconds, int | float) and 0 <= seconds < float("inf"):
+                found.append(told)
+    return found
 
 
 def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:
@@ -288,11 +306,11 @@ def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:
 
 def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
     name, paths = fusion["name"], fusion["tables"]
-    frames = {key: pd.read_csv(file, dtype={"domain": str, "selected": str}) for key, file in paths.items()}
+    frames = {key: csv_files.read(file) for key, file in paths.items()}
     known = {key: frame for key, frame in frames.items() if key in TABLES}
     of_cnns = {key: [name for name in (f"held_out_{key}", key) if name in frames] for key in CLUSTERERS}
     cnns = {key: pd.concat([frames[name] for name in names]) for key, names in of_cnns.items() if names}
-    beside = {key: pd.read_csv(file) for key, file in fusion.get("published", {}).items()}
+    beside = {key: csv_files.read(file) for key, file in fusion.get("published", {}).items()}
     leaderboard, comparisons, zero_shot = (known.get(key) for key in ("leaderboard", "comparisons", "zero_shot"))
     shown = _shown(fusion["shown"]) if fusion.get("shown") else None
     data = {
@@ -333,7 +351,7 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
 
 def _netspace(file: str | os.PathLike, folder: Path) -> list[dict]:
     """Each setting's name, what its columns are, and its table."""
-    rows = pd.read_csv(file).rename(columns={"measure": "what"})  # a column "measure" is left out of tables
+    rows = csv_files.read(file).rename(columns={"measure": "what"})  # a column "measure" is left out of tables
     parts = {name: rows[rows["setting"] == name].drop(columns="setting") for name in NETSPACE}
     return [
         {"name": name, "text": NETSPACE[name], "table": _table(part, pages.heading(name), file, folder)}
@@ -431,8 +449,11 @@ def _figures(paths: Mapping, name: str) -> dict[str, list[dict]]:
 def _data_uri(path: str | os.PathLike) -> str:
     if Path(path).suffix == ".svg":
         return f"data:image/svg+xml;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
-    with Image.open(path) as image:
-        return _webp(image.convert("RGB"), True)
+    try:
+        with Image.open(path) as image:
+            return _webp(image.convert("RGB"), True)
+    except Exception as error:  # whatever Pillow says about a damaged file
+        raise files.FileError(f"{path}: missing, damaged or not a PNG ({error}). {files.REMAKE}") from error
 
 
 def _webp(image: Image.Image, lossless: bool) -> str:
