@@ -10,13 +10,13 @@ from snakemake.exceptions import WorkflowError
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 
-from zoofuse import imports, plan
+from zoofuse import config_files, imports, plan
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.checks import check_folders, count_zoos, folders_digest
+from zoofuse.checks import check_folders, check_roots, count_zoos, folders_digest
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
@@ -52,7 +52,12 @@ def checked(config):
     """The configuration with its defaults, and its folders looked at, so that a fault shows before any job starts."""
     begun = config.pop("begun", None)  # what a job on another node is told of the settings its run began with
     try:
-        config = complete(config)
+        if workflow.is_main_process:
+            written = config_files.read(workflow.configfiles, workflow.config_settings.config_args)
+            config = complete(config, written)
+            check_roots(config)
+        else:
+            config = complete(config)
         count_zoos(config)
         if workflow.is_main_process:
             check_folders(config)

@@ -17,6 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from zoofuse import files, logs, seeds
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+LEAST = 2  # images of each class of a concept: one to train on, one for validation
+LEAST_TEST = 4  # of each class of a test, which is halved; two of each half are clustered, compared and resampled
 MAX_PIXELS = 80_000_000  # of one photograph; just below the size at which Pillow itself warns
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # by content: collections from the web hold GIFs and BMPs named .jpg
@@ -235,7 +237,7 @@ def prepare_test(
         both = zip(arrays["digests"][leaked].tolist(), arrays["names"][leaked].tolist(), strict=True)
         raise leak_error(where, [(known[digest], image) for digest, image in both])
     arrays = _kept(arrays, ~leaked)
-    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images")
+    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images", LEAST_TEST)
     attributes |= {"fusion": name, "classes": [name, "other"], "images": counts, "leaks_dropped": int(leaked.sum())}
     files.write(path, "test_images", arrays, **attributes)
     return attributes
@@ -402,15 +404,20 @@ def _distinct(
     return kept, int((~kept).sum()) - sum(conflicts), sum(conflicts)
 
 
-def _counted(where: str, labels: np.ndarray, lost: str) -> list[int]:
-    """Images per class; raises ImageError where there are fewer than two of one."""
+def too_few(where: str, count: int, least: int) -> str:
+    """What to say of `count` usable images where `least` are needed; `where` as in "concepts.cat.positive"."""
+    return (
+        f"{where}: {count} usable {'image' if count == 1 else 'images'}, at least {least} are needed. "
+        "Add images, or name more folders."
+    )
+
+
+def _counted(where: str, labels: np.ndarray, lost: str, least: int = LEAST) -> list[int]:
+    """Images per class; raises ImageError where there are fewer than `least` of one."""
     counts = np.bincount(labels, minlength=2).tolist()
     for side, count in zip(("positive", "negative"), counts, strict=True):
-        if count < 2:
-            raise ImageError(
-                f"{where}.{side}: {count} usable {'image' if count == 1 else 'images'}, at least 2 are needed "
-                f"(of all images of {where} {lost}). Add photographs, or name more folders."
-            )
+        if count < least:
+            raise ImageError(f"{too_few(f'{where}.{side}', count, least)} Of all images of {where} {lost}.")
     return counts
 
 
