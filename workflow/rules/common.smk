@@ -104,7 +104,10 @@ def concept_source(wildcards):
 
 def test_source(wildcards):
     settings = {key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")}
-    return picture_source(known(config["fusions"], wildcards.fusion, "fusion")["test"]) | settings
+    test = known(config["fusions"], wildcards.fusion, "fusion")["test"]
+    if test["order"] != "positives_first":  # left out else, so that no finished run is done again
+        settings["order"] = test["order"]
+    return picture_source(test) | settings
 
 
 def picture_inputs(place):

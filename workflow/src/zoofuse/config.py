@@ -403,6 +403,8 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 f"out, or write zoo.architecture: {' or '.join(JOINT)}."
             )
     for where, place in _places(config).items():
+        if place.get("order") == "folders" and place["source"] != "folder":
+            yield f"{where}.order: folders is for source folder only; leave it out."
         if place["source"] == "torchvision" and "dataset" not in place:
             yield f"{where}: source torchvision needs dataset; write dataset: cifar10 or dataset: oxford_iiit_pet."
         elif place["source"] != "torchvision" and "dataset" in place:

@@ -220,8 +220,9 @@ def prepare_test(
 ) -> dict:
     """Write the test set of fusion `name` to `path` (kind "test_images"), like a concept's file less the split.
 
-    `source` is as for a concept, with the setting leaks instead of those of validation; `training` are the files of
-    the fusion's concepts. A test image with the pixels of one of theirs (training or validation) is refused with
+    `source` is as for a concept, with the setting leaks instead of those of validation, and order: "folders" for that
+    of torchvision's ImageFolder, else positives first. `training` are the files of the fusion's concepts. A test image
+    with the pixels of one of theirs (training or validation) is refused with
     ImageError or, leaks being "drop", left out and counted.
     """
     where = f"fusions.{name}.test"
@@ -237,6 +238,10 @@ def prepare_test(
         both = zip(arrays["digests"][leaked].tolist(), arrays["names"][leaked].tolist(), strict=True)
         raise leak_error(where, [(known[digest], image) for digest, image in both])
     arrays = _kept(arrays, ~leaked)
+    if source.get("order") == "folders":
+        folders = [*source["positive"], *source["negative"]]
+        rows = np.array(sorted(range(len(arrays["names"])), key=lambda i: _place(str(arrays["names"][i]), folders)))
+        arrays = {name: array if name == "unreadable" else array[rows] for name, array in arrays.items()}
     counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images", LEAST_TEST)
     attributes |= {"fusion": name, "classes": [name, "other"], "images": counts, "leaks_dropped": int(leaked.sum())}
     files.write(path, "test_images", arrays, **attributes)
@@ -517,6 +522,13 @@ def _listed(lines: Iterable[str]) -> str:
     lines = list(lines)
     more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
     return "\n".join(f"  {line}" for line in lines[:_NAMED] + more)
+
+
+def _place(name: str, folders: Sequence[str]) -> tuple[str, str, str]:
+    """By what torchvision's ImageFolder sorts: the folder of a class, the folder within it, and the file."""
+    path = PurePosixPath(name)
+    top = next(folder for folder in map(PurePosixPath, folders) if path.is_relative_to(folder))
+    return str(top), str(path.parent), path.name
 
 
 def _size(path: Path) -> int:
