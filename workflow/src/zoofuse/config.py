@@ -36,6 +36,8 @@ JOINT = ("published", "wide")  # architectures of two conv layers, which one tra
 LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
 LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs
+# What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
+_REPLACED = re.compile(r"\{\s*[.\w]+(\s*,\s*([^{}]+|\{\d+(,\d+)?\})*)?\s*\}|<[a-z][a-z0-9_]*>")
 ROOTS = ("images_root", "zoo_root", "predict")  # settings that name a folder of this machine
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
@@ -323,6 +325,8 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
             return f"{where}: nothing is written ({scalar.where}); write text, or take the line out."
         if "string" in kinds and scalar:
             return f"{where}: YAML reads {_read_as(scalar)}; write it in quotes: {_quoted(scalar.text)}."
+        if kinds == ["string"] and isinstance(value, dict | list):
+            return f"{where}: {_shown(value)} is of the wrong type; write text, in quotes if it begins with {{ or [."
         if "string" in kinds and not isinstance(value, dict | list):
             quotes = ", in quotes (YAML reads yes, no, on, off, null, dates and numbers as something else)"
             return f"{where}: {_shown(value)} is of the wrong type; write text{quotes}."
@@ -393,6 +397,8 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 )
         for side in letters:
             models = concepts.get(fusion[side], {}).get("models")
+            if "netspace" in fusion["methods"] and models is not None and models < 4:
+                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few for netspace; write 4 or more."
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
                 yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
         if fusion["joint"] and "generators" in fusion:
@@ -425,6 +431,12 @@ def _bad_paths(config: dict) -> Iterator[str]:
         for side in ("positive", "negative") if place["source"] == "folder" else ():
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
     for where, path in paths:
+        if match := _REPLACED.search(path):
+            yield (
+                f"{where}: {_shown(path)}: Snakemake takes {_shown(match[0])} in a file's name for a word to be "
+                "replaced; rename the folder, or name a link to it (ln -s)."
+            )
+            continue
         if match := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
             instead = f"write {path[match.end() :]}" if match[0] == "file://" else "copy it here, and write its path"
             yield f"{where}: {_shown(path)} is an address, not a path of this machine; {instead}."
