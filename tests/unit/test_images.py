@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,11 +38,11 @@ def of_test(leaks="refuse"):
 
 @pytest.fixture
 def root(tmp_path):
-    """Two classes of twelve photographs and a test set of three and three."""
+    """Two classes of twelve photographs and a test set of five and five."""
     fill(tmp_path / "cat", range(12))
     fill(tmp_path / "other", range(100, 112), "b")
-    fill(tmp_path / "test/yes", range(200, 203), "yes")
-    fill(tmp_path / "test/no", range(300, 303), "no")
+    fill(tmp_path / "test/yes", range(200, 205), "yes")
+    fill(tmp_path / "test/no", range(300, 305), "no")
     return tmp_path
 
 
@@ -457,11 +458,11 @@ def test_test_set_holds_names_and_groups(root):
     concept, _ = prepare(root)
     path, attributes = prepared_test(root, of_test(), [concept])
     test = images.read_test(path)
-    assert test["labels"].tolist() == [0, 0, 0, 1, 1, 1]
-    assert test["groups"].tolist() == ["yes"] * 3 + ["no"] * 3
+    assert test["labels"].tolist() == [0] * 5 + [1] * 5
+    assert test["groups"].tolist() == ["yes"] * 5 + ["no"] * 5
     assert attributes["leaks_dropped"] == 0
-    assert attributes["images"] == [3, 3]
-    assert images.summary(attributes) == "black_cat: 3 images that show it, 3 others"
+    assert attributes["images"] == [5, 5]
+    assert images.summary(attributes) == "black_cat: 5 images that show it, 5 others"
 
 
 @pytest.mark.parametrize("split", [0, 1], ids=["training", "validation"])
@@ -478,7 +479,7 @@ def test_a_test_image_that_is_a_training_image_is_refused_or_dropped(root, split
     assert "images.leaks: drop" in text
     path, attributes = prepared_test(root, of_test(leaks="drop"), [concept])
     assert attributes["leaks_dropped"] == 1
-    assert attributes["images"] == [3, 3]
+    assert attributes["images"] == [5, 5]
     assert "test/no/copy.webp" not in images.read_test(path)["names"].tolist()
 
 
@@ -494,7 +495,40 @@ def test_copies_within_a_test_set_are_dropped_like_in_a_concept(root):
     picture(301).save(root / "test/yes/both.png")
     _, attributes = prepared_test(root, of_test(), [prepare(root)[0]])
     assert (attributes["duplicates_dropped"], attributes["conflicts_dropped"]) == (1, 2)
-    assert attributes["images"] == [3, 2]
+    assert attributes["images"] == [5, 4]
+
+
+def test_case_12_a_test_of_three_is_too_small_to_be_halved(root):
+    """The evaluation would say so, after all training."""
+    for at in (203, 204):
+        (root / f"test/yes/yes_{at}.png").unlink()
+    with pytest.raises(ImageError, match=r"test\.positive: 3 usable images, at least 4 are needed\. Add images"):
+        prepared_test(root, of_test(), [prepare(root)[0]])
+
+
+@pytest.mark.parametrize(("yes", "no"), [("test/yes", "test/no"), ("test/no", "test/yes"), ("test/yes", "test/No")])
+def test_the_order_by_folders_is_that_of_imagefolder(root, yes, no):
+    """As the published numbers were made: classes by name, and in each folder after folder, then file after file."""
+    datasets = pytest.importorskip("torchvision.datasets")
+    for number, name in enumerate(["b/z_1.png", "b/Z_2.png", "a b/10.png", "a/2.png", "a-b/1.png", "é.png", "B.png"]):
+        for offset, side in ((400, yes), (500, no)):
+            (root / side / name).parent.mkdir(parents=True, exist_ok=True)
+            picture(offset + number).save(root / side / name)
+    of = source((yes,), (no,), leaks="refuse")
+    wanted = [Path(path).relative_to(root).as_posix() for path, _ in datasets.ImageFolder(root / "test").imgs]
+    wanted = [name for name in wanted if name.startswith((f"{yes}/", f"{no}/"))]
+    path, _ = prepared_test(root, of | {"order": "folders"}, [prepare(root)[0]])
+    test = images.read_test(path)
+    assert test["names"].tolist() == wanted
+    assert test["labels"].tolist() == [0 if name.startswith(f"{yes}/") else 1 for name in wanted]
+    for name, image in zip(test["names"], test["images"], strict=True):
+        assert np.array_equal(image, images.decode(root / name))
+    path, _ = prepared_test(root, of, [prepare(root)[0]])  # as ever
+    names = images.read_test(path)["names"].tolist()
+    assert [name.startswith(f"{yes}/") for name in names] == sorted(
+        (n.startswith(f"{yes}/") for n in names), reverse=True
+    )
+    assert sorted(names) == sorted(wanted)
 
 
 def test_drawn_concept_and_test_share_no_picture(tmp_path):

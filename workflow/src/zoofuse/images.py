@@ -20,6 +20,9 @@ from zoofuse.text import printable
 # Of zoofuse.decoding and zoofuse.folders, under the name that callers know.
 __all__ = ["MAX_PIXELS", "SUFFIXES", "Decoded", "ImageError", "content_kind", "examine", "thumbnail"]
 
+LEAST = 2  # images of each class of a concept: one to train on, one for validation
+LEAST_TEST = 4  # of each class of a test, which is halved; two of each half are clustered, compared and resampled
+
 _NAMED = 10  # files or pairs named in one message
 
 
@@ -201,8 +204,9 @@ def prepare_test(
 ) -> dict:
     """Write the test set of fusion `name` to `path` (kind "test_images"), like a concept's file less the split.
 
-    `source` is as for a concept, with the setting leaks instead of those of validation; `training` are the files of
-    the fusion's concepts. A test image with the pixels of one of theirs (training or validation) is refused with
+    `source` is as for a concept, with the setting leaks instead of those of validation, and order: "folders" for that
+    of torchvision's ImageFolder, else positives first. `training` are the files of the fusion's concepts. A test image
+    with the pixels of one of theirs (training or validation) is refused with
     ImageError or, leaks being "drop", left out and counted.
     """
     where = f"fusions.{name}.test"
@@ -218,7 +222,11 @@ def prepare_test(
         both = zip(arrays["digests"][leaked].tolist(), arrays["names"][leaked].tolist(), strict=True)
         raise leak_error(where, [(known[digest], image) for digest, image in both])
     arrays = _kept(arrays, ~leaked)
-    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images")
+    if source.get("order") == "folders":
+        folders = [*source["positive"], *source["negative"]]
+        rows = np.array(sorted(range(len(arrays["names"])), key=lambda i: _place(str(arrays["names"][i]), folders)))
+        arrays = {name: array if name == "unreadable" else array[rows] for name, array in arrays.items()}
+    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images", LEAST_TEST)
     attributes |= {"fusion": name, "classes": [name, "other"], "images": counts, "leaks_dropped": int(leaked.sum())}
     files.write(path, "test_images", arrays, **attributes)
     return attributes
@@ -397,15 +405,20 @@ def _distinct(
     return kept, int((~kept).sum()) - sum(conflicts), sum(conflicts)
 
 
-def _counted(where: str, labels: np.ndarray, lost: str) -> list[int]:
-    """Images per class; raises ImageError where there are fewer than two of one."""
+def too_few(where: str, count: int, least: int) -> str:
+    """What to say of `count` usable images where `least` are needed; `where` as in "concepts.cat.positive"."""
+    return (
+        f"{where}: {count} usable {'image' if count == 1 else 'images'}, at least {least} are needed. "
+        "Add images, or name more folders."
+    )
+
+
+def _counted(where: str, labels: np.ndarray, lost: str, least: int = LEAST) -> list[int]:
+    """Images per class; raises ImageError where there are fewer than `least` of one."""
     counts = np.bincount(labels, minlength=2).tolist()
     for side, count in zip(("positive", "negative"), counts, strict=True):
-        if count < 2:
-            raise ImageError(
-                f"{where}.{side}: {count} usable {'image' if count == 1 else 'images'}, at least 2 are needed "
-                f"(of all images of {where} {lost}). Add photographs, or name more folders."
-            )
+        if count < least:
+            raise ImageError(f"{too_few(f'{where}.{side}', count, least)} Of all images of {where} {lost}.")
     return counts
 
 
@@ -426,6 +439,13 @@ def _listed(lines: Iterable[str]) -> str:
     lines = list(lines)
     more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
     return "\n".join(f"  {line}" for line in lines[:_NAMED] + more)
+
+
+def _place(name: str, folders: Sequence[str]) -> tuple[str, str, str]:
+    """By what torchvision's ImageFolder sorts: the folder of a class, the folder within it, and the file."""
+    path = PurePosixPath(name)
+    top = next(folder for folder in map(PurePosixPath, folders) if path.is_relative_to(folder))
+    return str(top), str(path.parent), path.name
 
 
 def file_size(path: str | os.PathLike) -> int:
