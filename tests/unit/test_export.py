@@ -87,7 +87,7 @@ def exported(folder, concepts, test, choice, architecture="published") -> export
     model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
     config["test"] = export.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
     others = export.controls(ZERO_SHOT, COMPARISONS, METHOD, choice.head)
-    source = {"source": "folder", "dataset": None, "positive": ["cats"], "negative": ["no_cats"]}
+    source = {"source": "folder", "dataset": None, "positive": ["cats"], "negative": ["no `cats` <b>"]}
     photographs = [{"concept": "cat", "images": [321, 123], "validation": [3, 4], "source": source}]
     photographs.append({"fusion": "black_cat", "images": [30, 31], "source": source})
     export.write(folder, weights, config, export.card(config, others, photographs))
@@ -231,6 +231,7 @@ def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
     np.testing.assert_allclose(session.run(["score"], {"images": test["images"]})[0], probabilities.prod(1), atol=1e-5)
     card = (tmp_path / "README.md").read_text()
     assert "shows **small and black and cat** at once" in card
+    assert "What the concepts' CNNs were trained on is not known here" in card
     space = {"images": test["images"]}
     exec(
         blocks(card)[2].replace('"model.safetensors"', "file"), space | {"file": tmp_path / "model.safetensors"}, space
@@ -258,7 +259,9 @@ def test_config_and_card_say_what_was_measured(folder, test):
     assert low < value <= high
     assert (config["test"]["positive"], config["test"]["negative"]) == (15, 15)
     assert f"| {value:.3f} | {low:.3f} to {high:.3f} |" in card
+    assert "positive `cats`; negative `` no `cats` <b> ``." in card
     assert "**Of 2 that it was compared with, it is above 1 and below 0.**" in card
+    assert "whether those contain images of black and cat was not checked" in " ".join(card.split())
     for told in ("3,674", "`parents`", "321 that show it", "**Seed** 7", "CNN 1 of domain B", "0123456789abcdef"):
         assert told in card
 
@@ -291,11 +294,12 @@ def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
 
 def test_pictures_of_another_kind_are_refused(folder):
     model = zoofuse.load(folder)
-    for wrong in (np.zeros((2, 32, 32, 3)), np.zeros((2, 3, 32, 32), np.uint8), np.zeros((32, 32, 3), np.uint8)):
+    for wrong in (np.zeros((2, 32, 32, 3)), np.zeros((2, 3, 32, 32), np.uint8), np.zeros((32, 32), np.uint8)):
         with pytest.raises(ValueError, match=r"uint8 \(m, 32, 32, 3\)"):
             model.predict(wrong)
     with pytest.raises(images.ImageError, match=r"config\.json: not a JPEG"):
         model.predict([folder / "config.json"])
+    assert model.predict(np.zeros((32, 32, 3), np.uint8)).shape == (1,)  # one picture
     assert model.predict([]).shape == (0,)
     assert model.predict(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0,)
 

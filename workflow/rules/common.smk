@@ -19,13 +19,14 @@ HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
-from zoofuse import imports, interruptions, plan, text
+from zoofuse import config_files, imports, interruptions, plan, text
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.checks import count_zoo, folder_faults, folders_digest, made_from, models_made
+from zoofuse.checks import check_roots, count_zoo, folder_faults, folders_digest, made_from, models_made
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
+from zoofuse.folders import spelled
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
@@ -81,7 +82,12 @@ def checked(config):
     """The configuration with its defaults. Looks at no folder of images: that is left to the rules that read them."""
     begun = config.pop("begun", None)  # what a job on another node is told of the settings its run began with
     try:
-        config = complete(config)
+        if workflow.is_main_process:
+            written = config_files.read(workflow.configfiles, workflow.config_settings.config_args)
+            config = complete(config, written)
+            check_roots(config)
+        else:
+            config = complete(config)
     except ValueError as error:  # worded for the user
         raise told(error) from None
     settings = digest(config)
@@ -179,7 +185,10 @@ def concept_source(wildcards):
 
 def test_source(wildcards):
     settings = {key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")}
-    return looked_at(known(config["fusions"], wildcards.fusion, "fusion")["test"]) | settings
+    test = known(config["fusions"], wildcards.fusion, "fusion")["test"]
+    if test["order"] != "positives_first":  # left out else, so that no finished run is done again
+        settings["order"] = test["order"]
+    return looked_at(test) | settings
 
 
 def looked_at(place):
@@ -195,7 +204,8 @@ def picture_inputs(place):
     if place["source"] == "torchvision":
         return {"archive": f"resources/downloads/{place['dataset']}.tar.gz"}
     if place["source"] == "folder":
-        folders = [str(Path(config["images_root"]) / folder) for folder in place["positive"] + place["negative"]]
+        root = Path(config["images_root"])
+        folders = [str(spelled(root / folder)) for folder in place["positive"] + place["negative"]]
         return {
             "folders": [local(ancient(folder)) for folder in folders]
         }  # read where they lie, also with remote storage

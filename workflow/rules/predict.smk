@@ -1,5 +1,7 @@
 # Answers of an exported model to a folder: snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
 
+from zoofuse.text import printable
+
 
 rule predict:
     input:
@@ -21,10 +23,12 @@ rule predict:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         folder=predicted_folder,
+        # On a terminal, where a name must not act as an escape sequence.
+        shown=lambda wildcards: printable(predicted_folder(wildcards)),
         # So that added pictures are noticed.
         digest=predicted_digest,
     message:
-        "Scoring the pictures in {params.folder}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
+        "Scoring the pictures in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
     script:
         "../scripts/predict.py"
 

@@ -15,7 +15,7 @@ with logs.job(snakemake.log[0]) as say:
     output, folder, threads = snakemake.output, snakemake.params.folder, snakemake.threads
     model = export.load(Path(snakemake.input.config).parent)
     found = predict.predict(model, folder, threads=threads, say=say)
-    predict.page(output.page, found, model, folder, threads)
-    predict.write_tables(found, output.scores, output.unreadable)
+    paths = {"scores": output.scores, "unreadable": output.unreadable, "gallery": output.page}
+    predict.write(found, model, folder, **paths, threads=threads, say=say)
     yes = (found.scores["answer"] == "yes").sum()
     say(f"{yes:,} of {len(found.scores):,} pictures are answered yes: {output.page}")

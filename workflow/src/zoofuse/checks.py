@@ -4,25 +4,26 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoofuse import files, images, imports
-from zoofuse.config import sides
+from zoofuse import files, folders, images, imports
+from zoofuse.config import ConfigError, missing_root, sides
 
 
 @functools.cache
-def _listed(root: str, folders: tuple[str, ...], where: str) -> tuple[Path, ...]:
-    return tuple(images.list_folder(root, folders, where))
+def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
+    return folders.listing(root, named, where)
 
 
-def folders_digest(root: str, folders: list[str]) -> str:
+def folders_digest(root: str, named: list[str]) -> str:
     """Digest of the names and sizes of all images in the folders, so that an added photograph is noticed.
 
-    Modification times are left out: a copied folder is the same folder.
+    Modification times are left out: a copied folder is the same folder. What can't be read counts with size -1: it is
+    named when the images are prepared.
     """
-    found = [
-        (path.relative_to(root).as_posix(), path.stat().st_size)
-        for folder in sorted(folders)
-        for path in _listed(root, (folder,), "folders")
-    ]
+    base, found = folders.spelled(root), []
+    for folder in sorted(named):
+        listing = _listed(root, (folder,), "folders")
+        found += [(path.relative_to(base).as_posix(), images.file_size(path)) for path in listing.images]
+        found += [(path.relative_to(base).as_posix(), -1) for path, _ in listing.unreachable]
     return files.digest(found)
 
 
@@ -37,8 +38,24 @@ class Fault:
     gone: bool
 
 
+def check_roots(config: dict) -> None:
+    """Raises ConfigError for a folder that is not there because of how it is written; other checks name the rest."""
+    read = {"zoo_root": any("zoo" in concept for concept in config["concepts"].values()), "predict": True}
+    read["images_root"] = "folder" in [place["source"] for place in _places(config).values()]
+    faults = [missing_root(root, config[root]) for root in sorted(read) if read[root] and root in config]
+    faults += [missing_root(f"replicates.{i}", folder) for i, folder in enumerate(config["replicates"])]
+    if any(faults):
+        raise ConfigError("\n".join(filter(None, faults)))
+
+
+def _places(config: dict) -> dict[str, dict]:
+    """Where in the configuration -> concept or test."""
+    places = {f"concepts.{name}": concept for name, concept in config["concepts"].items()}
+    return places | {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
+
+
 def folder_faults(config: dict) -> dict[str, Fault]:
-    """What is wrong with the folders of images: missing, empty, overlapping, or test images among the training ones.
+    """What is wrong with the folders: missing, empty, too few images, overlapping, or test images that were trained on.
 
     Args:
         config: A complete configuration.
@@ -47,18 +64,23 @@ def folder_faults(config: dict) -> dict[str, Fault]:
         Place in the configuration, such as "concepts.cat" or "fusions.black_cat.test" -> its fault. Test images that
         are copies of training images are a fault unless images.leaks is drop.
     """
-    places = {f"concepts.{name}": concept for name, concept in config["concepts"].items()}
-    places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
+    places = _places(config)
     faults, listed = {}, {where: [] for where in places}
     for where, place in places.items():
-        words = []
+        words, gone = [], False
+        least = images.LEAST_TEST if where.startswith("fusions.") else images.LEAST
         for side in ("positive", "negative") if place["source"] == "folder" and "zoo" not in place else ():
             try:
-                listed[where] += _listed(config["images_root"], tuple(place[side]), f"{where}.{side}")
+                there = _listed(config["images_root"], tuple(place[side]), f"{where}.{side}").images
             except images.ImageError as error:
                 words.append(str(error))
+                gone = True
+                continue
+            listed[where] += there
+            if len(there) < least:
+                words.append(str(images.too_few(f"{where}.{side}", len(there), least)))
         if words:
-            faults[where] = Fault("\n".join(dict.fromkeys(words)), gone=True)
+            faults[where] = Fault("\n".join(dict.fromkeys(words)), gone=gone)
     if not faults and config["images"]["leaks"] == "refuse":
         for name, fusion in config["fusions"].items():
             training = [path for side in sides(fusion) for path in listed[f"concepts.{fusion[side]}"]]

@@ -6,8 +6,8 @@ photographs of their own, nothing in it was chosen by the conjunction's labels (
 """
 
 import hashlib
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,26 +20,33 @@ import torch
 from torch import Tensor
 
 import zoofuse
-from zoofuse import cnn, evaluation, files, images, statistics, zero_shot
+from zoofuse import cnn, evaluation, files, model_files, model_inputs, statistics, text, zero_shot
 
-FORMAT, FORMAT_VERSION = "zoofuse model", 1
-WEIGHTS, CONFIG, ONNX, CARD = "model.safetensors", "config.json", "model.onnx", "README.md"
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
 TIERS = {
-    "parents": "CNN, heads and threshold were chosen by the concepts' own photographs; no photograph and no label "
-    "of the conjunction was used before the test.",
-    "labelled": "The concepts bring no photographs of their own, so CNN and threshold were chosen by labelled "
-    "photographs of the conjunction: one half of them, tested on the other.",
+    "parents": "CNN, heads and threshold were selected on the concepts' own images, without labels of the conjunction.",
+    "labelled": "The concepts bring no images of their own, so CNN and threshold were selected on labelled images of "
+    "the conjunction: one half of them, tested on the other.",
 }
-_BATCH = 256
+_BATCH = 256  # images at most, and no more than fit into _MEMORY
+_MEMORY = 1 << 28
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """An exported CNN: its weights, conv1.weight (6, 3, 5, 5), ..., heads.weight (k, f), and its config.json."""
 
     weights: Mapping[str, Tensor]
     config: Mapping
+
+    def __repr__(self) -> str:
+        parameters = sum(values.numel() for values in self.weights.values())
+        name = " by ".join(str(self.config[key]) for key in ("fusion", "method") if key in self.config)
+        threshold = f", threshold {self.threshold:.4g}" if "threshold" in self.config else ""
+        return (
+            f"<zoofuse model {name or '(without a name)'}: {' and '.join(self.concepts)}, {parameters:,} parameters"
+            f"{threshold}>"
+        )
 
     @property
     def concepts(self) -> list[str]:
@@ -51,50 +58,61 @@ class Model:
         """A score of at least this is a yes."""
         return self.config["threshold"]
 
-    def predict(self, pictures: np.ndarray | Sequence[str | os.PathLike]) -> np.ndarray:
-        """(m,) float32 scores from 0 to 1: the product of `probabilities`."""
+    def predict(self, pictures: model_inputs.Images) -> np.ndarray:
+        """Score one image or several.
+
+        Args:
+            pictures: one image or an iterable of images, which may be of different kinds:
+
+                * a file of any size: a str, a Path, or its content as bytes;
+                * a PIL image of any size, which gives the same score as the file that it was opened from;
+                * a uint8 array (32, 32, 3), RGB, of any strides;
+                * a uint8 tensor (32, 32, 3) or (3, 32, 32), on any device.
+
+                A uint8 array (m, 32, 32, 3), or a tensor of that shape or (m, 3, 32, 32), is m images.
+
+        Returns:
+            (m,) float32 scores from 0 to 1: the product of `probabilities`. One image gives one score, (1,).
+
+        Raises:
+            images.ImageError: a ValueError: an image that cannot be read, or an array of another dtype or shape.
+        """
         return self.probabilities(pictures).prod(1)
 
-    def probabilities(self, pictures: np.ndarray | Sequence[str | os.PathLike]) -> np.ndarray:
-        """(m, k) float32 probabilities of the concepts, for uint8 pictures (m, 32, 32, 3) or for m files of any size.
+    def probabilities(self, pictures: model_inputs.Images) -> np.ndarray:
+        """The probability of each concept. Arguments and errors as of `predict`.
 
-        Raises ValueError for arrays of another kind and images.ImageError for a file that can't be read.
+        Returns:
+            (m, k) float32 probabilities of the k concepts.
         """
         size = self.config["architecture"]["image_size"]
-        if not isinstance(pictures, np.ndarray):
-            pictures = images.stacked([images.decode(path, size) for path in pictures], size)
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (size, size, 3):
-            raise ValueError(f"Pictures are wanted as uint8 (m, {size}, {size}, 3), or as a list of files, and not as "
-                             f"{pictures.dtype} {pictures.shape}.")  # fmt: skip
         stack = {name: values[None] for name, values in self.weights.items() if name.startswith("conv")}
+        needed = 2 * model_files.activations(_architecture(self.weights, size))  # a layer's values and their ReLU
+        batch = max(1, min(_BATCH, _MEMORY // needed))
         parts = [np.empty((0, len(self.concepts)), np.float32)]
         with torch.inference_mode():
-            for start in range(0, len(pictures), _BATCH):
-                x = cnn.normalise(torch.from_numpy(pictures[start : start + _BATCH]))
+            for pixels in model_inputs.batches(pictures, size, batch):
+                x = cnn.normalise(torch.from_numpy(pixels))
                 logits = cnn.features(stack, x)[0] @ self.weights["heads.weight"].T + self.weights["heads.bias"]
                 parts.append(torch.sigmoid(logits).numpy())
-        return np.concatenate(parts)
+        probabilities = np.concatenate(parts)
+        if np.isnan(probabilities).any():
+            raise model_files.ModelError(f"{self!r}: its weights are so large that an image's score is NaN. Export "
+                                         "another CNN.")  # fmt: skip
+        return probabilities
 
 
 def load(path: str | os.PathLike) -> Model:
-    """The model in the folder `path`; raises ValueError where there is none or it is damaged."""
-    from safetensors.torch import load as read
+    """Read an exported model.
 
-    folder = Path(path)
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data = (folder / WEIGHTS).read_bytes()
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no model lies here ({Path(error.filename).name} is missing). Name a folder that "
-                         "`snakemake models` made, such as results/models/black_cat/cyclegan.") from None  # fmt: skip
-    except ValueError as error:
-        raise ValueError(f"{folder / CONFIG}: damaged ({error}). Export the model again.") from None
-    if not isinstance(config, dict) or (config.get("format"), config.get("format_version")) != (FORMAT, FORMAT_VERSION):
-        raise ValueError(f"{folder / CONFIG}: is no {FORMAT!r} of version {FORMAT_VERSION}. Name another folder, or "
-                         "use the version of zoofuse that wrote it.")  # fmt: skip
-    if hashlib.sha256(data).hexdigest() != config.get("sha256"):
-        raise ValueError(f"{folder / WEIGHTS}: is not the file that {CONFIG} tells of. Fetch or export both again.")
-    return Model(read(data), config)
+    Args:
+        path: the model's folder, or one of the files in it.
+
+    Raises:
+        model_files.ModelError: a ValueError: there is no model, or it is corrupt; the message names file and key.
+    """
+    config, weights = model_files.read(path)
+    return Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
 
 
 class Choice(NamedTuple):
@@ -171,7 +189,7 @@ def fit(
 
 def measured(model: Model, photographs: np.ndarray, labels: np.ndarray, seed: int) -> dict:
     """What the model reaches on test photographs (labels (m,), 0 = the conjunction): each [value, low, high], the
-    bounds those of a 95 % bootstrap interval over photographs."""
+    bounds those of a 95 % bootstrap interval over photographs; None where it is not defined."""
     truth, scores = labels == 0, model.predict(photographs)[None]
     weights = statistics.resamples(truth, seed, added=True)
     shares = {
@@ -180,25 +198,23 @@ def measured(model: Model, photographs: np.ndarray, labels: np.ndarray, seed: in
     }
     found = {"positive": int(truth.sum()), "negative": int((~truth).sum())}
     for name, share in shares.items():
-        value = float(statistics.measure(share, truth)[0])
-        found[name] = [value, *np.clip(statistics.photograph_interval(share[0], weights), 0, 1).tolist()]
+        interval = np.clip(statistics.photograph_interval(share[0], weights), 0, 1)
+        values = [float(statistics.measure(share, truth)[0]), *interval.tolist()]
+        found[name] = [value if np.isfinite(value) else None for value in values]
     return found
 
 
 def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **more) -> dict:
     """config.json: what is needed to run the weights, and `more` about where they come from."""
-    layers = [name.removesuffix(".weight") for name in weights if name.startswith("conv") and name.endswith(".weight")]
-    kernels = [weights[f"{layer}.weight"].shape for layer in sorted(layers, key=lambda layer: int(layer[4:]))]
-    architecture = cnn.Architecture((kernels[0][1], *(shape[0] for shape in kernels)), kernels[0][-1])
+    architecture = _architecture(weights)
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": model_files.FORMAT,
+        "format_version": model_files.FORMAT_VERSION,
         "zoofuse": zoofuse.__version__,
         "concepts": list(concepts),
         "labels": {"yes": " and ".join(concepts), "no": "anything else"},
         "architecture": {
-            "layers": "(convolution without padding, ReLU, max-pool 2) for each conv layer, flatten, linear heads, "
-            "logistic function; score = product over heads",
+            "layers": model_files.LAYERS,
             "channels": list(architecture.channels),
             "kernel_size": architecture.kernel_size,
             "image_size": architecture.image_size,
@@ -210,6 +226,12 @@ def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **
         f"{architecture.image_size} (Pillow, bilinear)",
         **more,
     }
+
+
+def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 32) -> cnn.Architecture:
+    layers = [name.removesuffix(".weight") for name in weights if name.startswith("conv") and name.endswith(".weight")]
+    kernels = [weights[f"{layer}.weight"].shape for layer in sorted(layers, key=lambda layer: int(layer[4:]))]
+    return cnn.Architecture((kernels[0][1], *(shape[0] for shape in kernels)), kernels[0][-1], image_size)
 
 
 def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
@@ -261,16 +283,20 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
 
 
 def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: Mapping, card: str) -> None:
-    """Write the four files, each whole or not at all; config.json, which vouches for the weights, last."""
+    """Write the four files, each whole or not at all; config.json, which vouches for the weights, last.
+
+    Raises:
+        model_files.ModelError: `config` is not what `load` would take.
+    """
     from safetensors.numpy import save
 
     folder, data = Path(folder), save(dict(weights))
     config = dict(config) | {"sha256": hashlib.sha256(data).hexdigest()}
     written = {
-        WEIGHTS: data,
-        ONNX: onnx_model(weights, config).SerializeToString(),
-        CARD: card.encode(),
-        CONFIG: (json.dumps(config, indent=2) + "\n").encode(),
+        model_files.WEIGHTS: data,
+        model_files.ONNX: onnx_model(weights, config).SerializeToString(),
+        model_files.CARD: card.encode(),
+        model_files.CONFIG: model_files.content(config),
     }
     for name, content in written.items():
         with files.atomic_path(folder / name) as path:
@@ -303,6 +329,18 @@ def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mappi
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["score"] = lambda value: "-" if pd.isna(value) else f"{value:.3f}"
+    environment.filters |= {"score": score, "code": _code}
     template = environment.get_template("model_card.md")
     return template.render(config=config, others=others, photographs=photographs, tier=TIERS[config["tier"]])
+
+
+def score(value: float | None) -> str:
+    """A measure as it is shown: three decimals, or a dash where it is not defined."""
+    return "-" if pd.isna(value) else f"{value:.3f}"
+
+
+def _code(name: str) -> str:
+    """A name from outside as Markdown shows it letter by letter."""
+    shown = text.printable(name)
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"

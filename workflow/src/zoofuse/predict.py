@@ -7,8 +7,12 @@ number for each. The page shows some of them, which are decoded once more.
 from __future__ import annotations
 
 import base64
+import contextlib
+import difflib
+import html
 import io
 import os
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
 
-from zoofuse import files, images, logs
+from zoofuse import files, images, logs, model_files, pages, text
 
 if TYPE_CHECKING:
     from zoofuse.export import Model
@@ -29,17 +31,22 @@ if TYPE_CHECKING:
 SUFFIXES = images.SUFFIXES | {".gif", ".bmp"}
 SHOWN = 1000  # pictures on the page at most; about 3 kB each
 PART = 64  # pictures decoded before they are scored together
-_THUMBNAIL = 112  # pixels of the longer side
+_LONGEST = 112  # pixels of the longer side of a thumbnail
 _BARS = 60
 _NAMED = 10
+# Thumbnails and copies that others make of images: Synology, QNAP, macOS.
+_ASIDE = {"@eaDir", "#recycle", "@Recycle", "@Recently-Snapshot", "#snapshot", "__MACOSX", "lost+found"}
 
 
 class Listing(NamedTuple):
     """What lies in a folder and its subfolders. Names are relative to it, as the file system has them."""
 
-    names: list[str]  # of pictures, folder by folder, sorted within each
-    others: Counter  # suffix -> number of files that are no pictures
-    closed: list[tuple[str, str]]  # folders that can't be listed, and why
+    folder: str
+    names: list[str]  # of images, folder by folder, sorted within each
+    others: Counter  # suffix -> number of files that are not images
+    unreadable: list[
+        tuple[str, str]
+    ]  # what is named like an image but is not a file, and folders not listed: name, why
 
 
 class Predictions(NamedTuple):
@@ -50,67 +57,139 @@ class Predictions(NamedTuple):
 
 
 def listed(folder: str | os.PathLike) -> Listing:
-    """The pictures under `folder`, by the endings of their names; hidden files are left aside, links are followed once.
+    """The images under `folder`, by the endings of their names. Nothing is opened.
 
-    Raises images.ImageError when there is no such folder, or no picture in it.
+    Args:
+        folder: a folder, or one image. "~" is the home folder; letters may be composed differently than on the disk.
+
+    Returns:
+        All images. Hidden files and what a NAS or macOS keeps for itself are left aside; links are followed once.
+
+    Raises:
+        images.ImageError: there is no such folder, or no image in it.
     """
-    if not os.path.isdir(folder):
-        raise images.ImageError(f"predict: there is no folder {printable(folder)!r} (looked for "
-                                f"{printable(os.path.abspath(folder))!r}). Write --config predict=FOLDER.")  # fmt: skip
-    found, seen = Listing([], Counter(), []), set()
-
-    def closed(error: OSError) -> None:
-        found.closed.append((os.path.relpath(error.filename, folder), error.strerror))
-
-    for directory, inner, names in os.walk(folder, followlinks=True, onerror=closed):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        if (real := os.path.realpath(directory)) in seen:  # a link to where we have been
-            inner.clear()
+    top = _existing(os.fspath(folder))
+    if os.path.isfile(top):
+        return Listing(os.path.dirname(top) or ".", [os.path.basename(top)], Counter(), [])
+    found, seen = Listing(top, [], Counter(), []), set()
+    waiting = [(top, os.path.realpath(top))]
+    while waiting:  # without recursion, which deep folders would exhaust
+        directory, real = waiting.pop()
+        if real in seen:  # a link to where we have been
             continue
         seen.add(real)
-        for name in sorted(name for name in names if not name.startswith(".")):
+        try:
+            with os.scandir(directory) as entries:
+                inside = sorted((entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
+        except OSError as error:
+            found.unreadable.append((os.path.relpath(directory, top), error.strerror or str(error)))
+            continue
+        folders = []
+        for name, is_folder, is_link in inside:
+            path = os.path.join(directory, name)
             suffix = os.path.splitext(name)[1].lower()
-            if suffix in SUFFIXES:
-                found.names.append(os.path.relpath(os.path.join(directory, name), folder))
-            else:
+            if name.startswith("."):
+                continue
+            if is_folder:
+                if name not in _ASIDE:
+                    folders.append((path, os.path.realpath(path) if is_link else os.path.join(real, name)))
+            elif suffix not in SUFFIXES:
                 found.others[suffix or "no ending"] += 1
-    if not found.names:
+            elif cause := model_files.irregular(path):
+                found.unreadable.append((os.path.relpath(path, top), cause))
+            else:
+                found.names.append(os.path.relpath(path, top))
+        waiting += reversed(folders)
+    if not found.names and not found.unreadable:
         held = f"; it holds {_counted(found.others)}" if found.others else ""
-        raise images.ImageError(f"predict: no picture lies in {printable(folder)!r}{held}. Pictures are files that end "
+        raise images.ImageError(f"predict: no picture lies in {_quoted(folder)}{held}. Pictures are files that end "
                                 f"in {', '.join(sorted(SUFFIXES))}.")  # fmt: skip
     return found
 
 
+def _existing(folder: str) -> str:
+    """The folder or file as the file system has it; raises ImageError that says what is wrong with the name."""
+    for name in dict.fromkeys((folder, os.path.expanduser(folder))):
+        if name := _composed(name):
+            cause = model_files.irregular(name)
+            if cause is None or os.path.isdir(name):
+                return name
+            raise images.ImageError(f"predict: {_quoted(folder)} is {cause}. Write --config predict=FOLDER.")
+    hint = ""
+    with contextlib.suppress(OSError, ValueError):
+        above, last = os.path.split(folder.rstrip("/"))
+        there = sorted(os.listdir(above or "."))
+        if commented := [name for name in there if name.startswith(f"{last} #")]:
+            hint = (
+                f" There is {_quoted(commented[0])}: in --config a # after a space begins a comment, so write the "
+                f"name in quotes within quotes: --config 'predict=\"FOLDER\"'."
+            )
+        elif close := difflib.get_close_matches(last, there, 1):
+            hint = f" Did you mean {_quoted(close[0])}?"
+    raise images.ImageError(f"predict: there is no folder {_quoted(folder)} (looked for "
+                            f"{_quoted(os.path.abspath(folder))}).{hint} Write --config predict=FOLDER.")  # fmt: skip
+
+
+def _composed(path: str) -> str | None:
+    """`path` as it is, or with letters composed as on the disk (ä as one character, or as a and two dots), if any."""
+    try:
+        if not path or "\0" in path or os.path.lexists(path):
+            return path if path and "\0" not in path else None
+        at = os.sep if path.startswith(os.sep) else ""
+        for part in filter(None, path.split(os.sep)):
+            if not os.path.lexists(os.path.join(at, part)):
+                wanted = unicodedata.normalize("NFC", part)
+                same = [name for name in os.listdir(at or ".") if unicodedata.normalize("NFC", name) == wanted]
+                if len(same) != 1:
+                    return None
+                part = same[0]
+            at = os.path.join(at, part)
+        return at
+    except (OSError, ValueError):
+        return None
+
+
 def digest(folder: str | os.PathLike) -> str:
-    """Digest of the pictures' names and sizes, so that an added picture is noticed; raises ImageError as `listed`."""
+    """Digest of the images' names and sizes, so that an added image is noticed; raises ImageError as `listed`."""
     found = listed(folder)
-    return files.digest([(printable(name), _size(os.path.join(folder, name))) for name in found.names])
+    sizes = [(text.printable(name), _size(os.path.join(found.folder, name))) for name in found.names]
+    return files.digest(sizes + [(text.printable(name), cause) for name, cause in found.unreadable])
 
 
 def predict(
     model: Model, folder: str | os.PathLike, *, threads: int = 1, say: Callable[[str], None] = print
 ) -> Predictions:
-    """The model's answers to every picture under `folder`, with a progress bar; what can't be read is told and skipped.
+    """Score every image under `folder`, with a progress bar; what cannot be read is named and left out.
 
-    Raises images.ImageError as `listed`, and when no picture can be read.
+    Args:
+        model: an exported model.
+        folder: as for `listed`.
+        threads: parts that are decoded and scored at a time.
+        say: takes a line for the log.
+
+    Raises:
+        images.ImageError: as `listed`, or no image can be read.
     """
     found = listed(folder)
     if found.others:
         say(f"Left aside: {_counted(found.others)}.")
-    scores, unreadable = np.empty(len(found.names), np.float32), list(found.closed)
+    total = len(found.names) + len(found.unreadable)
+    scores, unreadable = np.empty(len(found.names), np.float32), list(found.unreadable)
     with logs.bar(len(found.names), "pictures", "predicting") as bar:
-        for start, part, causes in scored(model, folder, found.names, threads):
+        for start, part, causes in scored(model, found.folder, found.names, threads):
             scores[start : start + len(part)] = part
             unreadable += [(found.names[start + place], cause) for place, cause in causes.items()]
             bar.update(len(part))
     if unreadable:
         more = f"\n  and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
-        named = "\n".join(f"  {printable(name)}: {cause}" for name, cause in unreadable[:_NAMED])
-        say(f"{len(unreadable)} of {len(found.names)} pictures can't be read and are left out:\n{named}{more}")
+        named = "\n".join(f"  {text.printable(name)}: {text.visible(cause)}" for name, cause in unreadable[:_NAMED])
+        say(f"{len(unreadable)} of {total} pictures can't be read and are left out:\n{named}{more}")
     read = np.flatnonzero(~np.isnan(scores))
     if not len(read):
-        raise images.ImageError(f"predict: none of the {len(found.names)} pictures in {printable(folder)!r} can be "
-                                "read. Name a folder of photographs.")  # fmt: skip
+        name, cause = unreadable[0]
+        raise images.ImageError(f"predict: none of the {total} pictures in {_quoted(folder)} can be read "
+                                f"({text.printable(name)}: {text.visible(cause)}). Name a folder of photographs."
+                                )  # fmt: skip
     order = read[np.argsort(-scores[read], kind="stable")]
     table = pd.DataFrame({"file": [found.names[i] for i in order], "score": scores[order]})
     table["answer"] = np.where(table["score"] >= model.threshold, "yes", "no")
@@ -145,44 +224,97 @@ def scored(
 
 
 def write_tables(predictions: Predictions, scores: str | os.PathLike, unreadable: str | os.PathLike) -> None:
-    """Two CSVs: file,score,answer sorted by score, and file,cause."""
+    """Two CSVs: file,score,answer sorted by score, and file,cause. Names are `text.printable`, and never a formula."""
     for table, path in ((predictions.scores, scores), (predictions.unreadable, unreadable)):
+        table = table.assign(file=table["file"].map(text.printable)).map(text.cell)
         with files.atomic_path(path) as temporary:
-            table.assign(file=table["file"].map(printable)).to_csv(temporary, index=False, float_format="%.7g")
+            table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+
+
+def write(
+    predictions: Predictions,
+    model: Model,
+    folder: str | os.PathLike,
+    *,
+    scores: str | os.PathLike,
+    unreadable: str | os.PathLike,
+    gallery: str | os.PathLike,
+    threads: int = 1,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Write the tables, then the gallery. A gallery that cannot be made does not lose the tables.
+
+    Snakemake deletes all outputs of a job of which one is missing. So a page that only names the tables is written
+    first; the gallery takes its place, or it stays and says why there is none.
+
+    Args:
+        predictions: what `predict` found.
+        model: the model that was asked.
+        folder: as for `predict`.
+        scores: the CSV of scores to write.
+        unreadable: the CSV of images that could not be read.
+        gallery: the page to write.
+        threads: images that are reduced at a time.
+        say: takes a line for the log.
+
+    Raises:
+        files.FileError: there is no room or no permission to write.
+    """
+    _note(gallery, scores, "It is being made.")
+    write_tables(predictions, scores, unreadable)
+    try:
+        page(gallery, predictions, model, folder, threads)
+    except Exception as error:  # a full disk, no memory, a fault of ours: the numbers are what was asked for
+        cause = text.visible(str(error) or type(error).__name__)
+        say(f"{gallery}: the gallery could not be made ({cause}). The tables are complete: {scores}.")
+        with contextlib.suppress(Exception):
+            _note(gallery, scores, f"It could not be made: {cause}")
+
+
+def _note(path: str | os.PathLike, scores: str | os.PathLike, state: str) -> None:
+    with files.atomic_path(path) as temporary:
+        temporary.write_text(
+            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>No gallery</title>\n'
+            """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">\n"""
+            f"<p>There is no gallery here. {html.escape(state)}</p>\n"
+            f"<p>The scores are complete in {html.escape(text.printable(os.path.basename(scores)))}, beside this page."
+            "</p>\n</html>\n",
+            encoding="utf-8",
+        )
 
 
 def page(
     path: str | os.PathLike, predictions: Predictions, model: Model, folder: str | os.PathLike, threads: int = 1
 ) -> None:
-    """The gallery, one HTML file that needs no network: pictures by falling score, and a threshold to move.
+    """The gallery, one HTML file that needs no network: images by falling score, and a threshold to move.
 
-    At most SHOWN pictures: the first half of them from the top, the others evenly from the rest. They link to the
-    files, relative to `path`.
+    At most SHOWN images: the first half of them from the top, the others evenly from the rest. They link to the
+    files, relative to `path`. One that cannot be shown is a grey tile with the cause.
     """
     path, table = Path(path), predictions.scores
+    top = _existing(os.fspath(folder))
+    top = top if os.path.isdir(top) else os.path.dirname(top) or "."
     ranks = shown(len(table))
     names, scores = table["file"].iloc[ranks].tolist(), table["score"].to_numpy(np.float32)
-    above = os.path.relpath(folder, path.parent)
+    above = os.path.relpath(top, path.parent)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        thumbnails = pool.map(_thumbnail, [os.path.join(folder, name) for name in names])
+        tiles = pool.map(_tile, [os.path.join(top, name) for name in names])
         pictures = [
             {
                 "rank": rank,
-                "file": printable(name),
+                "file": text.printable(name),
                 "score": scores[rank],
                 "link": quote(os.fsencode(os.path.join(above, name))),
                 "source": source,
+                "cause": cause,
             }
-            for rank, name, source in zip(ranks.tolist(), names, thumbnails, strict=True)
+            for rank, name, (source, cause) in zip(ranks.tolist(), names, tiles, strict=True)
         ]
-    loader = jinja2.PackageLoader("zoofuse", ".")
-    template = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template("gallery.html")
-    html = template.render(
+    content = pages.render(
+        "gallery",
         what=model.config["labels"]["yes"],
         config=model.config,
-        folder=printable(os.path.basename(os.path.abspath(folder))),
+        folder=text.printable(os.path.basename(os.path.abspath(folder))),
         threshold=float(np.float32(model.threshold)),
         yes=int((scores >= model.threshold).sum()),
         total=len(scores),
@@ -191,10 +323,13 @@ def page(
         lowest=scores[-1],
         highest=scores[0],
         scores=base64.b64encode(scores.astype("<f4").tobytes()).decode(),
-        unreadable=[(printable(name), cause) for name, cause in predictions.unreadable.itertuples(index=False)],
+        unreadable=[
+            (text.printable(name), text.visible(cause))
+            for name, cause in predictions.unreadable.itertuples(index=False)
+        ],
     )
     with files.atomic_path(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8")
 
 
 def shown(n: int) -> np.ndarray:
@@ -205,28 +340,33 @@ def shown(n: int) -> np.ndarray:
     return np.append(np.arange(half), np.linspace(half, n - 1, SHOWN - half).round().astype(int))
 
 
-def printable(name: str | os.PathLike) -> str:
-    """A name that can be printed and stored: bytes that are no UTF-8 become question marks."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _thumbnail(path: str) -> str:
-    """The picture as a data URI, in its own proportions."""
-    with Image.open(path) as image:
-        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it
-            image = Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    packed = io.BytesIO()
-    image.save(packed, "WEBP", quality=72)
-    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}"
+def _tile(path: str) -> tuple[str, str]:
+    """The image as a data URI in its own proportions, and ""; or "" and why it cannot be shown."""
+    try:  # it was read a moment ago; whatever happens now is a matter of this tile
+        small = images.thumbnail(path, _LONGEST)
+        if isinstance(small, str):
+            return "", text.visible(small)
+        packed = io.BytesIO()
+        small.save(packed, "WEBP", quality=72)
+    except Exception as error:
+        return "", text.visible(str(error) or type(error).__name__)
+    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}", ""
 
 
 def _counted(others: Counter) -> str:
-    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(_NAMED))
+    kinds = ", ".join(f"{count:,} {text.printable(suffix)}" for suffix, count in others.most_common(_NAMED))
     return f"{others.total():,} files of other kinds ({kinds})"
+
+
+def _quoted(name: str | os.PathLike) -> str:
+    return f"'{text.printable(name)}'"
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
 
 
 def _size(path: str) -> int:
