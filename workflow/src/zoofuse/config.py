@@ -14,6 +14,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from zoofuse.architectures import ARCHITECTURES
 from zoofuse.config_files import Written, size_fault
 from zoofuse.text import printable, visible
 
@@ -32,7 +33,8 @@ GENERATED = ("cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair", *DISTIL
 CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
 NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
-JOINT = ("published", "wide")  # architectures of two conv layers, which one translator can take together
+# Architectures of two conv layers, which one translator can take together.
+JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
 LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
 LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs

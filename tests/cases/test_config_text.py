@@ -1,6 +1,7 @@
 """Configurations that strangers wrote: what YAML makes of them without a word is said, before any job."""
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -286,12 +287,15 @@ def test_home_is_expanded_and_variables_are_refused(tmp_path, monkeypatch):
         (" photos", "begins or ends with white space"),
         ("C:\\photos\\cats", r"write / between folders"),
     ):
-        done = config.complete(yaml.safe_load(BASE) | {"images_root": path, "predict": path})
-        with pytest.raises(config.ConfigError, match=said) as error:
-            checks.check_roots(done)
-        assert str(error.value).count("there is no folder") == 2
+        done = config.complete(yaml.safe_load(BASE) | {"images_root": path, "zoo_root": path})
+        faults = checks.folder_faults(done)
+        assert sorted(faults) == ["concepts.black", "concepts.cat", "fusions.black_cat.test"]
+        assert all(re.search(f"^images_root: there is no folder .*: {said}", fault.words) for fault in faults.values())
+        done["concepts"]["cat"] = {"zoo": "cat.h5", "models": None}
+        with pytest.raises(ValueError, match=f"^zoo_root: there is no folder .*: {said}"):
+            checks.count_zoo(done, "cat")
         Path(path).mkdir(parents=True)  # one that is really called so is read
-        checks.check_roots(done)
+        assert config.missing_root("images_root", path) is None
 
 
 def test_all_faults_are_told_at_once(tmp_path):
