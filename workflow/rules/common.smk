@@ -21,7 +21,7 @@ sys.path.insert(0, str(HOME / "workflow" / "src"))
 
 from zoofuse import config_files, imports, interruptions, plan, text
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.checks import check_roots, count_zoo, folder_faults, folders_digest, made_from, models_made
+from zoofuse.checks import count_zoo, folder_faults, folders_digest, made_from, models_made
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
 from zoofuse.folders import spelled
@@ -82,12 +82,8 @@ def checked(config):
     """The configuration with its defaults. Looks at no folder of images: that is left to the rules that read them."""
     begun = config.pop("begun", None)  # what a job on another node is told of the settings its run began with
     try:
-        if workflow.is_main_process:
-            written = config_files.read(workflow.configfiles, workflow.config_settings.config_args)
-            config = complete(config, written)
-            check_roots(config)
-        else:
-            config = complete(config)
+        given = (workflow.configfiles, workflow.config_settings.config_args)
+        config = complete(config, config_files.read(*given) if workflow.is_main_process else None)
     except ValueError as error:  # worded for the user
         raise told(error) from None
     settings = digest(config)

@@ -433,6 +433,9 @@ def _bad_paths(config: dict) -> Iterator[str]:
         for side in ("positive", "negative") if place["source"] == "folder" else ():
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
     for where, path in paths:
+        if re.search(r"\$\{\w+\}", path):
+            yield f"{where}: {_shown(path)}: variables are not replaced in a configuration; write the whole path."
+            continue
         if match := _REPLACED.search(path):
             yield (
                 f"{where}: {_shown(path)}: Snakemake takes {_shown(match[0])} in a file's name for a word to be "
