@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -117,12 +118,10 @@ def _sums(folder: Path) -> str:
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; on success it takes its place, on any error it is removed."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as own:
+        temporary = Path(own, "new")  # with the permissions of any new folder, which `own` has not
+        temporary.mkdir()
         yield temporary
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
