@@ -3,7 +3,9 @@
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
-SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
+# By the shell's own name of this folder: in one that Make puts in, a quote or a dollar sign would be the shell's.
+WITH_BIN := PATH="$$PWD/$(BIN):$$PATH"
+SNAKEMAKE := $(WITH_BIN) $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
 
 # Warnings are errors, and so are links that lead nowhere.
 DOCS := $(BIN)/sphinx-build -E -q -W --keep-going docs docs/_build
@@ -27,14 +29,14 @@ test: .venv/.installed-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+	@$(WITH_BIN) $(BIN)/snakemake --lint
 	@echo "== Documentation"
 	@$(DOCS)
 	@echo "== Programs that some tests need: SLURM and Chromium, where they can be installed"
 	@tests/slurm/install.sh
 	@tests/browser/install.sh
 	@echo "== Tests"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	@$(WITH_BIN) $(BIN)/python -m pytest
 
 docs: .venv/.installed-test
 	@$(DOCS)
@@ -49,7 +51,11 @@ format: .venv/.installed-test
 clean:
 	rm -rf .venv
 
+# A colon ends a folder in PATH; the others are not safe in the first lines of the commands that pip installs.
 .venv/bin/python:
+	@test "$$(printf %s "$$PWD" | tr -d ':"\\$$`\n')" = "$$PWD" || { \
+		echo 'No Python environment can lie in a folder with : " \ $$ ` or a line break in its path. Move the project to one without:'; \
+		printf '%s\n' "$$PWD"; exit 1; } >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zoofuse needs Python 3.11 or later; try PYTHON=python3.11 make")'
 	@echo "== Making the environment in .venv (PyTorch with its libraries: about 6 GB, a few minutes)"
 	@$(PYTHON) -m venv .venv

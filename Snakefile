@@ -4,9 +4,6 @@
 #   snakemake --cores 2                          everything, ending in results/report.html
 #   snakemake --cores 2 --configfile FILE ...    your own concepts (config/README.md)
 #   snakemake --cores 2 results/tables/black_cat/kmeans.csv     one file and what it needs
-import os
-
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -26,7 +23,9 @@ if is_overlay(config):  # else the concepts bring their own images, and the defa
 config = checked(config)
 
 if workflow.is_main_process and workflow.output_settings.dryrun:
-    logger.info(plan.text(config, METHODS))
+    check_start()
+    if all(concept["models"] for concept in config["concepts"].values()):  # else an existing zoo is gone
+        logger.info(plan.text(config, METHODS))
 
 
 pathvars:
@@ -65,10 +64,7 @@ include: "workflow/rules/bench.smk"
 
 
 onstart:
-    if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
-        raise WorkflowError(
-            "results: the folder can't be written. Make it writable, or call snakemake in another folder."
-        )
+    check_start()
 
 
 localrules:
@@ -87,7 +83,8 @@ rule all:
 
 rule zoos:
     input:
-        [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
+        # A function, as the sizes of existing zoos are looked up only where they are needed.
+        lambda wildcards: [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
 
 
 rule tables:

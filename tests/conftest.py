@@ -1,6 +1,7 @@
-"""What every test shares: one CPU thread for each process, and the project's own folder."""
+"""What every test shares: one CPU thread for each process, the project's own folder, and one project that has run."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMB
     os.environ.setdefault(name, "1")
 
 ROOT = Path(__file__).parents[1]
+
+sys.path.insert(0, str(Path(__file__).parent / "workflow"))
+from small_project import made, project  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import tiny_project
-from small_project import project  # noqa: F401
 
 
 @pytest.fixture(scope="session")

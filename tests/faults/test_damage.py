@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from zoofuse import cyclegan, files, images, imports, kernels, netspace, zoo
 
 FLIPS = 40  # in each file, twice
-WAY_OUT = "Delete the file and run the same snakemake command again: it is made anew."
+WAY_OUT = "Delete the file and run the same snakemake command again: it will be regenerated."
 
 
 def read(kind: str):

@@ -180,9 +180,9 @@ def test_the_schema_is_valid_and_has_no_stray_keys():
     schema = yaml.safe_load(config.SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     known = {
-        "type", "enum", "default", "description", "minimum", "maximum", "exclusiveMinimum", "items", "minItems",
-        "uniqueItems", "contains", "properties", "additionalProperties", "required", "propertyNames", "minProperties",
-        "minLength", "maxLength", "pattern", "$ref", "$schema", "$defs", "title",
+        "type", "enum", "default", "description", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+        "items", "minItems", "uniqueItems", "contains", "properties", "additionalProperties", "required",
+        "propertyNames", "minProperties", "minLength", "maxLength", "pattern", "$ref", "$schema", "$defs", "title",
     }  # fmt: skip
 
     def look(sub: dict):

@@ -60,7 +60,7 @@ def test_cut_changed_and_missing_tables_are_refused(tmp_path):
         path.write_bytes(b"".join(other))
         with pytest.raises(files.FileError, match=r"t\.csv.*checksum"):
             csv_files.read(path)
-    with pytest.raises(files.FileError, match="No such file"):
+    with pytest.raises(files.FileError, match="no such file"):
         csv_files.read(tmp_path / "none.csv")
 
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
-from zoofuse import align, cnn, distil, evaluation, files, fused, training
+from zoofuse import align, cnn, distil, evaluation, export, files, fused, generate, training
 
 QUICK = distil.Settings(images=400, epochs=20, learning_rate=0.006, teachers=4)
+NAMED = {"fusion": "f", "architecture": "published"}
 RED, OTHERS = (210, 50, 40), ((60, 170, 70), (50, 80, 200), (190, 190, 190), (60, 50, 70))
 
 
@@ -82,7 +84,7 @@ CONJUNCTION = np.repeat([True, False, False, False], 40)
 @pytest.fixture(scope="module")
 def distilled(made):
     path = made["folder"] / "distilled.h5"
-    distil.from_parents(made["zoos"], made["photographs"], path, n=2, settings=QUICK, seed=1, fusion="f")
+    distil.from_parents(made["zoos"], made["photographs"], path, n=2, settings=QUICK, seed=1, **NAMED)
     return path
 
 
@@ -99,7 +101,7 @@ def test_students_know_the_conjunction_that_nobody_showed_them(made, distilled):
 
 def test_same_names_make_the_same_students(made, distilled, tmp_path):
     for seed in (1, 2):
-        arguments = {"n": 1, "settings": QUICK, "seed": seed, "fusion": "f"}
+        arguments = {"n": 1, "settings": QUICK, "seed": seed} | NAMED
         distil.from_parents(made["zoos"], made["photographs"], tmp_path / f"{seed}.h5", **arguments)
     first, again, other = (files.read(path, "zoo") for path in (distilled, tmp_path / "1.h5", tmp_path / "2.h5"))
     np.testing.assert_array_equal(first["conv2.weight"][:1], again["conv2.weight"])
@@ -108,7 +110,7 @@ def test_same_names_make_the_same_students(made, distilled, tmp_path):
 
 def test_students_may_be_larger_than_their_teachers(made, tmp_path):
     settings = replace(QUICK, images=100, epochs=1)
-    arguments = {"n": 1, "settings": settings, "seed": 1, "fusion": "f", "architecture": "deep"}
+    arguments = {"n": 1, "settings": settings, "seed": 1, "student": "deep"} | NAMED
     distil.from_parents(made["zoos"], made["photographs"], tmp_path / "deep.h5", **arguments)
     zoo = files.read(tmp_path / "deep.h5", "zoo")
     assert (zoo["conv3.weight"].shape, zoo["fc_b.weight"].shape) == ((1, 128, 64, 3, 3), (1, 2, 512))
@@ -120,9 +122,9 @@ def test_students_may_be_larger_than_their_teachers(made, tmp_path):
 
 def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
-    settings = {"zoos", "output", "n", "settings", "seed", "fusion", "how"}
+    settings = {"zoos", "output", "n", "settings", "seed", "fusion", "architecture", "how"}
     assert asked[distil.from_weights] == settings | {"start"}
-    assert asked[distil.from_parents] == settings | {"photographs", "remedies", "architecture"}
+    assert asked[distil.from_parents] == settings | {"photographs", "remedies", "student"}
 
 
 def test_students_without_a_remedy_see_as_many_images_but_others(made):
@@ -147,7 +149,7 @@ def test_students_without_a_remedy_see_as_many_images_but_others(made):
 
 def test_weights_alone_are_distilled(made, tmp_path):
     settings = distil.Settings(images=600, epochs=15, teachers=6)
-    distil.from_weights(made["zoos"], tmp_path / "z.h5", n=1, settings=settings, seed=1, fusion="f")
+    distil.from_weights(made["zoos"], tmp_path / "z.h5", n=1, settings=settings, seed=1, **NAMED)
     pictures = distil.leaves(200, 9, "others")
     for side, given in zip("AB", answers(files.read(tmp_path / "z.h5", "zoo"), pictures), strict=True):
         taught = distil.probability(teachers(made, side), pictures)
@@ -159,7 +161,7 @@ def test_students_begin_where_they_are_told(made, tmp_path):
     start = weights | {"model": np.array([7, 8, 9, 7, 8, 9]), "domain": np.repeat(["A", "B"], 3)}
     files.write(tmp_path / "start.h5", "zoo", start)
     little = distil.Settings(images=64, epochs=1, teachers=1, learning_rate=1e-6)
-    arguments = {"n": 2, "settings": little, "seed": 1, "fusion": "f", "start": tmp_path / "start.h5"}
+    arguments = {"n": 2, "settings": little, "seed": 1, "start": tmp_path / "start.h5"} | NAMED
     distil.from_weights(made["zoos"], tmp_path / "z.h5", **arguments)
     zoo = files.read(tmp_path / "z.h5", "zoo")
     assert zoo["model"].tolist() == [7, 8, 7, 8]
@@ -256,11 +258,55 @@ def test_deeper_parents_have_deeper_students(tmp_path):
         weights = cnn.initial_weights(deep, 1, side, np.arange(2))
         files.write(zoos[side][0], "zoo", weights | {"model": np.arange(2)})
     few = distil.Settings(images=20, epochs=1)
-    distil.from_weights(zoos, tmp_path / "made.h5", n=1, settings=few, seed=1, fusion="both", threads=1)
+    distil.from_weights(
+        zoos, tmp_path / "made.h5", n=1, settings=few, seed=1, fusion="both", architecture="deep", threads=1
+    )
     made = files.read(tmp_path / "made.h5", "zoo")
     assert {name: made[f"{name}.weight"].shape[1:] for name in (*deep.conv_layers, "fc_a", "fc_b")} == {
         "conv1": (32, 3, 3, 3), "conv2": (64, 32, 3, 3), "conv3": (128, 64, 3, 3), "fc_a": (2, 512), "fc_b": (2, 512),
     }  # fmt: skip
+
+
+def test_an_architecture_like_another_in_its_first_layer_has_students_of_its_own(tmp_path, monkeypatch):
+    """conv1 is the published one's; so students are of the architecture that is named, not of the first alike."""
+    monkeypatch.setitem(cnn.ARCHITECTURES, "broad", cnn.Architecture(channels=(3, 6, 24), kernel_size=5))
+    broad, zoos, few = cnn.ARCHITECTURES["broad"], {}, distil.Settings(images=20, epochs=1)
+    for side in "AB":
+        zoos[side] = [tmp_path / f"{side}.h5"]
+        weights = cnn.initial_weights(broad, 1, side, np.arange(2))
+        files.write(zoos[side][0], "zoo", weights | {"model": np.arange(2)})
+    arguments = {"n": 1, "settings": few, "seed": 1, "fusion": "f", "threads": 1}
+    output = tmp_path / "students.h5"
+    distil.from_weights(zoos, output, architecture="broad", **arguments)
+    students = files.read(output, "zoo")
+    for name in [name for name in broad.shapes if name.startswith("conv")]:
+        assert students[name].shape[1:] == broad.shapes[name]
+    assert students["fc_a.weight"].shape == (1, 2, broad.features)
+    assert students["nearest_parent"].shape == (1,)
+    generate.average(zoos, tmp_path / "average.h5")
+    generate.random(2, "broad", 1, "f", tmp_path / "random.h5")
+    for made in (students, *(files.read(tmp_path / f"{name}.h5", "zoo") for name in ("average", "random"))):
+        weights = {name: values[0] for name, values in made.items() if name.startswith("conv")}
+        exported = export.configuration(weights, ["a", "b"])["architecture"]
+        assert (exported["channels"], exported["features"]) == ([3, 6, 24], broad.features)
+    with pytest.raises(ValueError, match=r"A\.h5: its CNNs are not of architecture published.*zoo\.architecture"):
+        distil.from_weights(zoos, output, architecture="published", **arguments)
+    kinds = {name: cnn.initial_weights(a, 1, "x", np.arange(2)) for name, a in cnn.ARCHITECTURES.items()}
+    cnns = {name: kind | {"domain": np.repeat("-", 2)} for name, kind in kinds.items()}
+    rows = align.nearest_rows(cnns, {"parent_a": kinds["broad"]}, 1)  # published differs in conv2 only
+    assert [row["method"] for row in rows] == ["broad"]
+
+
+def test_a_cnn_with_one_more_layer_is_not_taken_for_the_published_one():
+    """Its first two conv layers and its linear layer have the published shapes."""
+    deeper = cnn.Architecture(channels=(3, 6, 16, 100), kernel_size=5, image_size=48)
+    weights = cnn.initial_weights(deeper, 1, "deeper", np.arange(2))
+    published = cnn.ARCHITECTURES["published"].shapes
+    assert {name: weights[name].shape[1:] for name in published} == published
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
+    wanted = cnn.logits(tensors, cnn.normalise(torch.from_numpy(images))).numpy()
+    np.testing.assert_allclose(fused.answers(weights, images), wanted, atol=1e-6)
 
 
 def test_three_zoos_have_students_with_three_heads(made):
@@ -281,7 +327,8 @@ def test_three_zoos_have_students_with_three_heads(made):
 
     few = distil.Settings(images=60, epochs=1)
     output = made["folder"] / "three.h5"
-    distil.from_weights(zoos, output, n=2, settings=few, seed=1, fusion="three", threads=1)
+    named = NAMED | {"fusion": "three"}
+    distil.from_weights(zoos, output, n=2, settings=few, seed=1, threads=1, **named)
     students = files.read(output, "zoo")
     for head in ("fc_a", "fc_b", "fc_c"):
         assert students[f"{head}.weight"].shape == (2, 2, 400)

@@ -70,7 +70,7 @@ def test_damaged_files_are_refused_by_name(path, damage, message):
     with pytest.raises(files.FileError, match=message) as error:
         files.read(path, "zoo")
     assert str(path) in str(error.value)
-    assert "made anew" in str(error.value)
+    assert "will be regenerated" in str(error.value)
 
 
 def test_a_file_of_before_is_read(path):

@@ -81,7 +81,7 @@ def test_unreadable_and_other_files_are_named(found, said):
     assert found.unreadable["file"].tolist() == UNREADABLE
     causes = dict(found.unreadable.itertuples(index=False))
     assert causes["sub folder/empty.png"] == "empty file"
-    assert causes["words.png"] == "not a JPEG, PNG or WebP inside"
+    assert causes["words.png"] == "not a JPEG, PNG, WebP, GIF or BMP inside"
     assert "truncated" in causes["007.jpg"]
     assert said[0] == "Left aside: 2 files of other kinds (1 no ending, 1 .txt)."
     assert said[1].startswith("3 of 152 pictures can't be read and are left out:\n  007.jpg: ")
@@ -140,7 +140,7 @@ def test_names_that_are_no_utf8_are_printed_with_question_marks(tmp_path, folder
     ("files", "message"),
     [
         (None, "there is no folder '.*'.*Write --config predict=FOLDER"),
-        ({}, "no picture lies in '.*'. Pictures are files that end in .bmp, .gif, .jpeg"),
+        ({}, "no picture lies in '.*'. Pictures are files that end in .bmp, .gif, .jfif, .jpe, .jpeg"),
         ({"a.heic": "x", "b.heic": "x"}, r"it holds 2 files of other kinds \(2 .heic\)"),
         ({"a.jpg": "x"}, "none of the 1 pictures in '.*' can be read"),
     ],

@@ -185,22 +185,69 @@ class TestAnswer:
         [
             (("above", "above"), "Yes: the generated CNNs beat all their controls."),
             (("below", "below"), "No: the generated CNNs do worse than all their controls."),
-            (("above", "below"), "No: nowhere do the generated CNNs beat all their controls."),
-            (("above", "no clear difference"), "No: nowhere do the generated CNNs beat all their controls."),
+            (
+                ("above", "below"),
+                "Mixed: the generated CNNs nowhere beat all their controls; of 2 comparisons they are significantly "
+                "better in 1 and worse in 1.",
+            ),
+            (
+                ("above", "no clear difference"),
+                "Inconclusive in 1 of 2 comparisons: the generated CNNs are significantly better in 1.",
+            ),
+            (
+                ("below", "no clear difference"),
+                "No: the generated CNNs are significantly better than none of their controls, and worse than some.",
+            ),
+            (
+                ("no clear difference", "no clear difference"),
+                "Inconclusive: differences smaller than 0.05 could not have been detected with these CNNs and images.",
+            ),
         ],
     )
     def test_headline_goes_both_ways(self, verdicts, headline):
         assert findings.answer(board(), against(*verdicts))["headline"] == headline
 
-    def test_answers_without_a_cnn_are_not_called_controls(self):
+    def test_nothing_significant_is_inconclusive_and_says_what_could_have_been_seen(self):
+        controls, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
+        rows = [
+            compared({("cyclegan", control): "no clear difference" for control in controls}).assign(clusterer=clusterer)
+            for clusterer in clusterers
+        ]
+        frame = pd.concat(rows, ignore_index=True)
+        half = np.linspace(0.041, 0.123, 60)
+        frame["low"], frame["high"] = frame["difference"] - half, frame["difference"] + half
+        said = findings.answer(board(), frame)
+        assert said["headline"] == (
+            "Inconclusive: differences smaller than 0.082 could not have been detected with these CNNs and images."
+        )
+        assert "above in 0, significantly below in 0, and the result is inconclusive in 60" in said["sentences"][0]
+        assert "could have detected: 0.082 at the median, 0.041 to 0.12." in said["sentences"][0]
+
+    def test_a_few_worse_comparisons_among_inconclusive_ones_are_no_no(self):
+        rows = pd.concat(
+            [
+                against("below", "no clear difference"),
+                against("no clear difference", "no clear difference").assign(clusterer="dbscan"),
+            ]
+        )
+        headline = "Inconclusive in 3 of 4 comparisons: the generated CNNs are significantly worse in 1."
+        assert findings.answer(board(), rows)["headline"] == headline
+
+    def test_without_intervals_no_number_is_made_up(self):
+        rows = against("no clear difference", "no clear difference").assign(low=np.nan, high=np.nan)
+        said = findings.answer(board(), rows)
+        assert said["headline"] == "Inconclusive: no difference is significant."
+        assert "nan" not in " ".join(said["sentences"])
+
+    def test_baselines_are_not_called_controls(self):
         rows = pd.concat([against("above", "above"), compared({("cyclegan", "brightness"): "above"})])
-        headline = "Yes: the generated CNNs beat all their controls and reference answers."
+        headline = "Yes: the generated CNNs beat all their controls and baselines."
         assert findings.answer(board(), rows)["headline"] == headline
 
     def test_one_of_two_methods_wins_in_part(self):
         rows = pd.concat([against("above", "above"), compared({("netspace", "random"): "below"})])
-        assert findings.answer(board(), rows)["headline"].endswith(
-            "by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
+        assert findings.answer(board(), rows)["headline"] == (
+            "Mixed: all controls are beaten by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
         )
 
     def test_neither_selected_cnns_nor_zero_shot_nor_the_published_protocol_make_the_headline(self):
@@ -210,13 +257,13 @@ class TestAnswer:
         found = findings.answer(board(), pd.concat(rows))
         assert found["headline"].startswith("No: the generated CNNs do worse")
         assert "2 comparisons were made" in found["sentences"][0]
-        assert "above in 0, clearly below in 2, and not clearly different in 0" in found["sentences"][0]
+        assert "above in 0, significantly below in 2, and the result is inconclusive in 0" in found["sentences"][0]
 
-    def test_sentences_give_n_medians_intervals_and_what_picking_flatters(self):
+    def test_sentences_give_n_medians_intervals_and_the_selection_bias(self):
         text = " ".join(findings.answer(board(), against("above", "above"))["sentences"]).replace("\u00a0", " ")
         assert "0.610 for CycleGAN (n = 40), 0.520 for random initialisation (n = 40) and 0.550 for parents A" in text
         assert "0.580 (95 % interval 0.480 to 0.680) on the test, after 0.740 on validation" in text
-        assert "flatters by 0.160" in text
+        assert "a selection bias of 0.160" in text
         assert "A/7 (parents A; K-means, best of 40), has a balanced accuracy of 0.570" in text
 
     def test_a_zero_shot_win_is_said_beside_the_headline(self):
@@ -229,9 +276,9 @@ class TestAnswer:
         frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
         said = findings.answer(None, frame)["sentences"]
         who = "distilled from both zoos with heads of their own"
-        assert said == [f"Zero-shot, yes: {who} is clearly above all 2 controls and references."]
+        assert said == [f"Zero-shot, yes: {who} is significantly above all 2 controls and baselines."]
         frame.loc[0, "verdict"] = "no clear difference"
-        assert "comes furthest: clearly above 1 of 2" in findings.answer(None, frame)["sentences"][0]
+        assert "comes furthest: significantly above 1 of 2" in findings.answer(None, frame)["sentences"][0]
 
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
@@ -239,7 +286,9 @@ class TestAnswer:
         kinds = [next(word for word in ("held-out", "Zero-shot", "transductive", "") if word in s) for s in sentences]
         assert kinds == ["", "", "", "Zero-shot", "transductive"]
         assert "heads of their own the median AUROC is 0.600 for CycleGAN, against 0.900" in sentences[3]
-        assert "reaches a balanced accuracy of 0.876 and, picked the same way, the best control 0.881" in sentences[4]
+        assert (
+            "reaches a balanced accuracy of 0.876 and, selected in the same way, the best control 0.881" in sentences[4]
+        )
 
     def test_nothing_to_compare_is_said(self):
         assert findings.answer(None, None)["headline"].startswith("There is nothing to compare")
@@ -269,7 +318,7 @@ class TestViews:
         own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "held_out")]["balanced_accuracy"]
         assert (first["median"], first["selected"]["low"], first["selected"]["high"]) == (0.61, 0.48, 0.68)
         assert first["dots"] == pytest.approx(sorted(own), abs=1e-4)
-        assert first["note"] == "25% give every photograph the same features"
+        assert first["note"] == "25% give every image the same features"
         published = views["published"]["rows"][0]
         own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "published")]["accuracy"]
         assert published["selected"]["value"] == pytest.approx(own.max(), abs=1e-4)

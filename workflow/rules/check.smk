@@ -18,7 +18,7 @@ rule check_images:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        sources={where: picture_source(place) for where, place in checked_places().items()},
+        sources=checked_sources,
         fusions={name: list(concepts_of(name).values()) for name in config["fusions"]},
         policy={key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")},
         balance=config["zoo"]["balance"],

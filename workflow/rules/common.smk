@@ -2,21 +2,31 @@
 import functools
 import itertools
 import math
+import os
+import shutil
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# Where this workflow lies; `workflow.basedir` is the caller's folder where it is used as a module.
+if not isinstance(workflow.current_basedir, os.PathLike):  # files of a repository elsewhere, fetched one by one
+    raise WorkflowError(
+        "zoofuse is used as a module from a local copy only, as its scripts need the whole folder. Clone it, and write "
+        "the path of its Snakefile."
+    )
+HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation; snakemake hands this path on to every script.
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
+sys.path.insert(0, str(HOME / "workflow" / "src"))
 
-from zoofuse import imports, plan
+from zoofuse import config_files, imports, interruptions, plan, text
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.checks import check_folders, count_zoos, folders_digest
+from zoofuse.checks import check_roots, count_zoo, folder_faults, folders_digest, made_from, models_made
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
+from zoofuse.folders import spelled
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # equal to the schema's $defs.name
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 # Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
 METHODS = {
@@ -45,27 +55,105 @@ CONTROLS = [method for method in METHODS if method not in GENERATED]
 def default_config():
     """What lies under a configuration whose concepts name no images: photographs if it says where they are, else drawn ones."""
     name = "photos.yaml" if "images_root" in config else "config.yaml"
-    return str(Path(workflow.basedir) / "config" / name)
+    return str(HOME / "config" / name)
+
+
+def told(message):
+    """The error that ends the call, in words for the user."""
+    return WorkflowError(text.visible(str(message)))
+
+
+def refuse(message):
+    """End the call in words, also where a file that exists would let Snakemake go on without the job.
+
+    Snakemake passes over every exception of an input function where the job's output is there; this one it does not.
+    """
+    logger.error(text.visible(str(message)))
+    raise SystemExit(1)
+
+
+@functools.cache
+def warn(message):
+    """Log a warning once for each call of snakemake."""
+    logger.warning(text.visible(message))
 
 
 def checked(config):
-    """The configuration with its defaults, and its folders looked at, so that a fault shows before any job starts."""
+    """The configuration with its defaults. Looks at no folder of images: that is left to the rules that read them."""
     begun = config.pop("begun", None)  # what a job on another node is told of the settings its run began with
     try:
-        config = complete(config)
-        count_zoos(config)
         if workflow.is_main_process:
-            check_folders(config)
+            written = config_files.read(workflow.configfiles, workflow.config_settings.config_args)
+            config = complete(config, written)
+            check_roots(config)
+        else:
+            config = complete(config)
     except ValueError as error:  # worded for the user
-        raise WorkflowError(str(error)) from None
+        raise told(error) from None
+    settings = digest(config)
+    existing = [concept for concept in config["concepts"].values() if "zoo" in concept]
     if begun is None:
-        workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={digest(config)}"]
-    elif begun != digest(config):
-        raise WorkflowError(
+        if workflow.is_main_process:
+            interruptions.end_on_hangup()
+            for name, concept in config["concepts"].items():
+                concept["models"] = counted(config, name)
+        # Jobs on other nodes are told the sizes of existing zoos, so that only those that import one look at it.
+        sizes = ",".join(str(concept["models"] or "-") for concept in existing)
+        workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={settings}/{sizes}"]
+        return config
+    begun, _, sizes = begun.partition("/")
+    if begun != settings:
+        raise told(
             "The configuration was changed while a run goes on, so its jobs that are left are not done. Run the same "
             "command again when it has ended: what was changed is done anew."
         )
+    for concept, size in zip(existing, sizes.split(",") if existing else [], strict=True):
+        concept["models"] = None if size == "-" else int(size)
     return config
+
+
+# Snakemake starts each script by the interpreter's path without quotes around it. Where that can't work, the name that
+# PATH finds it by can: `make run` and an activated environment put it there.
+ODD = sorted(set(sys.executable) & set(" \t\n'\"$`&;|<>()\\"))
+if ODD and os.path.dirname(shutil.which("python") or "") == os.path.dirname(sys.executable):
+    sys.executable, ODD = "python", []
+
+
+def check_start():
+    """What no job can start without; raises for the first that is missing."""
+    if ODD and not workflow.deployment_settings.deployment_method:
+        raise told(
+            f"The Python environment lies in {sys.executable}, and jobs can't be started from a path with "
+            f"{' '.join(map(repr, ODD))}. Activate the environment (source .venv/bin/activate), or make it elsewhere."
+        )
+    if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
+        raise told("results: the folder can't be written. Make it writable, or call snakemake in another folder.")
+
+
+def counted(config, name):
+    """How many CNNs a concept has; None where nobody can tell, as its existing zoo is gone, which ZOO_FAULTS says."""
+    concept = config["concepts"][name]
+    if "zoo" not in concept:
+        return concept["models"]
+    path = existing_path(config, concept["zoo"])
+    try:
+        return count_zoo(config, name)
+    except ValueError as error:
+        ZOO_FAULTS[name] = str(error)
+        return models_made(Path(path), Path(f"results/zoo/{name}"), concept["models"])
+
+
+ZOO_FAULTS = {}  # concept -> why its existing zoo can't be read
+
+
+def models_of(concept):
+    """CNNs of a concept's zoo: those that are asked for, else as many as its existing zoo holds."""
+    of = config["concepts"][concept]
+    if of["models"] is None:
+        of["models"] = counted(config, concept)
+    if of["models"] is None:
+        refuse(ZOO_FAULTS[concept])
+    return of["models"]
 
 
 def conv_layers():
@@ -94,12 +182,23 @@ def picture_source(place):
 def concept_source(wildcards):
     keys = ("validation_share", "validation_max", "unreadable", "duplicates")
     settings = {key: config["images"][key] for key in keys}
-    return picture_source(known(config["concepts"], wildcards.concept, "concept")) | settings
+    return looked_at(known(config["concepts"], wildcards.concept, "concept")) | settings
 
 
 def test_source(wildcards):
     settings = {key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")}
-    return picture_source(known(config["fusions"], wildcards.fusion, "fusion")["test"]) | settings
+    test = known(config["fusions"], wildcards.fusion, "fusion")["test"]
+    if test["order"] != "positives_first":  # left out else, so that no finished run is done again
+        settings["order"] = test["order"]
+    return looked_at(test) | settings
+
+
+def looked_at(place):
+    """As `picture_source`, with its faults in words."""
+    try:
+        return picture_source(place)
+    except ValueError as error:
+        raise told(error) from None
 
 
 def picture_inputs(place):
@@ -107,19 +206,46 @@ def picture_inputs(place):
     if place["source"] == "torchvision":
         return {"archive": f"resources/downloads/{place['dataset']}.tar.gz"}
     if place["source"] == "folder":
-        folders = [str(Path(config["images_root"]) / folder) for folder in place["positive"] + place["negative"]]
+        root = Path(config["images_root"])
+        folders = [str(spelled(root / folder)) for folder in place["positive"] + place["negative"]]
         return {
             "folders": [local(ancient(folder)) for folder in folders]
         }  # read where they lie, also with remote storage
     return {}
 
 
+@functools.cache
+def place_faults():
+    """Where in the configuration -> what is wrong with its folders; looked for once, by the first rule that reads any.
+
+    Nothing in a job on another node: the run that submitted it has looked.
+    """
+    return folder_faults(config) if workflow.is_main_process else {}
+
+
+def checked_folders(where, place, output):
+    """A place's inputs; where its folders can't be used, they are missing for Snakemake too.
+
+    Then Snakemake goes on with `output` where it exists, and it was made from these folders, and stops otherwise.
+    """
+    inputs, faults = picture_inputs(place), place_faults()
+    if where in faults:
+        every = "\n".join(dict.fromkeys(fault.words for fault in faults.values()))
+        if not faults[where].gone or (os.path.exists(output) and not made_from(Path(output), place)):
+            refuse(every)
+        warn(f"{every}\nWhat was made of these images before is kept; nothing new is made of them.")
+        inputs["folders"] = [local(str(Path(config["images_root"]) / f"(images of {where})"))]
+    return inputs
+
+
 def concept_pictures(wildcards):
-    return picture_inputs(known(config["concepts"], wildcards.concept, "concept"))
+    place = known(config["concepts"], wildcards.concept, "concept")
+    return checked_folders(f"concepts.{wildcards.concept}", place, f"results/images/{wildcards.concept}.h5")
 
 
 def test_pictures(wildcards):
-    return picture_inputs(known(config["fusions"], wildcards.fusion, "fusion")["test"])
+    place = known(config["fusions"], wildcards.fusion, "fusion")["test"]
+    return checked_folders(f"fusions.{wildcards.fusion}.test", place, f"results/test_images/{wildcards.fusion}.h5")
 
 
 def fusion_images(wildcards):
@@ -130,7 +256,7 @@ def fusion_images(wildcards):
 
 def known(named, name, what):
     if name not in named:
-        raise WorkflowError(f"There is no {what} {name!r} in the configuration; it has {', '.join(named) or 'none'}.")
+        raise told(f"There is no {what} {name!r} in the configuration; it has {', '.join(named) or 'none'}.")
     return named[name]
 
 
@@ -173,39 +299,56 @@ def checked_places():
 def checked_pictures(wildcards):
     """The folders, and the archives by the names of their data sets."""
     inputs = {"folders": []}
-    for place in checked_places().values():
-        found = picture_inputs(place)
+    for where, place in checked_places().items():
+        found = checked_folders(where, place, "")  # what was found out before stays as it is
         inputs["folders"] += found.get("folders", [])
         inputs |= {place["dataset"]: found["archive"]} if "archive" in found else {}
     return inputs
 
 
+def checked_sources(wildcards):
+    """Where in the configuration -> what its pictures are made from. A function, so that no other job looks at them."""
+    return {where: looked_at(place) for where, place in checked_places().items()}
+
+
 # Zoo
+
+
+def existing_path(config, path):
+    return str(Path(config["zoo_root"]) / path)
 
 
 def existing(path):
     """A path under zoo_root."""
-    return str(Path(config["zoo_root"]) / path)
+    return existing_path(config, path)
 
 
 def existing_zoo(wildcards):
-    return existing(config["concepts"][wildcards.concept]["zoo"])
+    """An existing zoo; where it can't be read it is missing for Snakemake too, which goes on with what was imported."""
+    path = existing(config["concepts"][wildcards.concept]["zoo"])
+    if wildcards.concept in ZOO_FAULTS:
+        warn(f"{ZOO_FAULTS[wildcards.concept]}\nWhat was imported from it before is kept; nothing new is imported.")
+        path = f"{path} (zoo of {wildcards.concept})"
+    return path
 
 
 def existing_zoo_digest(wildcards):
     """So that a changed zoo is read again."""
-    return imports.digest(existing_zoo(wildcards), range(*shard_models(wildcards)))
+    try:
+        return imports.digest(existing_zoo(wildcards), range(*shard_models(wildcards)))
+    except ValueError as error:
+        raise told(error) from None
 
 
 def zoo_shards(concept):
-    ranges = shard_ranges(config["concepts"][concept]["models"], config["zoo"]["shard_size"])
+    ranges = shard_ranges(models_of(concept), config["zoo"]["shard_size"])
     return [f"results/zoo/{concept}/shard-{shard}.h5" for shard in ranges]
 
 
 def shard_models(wildcards):
     """[start, stop) of a zoo shard's global indices."""
-    concept = known(config["concepts"], wildcards.concept, "concept")
-    ranges = shard_ranges(concept["models"], config["zoo"]["shard_size"])
+    known(config["concepts"], wildcards.concept, "concept")
+    ranges = shard_ranges(models_of(wildcards.concept), config["zoo"]["shard_size"])
     return known(ranges, wildcards.shard, f"shard of concept {wildcards.concept}")
 
 
@@ -307,7 +450,7 @@ def distil_inputs(wildcards):
 
 def generated_counts(fusion):
     """Method -> number of CNNs it makes of each domain for a fusion."""
-    sizes = {side: config["concepts"][concept]["models"] for side, concept in concepts_of(fusion).items()}
+    sizes = {side: models_of(concept) for side, concept in concepts_of(fusion).items()}
     n = min(sizes.values())
     students = dict.fromkeys(DISTILLED, config["distil"]["models"])
     students["distil_deep"] = 1
@@ -421,7 +564,7 @@ def replicate_inputs(wildcards):
         for key, paths in leaderboard_inputs(wildcards).items():
             there = [os.path.join(folder, path) for path in paths]
             if missing := [path for path in there if not os.path.exists(path)]:
-                raise WorkflowError(
+                warn(
                     f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the same "
                     f"settings and another seed: snakemake tables --directory {folder} --config seed=NUMBER ..."
                 )
@@ -442,7 +585,7 @@ def fusion_sides(wildcards):
 
 
 def published_table(clusterer):
-    return local(str(Path(workflow.basedir) / "resources" / "published" / f"{clusterer}.csv"))
+    return local(str(HOME / "resources" / "published" / f"{clusterer}.csv"))
 
 
 def published_rows(wildcards):
@@ -506,7 +649,7 @@ def report_inputs(wildcards):
 def benched_images(wildcards):
     """The pictures that zoos are trained on to measure it: those of the first concept that has some."""
     if not trained_concepts():
-        raise WorkflowError(
+        raise told(
             "bench_zoo trains CNNs on a concept's pictures, and every concept here is an existing zoo. Run it with a "
             "configuration whose concepts name pictures; without --configfile it takes drawn ones."
         )
@@ -533,7 +676,7 @@ def shared_shards(wildcards):
 
 def predicted_folder(wildcards):
     if "predict" not in config:
-        raise WorkflowError("Say which pictures are to be scored: --config predict=FOLDER.")
+        raise told("Say which pictures are to be scored: --config predict=FOLDER.")
     return config["predict"]
 
 
@@ -543,7 +686,7 @@ def predicted_digest(wildcards):
     try:
         return predict.digest(predicted_folder(wildcards))
     except ValueError as error:  # worded for the user
-        raise WorkflowError(str(error)) from None
+        raise told(error) from None
 
 
 # NetSpace, for fusions of two concepts
@@ -560,10 +703,10 @@ NETSPACE_SETTINGS = [
 def netspace_images(wildcards):
     """The photographs of both concepts, "a" first; answers are compared on them, so an existing zoo alone won't do."""
     if len(concepts_of(wildcards.fusion)) > 2:
-        raise WorkflowError(f"NetSpace joins two concepts, and {wildcards.fusion} has more: name a fusion of two.")
+        raise told(f"NetSpace joins two concepts, and {wildcards.fusion} has more: name a fusion of two.")
     images = fusion_images(wildcards)
     if len(images) < 2:
-        raise WorkflowError("NetSpace compares answers to photographs: write positive and negative for both concepts.")
+        raise told("NetSpace compares answers to photographs: write positive and negative for both concepts.")
     return images
 
 
@@ -585,7 +728,7 @@ def netspace_fusions():
 def netspace_tables(wildcards):
     """Every setting's table; shapes belong to no fusion."""
     if not netspace_fusions():
-        raise WorkflowError("NetSpace joins two concepts, and no fusion here has two: name one.")
+        raise told("NetSpace joins two concepts, and no fusion here has two: name one.")
     named = [f"{fusion}/{setting}" for fusion in netspace_fusions() for setting in NETSPACE_SETTINGS]
     return [f"results/netspace/{name}.csv" for name in [*named, "shapes"]]
 

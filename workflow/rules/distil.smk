@@ -42,6 +42,7 @@ rule distil:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         models=lambda wildcards: generated_counts(wildcards.fusion)[wildcards.method],
+        architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:
         "Distilling the zoos of {wildcards.fusion} by {wildcards.method}"

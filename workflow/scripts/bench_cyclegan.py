@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from zoofuse import bench_cyclegan, cnn, devices, files, logs
+from zoofuse import bench_cyclegan, cnn, csv_files, devices, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,6 +22,5 @@ with logs.job(snakemake.log[0]) as say:
         frames.append(bench_cyclegan.run(a, b, threads=snakemake.threads, device=device))
         say(frames[-1].to_string(index=False))
     table = pd.concat(frames)
-    with files.atomic_path(snakemake.output.table) as path:
-        table.to_csv(path, index=False)
+    csv_files.write(snakemake.output.table, table)
     bench_cyclegan.figure(table, snakemake.output.figure)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import bench_evaluation, files, images, logs
+from zoofuse import bench_evaluation, csv_files, images, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,6 +14,5 @@ if __name__ == "__main__":  # its processes read this file again
             test["images"], test["labels"], test["groups"], snakemake.params.evaluation, processes=snakemake.threads
         )
         say(frame.to_string(index=False))
-        with files.atomic_path(snakemake.output.table) as path:
-            frame.to_csv(path, index=False)
+        csv_files.write(snakemake.output.table, frame)
         bench_evaluation.figure(frame, snakemake.output.figure)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import bench_predict, files, logs
+from zoofuse import bench_predict, csv_files, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -10,5 +10,4 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     frame = bench_predict.run(threads=snakemake.threads)
     say(frame.to_string(index=False))
-    with files.atomic_path(snakemake.output[0]) as path:
-        frame.to_csv(path, index=False)
+    csv_files.write(snakemake.output[0], frame)

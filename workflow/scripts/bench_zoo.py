@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import bench_zoo, devices, files, images, logs
+from zoofuse import bench_zoo, csv_files, devices, images, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,6 +21,5 @@ with logs.job(snakemake.log[0]) as say:
         frames.append(frame)
     say(f"Resident memory for the published cat zoo: {bench_zoo.resident_bytes() / 2**30:.2f} GiB")
     table = pd.concat(frames)
-    with files.atomic_path(snakemake.output.table) as path:
-        table.to_csv(path, index=False)
+    csv_files.write(snakemake.output.table, table)
     bench_zoo.figure(table, snakemake.output.figure)

@@ -2,13 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from zoofuse import check_images, logs
+from zoofuse import check_images, csv_files, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
-    for line in check_images.lines(pd.read_csv(snakemake.input.findings, keep_default_na=False)):
+    for line in check_images.lines(csv_files.read(snakemake.input.findings).fillna({"advice": "", "message": ""})):
         say(line)

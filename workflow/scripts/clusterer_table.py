@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import files, logs, tables
+from zoofuse import csv_files, logs, tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -10,5 +10,4 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     table = tables.clusterer_table(snakemake.input.rows, snakemake.wildcards.clusterer)
     protocol = "held_out" if snakemake.wildcards.held_out else "published"
-    with files.atomic_path(snakemake.output[0]) as path:
-        tables.of_protocol(table, protocol).to_csv(path, index=False)
+    csv_files.write(snakemake.output[0], tables.of_protocol(table, protocol))

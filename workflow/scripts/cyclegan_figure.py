@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from zoofuse import figures, logs
+from zoofuse import csv_files, figures, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    read = {Path(path).parent.name: pd.read_csv(path, index_col="epoch") for path in snakemake.input.histories}
+    read = {Path(path).parent.name: csv_files.read(path).set_index("epoch") for path in snakemake.input.histories}
     histories = {layer: {name: table[name].to_numpy() for name in table} for layer, table in read.items()}
     figures.cyclegan_curves(histories, snakemake.output[0])

@@ -14,12 +14,13 @@ with logs.job(snakemake.log[0]) as say:
     device = devices.choose_device(snakemake.config["zoo"]["device"])
     how = {"device": device, "threads": snakemake.threads}
     how |= {"n": params.models, "seed": params.seed, "fusion": snakemake.wildcards.fusion}
+    how |= {"architecture": params.architecture}
     say(f"Distilling on {device}, {snakemake.threads} threads.")
     match snakemake.wildcards.method:
         case method if method in config.REMEDIES:
             photographs = {domain: Path(inputs[f"images_{domain.lower()}"]) for domain in zoos}
             how |= {"settings": distil.PARENTS, "remedies": config.REMEDIES[method]}
-            how |= {"architecture": "deep"} if method == "distil_deep" else {}
+            how |= {"student": "deep"} if method == "distil_deep" else {}
             distil.from_parents(zoos, photographs, output, **how)
         case "distil_weights":
             distil.from_weights(zoos, output, settings=distil.WEIGHTS, **how)

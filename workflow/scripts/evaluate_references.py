@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import evaluation, files, images, logs, references
+from zoofuse import csv_files, evaluation, files, images, logs, references
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,7 +22,6 @@ with logs.job(snakemake.log[0]):
     for method, rows, arrays in references.references(test["images"], labels == 0, validation, settings):
         about = {"domain": "-", "model": 0}
         rows = [{"method": method} | about | row for row in rows]
-        with files.atomic_path(tables[method]) as path:
-            pd.DataFrame(rows, columns=evaluation.COLUMNS).to_csv(path, index=False)
+        csv_files.write(tables[method], pd.DataFrame(rows, columns=evaluation.COLUMNS))
         stacked = evaluation.stack([about | {f"held_out/{name}": value for name, value in about.items()} | arrays])
         files.write(behind[method], "evaluation", stacked | shared, settings=settings, sources=sources)

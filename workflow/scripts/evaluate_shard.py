@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import evaluation, files, images, logs
+from zoofuse import csv_files, evaluation, files, images, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -23,8 +23,7 @@ with logs.job(snakemake.log[0]):
             rows += [{"method": method} | row for row in scores]
             arrays.append(behind)
             bar.update()
-    with files.atomic_path(snakemake.output.rows) as path:
-        pd.DataFrame(rows, columns=evaluation.COLUMNS).to_csv(path, index=False)
+    csv_files.write(snakemake.output.rows, pd.DataFrame(rows, columns=evaluation.COLUMNS))
     stacked = evaluation.stack(arrays) | {"labels": labels, "groups": groups, "validation": validation}
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
     files.write(snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 
-from zoofuse import evaluation, export, files, images, logs, zero_shot
+from zoofuse import csv_files, evaluation, export, files, images, logs, zero_shot
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     inputs, params, fusion = snakemake.input, snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)
-    text = {"selected": str}
-    table, leaderboard = pd.read_csv(inputs.zero_shot, dtype=text), pd.read_csv(inputs.leaderboard, dtype=text)
+    table, leaderboard = csv_files.read(inputs.zero_shot), csv_files.read(inputs.leaderboard)
     choice = export.choose(table, leaderboard, snakemake.wildcards.method)
     zoo = export.pick(files.read(inputs.zoo, "zoo"), choice)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in inputs.concepts]
@@ -29,7 +27,7 @@ with logs.job(snakemake.log[0]) as say:
     config = export.configuration(weights, params.concepts, **about)
     model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
     config["test"] = export.measured(model, test["images"][~validation], test["labels"][~validation], params.seed)
-    others = export.controls(table, pd.read_csv(inputs.comparisons), snakemake.wildcards.method, choice.head)
+    others = export.controls(table, csv_files.read(inputs.comparisons), snakemake.wildcards.method, choice.head)
     photographs = [files.attributes(path, "images") for path in inputs.concepts]
     photographs.append(files.attributes(inputs.images, "test_images"))
     folder = Path(snakemake.output.config).parent

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from zoofuse import evaluation, few_shot, figures, files, images, logs
+from zoofuse import csv_files, evaluation, few_shot, figures, files, images, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -31,5 +31,4 @@ with logs.job(snakemake.log[0]):
         rows += few_shot.rows(method, scores, params.draws)
     table = pd.DataFrame(rows, columns=few_shot.COLUMNS)
     figures.few_shot(table, snakemake.output.figure)
-    with files.atomic_path(snakemake.output.table) as path:
-        table.to_csv(path, index=False)
+    csv_files.write(snakemake.output.table, table)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import files, leaderboard, logs
+from zoofuse import csv_files, leaderboard, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,5 +15,4 @@ with logs.job(snakemake.log[0]):
     shards = zip(inputs.rows, inputs.arrays, strict=True)
     references = next(iter(inputs.references), None)
     for name, table in leaderboard.tables(shards, zero_shot, references, snakemake.params.seed).items():
-        with files.atomic_path(snakemake.output[name]) as path:
-            table.to_csv(path, index=False)
+        csv_files.write(snakemake.output[name], table)

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from zoofuse import figures, logs, tables
+from zoofuse import csv_files, figures, logs, tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    ours = {Path(path).stem: pd.read_csv(path) for path in snakemake.input.tables}
+    ours = {Path(path).stem: csv_files.read(path) for path in snakemake.input.tables}
     published = {Path(path).stem: tables.published(path) for path in snakemake.input.published}
     figures.methods(ours, snakemake.output[0], published)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import align, files, logs, zoo
+from zoofuse import align, csv_files, files, logs, zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,5 +19,4 @@ with logs.job(snakemake.log[0]):
         for row in align.nearest_rows(zoos, parents, snakemake.params.models):
             rows.append(row)
             bar.update()
-    with files.atomic_path(snakemake.output[0]) as path:
-        pd.DataFrame(rows, columns=align.NEAREST).round(4).to_csv(path, index=False)
+    csv_files.write(snakemake.output[0], pd.DataFrame(rows, columns=align.NEAREST).round(4))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import cnn, devices, files, images, logs, netspace, netspace_settings, seeds, training, zoo
+from zoofuse import cnn, csv_files, devices, files, images, logs, netspace, netspace_settings, seeds, training, zoo
 from zoofuse import netspace_architectures as architectures
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ with logs.job(snakemake.log[0]) as say:
         rows, arrays = netspace_settings.unseen_architectures(space, seen, unseen, *test, seed)
     else:
         rows, arrays = netspace_settings.several_architectures(space, seen, *test)
-    with files.atomic_path(snakemake.output.table) as path:
-        netspace_settings.table(rows).to_csv(path, index=False)
+    csv_files.write(snakemake.output.table, netspace_settings.table(rows))
     files.write(snakemake.output.arrays, "netspace results", arrays, setting=snakemake.wildcards.setting)
     state.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import devices, files, logs, netspace_cnn, netspace_settings
+from zoofuse import csv_files, devices, files, logs, netspace_cnn, netspace_settings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,6 +22,5 @@ with logs.job(snakemake.log[0]):
             rows, arrays = netspace_settings.interpolation(space, found, names, **params.chosen)
         case "latent_optimisation":
             rows, arrays = netspace_settings.latent_optimisation(space, found, names, params.seed, **params.chosen)
-    with files.atomic_path(snakemake.output.table) as path:
-        netspace_settings.table(rows).to_csv(path, index=False)
+    csv_files.write(snakemake.output.table, netspace_settings.table(rows))
     files.write(snakemake.output.arrays, "netspace results", arrays, setting=setting)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import devices, files, logs, netspace, netspace_settings, netspace_shapes, shapes
+from zoofuse import csv_files, devices, files, logs, netspace, netspace_settings, netspace_shapes, shapes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -25,7 +25,6 @@ with logs.job(snakemake.log[0]):
             found, settings, params.seed, state, device=device, progress=lambda step, loss: bar.update(step - bar.n)
         )
     rows, results = netspace_settings.shapes(space, found, params.seed, **params.walks)
-    with files.atomic_path(snakemake.output.table) as path:
-        netspace_settings.table(rows).to_csv(path, index=False)
+    csv_files.write(snakemake.output.table, netspace_settings.table(rows))
     files.write(snakemake.output.arrays, "netspace results", results, setting="shapes")
     state.unlink(missing_ok=True)

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import files, logs
+from zoofuse import csv_files, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]), files.atomic_path(snakemake.output[0]) as path:
+with logs.job(snakemake.log[0]):
     fusions = ["-" if Path(table).stem == "shapes" else Path(table).parent.name for table in snakemake.input.tables]
     tables = [
-        pd.read_csv(table).assign(fusion=fusion) for table, fusion in zip(snakemake.input.tables, fusions, strict=True)
+        csv_files.read(table).assign(fusion=fusion)
+        for table, fusion in zip(snakemake.input.tables, fusions, strict=True)
     ]
-    pd.concat(tables).to_csv(path, index=False)
+    csv_files.write(snakemake.output[0], pd.concat(tables))

@@ -2,14 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from zoofuse import files, logs, tables
+from zoofuse import csv_files, logs, tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    table = tables.beside_published(pd.read_csv(snakemake.input.table), snakemake.input.published)
-    with files.atomic_path(snakemake.output[0]) as path:
-        table.to_csv(path, index=False)
+    table = tables.beside_published(csv_files.read(snakemake.input.table), snakemake.input.published)
+    csv_files.write(snakemake.output[0], table)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import figures, files, logs, replicates
+from zoofuse import csv_files, figures, logs, replicates
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,9 +22,9 @@ with logs.job(snakemake.log[0]):
         for path in of_run("zero_shot", run):
             zero_shot.setdefault(Path(path).parent.name, []).append(path)
         shards = zip(of_run("rows", run), of_run("arrays", run), strict=True)
-        runs[name] = replicates.read(shards, zero_shot, next(iter(of_run("references", run)), None))
+        references = next(iter(of_run("references", run)), None)
+        runs[name] = replicates.read(shards, zero_shot, references, folder=name if run else None)
     tables, medians = replicates.tables(runs, snakemake.params.seed, own_images=snakemake.params.own_images)
     for name, table in tables.items():
-        with files.atomic_path(snakemake.output[name]) as path:
-            table.to_csv(path, index=False)
+        csv_files.write(snakemake.output[name], table)
     figures.replicates(medians, tables["replicates"], snakemake.output.figure)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoofuse import evaluation, files, images, logs, search, zero_shot
+from zoofuse import csv_files, evaluation, files, images, logs, search, zero_shot
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -27,5 +27,4 @@ with logs.job(snakemake.log[0]):
             method, evaluation.features(zoo, test["images"]), weights, test["labels"] == 0, validation,
             params.evaluation, params.seed, bar.update,
         )  # fmt: skip
-    with files.atomic_path(snakemake.output[0]) as path:
-        table.to_csv(path, index=False)
+    csv_files.write(snakemake.output[0], table)

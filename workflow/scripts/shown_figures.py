@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from zoofuse import evaluation, figures, files, images, logs, report
+from zoofuse import csv_files, evaluation, figures, files, images, logs, report
 from zoofuse.tables import CLUSTERERS
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def chosen(leaderboard, rows, method):
 with logs.job(snakemake.log[0]):
     zoo = files.read(snakemake.input.zoo, "zoo")
     method = files.attributes(snakemake.input.zoo, "zoo")["method"]
-    leaderboard = pd.read_csv(snakemake.input.leaderboard, dtype={"selected": str})
-    rows = pd.concat([pd.read_csv(path, dtype={"domain": str}) for path in snakemake.input.rows])
+    leaderboard = csv_files.read(snakemake.input.leaderboard)
+    rows = pd.concat([csv_files.read(path) for path in snakemake.input.rows])
     answers = [f"held_out/{clusterer}" for clusterer in CLUSTERERS]
     wanted = ["held_out/model", "held_out/domain", "held_out/umap", *answers]
     shards = [files.read(path, "evaluation") for path in snakemake.input.arrays]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import cyclegan, devices, files, kernels, logs
+from zoofuse import csv_files, cyclegan, devices, files, kernels, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -26,8 +26,7 @@ with logs.job(snakemake.log[0]) as say:
             a, b, settings, seed, state_path=state, device=device, threads=snakemake.threads,
             progress=lambda epoch, losses: bar.update(epoch - bar.n),
         )  # fmt: skip
-    with files.atomic_path(snakemake.output.history) as path:
-        pd.DataFrame(trained.history).rename_axis("epoch").to_csv(path)
+    csv_files.write(snakemake.output.history, pd.DataFrame(trained.history).rename_axis("epoch").reset_index())
     cyclegan.write_generators(
         snakemake.output.generators, trained, preset=preset, settings=vars(settings), layer=translator, seed=seed,
         way=trained.way, sources={"bank": files.fingerprint(bank)},

@@ -107,6 +107,20 @@ def nearest_parent(cnns: CNN, parents: CNN) -> np.ndarray:
     return found
 
 
+def alike(cnns: CNN, others: CNN) -> bool:
+    """Whether two zoos' CNNs have the same conv layers, so that there is a distance between them.
+
+    Args:
+        cnns: Tensors (n, ...) by name.
+        others: The same of the other zoo.
+
+    Returns:
+        True where every conv tensor has its counterpart of equal shape; linear layers and heads are not looked at.
+    """
+    one, other = ({name: of[name].shape[1:] for name in of if name.startswith("conv")} for of in (cnns, others))
+    return one == other
+
+
 def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int) -> Iterator[dict]:
     """For each method and domain, how far its first `limit` CNNs are from the nearest parent: rows of NEAREST.
 
@@ -118,7 +132,7 @@ def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int
         others = [{name: of[name][limit if key == method else 0 :] for name in of} for key, of in parents.items()]
         names = [name for name in others[0] if name.startswith("conv")]
         everyone = {name: np.concatenate([of[name] for of in others]) for name in names}
-        if not len(everyone["conv1.bias"]) or cnns["conv1.weight"].shape[1:] != everyone["conv1.weight"].shape[1:]:
+        if not len(everyone["conv1.bias"]) or not alike(cnns, everyone):
             continue
         for domain in dict.fromkeys(cnns["domain"].tolist()):
             rows = np.flatnonzero(cnns["domain"] == domain)[:limit]

@@ -51,7 +51,8 @@ class Architecture:
         return {layer: math.prod(self.shapes[f"{layer}.weight"]) for layer in self.conv_layers}
 
 
-# By the name that zoo.architecture takes; a new one needs its line here and its name in the schema, nothing else.
+# By the name that zoo.architecture takes; a new one needs its line here, its name in the schema and how much slower it
+# trains (plan.SLOWER), nothing else.
 ARCHITECTURES = {
     "published": Architecture(channels=(3, 6, 16), kernel_size=5),
     "wide": Architecture(channels=(3, 12, 32), kernel_size=5),

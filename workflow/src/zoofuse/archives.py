@@ -154,6 +154,8 @@ def _members(path: str | PathLike) -> Iterator[tuple[str, Callable[[], bytes]]]:
         with _readable(path):
             return archive.extractfile(member).read()
 
+    if not Path(path).is_file():  # a named pipe would be waited for
+        raise ImageError(f"{path}: missing, damaged or no tar archive (not a file). {_ANEW}")
     with _readable(path), tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.isreg():

@@ -8,19 +8,15 @@ concept of a fusion speaks against the other, the fusion has to answer a questio
 import base64
 import hashlib
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
-from PIL import Image
 from scipy import special, stats
 
-from zoofuse import images, seeds, statistics
+from zoofuse import csv_files, folders, images, pages, seeds, statistics, text
 from zoofuse.files import atomic_path
 
 TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
@@ -49,6 +45,8 @@ class Place(NamedTuple):
     unreadable: list[tuple[str, str]]  # name and cause
     others: list[str]  # files that are no pictures
     headers: np.ndarray | None  # (n, 4) width, height, bytes, mean JPEG quantiser (0: not a JPEG); None for no files
+    aside: Sequence[str] = ()  # hidden files and folders, and those of other software
+    profiles: Sequence[str] = ()  # names of images whose colour profile was ignored
 
     @property
     def name(self) -> str:
@@ -85,7 +83,7 @@ def gather(where: str, source: Mapping, root: str, archive: str | None, seed: in
         images.gathered(f"{where}.{side}", part, source, source[side], seed, root, archive, threads)
         for side in ("positive", "negative")
     ]
-    names = [name for one in found for name in one.names]
+    names, read = [name for one in found for name in one.names], [file for one in found for file in one.files]
     return Place(
         where,
         np.concatenate([one.images for one in found]),
@@ -93,16 +91,10 @@ def gather(where: str, source: Mapping, root: str, archive: str | None, seed: in
         names,
         [pair for one in found for pair in one.unreadable],
         [name for one in found for name in one.others],
-        np.array([_header(path) for one in found for path in one.paths]) if source["source"] == "folder" else None,
+        np.array([one[1:5] for one in read]).reshape(-1, 4) if source["source"] == "folder" else None,
+        [name for one in found for name in one.aside],
+        [name for name, one in zip(names, read, strict=False) if one.profile == "ignored"],
     )
-
-
-def _header(path: Path) -> tuple[float, float, float, float]:
-    """Width, height, bytes and mean JPEG quantiser of the picture's brightness."""
-    with warnings.catch_warnings(), Image.open(path) as image:
-        warnings.simplefilter("ignore")
-        tables = getattr(image, "quantization", None)
-        return *image.size, path.stat().st_size, np.mean(tables[0]) if tables else 0.0
 
 
 def _light(images: np.ndarray) -> np.ndarray:
@@ -332,8 +324,16 @@ def _files(place: Place, policy: Mapping) -> Iterator[Row]:
         )
     if place.others:
         count = len(place.others)
-        message = f"{count:,} of all files are no JPEG, PNG or WebP: {_named(place.others)}."
+        message = f"{count:,} of all files are not a JPEG, PNG, WebP, GIF or BMP: {_named(place.others)}."
         yield _row("other kinds", "note", message, "They are left aside; convert those that are meant.", count)
+    if any(not Path(name).name.startswith(".") for name in place.aside):
+        advice = "They are left aside. To read such a folder, name it in the configuration."
+        yield _row("other software", "note", f"{folders.counted(place.aside)}.", advice, len(place.aside))
+    if place.profiles:
+        count = len(place.profiles)
+        message = f"{count:,} of {len(place.names):,} images have a colour profile that makes no sense: "
+        advice = "They are read as sRGB. Save them again with a profile, or without one."
+        yield _row("profile", "note", f"{message}{_named(place.profiles)}.", advice, count)
     for name, (names, what, advice) in _odd(place).items():
         if names:
             level = "warning" if len(names) > len(place.names) / 10 and name != "large" else "note"
@@ -468,7 +468,7 @@ def _number(pairs: Sequence[Pair]) -> str:
 def _named(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - _NAMED:,} more (pictures.csv names all)" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return ", ".join(map(text.printable, names[:_NAMED])) + more
 
 
 def _shown(pairs: Sequence[Pair]) -> str:
@@ -478,8 +478,8 @@ def _shown(pairs: Sequence[Pair]) -> str:
 def lines(findings: pd.DataFrame) -> Iterator[str]:
     """What the terminal says: everything that is not in order, the gravest first, and a count."""
     for level, place, messages, advice in grouped(findings):
-        yield f"{LEVELS[level]}, {place}:"
-        yield from (f"    {line}" for line in (*messages, advice) if line)
+        yield text.visible(f"{LEVELS[level]}, {place}:")
+        yield from (f"    {text.visible(line)}" for line in (*messages, advice) if line)
     yield headline(findings)
 
 
@@ -503,14 +503,10 @@ def write(
 ) -> None:
     """checks.csv, pictures.csv and report.html, which needs no network; sheets: place -> its contact sheet."""
     for name, table in (("checks", findings), ("pictures", named)):
-        with atomic_path(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4g")
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("check.html")  # fmt: skip
+        csv_files.write(folder / f"{name}.csv", table, float_format="%.4g")
     told = findings[findings["check"].isin(list(STATISTICS))]
-    html = template.render(
+    html = pages.render(
+        "check",
         headline=headline(findings),
         levels=LEVELS,
         bounds={"told": TOLD, "against": AGAINST},
@@ -524,7 +520,6 @@ def write(
             where: f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
             for where, path in sheets.items()
         },
-        style=Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
     )
     with atomic_path(folder / "report.html") as temporary:
         temporary.write_text(html, encoding="utf-8")

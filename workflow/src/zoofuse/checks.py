@@ -1,60 +1,153 @@
 """A look at the folders before any job starts: there, not empty, no test photograph among the training ones."""
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
-from zoofuse import files, images, imports
-from zoofuse.config import sides
+from zoofuse import files, folders, images, imports
+from zoofuse.config import ConfigError, missing_root, sides
 
 
 @functools.cache
-def _listed(root: str, folders: tuple[str, ...], where: str) -> tuple[Path, ...]:
-    return tuple(images.list_folder(root, folders, where))
+def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
+    return folders.listing(root, named, where)
 
 
-def folders_digest(root: str, folders: list[str]) -> str:
+def folders_digest(root: str, named: list[str]) -> str:
     """Digest of the names and sizes of all images in the folders, so that an added photograph is noticed.
 
-    Modification times are left out: a copied folder is the same folder.
+    Modification times are left out: a copied folder is the same folder. What can't be read counts with size -1: it is
+    named when the images are prepared.
     """
-    found = [
-        (path.relative_to(root).as_posix(), path.stat().st_size)
-        for folder in sorted(folders)
-        for path in _listed(root, (folder,), "folders")
-    ]
+    base, found = folders.spelled(root), []
+    for folder in sorted(named):
+        listing = _listed(root, (folder,), "folders")
+        found += [(path.relative_to(base).as_posix(), images.file_size(path)) for path in listing.images]
+        found += [(path.relative_to(base).as_posix(), -1) for path, _ in listing.unreachable]
     return files.digest(found)
 
 
-def count_zoos(config: dict) -> None:
-    """Fill in how many CNNs existing zoos hold; raises ValueError for one that is not there, empty or too small."""
-    for name, concept in config["concepts"].items():
-        if "zoo" in concept:
-            held = imports.count(Path(config["zoo_root"]) / concept["zoo"])
-            if (wanted := concept["models"]) is not None and wanted > held:
-                raise ValueError(
-                    f"concepts.{name}.models: {wanted}, but its zoo holds {held} CNNs; write {held} or less."
-                )
-            concept["models"] = wanted or held
+@dataclass(frozen=True)
+class Fault:
+    """Why the folders of one place in the configuration can't be used.
+
+    gone: they can't be listed, so nothing is known to be wrong with what was made of them before.
+    """
+
+    words: str
+    gone: bool
 
 
-def check_folders(config: dict) -> None:
-    """Raises images.ImageError, naming all faults, for a missing, empty or overlapping folder and for test photographs
-    that are copies of training photographs (unless images.leaks is drop)."""
+def check_roots(config: dict) -> None:
+    """Raises ConfigError for a folder that is not there because of how it is written; other checks name the rest."""
+    read = {"zoo_root": any("zoo" in concept for concept in config["concepts"].values()), "predict": True}
+    read["images_root"] = "folder" in [place["source"] for place in _places(config).values()]
+    faults = [missing_root(root, config[root]) for root in sorted(read) if read[root] and root in config]
+    faults += [missing_root(f"replicates.{i}", folder) for i, folder in enumerate(config["replicates"])]
+    if any(faults):
+        raise ConfigError("\n".join(filter(None, faults)))
+
+
+def _places(config: dict) -> dict[str, dict]:
+    """Where in the configuration -> concept or test."""
     places = {f"concepts.{name}": concept for name, concept in config["concepts"].items()}
-    places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
-    faults, listed = [], {}
+    return places | {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
+
+
+def folder_faults(config: dict) -> dict[str, Fault]:
+    """What is wrong with the folders: missing, empty, too few images, overlapping, or test images that were trained on.
+
+    Args:
+        config: A complete configuration.
+
+    Returns:
+        Place in the configuration, such as "concepts.cat" or "fusions.black_cat.test" -> its fault. Test images that
+        are copies of training images are a fault unless images.leaks is drop.
+    """
+    places = _places(config)
+    faults, listed = {}, {where: [] for where in places}
     for where, place in places.items():
-        listed[where] = []
+        words, gone = [], False
+        least = images.LEAST_TEST if where.startswith("fusions.") else images.LEAST
         for side in ("positive", "negative") if place["source"] == "folder" and "zoo" not in place else ():
             try:
-                listed[where] += _listed(config["images_root"], tuple(place[side]), f"{where}.{side}")
+                there = _listed(config["images_root"], tuple(place[side]), f"{where}.{side}").images
             except images.ImageError as error:
-                faults.append(str(error))
+                words.append(str(error))
+                gone = True
+                continue
+            listed[where] += there
+            if len(there) < least:
+                words.append(str(images.too_few(f"{where}.{side}", len(there), least)))
+        if words:
+            faults[where] = Fault("\n".join(dict.fromkeys(words)), gone=gone)
     if not faults and config["images"]["leaks"] == "refuse":
         for name, fusion in config["fusions"].items():
             training = [path for side in sides(fusion) for path in listed[f"concepts.{fusion[side]}"]]
             where = f"fusions.{name}.test"
             if pairs := images.find_leaks(training, listed[where]):
-                faults.append(str(images.leak_error(where, pairs)))
-    if faults:
-        raise images.ImageError("\n".join(dict.fromkeys(faults)))
+                faults[where] = Fault(str(images.leak_error(where, pairs)), gone=False)
+    return faults
+
+
+def made_from(path: Path, place: dict) -> bool:
+    """Whether a file of images was made from the folders that a place in the configuration names.
+
+    Args:
+        path: What `images.prepare_concept` or `images.prepare_test` wrote.
+        place: A concept or a fusion's test.
+
+    Returns:
+        False also where the file can't be read.
+    """
+    try:
+        source = files.attributes(path, "images" if "models" in place else "test_images")["source"]
+    except (ValueError, KeyError):
+        return False
+    return all(source.get(key) == place.get(key) for key in ("source", "positive", "negative"))
+
+
+def count_zoo(config: dict, name: str) -> int:
+    """How many CNNs of a concept's existing zoo are used.
+
+    Args:
+        config: A complete configuration.
+        name: The concept.
+
+    Returns:
+        `models` of the concept, else as many as the zoo holds.
+
+    Raises:
+        ValueError: The zoo is not there, empty, unreadable or holds fewer CNNs than `models`.
+    """
+    concept = config["concepts"][name]
+    held = imports.count(Path(config["zoo_root"]) / concept["zoo"])
+    if (wanted := concept["models"]) is not None and wanted > held:
+        raise ValueError(f"concepts.{name}.models: {wanted}, but its zoo holds {held} CNNs; write {held} or less.")
+    return wanted or held
+
+
+def models_made(zoo: Path, folder: Path, wanted: int | None) -> int | None:
+    """How many CNNs of an existing zoo that is gone are used, by what was imported from it before.
+
+    Args:
+        zoo: Where the zoo lay.
+        folder: The concept's zoo files.
+        wanted: `models` of the concept.
+
+    Returns:
+        None where the zoo is still there, so that its fault is to be mended, or nobody can tell.
+    """
+    if zoo.is_file() or (zoo.is_dir() and any(zoo.iterdir())):  # an empty folder: a disk that is not mounted
+        return None
+    ends = []
+    for path in sorted(folder.glob("shard-*.h5")):
+        try:
+            attributes = files.attributes(path, "zoo")
+            if attributes["source"]["path"] == str(zoo):
+                ends.append(attributes["places"][1])
+        except (ValueError, KeyError, TypeError):
+            continue
+    if not ends:
+        return None if any(folder.glob("shard-*.h5")) else wanted
+    return wanted or max(ends)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 _FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-pthread"]
-_FLAGS += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+_FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 _SETS = {  # LANES floats in a vector; BLOCK 3 or 6 where there are 16 or 32 vector registers
     "avx512": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -DLANES=16 -DBLOCK=6",
     "avx2": "-mavx2 -mfma -DLANES=8 -DBLOCK=3",

@@ -5,12 +5,18 @@ import difflib
 import functools
 import itertools
 import json
+import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import jsonschema
 import yaml
+
+from zoofuse.architectures import ARCHITECTURES
+from zoofuse.config_files import Written, size_fault
+from zoofuse.text import printable, visible
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
 # Distilling on photographs, and with which remedies (`distil.training_images`); what lacks one is there for ablation.
@@ -27,9 +33,14 @@ GENERATED = ("cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair", *DISTIL
 CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
 NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
-JOINT = ("published", "wide")  # architectures of two conv layers, which one translator can take together
+# Architectures of two conv layers, which one translator can take together.
+JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
 LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
+LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs
+# What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
+_REPLACED = re.compile(r"\{\s*[.\w]+(\s*,\s*([^{}]+|\{\d+(,\d+)?\})*)?\s*\}|<[a-z][a-z0-9_]*>")
+ROOTS = ("images_root", "zoo_root", "predict")  # settings that name a folder of this machine
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -37,20 +48,50 @@ class ConfigError(ValueError):
     """What is wrong with a configuration, one line for each fault, and what to write instead."""
 
 
-def complete(config: dict) -> dict:
-    """A copy of `config` with every default of the schema filled in; raises ConfigError naming all faults at once."""
+def complete(config: dict, written: Written | None = None) -> dict:
+    """A configuration with every default of the schema filled in.
+
+    Args:
+        config: what the user wrote; it stays as it is.
+        written: what `config_files.read` says of the files it comes from, for the messages.
+
+    Returns:
+        A copy in which every setting has a value, ~ in the folders' names is the home directory, and each fusion names
+        its methods.
+
+    Raises:
+        ConfigError: names all faults at once, each with what to write instead.
+    """
     schema = _schema()
+    written = written or Written([], {}, {})
     if not isinstance(config, dict):
         raise ConfigError("The configuration can't be used: write keys at the top level, such as concepts and fusions.")
-    try:
-        config = copy.deepcopy(config)
-        named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
-        config = _filled(config, schema, schema)
-        faults = list(_odd(config, "")) or list(_faults(config, schema)) or list(_contradictions(config, named))
-    except RecursionError:
-        faults = ["nested too deeply, or a block that holds itself; write it without anchors."]
+    if fault := size_fault(config):  # before anything else walks it
+        raise ConfigError(f"The configuration can't be used:\n  {fault}")
+    config = copy.deepcopy(config)
+    named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
+    config = _filled(config, schema, schema)
+    odd = dict(_odd(config, (), written))
+    config = _without(config, odd)
+    errors = sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.path)))
+    # What holds an odd key or value may seem to lack it.
+    lacking = ("required", "minItems", "minProperties", "contains")
+    errors = [e for e in errors if e.validator not in lacking or tuple(e.path) not in {path[:-1] for path in odd}]
+    refused = {tuple(error.absolute_path) for error in errors}
+    misread = {path: fault for path, fault in _misread(config, (), written) if path not in refused}
+    faults = [*written.faults, *odd.values(), *misread.values(), *(_fault(error, written) for error in errors)]
+    unknown = [(*e.absolute_path, key) for e in errors if e.validator == "additionalProperties" for key in _unknown(e)]
+    wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
+    if "concepts" in config and all(path and path[0] not in ("concepts", "fusions") for path in wrong):
+        config = _filled(_without(config, [path[:1] for path in wrong]), schema, schema)
+        faults += _contradictions(config, named)
     if faults:
-        raise ConfigError("The configuration can't be used:\n" + "\n".join(f"  {fault}" for fault in faults))
+        told = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
+        raise ConfigError(visible(f"The configuration can't be used:\n{told}"))
+    for root in ROOTS:
+        if root in config:
+            config[root] = os.path.expanduser(config[root])
+    config["replicates"] = [os.path.expanduser(folder) for folder in config["replicates"]]
     for concept in config["concepts"].values():
         if "zoo" not in concept:
             concept["models"] = concept["models"] or TRAINED
@@ -83,26 +124,105 @@ def is_overlay(config: dict) -> bool:
     )
 
 
-def _faults(config: dict, schema: dict) -> Iterator[str]:
-    """What the schema says."""
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
-    for error in sorted(errors, key=lambda e: list(map(str, e.path))):
-        yield _fault(error, schema)
+@functools.cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(_schema())
 
 
-def _odd(value, path: str) -> Iterator[str]:
-    """Keys that are no text and numbers that count nothing: YAML can write them, a schema can't tell."""
+def _unknown(error: jsonschema.ValidationError) -> list[str]:
+    """The keys that a mapping may not have."""
+    return sorted(set(error.instance) - set(error.schema.get("properties", {})))
+
+
+def _without(config: dict, paths: Iterable[tuple]) -> dict:
+    """A copy that lacks what lies at some paths, so that the rest can be looked at as well."""
+    config = copy.deepcopy(config)
+    for path in sorted(paths, key=lambda path: [str(part).zfill(9) for part in path], reverse=True):
+        place = config
+        try:
+            for key in path[:-1]:
+                place = place[key]
+            del place[path[-1]]
+        except (KeyError, IndexError):  # gone with what holds it
+            continue
+    return config
+
+
+def _odd(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
+    """What YAML and JSON can write and a schema can't tell, with its path: keys that are not text, numbers that count
+    nothing, text that no file's name can hold."""
+    where = _dotted(path)
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
-                yield f"{path or 'the top level'}: the key {key!r} is no text; write it in quotes."
+            if isinstance(key, str):
+                if fault := _unusable(key):
+                    yield (*path, key), f"{where}: the key {_shown(key)} {fault}."
+                    continue
+                yield from _odd(item, (*path, key), written)
+            elif scalar := written.key((*path, key)):
+                yield (
+                    (*path, key),
+                    f"{where}: YAML reads the key {_read_as(scalar)}; write it in quotes: {_quoted(scalar.text)}.",
+                )
             else:
-                yield from _odd(item, f"{path}.{key}" if path else key)
+                yield (*path, key), f"{where}: the key {_shown(key)} is no text; write it in quotes."
     elif isinstance(value, list):
-        for item in value:
-            yield from _odd(item, path)
+        for index, item in enumerate(value):
+            yield from _odd(item, (*path, index), written)
+    elif isinstance(value, str):
+        if fault := _unusable(value):
+            yield path, f"{where}: {_shown(value)} {fault}."
     elif isinstance(value, int | float) and not abs(value) < LARGEST:  # also "not a number"
-        yield f"{path}: infinite, not a number, or too large; write a number of at most 18 digits."
+        yield path, f"{where}: infinite, not a number, or too large; write a number of at most 18 digits."
+
+
+def _misread(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
+    """Numbers, with their paths, that YAML reads to the base 8 or 60."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _misread(item, (*path, key), written)
+    scalar = written.value(path, value) if isinstance(value, int | float) else None
+    if scalar and re.fullmatch(r"[-+]?0[0-7_]+|[-+]?[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?", scalar.text):
+        decimal = re.sub(r"^([-+]?)0+(?=\d)", r"\1", scalar.text)
+        meant = f" or {decimal}" if re.fullmatch(r"[-+]?\d+", decimal) else ""
+        yield path, f"{_dotted(path)}: YAML reads {_read_as(scalar)}; write {value}{meant}."
+
+
+def _unusable(text: str) -> str | None:
+    """Why no file can have this name, nor anything else be written as this."""
+    try:
+        size = len(os.fsencode(text))
+    except UnicodeEncodeError:
+        return "holds half of a character (a lone surrogate); write it as UTF-8"
+    if "\0" in text:
+        return "holds a character of number 0, which no name may; leave it out"
+    if size > LONGEST:
+        return f"has {size:,} bytes; write at most {LONGEST:,}"
+    return None
+
+
+def _dotted(path: tuple) -> str:
+    """concepts.cat.positive.0, as messages name a setting."""
+    return ".".join(printable(str(part)) if _unusable(str(part)) is None else _shown(part) for part in path) or (
+        "the top level"
+    )
+
+
+def _shown(value) -> str:
+    """A value as Python writes it, on one line and not too long."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
+        return "a number of over 100 digits"
+    text = repr(value[:300] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 200 else f"{text[:150]}... ({len(text):,} characters)"
+
+
+def _read_as(scalar) -> str:
+    """What YAML made of a word, such as: yes as True (my.yaml, line 3)."""
+    return f"{printable(scalar.text)} as {_shown(scalar.value)} ({scalar.where})"
+
+
+def _quoted(text: str) -> str:
+    return f'"{printable(text)}"'
 
 
 def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
@@ -151,17 +271,20 @@ def _filled(value, schema: dict, root: dict):
     }
 
 
-def _fault(error: jsonschema.ValidationError, root: dict) -> str:
-    path = ".".join(map(str, error.absolute_path))
-    where = path or "the top level"
+def _fault(error: jsonschema.ValidationError, written: Written) -> str:
+    path = tuple(error.absolute_path)
+    where = _dotted(path)
     schema, value = error.schema, error.instance
+    scalar = written.value(path, value)
     if error.validator == "additionalProperties":
         known = sorted(schema.get("properties", {}))
-        unknown = sorted(set(value) - set(known))
+        unknown = _unknown(error)
         hints = []
-        for key in unknown:
-            close = difflib.get_close_matches(str(key), known, 1)
-            hints.append(f"{path + '.' if path else ''}{key}: unknown key" + (f"; write {close[0]}" if close else ""))
+        for key in unknown[:20]:
+            close = difflib.get_close_matches(key[:100], known, 1)
+            hints.append(f"{_dotted((*path, key))}: unknown key" + (f"; write {close[0]}" if close else ""))
+        if len(unknown) > 20:
+            hints.append(f"and {len(unknown) - 20} more")
         return "; ".join(hints) + f". Known here: {', '.join(known)}."
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in value]
@@ -175,24 +298,49 @@ def _fault(error: jsonschema.ValidationError, root: dict) -> str:
         }
         return f"{where}: missing " + "; ".join(f"{key} ({told[key]})" if key in told else key for key in missing) + "."
     if error.validator == "pattern":
-        return f"{value!r}: not a usable name; write letters, digits, '_' and '-' only, a letter or digit first."
+        return (
+            f"{where}: {_shown(value)}: not a usable name; write letters (without accents), digits, '_' and '-' only, "
+            "a letter or digit first."
+        )
+    if error.validator == "maxLength":
+        return f"{where}: {_shown(value)}: {len(value):,} characters; write at most {error.validator_value}."
+    if error.validator == "minLength":
+        return f"{where}: is empty text; write a name, or leave it out."
+    if error.validator == "uniqueItems":
+        again = next(item for index, item in enumerate(value) if item in value[:index])
+        return f"{where}: names {_shown(again)} twice; write it once."
+    if error.validator == "contains":
+        return f"{where}: lacks umap, which the clusterers work on; write [umap] or [umap, tsne]."
     if error.validator == "enum":
-        close = difflib.get_close_matches(str(value), map(str, error.validator_value), 1)
+        word = scalar.text if scalar else str(value)[:100]
+        close = difflib.get_close_matches(word, map(str, error.validator_value), 1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        return f"{where}: {value!r} is unknown; write one of {', '.join(map(str, error.validator_value))}{hint}"
+        read = f" (YAML reads {_read_as(scalar)})" if scalar and not isinstance(value, str) else ""
+        shown = _shown(word if scalar else value)
+        return f"{where}: {shown} is unknown{read}; write one of {', '.join(map(str, error.validator_value))}{hint}"
     default = f" (the default is {json.dumps(schema['default'])})" if "default" in schema else ""
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         names = {"integer": "a whole number", "number": "a number", "array": "a list in [brackets]", "string": "text",
                  "object": "a mapping (indented keys)", "boolean": "true or false", "null": "null"}  # fmt: skip
-        return f"{where}: {value!r} is of the wrong type; write {' or '.join(names[kind] for kind in kinds)}{default}."
+        if kinds == ["string"] and scalar and not scalar.text:
+            return f"{where}: nothing is written ({scalar.where}); write text, or take the line out."
+        if "string" in kinds and scalar:
+            return f"{where}: YAML reads {_read_as(scalar)}; write it in quotes: {_quoted(scalar.text)}."
+        if kinds == ["string"] and isinstance(value, dict | list):
+            return f"{where}: {_shown(value)} is of the wrong type; write text, in quotes if it begins with {{ or [."
+        if "string" in kinds and not isinstance(value, dict | list):
+            quotes = ", in quotes (YAML reads yes, no, on, off, null, dates and numbers as something else)"
+            return f"{where}: {_shown(value)} is of the wrong type; write text{quotes}."
+        shown = f"{printable(scalar.text)!r}" if scalar and isinstance(value, bool) else _shown(value)
+        return f"{where}: {shown} is of the wrong type; write {' or '.join(names[kind] for kind in kinds)}{default}."
     if error.validator in ("minItems", "minProperties"):
         return f"{where}: is empty; name at least one."
     if error.validator in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
         sign = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
         bound = f"{sign.get(error.validator, 'less than')} {error.validator_value}"
-        return f"{where}: {value!r} is out of range; write {bound}{default}."
-    return f"{where}: {error.message}{default}."
+        return f"{where}: {_shown(value)} is out of range; write {bound}{default}."
+    return f"{where}: {error.message[:300]}{default}."
 
 
 def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
@@ -201,6 +349,15 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
     named: the fusions whose methods the user wrote.
     """
     concepts = config["concepts"]
+    for kind in ("concepts", "fusions"):
+        names: dict[str, str] = {}
+        for name in config[kind]:
+            if (other := names.setdefault(name.lower(), name)) != name:
+                yield (
+                    f"{kind}: {other} and {name} differ in capitals only, and their files would be one where a disk "
+                    "tells no capitals (macOS, Windows, many network disks); write other names."
+                )
+    yield from _bad_paths(config)
     for name, concept in concepts.items():
         images = [key for key in ("positive", "negative") if key in concept]
         if "zoo" in concept and images:
@@ -242,6 +399,8 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 )
         for side in letters:
             models = concepts.get(fusion[side], {}).get("models")
+            if "netspace" in fusion["methods"] and models is not None and models < 4:
+                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few for netspace; write 4 or more."
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
                 yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
         if fusion["joint"] and "generators" in fusion:
@@ -251,15 +410,66 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 f"fusions.{name}.joint: layers of a {config['zoo']['architecture']} CNN make no one volume; leave it "
                 f"out, or write zoo.architecture: {' or '.join(JOINT)}."
             )
-    places = {f"concepts.{name}": concept for name, concept in concepts.items() if "zoo" not in concept}
-    places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
-    for where, place in places.items():
+    for where, place in _places(config).items():
+        if place.get("order") == "folders" and place["source"] != "folder":
+            yield f"{where}.order: folders is for source folder only; leave it out."
         if place["source"] == "torchvision" and "dataset" not in place:
             yield f"{where}: source torchvision needs dataset; write dataset: cifar10 or dataset: oxford_iiit_pet."
         elif place["source"] != "torchvision" and "dataset" in place:
             yield f"{where}: dataset is for source torchvision only; write source: torchvision, or leave dataset out."
         elif place["source"] != "folder" and {"positive", "negative"} <= set(place):
             yield from _bad_words(where, place)
+
+
+def _bad_paths(config: dict) -> Iterator[str]:
+    """Settings that name files, and can't: parts of a path that no disk holds, addresses, places outside a root."""
+    paths = [(root, config[root]) for root in ROOTS if root in config]
+    paths += [(f"replicates.{i}", folder) for i, folder in enumerate(config["replicates"])]
+    for name, concept in config["concepts"].items():
+        paths += [(f"concepts.{name}.zoo", concept["zoo"])] if "zoo" in concept else []
+    for name, fusion in config["fusions"].items():
+        paths += [(f"fusions.{name}.generators", fusion["generators"])] if "generators" in fusion else []
+    for where, place in _places(config).items():
+        for side in ("positive", "negative") if place["source"] == "folder" else ():
+            paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
+    for where, path in paths:
+        if match := _REPLACED.search(path):
+            yield (
+                f"{where}: {_shown(path)}: Snakemake takes {_shown(match[0])} in a file's name for a word to be "
+                "replaced; rename the folder, or name a link to it (ln -s)."
+            )
+            continue
+        if match := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+            instead = f"write {path[match.end() :]}" if match[0] == "file://" else "copy it here, and write its path"
+            yield f"{where}: {_shown(path)} is an address, not a path of this machine; {instead}."
+        elif any(len(os.fsencode(part)) > 255 for part in path.split("/")):
+            yield f"{where}: {_shown(path)} has a part of over 255 bytes, longer than any file's name; write its name."
+
+
+def _places(config: dict) -> dict[str, dict]:
+    """Where in the configuration -> concept or test whose images are read."""
+    places = {f"concepts.{name}": concept for name, concept in config["concepts"].items() if "zoo" not in concept}
+    return places | {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
+
+
+def missing_root(setting: str, path: str) -> str | None:
+    """What is wrong with a folder of this machine that a setting names; None where it is there.
+
+    Args:
+        setting: its name, such as images_root.
+        path: its value.
+    """
+    if os.path.isdir(path):
+        return None
+    if re.search(r"\$\w|\$\{|%\w+%", path):
+        why = "variables are not replaced in a configuration; write the folder's whole path"
+    elif path != path.strip():
+        why = "it begins or ends with white space; leave that out"
+    elif "\\" in path:
+        why = "write / between folders, not \\; a Windows drive is read where it is mounted, such as /mnt/c"
+    else:
+        return None  # who reads the folder says it
+    return f"{setting}: there is no folder {_shown(path)}: {why}."
 
 
 def _bad_words(where: str, place: dict) -> Iterator[str]:
@@ -309,7 +519,12 @@ def _allowed(setting: dict) -> str:
         items = setting["items"]
         return f"list of {', '.join(items['enum'])}" if "enum" in items else "list of text"
     kinds = setting["type"] if isinstance(setting["type"], list) else [setting["type"]]
-    bounds = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+    bounds = {
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
     told = [f"{words} {setting[key]}" for key, words in bounds.items() if key in setting]
     return ", ".join([" or ".join(kinds), *told])
 

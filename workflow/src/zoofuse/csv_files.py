@@ -9,21 +9,23 @@ import hashlib
 import io
 import os
 import re
-from pathlib import Path
 
 import pandas as pd
 
 from zoofuse import text
-from zoofuse.files import FileError, atomic_path
+from zoofuse.files import REMAKE, FileError, atomic_path, reader
 
 COLUMN = "checksum"
-# Columns of names: "007" stays text, and "NA" is a name like any other.
-TEXT = ("advice", "check", "clusterer", "concept", "control", "domain", "file", "fusion", "group", "head", "level",
-        "message", "method", "place", "selected", "verdict")  # fmt: skip
-_PLACEHOLDER = b"zoofuse-checksum"  # as long as a checksum, and none of its characters but a few are hexadecimal
+# Columns of text in all tables: a group "007" stays text, and "NA" is a name like any other. "control" is not among
+# them, a method in comparisons.csv and a number in NetSpace's tables.
+TEXT = (
+    "advice", "against", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion", "group",
+    "head", "layer", "level", "measure", "message", "method", "note", "other", "parameters", "picture", "place",
+    "protocol", "rule", "selected", "selected_on", "setting", "tier", "verdict", "way", "what",
+)  # fmt: skip
+_PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 # pandas 3.1 reads the very number that was written, and deprecates the option.
 _EXACT = {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
-_REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
 
 
 def write(path: str | os.PathLike, table: pd.DataFrame, **options) -> None:
@@ -38,8 +40,11 @@ def write(path: str | os.PathLike, table: pd.DataFrame, **options) -> None:
         FileError: there is no room or no permission to write.
     """
     name = COLUMN if len(table) else f"{COLUMN}:{_PLACEHOLDER.decode()}"
-    filled = table.map(text.cell).assign(**{name: _PLACEHOLDER.decode()})
-    content = filled.to_csv(index=False, lineterminator="\n", **options).encode()
+    # Numbers are left alone: `map` would make others of float32 and of integers with gaps.
+    shown = {column: table[column].map(text.cell, na_action="ignore") for column in _other_than_numbers(table)}
+    filled = table.assign(**shown, **{name: _PLACEHOLDER.decode()})
+    # A name that is not Unicode keeps its bytes as escapes.
+    content = filled.to_csv(index=False, lineterminator="\n", **options).encode(errors="backslashreplace")
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.replace(_PLACEHOLDER, _checksum(content)))
 
@@ -52,22 +57,32 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
 
     Raises:
         FileError: the file is missing, or is not what was written.
+        AccessError: it can't be read now.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: can't be read ({error.strerror}).") from error
+    with reader(path) as file:
+        content = file.read()
     told = re.search(rb"[,:]([0-9a-f]{16})\n\Z", content)
     if told is None:
-        raise FileError(f"{path}: has no checksum: an older zoofuse wrote it, or it is corrupt or edited. {_REMAKE}")
+        raise FileError(
+            f"{path}: has no checksum: an older version of zoofuse wrote it, or it is corrupt or edited. {REMAKE}"
+        )
     if _checksum(content.replace(told[1], _PLACEHOLDER)) != told[1]:
-        raise FileError(f"{path}: corrupt or edited (checksum mismatch). {_REMAKE}")
-    table = pd.read_csv(
-        io.BytesIO(content), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""], **_EXACT
-    )
+        raise FileError(f"{path}: corrupt or edited (checksum mismatch). {REMAKE}")
+    try:
+        table = pd.read_csv(
+            io.BytesIO(content), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""], **_EXACT
+        )
+    except ValueError as error:  # nobody's checksum protects what was never a table
+        raise FileError(f"{path}: not a table of zoofuse ({error}). {REMAKE}") from error
     table = table[table.columns[:-1]]
-    names = table.select_dtypes(exclude=["number", "bool"]).columns
-    return table.assign(**{name: table[name].map(text.uncell, na_action="ignore") for name in names})
+    for name in _other_than_numbers(table):
+        if table[name].map(lambda value: isinstance(value, str) and value.startswith("'")).any():
+            table = table.assign(**{name: table[name].map(text.uncell, na_action="ignore")})
+    return table
+
+
+def _other_than_numbers(table: pd.DataFrame) -> list[str]:
+    return [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]  # which booleans are, too
 
 
 def _checksum(content: bytes) -> bytes:

@@ -687,6 +687,8 @@ def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
             print(f"{path}: the state of {others}; ignored, training starts anew.")
             return None
         return files.read(path, _STATE)
+    except files.AccessError:
+        raise  # it may be intact, and starting anew would replace it
     except ValueError as error:
         print(f"{path}: ignored, training starts anew ({error}).")
         return None

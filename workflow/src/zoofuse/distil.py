@@ -52,16 +52,30 @@ def from_weights(
     settings: Settings,
     seed: int,
     fusion: str,
+    architecture: str,
     start: Path | None = None,
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A", "B" and so on.
 
-    They learn the zoos' answers on images of dead leaves (see `leaves`). `start`: a zoo file whose first n CNNs of each
-    domain they begin from, such as translated ones; they keep model and domain. `how`: backend, device and threads as
-    `training.train` takes them.
+    They learn the zoos' answers on images of dead leaves (see `leaves`).
+
+    Args:
+        zoos: Domain -> zoo files.
+        output: The zoo file to write.
+        n: How many students.
+        settings: What they depend on.
+        seed: The run's seed.
+        fusion: The fusion's name.
+        architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
+        start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
+            model and domain.
+        **how: backend, device and threads as `training.train` takes them.
+
+    Raises:
+        ValueError: A zoo holds CNNs of another architecture.
     """
-    parents = {side: zoo.read(paths) for side, paths in zoos.items()}
+    parents = _parents(zoos, architecture)
     pictures = leaves(settings.images, seed, fusion, "leaves")
     teachers = (_best(of_side, settings.teachers) for of_side in parents.values())
     answers = [probability(of_side, pictures, settings.temperature) for of_side in teachers]
@@ -73,7 +87,8 @@ def from_weights(
         begin = {name: values[rows] for name, values in begin.items()}
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {} if start is None else {"start": files.fingerprint(start)}
-    _write(pictures, np.stack(answers, 1), parents, output, n, settings, seed, fusion, begin, sources, "weights", how)
+    students = (parents, output, n, settings, seed, fusion, architecture)
+    _write(pictures, np.stack(answers, 1), *students, begin, sources, "weights", how)
 
 
 def from_parents(
@@ -85,22 +100,39 @@ def from_parents(
     settings: Settings,
     seed: int,
     fusion: str,
+    architecture: str,
+    student: str | None = None,
     remedies: Collection[str] = ("fair", "recoloured"),
-    architecture: str | None = None,
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
 
-    Labels and validation photographs are the concepts' own; see `training_images`. architecture: the students', by
-    default that of the zoos. `how` as in `from_weights`.
+    Labels and validation photographs are the concepts' own; see `training_images`.
+
+    Args:
+        zoos: Domain -> zoo files.
+        photographs: Domain -> the concept's images file.
+        output: The zoo file to write.
+        n: How many students.
+        settings: What they depend on.
+        seed: The run's seed.
+        fusion: The fusion's name.
+        architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
+        student: That of the students, by default that of the zoos.
+        remedies: See `training_images`.
+        **how: backend, device and threads as `training.train` takes them.
+
+    Raises:
+        ValueError: A zoo holds CNNs of another architecture.
     """
-    parents = {side: zoo.read(paths) for side, paths in zoos.items()}
+    parents = _parents(zoos, architecture)
     data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
     teachers = {side: _best(of_side, settings.teachers) for side, of_side in parents.items()}
     pictures, targets = training_images(teachers, data, settings.images, seed, fusion, remedies=remedies)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {f"images_{side}": files.fingerprint(path) for side, path in photographs.items()}
-    _write(pictures, targets, parents, output, n, settings, seed, fusion, None, sources, "parents", how, architecture)
+    students = (parents, output, n, settings, seed, fusion, student or architecture)
+    _write(pictures, targets, *students, None, sources, "parents", how)
 
 
 # ---------------------------------------------------------------------------------------------- what students see
@@ -243,6 +275,19 @@ def _best(cnns: align.CNN, n: int) -> align.CNN:
     return {name: cnns[name][best[finite[best]]] for name in _parameters(cnns)}
 
 
+def _parents(zoos: Mapping[str, list[Path]], architecture: str) -> dict[str, align.CNN]:
+    """Domain -> the CNNs of its zoo; raises ValueError for CNNs of another architecture than the one that is known."""
+    shapes = cnn.ARCHITECTURES[architecture].shapes
+    parents = {side: zoo.read(paths) for side, paths in zoos.items()}
+    for side, cnns in parents.items():
+        if {name: cnns[name].shape[1:] for name in _parameters(cnns)} != shapes:
+            raise ValueError(
+                f"{zoos[side][0]}: its CNNs are not of architecture {architecture}. Write the zoo's own architecture "
+                "under zoo.architecture."
+            )
+    return parents
+
+
 def _parameters(cnns: align.CNN) -> list[str]:
     return [name for name in cnns if name.startswith(("conv", "fc1"))]
 
@@ -282,12 +327,9 @@ def _statistics(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _write(
-    pictures, targets, parents, output, n, settings, seed, fusion, begin, sources, tier, how, architecture=None
+    pictures, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, tier, how
 ) -> None:
-    """Train the students and write their zoo file."""
-    shape = parents["A"]["conv1.weight"].shape[1:]
-    own = next(name for name, a in cnn.ARCHITECTURES.items() if a.shapes["conv1.weight"] == shape)
-    architecture = architecture or own
+    """Train the students, of this architecture, and write their zoo file."""
     labels = np.zeros(len(pictures), np.uint8)
     data = training.Data(pictures, labels, pictures[:0], labels[:0], targets)
     train = training.Settings(
@@ -313,6 +355,6 @@ def _write(
     every = {
         name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
     }
-    if architecture == own:
+    if align.alike(arrays, every):
         arrays["nearest_parent"] = align.nearest_parent(arrays, every)
     files.write(output, "zoo", arrays, tier=tier, settings=asdict(settings), seed=seed, sources=sources)

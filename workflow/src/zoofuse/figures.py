@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import math
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib
@@ -17,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from zoofuse import metrics
+from zoofuse import metrics, pages, text
 from zoofuse.files import atomic_path
 from zoofuse.tables import ALWAYS_NO, CLUSTERERS, PARENTS, PUBLISHED_METHOD, is_generated, of_protocol
 
@@ -52,6 +53,7 @@ STYLE = {
     "ytick.labelsize": 8.5,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    "text.parse_math": False,  # $ in a name is a dollar sign; no text here is mathematics
     "svg.fonttype": "none",
     "svg.hashsalt": "zoofuse",
 }
@@ -88,6 +90,31 @@ _METHODS = {
 Path = str | os.PathLike
 
 
+def plain(name: str, most: int = 40) -> str:
+    """A name from outside as a figure can show it: on one line, at most `most` letters wide, its middle left out.
+
+    Args:
+        name: of a concept, group, method or anything else that people or files named.
+        most: the width in letters; letters of East Asian scripts and emoji count twice.
+
+    Returns:
+        The text. One that begins with "_", which matplotlib leaves out of legends, has a blank before it.
+    """
+    shown = text.printable(pages.shown(str(name)))
+    if _width(shown) > most:
+        head, tail = shown[:most], shown[-most:]
+        while _width(head) > most * 0.6:
+            head = head[:-1]
+        while _width(tail) > most * 0.3:
+            tail = tail[1:]
+        shown = f"{head}…{tail}"
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def _width(shown: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in shown)
+
+
 def method_label(method: str, domain: str = "-") -> str:
     """How a method is called in figures and report: `cyclegan`, `A` -> generated A."""
     label = _METHODS.get(method, method.replace("_", " "))
@@ -105,7 +132,7 @@ def examples(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, colu
             members = images[labels == label]
             n = len(members)
             shown = members[np.linspace(0, n - 1, min(n, rows * columns)).round().astype(int)]
-            strips.append((f"{name}: {title} ({n:,})", shown, columns))
+            strips.append((f"{plain(name)}: {title} ({n:,})", shown, columns))
     contact_sheet(strips, path)
 
 
@@ -117,7 +144,7 @@ def contact_sheet(strips: Sequence[tuple[str, np.ndarray, int]], path: Path) -> 
         axes = figure.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, sheet, (title, *_) in zip(axes, sheets, strips, strict=True):
             axis.imshow(sheet, interpolation="nearest", aspect="equal")
-            axis.set_title(title, fontweight="normal")
+            axis.set_title(plain(title, 90), fontweight="normal")
             axis.set_axis_off()
 
 
@@ -135,10 +162,10 @@ def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path)
             axis.hist(sound, bins, color=BLUE, label="answering both ways")
             stuck = np.nan_to_num(final[collapsed], nan=0.5)
             look = {"color": ACCENT, "hatch": "////", "edgecolor": "white", "linewidth": 0}
-            label = f"collapsed: {collapsed.sum():,} of {len(final):,}"
-            axis.hist(stuck, bins, bottom=np.histogram(sound, bins)[0], label=label, **look)
+            words = f"collapsed: {collapsed.sum():,} of {len(final):,}"
+            axis.hist(stuck, bins, bottom=np.histogram(sound, bins)[0], label=words, **look)
             axis.axvline(np.nanmedian(final), color=INK, linewidth=1, linestyle="--")
-            axis.set_title(f"{concept}: median {np.nanmedian(final):.3f} over {len(final):,} CNNs")
+            axis.set_title(f"{plain(concept)}: median {np.nanmedian(final):.3f} over {len(final):,} CNNs")
             axis.set_ylabel("CNNs")
             axis.set_ylim(0, 1.06 * np.histogram(np.nan_to_num(final, nan=0.5), bins)[0].max())
             axis.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, borderaxespad=0)
@@ -162,7 +189,9 @@ def zoo_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) ->
                 colour, dash = SERIES[i % len(SERIES)], DASHES[i % len(DASHES)]
                 marker = "o" if len(epochs) == 1 else None
                 axis.fill_between(epochs, q25, q75, color=colour, alpha=0.18, linewidth=0)
-                axis.plot(epochs, median, color=colour, linestyle=dash, linewidth=1.6, marker=marker, label=concept)
+                axis.plot(
+                    epochs, median, color=colour, linestyle=dash, linewidth=1.6, marker=marker, label=plain(concept)
+                )
             axis.set_title(title)
             axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
@@ -187,7 +216,7 @@ def methods(
         {key for table in tables.values() for key in zip(table["method"], table["domain"], strict=True)},
         key=lambda key: (not is_generated(key[0]), known.index(key[0]) if key[0] in known else len(known), key),
     )
-    rows = [method_label(*key) for key in keys] + (["published,\nhand-picked"] if published else [])
+    rows = [plain(method_label(*key)) for key in keys] + (["published,\nhand-picked"] if published else [])
     with canvas(path, 0.85 + 0.42 * len(rows)) as figure:
         axes = figure.subplots(1, len(tables), squeeze=False, sharex=True, sharey=True)[0]
         lowest, dashed = 1.0, {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
@@ -204,7 +233,7 @@ def methods(
                 axis.plot([PUBLISHED_ALWAYS_NO] * 2, [len(keys) - 0.5, len(keys) + 0.55], **dashed)
                 axis.plot(theirs.max(), len(keys), "D", color=BLUE, markersize=5, markeredgecolor="white", zorder=5)
                 lowest = min(lowest, theirs.min())
-            axis.set_title(CLUSTERERS.get(clusterer, clusterer))
+            axis.set_title(plain(CLUSTERERS.get(clusterer, clusterer)))
             axis.grid(axis="x")
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
@@ -231,7 +260,7 @@ def few_shot(table: pd.DataFrame, path: Path) -> None:
             strong = is_generated(method)
             rows, x = rows.sort_values("each"), rows.sort_values("each")["each"].map(places)
             look = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.8 if strong else 0.9}
-            axis.plot(x, rows["median"], label=method_label(method), alpha=1 if strong else 0.7, **look)
+            axis.plot(x, rows["median"], label=plain(method_label(method)), alpha=1 if strong else 0.7, **look)
         axis.axhline(0.5, color=GREY, linewidth=0.7, linestyle=":")
         axis.set_xticks(list(places.values()), [str(each) for each in places])
         axis.set_xlabel("labelled photographs of each class")
@@ -270,7 +299,7 @@ def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
         axes[0].set_xlim(math.floor(10 * min(0.5, shown["least"].min())) / 10, 1)
-        axes[0].set_yticks(range(len(names)), [method_label(name) for name in names])
+        axes[0].set_yticks(range(len(names)), [plain(method_label(name)) for name in names])
         axes[0].set_ylim(len(names) - 0.5, -0.5)
 
 
@@ -292,7 +321,7 @@ def cosine_heatmap(
     with canvas(path, 5.6) as figure:
         axis = figure.subplots()
         image = axis.imshow(similarity, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
-        names = [keys[start][1] for start in starts]
+        names = [plain(keys[start][1], 24) for start in starts]
         _sparse_ticks(axis.set_yticks, middles, names, len(keys) / 40)
         _sparse_ticks(axis.set_xticks, middles, names, len(keys) / 40, rotation=90)
         for edge in starts[1:]:
@@ -300,7 +329,7 @@ def cosine_heatmap(
             for line in (axis.axhline, axis.axvline):
                 line(edge - 0.5, color="white", linewidth=1.6 if own else 0.4, alpha=1 if own else 0.6)
         axis.spines[:].set_visible(False)
-        axis.set_title(title)
+        axis.set_title(plain(title, 80))
         bar = figure.colorbar(image, ax=axis, shrink=0.7, extend="both")
         bar.outline.set_visible(False)
         bar.set_label("cosine similarity (scale cut at the 2nd and 98th percentile)")
@@ -324,7 +353,7 @@ def embedding_scatter(
             mask = (labels != 0) & (groups == group)
             colour = [BLUE, SKY, GREY, PURPLE][i % 4]
             look = {"marker": MARKERS[i + 1], "facecolor": "none", "edgecolor": colour, "linewidth": 0.9}
-            left.scatter(*points[mask].T, s=15, label=f"{group} ({mask.sum()})", **look)
+            left.scatter(*points[mask].T, s=15, label=f"{plain(group, 30)} ({mask.sum()})", **look)
         if (rest := (labels != 0) & ~np.isin(groups, named)).any():
             left.scatter(*points[rest].T, s=9, marker=".", color=GREY, label=f"other groups ({rest.sum()})")
         positive = labels == 0
@@ -337,8 +366,8 @@ def embedding_scatter(
             if cluster == -1:
                 look = {"color": GREY, "marker": "x"}
             name = "noise" if cluster == -1 else cluster if clusters.dtype.kind == "U" else f"cluster {cluster}"
-            label = f"{name} ({mask.sum()}, {np.sum(mask & positive)} positive)" if i < 10 else None
-            right.scatter(*points[mask].T, s=18, linewidth=0.6, label=label, **look)
+            words = f"{plain(name, 30)} ({mask.sum()}, {np.sum(mask & positive)} positive)" if i < 10 else None
+            right.scatter(*points[mask].T, s=18, linewidth=0.6, label=words, **look)
         right.set_title("where they were put")
         for axis in (left, right):
             axis.set_xticks([])
@@ -350,7 +379,7 @@ def embedding_scatter(
                 loc="upper left", bbox_to_anchor=(0, -0.02), ncols=2 if axis is left else 1, fontsize=7.5, **tight
             )
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
+            figure.suptitle(plain(title, 100), x=0.01, ha="left", fontsize=9.5)
 
 
 def kernels(
@@ -367,14 +396,15 @@ def kernels(
     channels are shown as colour patches, one per filter; otherwise every slice is grey, input channels down and
     filters across, SLICES of each at most. One scale for the whole figure, symmetric about zero, so that sizes compare.
     """
-    a, b = names
-    columns = {f"{a}, trained": real_a, f"{a} → {b}": a_to_b, f"{b}, trained": real_b, f"{b} → {a}": b_to_a}
-    scale = max(np.quantile(np.abs(x), 0.995) for x in columns.values()) or 1.0
-    mosaics = {title: [_mosaic(np.clip(x / scale, -1, 1) / 2 + 0.5) for x in stack] for title, stack in columns.items()}
-    rows, (height, width) = len(real_a), mosaics[f"{a}, trained"][0].shape[:2]
+    a, b = (plain(name, 14) for name in names)
+    titles = (f"{a}, trained", f"{a} → {b}", f"{b}, trained", f"{b} → {a}")
+    stacks = (real_a, a_to_b, real_b, b_to_a)
+    scale = max(np.quantile(np.abs(x), 0.995) for x in stacks) or 1.0
+    mosaics = [[_mosaic(np.clip(x / scale, -1, 1) / 2 + 0.5) for x in stack] for stack in stacks]
+    rows, (height, width) = len(real_a), mosaics[0][0].shape[:2]
     with canvas(path, 0.55 + rows * (WIDTH / 4 * height / width + 0.08)) as figure:
         axes = figure.subplots(rows, 4, squeeze=False)
-        for column, (title, images) in enumerate(mosaics.items()):
+        for column, (title, images) in enumerate(zip(titles, mosaics, strict=True)):
             for axis, image in zip(axes[:, column], images, strict=True):
                 axis.imshow(
                     image,
@@ -408,7 +438,7 @@ def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Pat
                     look = {"linestyle": "--" if _domain(name)[1] == "B" else "-", "linewidth": 1.1, "color": colour}
                     marker = "." if len(epochs) <= 12 else None
                     axis.plot(epochs + 1, values[epochs], marker=marker, markersize=4, **look)
-            axis.set_title(family.replace("_", " "), fontsize=8.5, fontweight="normal")
+            axis.set_title(plain(family.replace("_", " ")), fontsize=8.5, fontweight="normal")
             axis.grid(axis="y")
             axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
         for axis in panels[len(families) :]:
@@ -416,7 +446,7 @@ def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Pat
         for axis in panels[max(0, len(families) - columns) : len(families)]:
             axis.xaxis.set_tick_params(labelbottom=True)
         colours = zip(itertools.cycle(SERIES), histories, strict=False)
-        handles = [Line2D([], [], color=colour, label=layer) for colour, layer in colours]
+        handles = [Line2D([], [], color=colour, label=plain(layer)) for colour, layer in colours]
         domains = (
             ("first domain", "second domain") if any("-" in layer for layer in histories) else ("domain A", "domain B")
         )

@@ -1,69 +1,253 @@
-"""Every HDF5 of the project: written whole or not at all, says what it is, and is checked when it is read."""
+"""HDF5 files of the project: written whole or not at all, described by a kind, and checked whenever they are read."""
 
 import contextlib
 import errno
 import functools
-import glob
 import hashlib
 import io
 import json
 import os
+import re
+import secrets
+import shutil
 import socket
+import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 import zoofuse
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None
+
 FORMAT_VERSION = 1
+REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
 _OWN = 512  # bytes before the HDF5, its smallest "user block"
 _FIRST = b"zoofuse sha256 "
-_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_NO_PLACE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
+)  # fmt: skip
+_STALE = 7 * 86_400  # seconds after which a temporary file is removed where locks cannot tell whether it is in use
+_TEMPORARY = re.compile(r"\..+?\.(?:([0-9a-f]{8})\.[0-9a-f]{16}|\d+)\.tmp", re.DOTALL)  # \d+: of version 0.1
+_LONGEST = 200  # bytes of a name that a temporary name repeats, of the 255 that file systems allow
+_DEEPEST, _MOST = 16, 10_000  # groups within groups, and links, of a file that is read
+_TEXT = 2**30  # bytes of text in memory, at most, of one dataset
+_SETTLED = 10  # seconds after which a change of a file shows in its times, on every file system
 
 
 class FileError(ValueError):
     """A file that is missing, damaged, or not what its reader expects; the message names it and the way out."""
 
 
+class AccessError(FileError):
+    """A file that can't be read now (permissions, a disk, a network): it may be intact, so nothing deletes it."""
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
+    """Yield an empty temporary file beside `path`; on success it replaces `path`, on any error it is removed.
 
-    Raises FileError where there is no room or no right to write.
+    What killed processes left in that folder is removed first. A link is replaced, never written through.
+
+    Args:
+        path: the file to write; its folder is made where it is missing.
+
+    Raises:
+        FileError: there is no room, no permission to write, or a folder of that name.
     """
-    path, host = Path(path), socket.gethostname()
-    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
-    try:
+    path = Path(path)
+    with _told(path), contextlib.ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.name)}.{host}.*.tmp"):
-            if not _lives(int(left.suffixes[-2][1:])):  # of a process that was killed
-                left.unlink(missing_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        temporary, descriptor = _claimed(path, _new_file)
+        stack.callback(os.close, descriptor)  # which ends the lock
+        stack.callback(_discard, temporary)
         yield temporary
-        with open(temporary, "rb+") as handle:  # on disk before the name is, also after a power cut
-            os.fsync(handle.fileno())
+        _sync(temporary)  # on disk before the name is, also after a power cut
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno not in _NO_PLACE:
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; on success it replaces `folder`, on any error it is removed.
+
+    Raises:
+        FileError: as `atomic_path`.
+    """
+    folder = Path(folder)
+    with _told(folder), contextlib.ExitStack() as stack:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+        temporary, descriptor = _claimed(folder, _new_folder)
+        stack.callback(os.close, descriptor)
+        stack.callback(_discard, temporary)
+        yield temporary
+        replaced = temporary.with_name(_temporary_name(folder))
+        if there := os.path.lexists(folder):
+            os.rename(folder, replaced)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if there:
+                os.rename(replaced, folder)
             raise
-        raise FileError(
-            f"{path}: can't be written ({os.strerror(error.errno)}). Make room, or make the folder writable, and run "
-            "the same snakemake command again: what is finished is kept."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _discard(replaced)
 
 
-def _lives(process: int) -> bool:
+def link_or_copy(source: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Give a file the second name `path` too, or copy it where the file system has no hard links.
+
+    Raises:
+        FileError: as `atomic_path`.
+    """
+    with atomic_path(path) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Errors of writing `path` as FileError; those of other files that the caller uses meanwhile pass."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        yield
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | os.PathLike) else None
+        about = named is None or named.parent == path.parent or named in path.parents
+        if error.errno is None or not about or (named is None and error.errno not in _NO_PLACE):
+            raise
+        if error.errno == errno.EISDIR:
+            way_out = "A folder has this name: rename or remove it"
+        elif error.errno in _NO_PLACE:
+            way_out = "Make room, or make the folder writable,"
+        else:
+            way_out = "Check its name and the folders that it lies in,"
+        raise FileError(
+            f"{path}: can't be written ({os.strerror(error.errno)}). {way_out} and run the same snakemake command "
+            "again: what is finished is kept."
+        ) from error
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight digits for this start of this machine: only there does a lock tell for certain who is alive."""
+    try:
+        said = Path("/proc/sys/kernel/random/boot_id").read_text()  # the same in all containers of a machine
+    except OSError:
+        said = socket.gethostname()
+    return hashlib.sha256(said.encode()).hexdigest()[:8]
+
+
+def _temporary_name(path: Path) -> str:
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}.{_machine()}.{secrets.token_hex(8)}.tmp"
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+
+
+def _new_folder(path: Path) -> int:
+    os.mkdir(path)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _claimed(path: Path, new) -> tuple[Path, int]:
+    """A new temporary beside `path` and its descriptor, locked while it is open where the file system has locks."""
+    for _ in range(3):
+        temporary = path.with_name(_temporary_name(path))
+        descriptor = new(temporary)
+        locked = _locked(descriptor)
+        if locked is not False and _is_still(temporary, descriptor):
+            break
+        # Another process took it for a killed one's, before it was locked; or locks do not work here.
+        os.close(descriptor)
+        _discard(temporary)
+    else:
+        temporary = path.with_name(_temporary_name(path))
+        descriptor, locked = new(temporary), None
+    with contextlib.suppress(OSError):
+        _remove_stale(path.parent, os.fstat(descriptor), locked is True)
+    return temporary, descriptor
+
+
+def _locked(descriptor: int) -> bool | None:
+    """Whether the lock was got; False where another process holds it, None where the file system has no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        pass
+    except OSError:
+        return None
     return True
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_stale(folder: Path, own: os.stat_result, locks: bool) -> None:
+    """Remove the temporary files and folders of killed processes, but none that may be in use.
+
+    In use is what is locked. Where a lock says nothing (a file system without them, another machine, a second name of
+    a file), what has not changed for a week is taken for left behind.
+    """
+    kind = stat.S_IFMT(own.st_mode)
+    for entry in list(os.scandir(folder)):
+        match = _TEMPORARY.fullmatch(entry.name)
+        with contextlib.suppress(OSError):
+            if match is None or stat.S_IFMT((told := entry.stat(follow_symlinks=False)).st_mode) != kind:
+                continue
+            # NFS wants a file open for writing before it locks it.
+            mode = os.O_RDWR | os.O_NONBLOCK if stat.S_ISREG(kind) else os.O_RDONLY | os.O_DIRECTORY
+            descriptor = os.open(entry.path, mode | os.O_NOFOLLOW)
+            try:
+                if not os.path.samestat(told, os.fstat(descriptor)) or os.path.samestat(told, own):
+                    continue
+                locked = _locked(descriptor) if locks else None
+                certain = locked and match[1] == _machine() and (told.st_nlink == 1 or stat.S_ISDIR(kind))
+                if locked is not False and (certain or own.st_ctime - told.st_ctime > _STALE):
+                    _discard(Path(entry.path))
+            finally:
+                os.close(descriptor)
+
+
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], **attributes) -> None:
@@ -88,29 +272,40 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
                 dataset = handle.create_dataset(name, data=array)
             dataset.attrs["sha256"] = _digest(array)
     content = whole.getbuffer()
-    content[:_OWN] = (_FIRST + hashlib.sha256(content[_OWN:]).hexdigest().encode()).ljust(_OWN, b"\0")
+    content[:_OWN] = _first_bytes(hashlib.sha256(content[_OWN:]).hexdigest())
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+# ---------------------------------------------------------------------------------------------- reading
 
 
 def read(path: str | os.PathLike, kind: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """Read the datasets `names` (all by default) of a file of this `kind`, each checked against its digest.
 
-    Raises FileError when the file is missing, truncated, foreign, of another kind or format, or damaged.
+    Raises:
+        FileError: the file is missing, truncated, foreign, of another kind or format, or damaged.
+        AccessError: it can't be read now.
     """
-    with _opened(path, kind) as handle:
-        found = _dataset_names(handle)
-        wanted = found if names is None else list(names)
+    with _opened(path, kind) as opened:
+        found = opened.datasets
+        wanted = list(found) if names is None else list(names)
         if missing := [name for name in wanted if name not in found]:
-            raise FileError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(found) or 'nothing'}. {_REMAKE}")
+            raise FileError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(found) or 'nothing'}. {REMAKE}")
         arrays = {}
         for name in wanted:
-            dataset = handle[name]
-            if dataset.nbytes > os.path.getsize(path):  # nothing is packed; memory is not asked for on a damaged word
-                raise FileError(f"{path}: dataset {name} is damaged (its shape is {dataset.shape}). {_REMAKE}")
-            array = dataset.asstr()[...].astype(str) if h5py.check_string_dtype(dataset.dtype) else dataset[...]
-            if dataset.attrs.get("sha256") != _digest(array):
-                raise FileError(f"{path}: dataset {name} is damaged (its digest does not match). {_REMAKE}")
+            dataset = found[name]
+            # Nothing is packed, and memory is not asked for on a damaged word.
+            if dataset.shape is None or dataset.nbytes > opened.size:
+                raise FileError(f"{path}: dataset {name} is damaged (its shape is {dataset.shape}). {REMAKE}")
+            if h5py.check_string_dtype(dataset.dtype):
+                array = _strings(path, dataset, opened.size)
+            elif dataset.dtype.kind in "biuf":
+                array = dataset[...]
+            else:
+                raise FileError(f"{path}: dataset {name} is damaged (its type is {dataset.dtype}). {REMAKE}")
+            if _attribute(dataset, "sha256") != _digest(array):
+                raise FileError(f"{path}: dataset {name} is damaged (its digest does not match). {REMAKE}")
             arrays[name] = array
         return arrays
 
@@ -118,15 +313,16 @@ def read(path: str | os.PathLike, kind: str, names: Iterable[str] | None = None)
 def attributes(path: str | os.PathLike, kind: str) -> dict:
     """The attributes given to `write`, decoded; raises FileError like `read`."""
     own = {"kind", "format_version", "zoofuse"}
-    with _opened(path, kind) as handle:
-        return {name: json.loads(value) for name, value in handle.attrs.items() if name not in own}
+    with _opened(path, kind) as opened:
+        names = [name for name in opened.handle.attrs if name not in own]
+        return {name: json.loads(_attribute(opened.handle, name)) for name in names}
 
 
 def fingerprint(path: str | os.PathLike, names: Iterable[str] | None = None) -> str:
     """SHA-256 over names and digests of the datasets `names` (all by default): equal for equal content."""
-    with _opened(path) as handle:
-        names = _dataset_names(handle) if names is None else names
-        return digest({name: str(handle[name].attrs["sha256"]) for name in names})
+    with _opened(path) as opened:
+        names = opened.datasets if names is None else names
+        return digest({name: str(_attribute(opened.datasets[name], "sha256")) for name in names})
 
 
 def digest(value) -> str:
@@ -134,66 +330,185 @@ def digest(value) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-_REMAKE = "Delete the file and run the same snakemake command again: it is made anew."
+@contextlib.contextmanager
+def reader(path: str | os.PathLike) -> Iterator[io.BufferedReader]:
+    """Open a regular file to read its bytes; no lock is taken, and nothing but a regular file is waited for.
+
+    Raises:
+        FileError: there is no such file, or a folder, a pipe or a device has its name.
+        AccessError: it can't be read now: permissions, a disk or a network. Errors while it is read are told so too.
+    """
+    try:
+        raw = _Recorded(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    except (FileNotFoundError, NotADirectoryError):
+        dangling = f" It is a link to {os.readlink(path)}, which is missing." if os.path.islink(path) else ""
+        raise FileError(f"{path}: no such file.{dangling}") from None
+    except IsADirectoryError:
+        raise FileError(f"{path}: a folder, not a file.") from None
+    except OSError as error:
+        raise _no_access(path, error) from error
+    with raw, io.BufferedReader(raw) as file:
+        if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+            raise FileError(f"{path}: not a regular file (a pipe or a device). Remove it.")
+        try:
+            yield file
+        except AccessError:
+            raise
+        except Exception as error:
+            if raw.failed is not None:  # whatever was made of it on the way
+                raise _no_access(path, raw.failed) from error
+            raise
+
+
+class _Recorded(io.FileIO):
+    """A file that remembers why it could not be read: HDF5 tells no more than that it could not."""
+
+    failed: OSError | None = None
+
+    def readinto(self, buffer):
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def readall(self):
+        try:
+            return super().readall()
+        except OSError as error:
+            self.failed = error
+            raise
+
+
+def _no_access(path: str | os.PathLike, error: OSError) -> AccessError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        way_out = "Give this user permission to read it"
+    else:
+        way_out = "The file may be intact: check the disk or the network"
+    return AccessError(f"{path}: can't be read ({error.strerror}). {way_out}, and run the same command again.")
+
+
+class _File(NamedTuple):
+    """An HDF5 that is whole, ours, and small enough to be looked through."""
+
+    handle: h5py.File
+    datasets: dict[str, h5py.Dataset]
+    size: int  # bytes
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[h5py.File]:
-    if not Path(path).is_file():
-        raise FileError(f"{path}: no such file.")
+def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[_File]:
     try:
-        told = os.stat(path)
-        if not _is_whole(os.path.abspath(path), told.st_ino, told.st_size, told.st_mtime_ns):
-            raise FileError(f"{path}: truncated, damaged or not HDF5 (its digest does not match). {_REMAKE}")
-        with h5py.File(path, "r") as handle:
-            found = handle.attrs.get("kind")
-            if found is None:
-                raise FileError(f"{path}: an HDF5 file, but not one of zoofuse's (no attribute 'kind'). {_REMAKE}")
-            if kind not in (None, found):
-                raise FileError(f"{path}: holds {found!r}, expected {kind!r}. Check which file is named.")
-            if (version := handle.attrs.get("format_version")) != FORMAT_VERSION:
-                raise FileError(
-                    f"{path}: format version {version}, this zoofuse reads {FORMAT_VERSION}. "
-                    "Use the version of zoofuse that wrote it, or delete the file to have it made anew."
-                )
-            if outside := links_outside(handle):
-                raise FileError(f"{path}: {outside} lies in another file, which is not read. {_REMAKE}")
-            yield handle
+        # HDF5 reads from the very file that was checked, and through Python: it would lock a file that it opens itself.
+        with reader(path) as file:
+            _check_whole(path, file)
+            with h5py.File(file, "r") as handle:
+                found = _attribute(handle, "kind")
+                if found is None:
+                    raise FileError(f"{path}: an HDF5 file, but {_NOT_OURS} (no attribute 'kind'). {REMAKE}")
+                if kind not in (None, found):
+                    raise FileError(f"{path}: holds {found!r}, expected {kind!r}. Check which file is named.")
+                if (version := _attribute(handle, "format_version")) != FORMAT_VERSION:
+                    raise FileError(
+                        f"{path}: format version {version}, this zoofuse reads {FORMAT_VERSION}. Use the version of "
+                        "zoofuse that wrote it, or delete the file, and it will be regenerated."
+                    )
+                if outside := links_outside(handle):
+                    raise FileError(f"{path}: {outside} lies in another file, which is not read. {REMAKE}")
+                datasets = {name: item for name, _, item in _walk(handle) if isinstance(item, h5py.Dataset)}
+                yield _File(handle, datasets, os.fstat(file.fileno()).st_size)
     except FileError:
         raise
+    except MemoryError as error:
+        raise AccessError(f"{path}: not enough memory to read it. Use a machine with more.") from error
     except Exception as error:  # whatever HDF5 says about a damaged file
-        raise FileError(f"{path}: truncated, damaged or not HDF5 ({error}). {_REMAKE}") from error
+        raise FileError(f"{path}: truncated, damaged or not HDF5 ({error}). {REMAKE}") from error
+
+
+_NOT_OURS = "not one of zoofuse's"
+_whole: set[tuple] = set()  # files that were checked and have not changed since
+
+
+def _check_whole(path: str | os.PathLike, file: io.BufferedReader) -> None:
+    """Refuse a file whose bytes are not those that were written, before HDF5 sees them: it can hang on a wrong bit."""
+    told = os.fstat(file.fileno())
+    identity = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns)
+    if identity in _whole:
+        return
+    first = file.read(_OWN)
+    if first.startswith(_HDF5):
+        raise FileError(
+            f"{path}: an HDF5 file, but {_NOT_OURS}, or written by an older version (it has no checksum). {REMAKE}"
+        )
+    if first != _first_bytes(hashlib.file_digest(file, "sha256").hexdigest()):
+        raise FileError(f"{path}: truncated, damaged or not HDF5 (its digest does not match). {REMAKE}")
+    now = os.fstat(file.fileno())
+    if (now.st_mtime_ns, now.st_ctime_ns) != (told.st_mtime_ns, told.st_ctime_ns):
+        raise AccessError(f"{path}: changed while it was read. Run the same command again.")
+    # A file changed twice within one tick of the clock has the same times.
+    if time.time() - max(told.st_mtime, told.st_ctime) > _SETTLED:
+        _whole.add(identity)
+
+
+def _first_bytes(hexadecimal: str) -> bytes:
+    return (_FIRST + hexadecimal.encode()).ljust(_OWN, b"\0")
 
 
 def links_outside(handle: h5py.File) -> str | None:
     """The first link or dataset of a file whose content lies in another file, which a forged file could name."""
-
-    def outside(name: str, link) -> str | None:
-        if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+    for name, link, item in _walk(handle):
+        if item is None or isinstance(link, h5py.SoftLink | h5py.ExternalLink):
             return name
-        item = handle[name]
-        return name if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external) else None
-
-    return handle.visititems_links(outside)
-
-
-@functools.lru_cache(1024)
-def _is_whole(path: str, *_changed) -> bool:
-    """Whether the file's bytes are those that were written, asked before HDF5 sees them: it can hang on a wrong bit."""
-    with open(path, "rb") as file:
-        first = file.read(_OWN)
-        return (
-            not first.startswith(_FIRST)
-            or (  # files of before say nothing
-                hashlib.file_digest(file, "sha256").hexdigest().encode() == first[len(_FIRST) :].rstrip(b"\0")
-            )
-        )
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            return name
+    return None
 
 
-def _dataset_names(handle: h5py.File) -> list[str]:
-    names: list[str] = []
-    handle.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
+def _walk(handle: h5py.File) -> Iterator[tuple[str, object, h5py.Group | h5py.Dataset | None]]:
+    """(name, link, item) of everything in a file, depth first; the item is None where it is not in the file itself.
+
+    Raises ValueError on more groups within groups than a file of ours has, as where a group holds itself, and on so
+    many links that looking through them would take long.
+    """
+    seen = 0
+
+    def below(group: h5py.Group, prefix: str, depth: int):
+        nonlocal seen
+        for name in group:
+            seen += 1
+            if depth >= _DEEPEST or seen > _MOST:
+                raise ValueError(f"more than {_MOST:,} groups and datasets, or groups more than {_DEEPEST} deep")
+            link = group.get(name, getlink=True)
+            item = group[name] if isinstance(link, h5py.HardLink) else None
+            yield prefix + name, link, item
+            if isinstance(item, h5py.Group):
+                yield from below(item, f"{prefix}{name}/", depth + 1)
+
+    yield from below(handle, "", 0)
+
+
+def _attribute(item: h5py.File | h5py.Dataset, name: str):
+    """A single number or text; None where there is no such attribute."""
+    if name not in item.attrs:
+        return None
+    if item.attrs.get_id(name).shape != ():
+        raise ValueError(f"attribute {name} is not a single value")
+    return item.attrs[name]
+
+
+def _strings(path: str | os.PathLike, dataset: h5py.Dataset, most: int) -> np.ndarray:
+    """Text of a dataset, a part at a time: forged references could name one long text again and again."""
+    if not dataset.shape or not dataset.size:
+        return dataset.asstr()[...].astype(str)
+    step, parts, total, longest = max(1, 256 * len(dataset) // dataset.size), [], 0, 0
+    for start in range(0, len(dataset), step):
+        parts.append(dataset.asstr()[start : start + step])
+        lengths = [len(text) for text in parts[-1].ravel()]
+        total, longest = total + sum(lengths), max(longest, *lengths)
+        if total > most or 4 * longest * dataset.size > _TEXT:
+            name = dataset.name.strip("/")
+            raise FileError(f"{path}: dataset {name} is damaged (its text is too long). {REMAKE}")
+    return np.concatenate(parts).astype(str)
 
 
 def _digest(array: np.ndarray) -> str:

@@ -26,8 +26,10 @@ def answer(
     """Whether generated CNNs beat their controls, in words: {"headline": str, "sentences": [str]}.
 
     The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians: a
-    generating method wins under a clusterer when it is above every control and reference answer. "Yes" when all win,
-    "No" when none does.
+    generating method wins under a clusterer when it is above every control and baseline. "Yes" when all win; "No"
+    when all comparisons are below, or none is above and every method under every clusterer is below one; "Mixed" when
+    some win, or some comparisons are above and some below; else "Inconclusive", with the difference that could have
+    been detected.
     Sentences: held out, then zero-shot, then the published protocol, which is transductive.
     """
     sentences = []
@@ -68,14 +70,18 @@ def views(
         for clusterer in [name for name in held["clusterer"].unique() if name in CLUSTERERS]:
             values = _values(cnns.get(clusterer), "held_out", "balanced_accuracy")
             part = held[held["clusterer"].isin([clusterer, "threshold"])]
-            rows = [_row(row, values.get(row["method"]), "picked on validation") for _, row in ordered(part).iterrows()]
-            look = {"axis": "balanced accuracy on the test split", "line": 0.5, "line_label": "constant answer"}
+            rows = [
+                _row(row, values.get(row["method"]), "selected on validation") for _, row in ordered(part).iterrows()
+            ]
+            look = {"axis": "balanced accuracy on the test split", "line": 0.5, "line_label": "constant prediction"}
             found.append(
                 {"protocol": "held_out", "name": clusterer, "label": CLUSTERERS[clusterer], **look, "rows": rows}
             )
     if zero_shot is not None:
         for head, part in zero_shot.groupby("head", sort=False):
-            rows = [_row(row, None, "picked on the concepts' validation images") for _, row in ordered(part).iterrows()]
+            rows = [
+                _row(row, None, "selected on the concepts' validation images") for _, row in ordered(part).iterrows()
+            ]
             look = {"axis": "AUROC on the test split", "line": 0.5, "line_label": "chance"}
             found.append({"protocol": "zero_shot", "name": head, "label": HEADS.get(head, head), **look, "rows": rows})
     for clusterer, frame in cnns.items():
@@ -89,8 +95,8 @@ def views(
         if clusterer in published:
             theirs = published[clusterer]["published_accuracy"].to_numpy()
             row = _raw_row("published, hand-picked", "published", theirs)
-            rows.append(row | {"note": "always “no” scores 0.618 on the published photographs"})
-        look = {"axis": "accuracy on the test photographs", "line": round(always, 4), "line_label": "always “no”"}
+            rows.append(row | {"note": "always “no” scores 0.618 on the published images"})
+        look = {"axis": "accuracy on the test images", "line": round(always, 4), "line_label": "always “no”"}
         label = CLUSTERERS.get(clusterer, clusterer)
         found.append({"protocol": "published", "name": clusterer, "label": label, **look, "rows": rows})
     return found
@@ -141,34 +147,67 @@ def shape(values: np.ndarray) -> tuple[float, float, list[float]]:
 
 def _headline(held: pd.DataFrame) -> str:
     n = len(held)
-    # Answers without a CNN (brightness, colour ...) are no controls, but stand beside them in the comparisons.
-    others = "controls and reference answers" if held["control"].isin(tables.REFERENCES).any() else "controls"
-    below = int((held["verdict"] == "below").sum())
-    wins = held.groupby(["clusterer", "method"])["verdict"].agg(lambda verdicts: (verdicts == "above").all())
+    # Baselines (brightness, colour ...) are no controls, but stand beside them in the comparisons.
+    others = "controls and baselines" if held["control"].isin(tables.REFERENCES).any() else "controls"
+    above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
+    verdicts = held.groupby(["clusterer", "method"], sort=False)["verdict"]
+    wins = verdicts.agg(lambda some: (some == "above").all())
+    losses = verdicts.agg(lambda some: (some == "below").any())
     if wins.all():
         return f"Yes: the generated CNNs beat all their {others}."
     if below == n:
         return f"No: the generated CNNs do worse than all their {others}."
-    if not wins.any():
-        return f"No: nowhere do the generated CNNs beat all their {others}."
-    cases = wins.groupby("method", sort=False).agg(["sum", "size"])
-    listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
-    return f"In part: all {others} are beaten by {_and(listed)} cases."
+    if above == below == 0:
+        return f"Inconclusive: {_undetected(held) or 'no difference is significant'}."
+    if wins.any():
+        cases = wins.groupby("method", sort=False).agg(["sum", "size"])
+        listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
+        return f"Mixed: all {others} are beaten by {_and(listed)} cases."
+    if above and below:
+        return (
+            f"Mixed: the generated CNNs nowhere beat all their {others}; of {n} comparisons they are significantly "
+            f"better in {above} and worse in {below}."
+        )
+    if losses.all():
+        return f"No: the generated CNNs are significantly better than none of their {others}, and worse than some."
+    which = f"better in {above}" if above else f"worse in {below}"
+    return f"Inconclusive in {n - above - below} of {n} comparisons: the generated CNNs are significantly {which}."
 
 
 def _compared(held: pd.DataFrame) -> str:
     n = len(held)
     above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
-    return (
-        f"On test photographs that nothing was fitted to or picked on, {n} comparisons were made (each generating "
-        "method with each control and reference, under each clusterer): the median of the generated CNNs is clearly "
-        f"above in {above}, clearly below in {below}, and not clearly different in {n - above - below}. The intervals "
-        f"are over CNNs and photographs and corrected for making {n} comparisons."
+    said = (
+        f"On test images that nothing was fitted to or selected on, {n} comparisons were made (each generating "
+        "method with each control and baseline, under each clusterer): the median of the generated CNNs is "
+        f"significantly above in {above}, significantly below in {below}, and the result is inconclusive in "
+        f"{n - above - below}. "
+        f"The intervals are over CNNs and images and corrected for making {n} comparisons."
     )
+    widths = _half_widths(held)
+    if len(widths):
+        said += (
+            " Half the width of its interval is the smallest difference that an inconclusive comparison could have "
+            f"detected: {np.median(widths):.2g} at the median, {widths.min():.2g} to {widths.max():.2g}."
+        )
+    return said
+
+
+def _undetected(held: pd.DataFrame) -> str:
+    widths = _half_widths(held)
+    if not len(widths):
+        return ""
+    return f"differences smaller than {np.median(widths):.2g} could not have been detected with these CNNs and images"
+
+
+def _half_widths(rows: pd.DataFrame) -> np.ndarray:
+    """Of the corrected intervals of comparisons that are significant in neither direction."""
+    rows = rows[~rows["verdict"].isin(["above", "below"])]
+    return ((rows["high"] - rows["low"]) / 2).dropna().to_numpy(float)
 
 
 def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
-    """The method and heads above most controls and references; `supervised`, which saw the conjunction, is left out."""
+    """The method and heads above most controls and baselines; `supervised`, which saw the conjunction, is left out."""
     rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
     rows = rows[rows["control"] != "supervised"]
     if rows.empty:
@@ -178,8 +217,8 @@ def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
     count, of = above.loc[(method, head)]
     who = f"{method_label(method)} with {HEADS.get(head, head)}"
     if count == of:
-        return [f"Zero-shot, yes: {who} is clearly above all {of} controls and references."]
-    return [f"Zero-shot, {who} comes furthest: clearly above {count} of {of} controls and references."]
+        return [f"Zero-shot, yes: {who} is significantly above all {of} controls and baselines."]
+    return [f"Zero-shot, {who} comes furthest: significantly above {count} of {of} controls and baselines."]
 
 
 def _medians(held: pd.DataFrame) -> list[str]:
@@ -190,7 +229,8 @@ def _medians(held: pd.DataFrame) -> list[str]:
     listed = [f"{row['median']:.3f} for {method_label(row['method'])} (n\u00a0=\u00a0{row['n']:,})"
               for _, row in part.iterrows() if role(row["method"]) != "reference"]  # fmt: skip
     return [
-        f"With {CLUSTERERS[clusterers[0]]} the median balanced accuracy is {_and(listed)}; a constant answer has 0.5."
+        f"With {CLUSTERERS[clusterers[0]]} the median balanced accuracy is {_and(listed)}; a constant prediction has "
+        "0.5."
     ]
 
 
@@ -206,11 +246,11 @@ def _selected(held: pd.DataFrame) -> list[str]:
         return []
     ours = picked["generated"]
     text = (
-        f"Picked by its validation score, CNN {_who(ours)} has {_interval(ours)} on the test, after "
-        f"{ours['validation']:.3f} on validation: picking the best flatters by {ours['validation'] - ours['test']:.3f}."
+        f"Selected on validation, CNN {_who(ours)} has {_interval(ours)} on the test, after "
+        f"{ours['validation']:.3f} on validation: a selection bias of {ours['validation'] - ours['test']:.3f}."
     )
     if "control" in picked:
-        text += f" The control picked in the same way, {_who(picked['control'])}, has {_interval(picked['control'])}."
+        text += f" The control selected in the same way, {_who(picked['control'])}, has {_interval(picked['control'])}."
     return [text]
 
 
@@ -232,7 +272,8 @@ def _zero_shot(zero_shot: pd.DataFrame, comparisons: pd.DataFrame | None) -> lis
         rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
         if len(rows):
             above, below = (int((rows["verdict"] == verdict).sum()) for verdict in ("above", "below"))
-            text += f" Of {len(rows)} comparisons of medians {above} are clearly above and {below} clearly below."
+            counts = f"{above} are significantly above and {below} significantly below"
+            text += f" Of {len(rows)} comparisons of medians {counts}."
     return [text]
 
 
@@ -247,12 +288,13 @@ def _published(rows: pd.DataFrame) -> list[str]:
         return []
     ours = best["generated"]
     text = (
-        "Measured as published, which is transductive (the test photographs themselves are clustered, and the best CNN "
-        f"is picked on them), the best generated CNN reaches a balanced accuracy of {ours['test']:.3f}"
+        "Measured as published, which is transductive (the test images themselves are clustered, and the best CNN "
+        f"is selected on them), the best generated CNN reaches a balanced accuracy of {ours['test']:.3f}"
     )
     if "control" in best:
         control = best["control"]
-        text += f" and, picked the same way, the best control {control['test']:.3f} ({method_label(control['method'])})"
+        text += f" and, selected in the same way, the best control {control['test']:.3f}"
+        text += f" ({method_label(control['method'])})"
     return [f"{text}. Such a maximum is no estimate, and nothing above is compared with it."]
 
 
@@ -284,14 +326,14 @@ def _row(row: pd.Series, values: np.ndarray | None, how: str) -> dict:
     made = {"label": method_label(row["method"]), "role": role(row["method"]), "n": int(row["n"])}
     made |= numbers | {"selected": selected if selected["value"] is not None else None, "note": ""}
     if "dead_share" in row and row["dead_share"] > 0:
-        made["note"] = f"{row['dead_share']:.0%} give every photograph the same features"
+        made["note"] = f"{row['dead_share']:.0%} give every image the same features"
     return made | _spread(values)
 
 
 def _raw_row(label: str, kind: str, values: np.ndarray) -> dict:
     q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).round(4).tolist()
     best = {"name": "", "value": round(float(values.max()), 4), "low": None, "high": None}
-    best["how"] = "maximum, picked on the test photographs"
+    best["how"] = "maximum, selected on the test images"
     row = {"label": label, "role": kind, "n": len(values), "median": median, "q25": q25, "q75": q75}
     return row | {"selected": best, "note": ""} | _spread(values)
 

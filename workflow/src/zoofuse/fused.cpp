@@ -7,6 +7,9 @@
 // of (pixel, gradient) pairs, a quarter of the dense one or less. With channels last a patch's row of 5 pixels is
 // contiguous.
 //
+// The bits do not depend on LANES: what is summed over images is summed over OCTET images whatever a vector holds, and a
+// product is fused with a sum where `fused` says so and nowhere else.
+//
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK, output channels at once (4 * BLOCK
 // accumulators must fit in the registers).
 
@@ -17,12 +20,19 @@
 #include <memory>
 #include <utility>
 
+#include "vectors.hpp"
+
 namespace {
 
 typedef float V __attribute__((vector_size(4 * LANES)));
 typedef int32_t I __attribute__((vector_size(4 * LANES)));
 typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef float V8 __attribute__((vector_size(32)));
+typedef float V8 __attribute__((vector_size(32), may_alias));
+
+constexpr int OCTET = 8;                                   // images whose gradients are summed together
+constexpr int PARTS = LANES < OCTET ? OCTET / LANES : 1;   // vectors that are filled before a step back
+constexpr int GROUP = PARTS * LANES;                       // images in them
+static_assert(LANES % OCTET == 0 || OCTET % LANES == 0, "whole octets");
 
 constexpr int K = 5, COLOURS = 3, C1 = 6, C2 = 16, CLASSES = 2;
 constexpr int SIZE = 32, SIZE1 = 14, SIZE2 = 5;  // height and width: image, after the first pooling, after the second
@@ -44,7 +54,7 @@ struct Item {  // a gradient and where in its image the patch begins that it bel
 };
 
 struct Sums {  // over a batch
-    V linear[CLASSES][FEATURES], linear_bias[CLASSES];
+    V8 linear[CLASSES][FEATURES], linear_bias[CLASSES];  // lane i: of every eighth image from the i-th on
     V kernel1[C1][K][WIDE1], kernel2[C2][K][WIDE2], bias1[C1], bias2[C2];
 };
 
@@ -53,22 +63,36 @@ struct alignas(64) Workspace {
     float weights[PARAMETERS], mean[PARAMETERS], square[PARAMETERS], gradient[PARAMETERS];
     alignas(64) float forward1[C1 * TAPS1], forward2[C2 * TAPS2];  // blocks of channels: [tap][channel]
     alignas(64) float backward2[C2][K * K][8];                     // [channel][ky * 5 + kx][input channel, padded]
-    // A group of LANES images. Lane i of a vector belongs to image i; "channels last" inside an image.
-    alignas(64) float image[LANES * IMAGE_STRIDE], maps1[LANES * MAPS1_STRIDE];
-    alignas(64) int32_t pixel1[LANES * MAPS1_STRIDE];  // where the maximum came from; -1 where ReLU stopped it
-    V image_lanes[IMAGE], maps1_lanes[MAPS1], features[FEATURES], logits[CLASSES], feature_gradient[FEATURES];
-    I pixel1_lanes[MAPS1], pixel2[FEATURES];
+    // A group of images. Lane i of a vector belongs to image i of its part; "channels last" inside an image.
+    alignas(64) float image[GROUP * IMAGE_STRIDE], maps1[GROUP * MAPS1_STRIDE];
+    alignas(64) int32_t pixel1[GROUP * MAPS1_STRIDE];  // where the maximum came from; -1 where ReLU stopped it
+    V image_lanes[IMAGE], maps1_lanes[MAPS1];          // of one part
+    V features[PARTS][FEATURES], logits[PARTS][CLASSES], feature_gradient[PARTS][FEATURES];
+    I pixel1_lanes[MAPS1], pixel2[PARTS][FEATURES];
     V8 maps1_gradient[SIZE1 * SIZE1];
-    Item items[LANES * SIZE2 * SIZE2], items1[C1][SIZE1 * SIZE1];
+    Item items[OCTET * SIZE2 * SIZE2], items1[C1][SIZE1 * SIZE1];
     struct { int32_t pixel, channel; float gradient; } routed[FEATURES];
     Sums sums;
 };
 
 inline V broadcast(float x) { return x - V{}; }
-inline float total(V x) {
+inline float total(V8 x) {
     float sum = 0;
-    for (int i = 0; i < LANES; i++) sum += x[i];
+    for (int i = 0; i < OCTET; i++) sum += x[i];
     return sum;
+}
+
+typedef float Share __attribute__((vector_size(4 * (LANES < OCTET ? LANES : OCTET)), may_alias));  // of an octet
+
+// sum += a * b, and sum += a, of the images of this part: octet after octet where a vector holds several
+inline void add_product(V8& sum, int part, const V& a, const V& b) {
+    Share& own = ((Share*)&sum)[LANES < OCTET ? part : 0];
+#pragma GCC unroll 2
+    for (unsigned i = 0; i < sizeof(V) / sizeof(Share); i++) own = fused(((Share*)&a)[i], ((Share*)&b)[i], own);
+}
+inline void add(V8& sum, int part, const V& a) {
+    Share& own = ((Share*)&sum)[LANES < OCTET ? part : 0];
+    for (unsigned i = 0; i < sizeof(V) / sizeof(Share); i++) own += ((Share*)&a)[i];
 }
 
 // ---- images ----
@@ -126,9 +150,10 @@ struct Source {  // one lane's image, and how to augment it
     const float* gain;  // (3,) or null
 };
 
-// Fill my.image and my.image_lanes, line by line while it is near: x / 255, times the channel's gain and clipped,
+// Fill this part of my.image, and my.image_lanes, line by line while it is near: x / 255, times the channel's gain and clipped,
 // (x - 0.5) / 0.5, as PyTorch computes it.
-void develop(Workspace& my, const Source* sources, int images) {
+void develop(Workspace& my, const Source* sources, int images, int part = 0) {
+    float* developed = my.image + part * LANES * IMAGE_STRIDE;
     constexpr int LINE = SIZE * COLOURS;
     float gains[LANES][LINE];
     for (int i = 0; i < images; i++)
@@ -141,13 +166,13 @@ void develop(Workspace& my, const Source* sources, int images) {
                 for (int j = 0; j < LINE; j++) mirrored[j] = line[LINE - COLOURS - j / COLOURS * COLOURS + j % COLOURS];
                 line = mirrored;
             }
-            float* out = my.image + i * IMAGE_STRIDE + at;
+            float* out = developed + i * IMAGE_STRIDE + at;
             for (int j = 0; j < LINE; j++) {
                 const float x = line[j] / 255.0f * gains[i][j];
                 out[j] = ((x > 1 ? 1 : x) - 0.5f) / 0.5f;
             }
         }
-        into_lanes(my.image + at, IMAGE_STRIDE, LINE, my.image_lanes + at);
+        into_lanes(developed + at, IMAGE_STRIDE, LINE, my.image_lanes + at);
     }
 }
 
@@ -176,7 +201,7 @@ void convolve_row(const V* in, int row, const float* weights, const float* bias,
                 for (int q = 0; q < 4; q++) {  // one pixel in a register at a time: with 4, GCC runs out of 16
                     const V x = window[tap + q / 2 * LINE + q % 2 * CIN];
 #pragma GCC unroll 8
-                    for (int i = 0; i < CHANNELS; i++) sum[q][i] += x * kernel[i];
+                    for (int i = 0; i < CHANNELS; i++) sum[q][i] = fused(x, kernel[i], sum[q][i]);
                 }
             }
         const int corner = 2 * row * WIDTH + 2 * column, at = (row * POOLED + column) * COUT + first;
@@ -229,21 +254,23 @@ void pack(Workspace& my) {
             for (int in = 0; in < C1; in++) my.backward2[c][tap][in] = my.weights[W2 + (c * C1 + in) * K * K + tap];
 }
 
-void forward(Workspace& my) {
+void forward(Workspace& my, int part = 0) {
+    V* features = my.features[part];
     for (int row = 0; row < SIZE1; row++)
         convolve_channels<0, COLOURS, SIZE, C1>(my.image_lanes, row, my.forward1, my.weights + B1, my.maps1_lanes,
                                                 my.pixel1_lanes);
     for (int row = 0; row < SIZE2; row++)
-        convolve_channels<0, C1, SIZE1, C2>(my.maps1_lanes, row, my.forward2, my.weights + B2, my.features, my.pixel2);
+        convolve_channels<0, C1, SIZE1, C2>(my.maps1_lanes, row, my.forward2, my.weights + B2, features,
+                                             my.pixel2[part]);
     for (int k = 0; k < CLASSES; k++) {
         const float* weights = my.weights + W3 + k * FEATURES;
-        V part[5] = {};  // independent sums: shorter chains, smaller rounding
+        V sum[5] = {};  // independent: shorter chains, smaller rounding
         for (int p = 0; p < SIZE2 * SIZE2; p += 5)
             for (int c = 0; c < C2; c++)
 #pragma GCC unroll 5
                 for (int i = 0; i < 5; i++)
-                    part[i] += my.features[(p + i) * C2 + c] * weights[c * SIZE2 * SIZE2 + p + i];
-        my.logits[k] = (part[0] + part[1]) + (part[2] + part[3]) + part[4] + my.weights[B3 + k];
+                    sum[i] = fused(features[(p + i) * C2 + c], broadcast(weights[c * SIZE2 * SIZE2 + p + i]), sum[i]);
+        my.logits[part][k] = (sum[0] + sum[1]) + (sum[2] + sum[3]) + sum[4] + my.weights[B3 + k];
     }
 }
 
@@ -260,7 +287,8 @@ void weight_gradient(const Item* items, int n, const float* images, V (*sum)[WID
 #pragma GCC unroll 5
         for (int ky = 0; ky < KY; ky++)
 #pragma GCC unroll 8
-            for (int j = 0; j < WIDE; j++) part[ky][j] += gradient * *(const Unaligned*)(patch + ky * LINE + j * LANES);
+            for (int j = 0; j < WIDE; j++)
+                part[ky][j] = fused(gradient, (V) * (const Unaligned*)(patch + ky * LINE + j * LANES), part[ky][j]);
         if (FIRST == 0) bias_part += gradient;
     }
     for (int ky = 0; ky < KY; ky++)
@@ -270,35 +298,43 @@ void weight_gradient(const Item* items, int n, const float* images, V (*sum)[WID
 }
 
 // Gradient of the loss by my.logits is given; the first `images` lanes hold images.
-void backward(Workspace& my, const V (&logit_gradient)[CLASSES], int images) {
-    for (int p = 0; p < SIZE2 * SIZE2; p++)
-        for (int c = 0; c < C2; c++) {
-            V gradient = {};
-            for (int k = 0; k < CLASSES; k++) {
-                gradient += logit_gradient[k] * my.weights[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p];
-                my.sums.linear[k][p * C2 + c] += logit_gradient[k] * my.features[p * C2 + c];
+void backward(Workspace& my, const V (&logit_gradient)[PARTS][CLASSES], int images) {
+    for (int part = 0; part < PARTS; part++) {
+        const V* given = logit_gradient[part];
+        for (int p = 0; p < SIZE2 * SIZE2; p++)
+            for (int c = 0; c < C2; c++) {
+                V gradient = {};
+                for (int k = 0; k < CLASSES; k++) {
+                    const float weight = my.weights[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p];
+                    gradient = fused(given[k], broadcast(weight), gradient);
+                    add_product(my.sums.linear[k][p * C2 + c], part, given[k], my.features[part][p * C2 + c]);
+                }
+                my.feature_gradient[part][p * C2 + c] = gradient;
             }
-            my.feature_gradient[p * C2 + c] = gradient;
-        }
-    for (int k = 0; k < CLASSES; k++) my.sums.linear_bias[k] += logit_gradient[k];
+        for (int k = 0; k < CLASSES; k++) add(my.sums.linear_bias[k], part, given[k]);
+    }
 
     const float* gradient2 = (const float*)my.feature_gradient;
     const int32_t* pixel2 = (const int32_t*)my.pixel2;
-    for (int c = 0; c < C2; c++) {
-        int n = 0;
-        for (int p = 0; p < SIZE2 * SIZE2; p++)
-            for (int i = 0; i < images; i++) {
-                const int at = (p * C2 + c) * LANES + i;
-                my.items[n] = {pixel2[at] * C1 + i * MAPS1_STRIDE, gradient2[at]};
-                n += pixel2[at] >= 0;
-            }
-        weight_gradient<0, WIDE2, SIZE1 * C1>(my.items, n, my.maps1, my.sums.kernel2[c], my.sums.bias2[c]);
+    const auto place = [](int feature, int i) { return (i / LANES * FEATURES + feature) * LANES + i % LANES; };
+    for (int first = 0; first < images; first += OCTET) {
+        const int end = first + OCTET < images ? first + OCTET : images;
+        for (int c = 0; c < C2; c++) {
+            int n = 0;
+            for (int p = 0; p < SIZE2 * SIZE2; p++)
+                for (int i = first; i < end; i++) {
+                    const int at = place(p * C2 + c, i);
+                    my.items[n] = {pixel2[at] * C1 + i * MAPS1_STRIDE, gradient2[at]};
+                    n += pixel2[at] >= 0;
+                }
+            weight_gradient<0, WIDE2, SIZE1 * C1>(my.items, n, my.maps1, my.sums.kernel2[c], my.sums.bias2[c]);
+        }
     }
     for (int i = 0; i < images; i++) {
         int n = 0;
         for (int f = 0; f < FEATURES; f++) {
-            my.routed[n] = {pixel2[f * LANES + i], f % C2, gradient2[f * LANES + i]};
-            n += pixel2[f * LANES + i] >= 0;
+            my.routed[n] = {pixel2[place(f, i)], f % C2, gradient2[place(f, i)]};
+            n += pixel2[place(f, i)] >= 0;
         }
         std::memset(my.maps1_gradient, 0, sizeof my.maps1_gradient);
         for (int j = 0; j < n; j++) {
@@ -308,7 +344,10 @@ void backward(Workspace& my, const V (&logit_gradient)[CLASSES], int images) {
 #pragma GCC unroll 5
             for (int ky = 0; ky < K; ky++)
 #pragma GCC unroll 5
-                for (int kx = 0; kx < K; kx++) to[ky * SIZE1 + kx] += gradient * weights[ky * K + kx];
+                for (int kx = 0; kx < K; kx++) {
+                    V8& sum = to[ky * SIZE1 + kx];
+                    sum = fused(gradient, weights[ky * K + kx], sum);
+                }
         }
         const int32_t* pixel1 = my.pixel1 + i * MAPS1_STRIDE;
         const float* gradient1 = (const float*)my.maps1_gradient;
@@ -377,31 +416,42 @@ double answer(const V (&logits)[CLASSES], const float* targets, int lane, int64_
 double loss_and_gradient(Workspace& my, const Batch& batch) {
     my.sums = {};
     double loss = 0;
-    for (int64_t start = 0; start < batch.size; start += LANES) {
-        const int images = batch.size - start < LANES ? batch.size - start : LANES;
-        Source sources[LANES];
-        for (int i = 0; i < images; i++) {
-            const int64_t j = start + i;
-            sources[i] = {batch.images + (int64_t)batch.order[j] * IMAGE, batch.flip && batch.flip[j],
-                          batch.gain ? batch.gain + j * COLOURS : nullptr};
+    for (int64_t start = 0; start < batch.size; start += GROUP) {
+        const int images = batch.size - start < GROUP ? batch.size - start : GROUP;
+        for (int part = 0; part * LANES < images; part++) {
+            const int here = images - part * LANES < LANES ? images - part * LANES : LANES;
+            Source sources[LANES];
+            for (int i = 0; i < here; i++) {
+                const int64_t j = start + part * LANES + i;
+                sources[i] = {batch.images + (int64_t)batch.order[j] * IMAGE, batch.flip && batch.flip[j],
+                              batch.gain ? batch.gain + j * COLOURS : nullptr};
+            }
+            develop(my, sources, here, part);
+            forward(my, part);
+            out_of_lanes(my.maps1_lanes, MAPS1, my.maps1 + part * LANES * MAPS1_STRIDE, MAPS1_STRIDE);
+            out_of_lanes(my.pixel1_lanes, MAPS1, my.pixel1 + part * LANES * MAPS1_STRIDE, MAPS1_STRIDE);
         }
-        develop(my, sources, images);
-        forward(my);
-        out_of_lanes(my.maps1_lanes, MAPS1, my.maps1, MAPS1_STRIDE);
-        out_of_lanes(my.pixel1_lanes, MAPS1, my.pixel1, MAPS1_STRIDE);
-        V gradient[CLASSES] = {};
+        for (int part = 0; images < GROUP && part < PARTS; part++) {
+            I absent = {};  // lanes without an image hold what an earlier one left, which may be infinite
+            for (int i = 0; i < LANES; i++) absent[i] = part * LANES + i < images ? 0 : -1;
+            for (V& feature : my.features[part]) feature = absent ? V{} : feature;
+        }
+        V gradient[PARTS][CLASSES] = {};
         for (int i = 0; i < images; i++) {
+            const V(&logits)[CLASSES] = my.logits[i / LANES];
+            V(&own)[CLASSES] = gradient[i / LANES];
+            const int lane = i % LANES;
             if (batch.targets) {
                 const float* targets = batch.targets + CLASSES * (int64_t)batch.order[start + i];
-                loss += answer(my.logits, targets, i, batch.size, gradient);
+                loss += answer(logits, targets, lane, batch.size, own);
                 continue;
             }
             const int label = batch.labels[batch.order[start + i]];
-            const double lead = (double)my.logits[1 - label][i] - my.logits[label][i];  // of the wrong answer
+            const double lead = (double)logits[1 - label][lane] - logits[label][lane];  // of the wrong answer
             loss += (lead > 0 ? lead : 0) + std::log1p(std::exp(-std::fabs(lead)));
             const float wrong = 1 / (1 + std::exp(-lead)) / batch.size;
-            gradient[label][i] = -wrong;
-            gradient[1 - label][i] = wrong;
+            own[label][lane] = -wrong;
+            own[1 - label][lane] = wrong;
         }
         backward(my, gradient, images);
     }
@@ -414,9 +464,9 @@ void adam(Workspace& my, double rate, int64_t step) {
     const float size = rate / (1 - std::pow(0.9, step)), root = std::sqrt(1 - std::pow(0.999, step));
     for (int i = 0; i < PARAMETERS; i++) {
         const float g = my.gradient[i];
-        my.mean[i] += (g - my.mean[i]) * 0.1f;
-        my.square[i] = my.square[i] * 0.999f + g * g * 0.001f;
-        my.weights[i] -= size * (my.mean[i] / (std::sqrt(my.square[i]) / root + 1e-8f));
+        my.mean[i] = fused(g - my.mean[i], 0.1f, my.mean[i]);
+        my.square[i] = fused(my.square[i], 0.999f, g * g * 0.001f);
+        my.weights[i] = fused(-size, my.mean[i] / (std::sqrt(my.square[i]) / root + 1e-8f), my.weights[i]);
     }
     pack(my);
 }
@@ -429,7 +479,7 @@ void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64
         for (int i = 0; i < group; i++) sources[i] = {images + (start + i) * IMAGE, false, nullptr};
         develop(my, sources, group);
         forward(my);
-        for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[1][i] > my.logits[0][i]);
+        for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[0][1][i] > my.logits[0][0][i]);
     }
 }
 
@@ -490,7 +540,7 @@ void zoofuse_logits(const uint8_t* images, int64_t n, const float* weights, floa
         develop(*my, sources, group);
         forward(*my);
         for (int i = 0; i < group; i++)
-            for (int k = 0; k < CLASSES; k++) logits[(start + i) * CLASSES + k] = my->logits[k][i];
+            for (int k = 0; k < CLASSES; k++) logits[(start + i) * CLASSES + k] = my->logits[0][k][i];
     }
 }
 
@@ -517,7 +567,7 @@ double zoofuse_peak(double seconds) {
         const auto start = std::chrono::steady_clock::now();
         for (int i = 0; i < ROUNDS; i++)
 #pragma GCC unroll 12
-            for (int j = 0; j < CHAINS; j++) sum[j] = sum[j] * factor + term;
+            for (int j = 0; j < CHAINS; j++) sum[j] = fused(sum[j], factor, term);
         __asm__ volatile("" : : "m"(sum) : "memory");
         const double stretch = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         best = std::fmax(best, 2.0 * LANES * CHAINS * ROUNDS / stretch);

@@ -102,10 +102,12 @@ def logits(weights: dict[str, np.ndarray], images: np.ndarray, kind: str | None 
 
 def answers(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """As `logits`, for CNNs of any architecture, with or without a compiler: then by PyTorch."""
-    first = cnn.ARCHITECTURES[ARCHITECTURE].shapes
-    if all(np.shape(weights.get(name))[1:] == shape for name, shape in first.items()) and available()[0]:
+    own = {name: values for name, values in weights.items() if name.startswith(("conv", "fc1"))}
+    shapes = {name: values.shape[1:] for name, values in own.items()}
+    # Every tensor of the CNN counts: one with a further conv layer may share the first two with the published one.
+    if shapes == cnn.ARCHITECTURES[ARCHITECTURE].shapes and available()[0]:
         return logits(weights, images)
-    tensors = {name: torch.from_numpy(values) for name, values in weights.items() if name.startswith(("conv", "fc1"))}
+    tensors = {name: torch.from_numpy(values) for name, values in own.items()}
     with torch.inference_mode():
         parts = [cnn.logits(tensors, cnn.normalise(part)) for part in torch.from_numpy(images).split(128)]
     return torch.cat(parts, 1).numpy()

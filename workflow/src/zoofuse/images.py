@@ -1,39 +1,29 @@
 """From photographs to one HDF5 per concept and per test set: listed, decoded, deduplicated, split. Imports no torch."""
 
 import contextlib
-import difflib
 import hashlib
-import io
 import itertools
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from zoofuse import files, logs, seeds
+from zoofuse.decoding import MAX_PIXELS, Decoded, ImageError, content_kind, contents, examine, thumbnail
+from zoofuse.folders import SUFFIXES, listing, spelled
+from zoofuse.text import printable
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-MAX_PIXELS = 80_000_000  # of one photograph; just below the size at which Pillow itself warns
+# Of zoofuse.decoding and zoofuse.folders, under the name that callers know.
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Decoded", "ImageError", "content_kind", "examine", "thumbnail"]
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # by content: collections from the web hold GIFs and BMPs named .jpg
+LEAST = 2  # images of each class of a concept: one to train on, one for validation
+LEAST_TEST = 4  # of each class of a test, which is halved; two of each half are clustered, compared and resampled
+
 _NAMED = 10  # files or pairs named in one message
-_TURN = {  # EXIF orientation (tag 0x0112) -> what makes the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-class ImageError(ValueError):
-    """Photographs that are missing, unreadable or where they should not be; the message names them and the way out."""
 
 
 class Pictures(NamedTuple):
@@ -43,49 +33,37 @@ class Pictures(NamedTuple):
     names: list[str]  # relative to images_root, or as drawn, or as in the archive
     groups: list[str]
     unreadable: list[tuple[str, str]]  # name and cause of each picture skipped
-    others: list[str]  # names of files that are no JPEG, PNG or WebP
-    paths: list[Path]  # the files of `images`, where they come from folders
+    others: Sequence[str] = ()  # names of files that are no images
+    aside: Sequence[str] = ()  # names of hidden files and folders, and of those of other software
+    files: Sequence[Decoded] = ()  # of `images`, where they come from folders
 
 
 def list_folder(root: str | os.PathLike, folders: Sequence[str], where: str = "folders") -> list[Path]:
-    """All JPEG, PNG and WebP files in `folders` under `root` and in their subfolders, sorted, whatever the order given.
+    """All image files in `folders` under `root` and in their subfolders, sorted, whatever the order given.
 
-    Hidden files and folders are left aside, links are followed. `where` names the setting in messages, such as
-    "concepts.cat.positive". Raises ImageError for a missing root, a missing, empty or unreadable folder, and for
-    folders that overlap.
+    As `folders.listing`, which also tells what was left aside.
     """
-    return _walked(root, folders, where)[0]
+    return listing(root, folders, where).images
 
 
 def decode(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray:
     """The whole picture (a file, or its bytes) at size x size: uint8 (size, size, 3), RGB.
 
-    Turned upright by its EXIF orientation, alpha on white, then Pillow's bilinear resize with antialiasing, which is
-    what torchvision's Resize does to a PIL image (published transform: Resize((32, 32)), no crop). Of an animation the
-    first frame. Raises ImageError, naming file and cause, when it can't be read whole or has over MAX_PIXELS pixels.
+    Turned upright by its EXIF orientation, an ICC profile's colours as sRGB, alpha on white, then Pillow's bilinear
+    resize with antialiasing, which is what torchvision's Resize does to a PIL image (published transform:
+    Resize((32, 32)), no crop). Of an animation the first frame. Raises ImageError, naming file and cause, when it can't
+    be read whole or is too large.
     """
     picture = attempt(source, size)
     if isinstance(picture, str):
-        raise ImageError(f"{'picture' if isinstance(source, bytes) else _text(source)}: {picture}")
+        raise ImageError(f"{'picture' if isinstance(source, bytes) else printable(source)}: {picture}")
     return picture
 
 
 def attempt(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray | str:
     """As `decode`, but a picture that can't be read gives the cause, as text, instead of an error."""
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:  # known from the header, nothing is decoded yet
-                return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read, make it smaller"
-            image.load()
-            return np.array(_rgb(_upright(image)).resize((size, size), Image.Resampling.BILINEAR))
-    except UnidentifiedImageError:
-        empty = len(source) == 0 if isinstance(source, bytes) else os.path.getsize(source) == 0
-        return "empty file" if empty else "not a JPEG, PNG or WebP inside"
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return f"too large; at most {MAX_PIXELS:,} pixels are read, make it smaller"
-    except Exception as error:  # whatever a decoder says about a damaged file, it is one unreadable picture
-        return getattr(error, "strerror", None) or f"damaged or truncated ({error})"
+    found = examine(source, size)
+    return found if isinstance(found, str) else found.pixels
 
 
 def decode_all(
@@ -100,17 +78,24 @@ def decode_all(
     `on_unreadable`: "refuse" raises ImageError that counts them and names the first ten, "skip" leaves them out.
     `progress` is the description of a progress bar; none without it.
     """
+    found, kept, unreadable = _decoded(paths, size, threads, progress)
+    refuse_unreadable([(printable(path), cause) for path, cause in unreadable], len(paths), on_unreadable)
+    return stacked([one.pixels for one in found], size), kept, unreadable
+
+
+def _decoded(
+    paths: Sequence[Path], size: int, threads: int, progress: str | None
+) -> tuple[list[Decoded], list[Path], list[tuple[Path, str]]]:
     results = []
     shown = logs.bar(len(paths), "images", progress) if progress else contextlib.nullcontext()
     with ThreadPoolExecutor(max(1, threads)) as pool, shown as bar:
-        for result in pool.map(attempt, paths, itertools.repeat(size)):
+        for result in pool.map(examine, paths, itertools.repeat(size)):
             results.append(result)
             if bar is not None:
                 bar.update()
     unreadable = [(path, result) for path, result in zip(paths, results, strict=True) if isinstance(result, str)]
-    refuse_unreadable([(_text(path), cause) for path, cause in unreadable], len(paths), on_unreadable)
     kept = [path for path, result in zip(paths, results, strict=True) if not isinstance(result, str)]
-    return stacked([result for result in results if not isinstance(result, str)], size), kept, unreadable
+    return [result for result in results if not isinstance(result, str)], kept, unreadable
 
 
 def refuse_unreadable(unreadable: Sequence[tuple[str, str]], total: int, policy: str) -> None:
@@ -149,15 +134,16 @@ def find_leaks(training: Iterable[Path], test: Iterable[Path]) -> list[tuple[Pat
     """
     by_size: dict[int, list[Path]] = {}
     for path in training:
-        by_size.setdefault(_size(path), []).append(path)
+        by_size.setdefault(file_size(path), []).append(path)
     known: dict[int, dict[str, Path]] = {}
     pairs = []
     for path in test:
-        size = _size(path)
+        size = file_size(path)
         if size <= 0 or size not in by_size:
             continue
         if size not in known:
             known[size] = {_file_digest(other): other for other in reversed(by_size[size])}
+            known[size].pop("", None)
         if (other := known[size].get(_file_digest(path))) is not None:
             pairs.append((other, path))
     return pairs
@@ -167,7 +153,7 @@ def leak_error(where: str, pairs: Sequence[tuple[str | Path, str | Path]]) -> Im
     """The error for pairs (training image, test image) that are one picture; `where` as in "fusions.black_cat.test"."""
     return ImageError(
         f"{where}: {len(pairs)} test images are also training images:\n"
-        f"{_listed(f'{_text(test)} is {_text(training)}' for training, test in pairs)}\n"
+        f"{_listed(f'{printable(test)} is {printable(training)}' for training, test in pairs)}\n"
         "Take each out of one of the two folders, or write images.leaks: drop (the test set then goes without them)."
     )
 
@@ -218,8 +204,9 @@ def prepare_test(
 ) -> dict:
     """Write the test set of fusion `name` to `path` (kind "test_images"), like a concept's file less the split.
 
-    `source` is as for a concept, with the setting leaks instead of those of validation; `training` are the files of
-    the fusion's concepts. A test image with the pixels of one of theirs (training or validation) is refused with
+    `source` is as for a concept, with the setting leaks instead of those of validation, and order: "folders" for that
+    of torchvision's ImageFolder, else positives first. `training` are the files of the fusion's concepts. A test image
+    with the pixels of one of theirs (training or validation) is refused with
     ImageError or, leaks being "drop", left out and counted.
     """
     where = f"fusions.{name}.test"
@@ -235,7 +222,11 @@ def prepare_test(
         both = zip(arrays["digests"][leaked].tolist(), arrays["names"][leaked].tolist(), strict=True)
         raise leak_error(where, [(known[digest], image) for digest, image in both])
     arrays = _kept(arrays, ~leaked)
-    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images")
+    if source.get("order") == "folders":
+        folders = [*source["positive"], *source["negative"]]
+        rows = np.array(sorted(range(len(arrays["names"])), key=lambda i: _place(str(arrays["names"][i]), folders)))
+        arrays = {name: array if name == "unreadable" else array[rows] for name, array in arrays.items()}
+    counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images", LEAST_TEST)
     attributes |= {"fusion": name, "classes": [name, "other"], "images": counts, "leaks_dropped": int(leaked.sum())}
     files.write(path, "test_images", arrays, **attributes)
     return attributes
@@ -276,9 +267,12 @@ def summary(attributes: Mapping) -> str:
         "training images": attributes.get("leaks_dropped", 0),
         "unreadable": attributes["unreadable_skipped"],
         "files of other kinds": attributes["other_files"],
+        "hidden or of other software": attributes.get("left_aside", 0),
     }
     if any(left.values()):
         line += "; left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items() if count)
+    if count := attributes.get("profiles_ignored", 0):
+        line += f"; {count:,} have a colour profile that makes no sense and were read as sRGB"
     return line
 
 
@@ -320,6 +314,10 @@ def _assembled(
     names = [name for one in classes for name in one.names]
     unreadable = [f"{name}: {cause}" for one in classes for name, cause in one.unreadable]
     others = [name for one in classes for name in one.others]
+    beside = {
+        "left_aside": sum(len(one.aside) for one in classes),
+        "profiles_ignored": sum(file.profile == "ignored" for one in classes for file in one.files),
+    }
     arrays = {
         "images": images,
         "labels": np.repeat(np.arange(2, dtype=np.uint8), [len(one.images) for one in classes]),
@@ -342,7 +340,7 @@ def _assembled(
         "unreadable_skipped": len(unreadable),
         "other_files": len(others),
         "other_files_named": others[:_NAMED],
-    }
+    } | {name: count for name, count in beside.items() if count}
     return arrays, attributes
 
 
@@ -361,11 +359,16 @@ def gathered(
     Raises ImageError as `list_folder` does, and for unreadable pictures unless source["unreadable"] is "skip".
     """
     if source["source"] == "folder":
-        paths, others = _walked(root, wanted, where)
-        images, paths, skipped = decode_all(paths, on_unreadable=source["unreadable"], threads=threads, progress=where)
-        names = [_name(path, root) for path in paths]
-        skipped = [(_name(path, root), cause) for path, cause in skipped]
-        return Pictures(images, names, groups(names, wanted), skipped, [_name(path, root) for path in others], paths)
+        base = spelled(root)
+        found = listing(root, wanted, where)
+        files_read, paths, skipped = _decoded(found.images, 32, threads, where)
+        lost = sorted([*found.unreachable, *skipped])
+        total = len(found.images) + len(found.unreachable)
+        refuse_unreadable([(printable(path), cause) for path, cause in lost], total, source["unreadable"])
+        named = [(_name(path, base), cause) for path, cause in lost]
+        names, others, aside = ([_name(path, base) for path in part] for part in (paths, found.others, found.aside))
+        images = stacked([one.pixels for one in files_read], 32)
+        return Pictures(images, names, groups(names, found.folders), named, others, aside, files_read)
     from zoofuse import archives, drawn  # here, because archives needs this module
 
     if source["source"] == "drawn":
@@ -375,7 +378,7 @@ def gathered(
         images, names, skipped = archives.read_archive(
             source["dataset"], archive, wanted, part, on_unreadable=source["unreadable"], progress=where
         )
-    return Pictures(images, names, [_prefix(name) or name for name in names], skipped, [], [])
+    return Pictures(images, names, [_prefix(name) or name for name in names], skipped)
 
 
 def _distinct(
@@ -402,15 +405,20 @@ def _distinct(
     return kept, int((~kept).sum()) - sum(conflicts), sum(conflicts)
 
 
-def _counted(where: str, labels: np.ndarray, lost: str) -> list[int]:
-    """Images per class; raises ImageError where there are fewer than two of one."""
+def too_few(where: str, count: int, least: int) -> str:
+    """What to say of `count` usable images where `least` are needed; `where` as in "concepts.cat.positive"."""
+    return (
+        f"{where}: {count} usable {'image' if count == 1 else 'images'}, at least {least} are needed. "
+        "Add images, or name more folders."
+    )
+
+
+def _counted(where: str, labels: np.ndarray, lost: str, least: int = LEAST) -> list[int]:
+    """Images per class; raises ImageError where there are fewer than `least` of one."""
     counts = np.bincount(labels, minlength=2).tolist()
     for side, count in zip(("positive", "negative"), counts, strict=True):
-        if count < 2:
-            raise ImageError(
-                f"{where}.{side}: {count} usable {'image' if count == 1 else 'images'}, at least 2 are needed "
-                f"(of all images of {where} {lost}). Add photographs, or name more folders."
-            )
+        if count < least:
+            raise ImageError(f"{too_few(f'{where}.{side}', count, least)} Of all images of {where} {lost}.")
     return counts
 
 
@@ -418,87 +426,8 @@ def _kept(arrays: dict[str, np.ndarray], keep: np.ndarray) -> dict[str, np.ndarr
     return {name: array if name == "unreadable" else array[keep] for name, array in arrays.items()}
 
 
-def _walked(root: str | os.PathLike, folders: Sequence[str], where: str) -> tuple[list[Path], list[Path]]:
-    """Sorted image files, and the files that are none."""
-    base = Path(root)
-    if not base.is_dir():
-        raise ImageError(
-            f"images_root: there is no folder {_text(root)!r} (looked for {_text(base.absolute())}). Write "
-            "images_root: FOLDER in the configuration, or --config images_root=FOLDER: where your folders lie, "
-            "with its whole path or seen from here."
-        )
-    images, others, walked = [], [], {}
-    for folder in folders:
-        top = _existing(base, folder, where)
-        found, rest = [], []
-        for directory, inner, names in os.walk(top, followlinks=True, onerror=_unlistable):
-            real = os.path.realpath(directory)
-            if real in walked:
-                raise ImageError(
-                    f"{where}: {_text(directory)} is read twice, through {walked[real]!r} and {folder!r}. "
-                    "Name folders that do not overlap."
-                )
-            walked[real] = folder
-            inner[:] = [name for name in inner if not name.startswith(".")]
-            for name in names:
-                usable = os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
-                (found if usable else rest).append(Path(directory, name))
-        if not found:
-            kinds = sorted({path.suffix or path.name for path in rest})
-            held = f"; it holds {len(rest)} other files ({', '.join(kinds[:_NAMED])})" if rest else ""
-            raise ImageError(f"{where}: no JPEG, PNG or WebP in {_text(top)}{held}. Put photographs there.")
-        images += found
-        others += rest
-    return sorted(images), sorted(others)
-
-
-def _existing(base: Path, folder: str, where: str) -> Path:
-    parts = PurePosixPath(folder).parts
-    if ".." in parts or PurePosixPath(folder).is_absolute():
-        raise ImageError(
-            f"{where}: {folder!r} does not lie under images_root ({_text(base)}). Write a folder relative to it, or "
-            "set images_root to a folder that holds them all (links are followed)."
-        )
-    if (base / folder).is_dir():
-        return base / folder
-    near = base
-    while parts and (near / parts[0]).is_dir():
-        near, parts = near / parts[0], parts[1:]
-    there = sorted(_name(path, base) for path in near.iterdir() if path.is_dir() and not path.name.startswith("."))
-    close = difflib.get_close_matches(folder, there, 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    listed = f"There: {', '.join(there[:20])}" if there else "There are no folders in it"
-    raise ImageError(f"{where}: there is no folder {folder!r} under images_root ({_text(base)}); {hint}{listed}.")
-
-
-def _unlistable(error: OSError) -> None:
-    raise ImageError(f"{_text(error.filename)}: the folder can't be read ({error.strerror}). Check its permissions.")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        orientation = image.getexif().get(0x0112)
-    except Exception:  # a broken EXIF block is no reason to lose the picture
-        return image
-    return image.transpose(_TURN[orientation]) if orientation in _TURN else image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it
-        image = Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
 def _name(path: Path, root: str | os.PathLike) -> str:
-    return _text(path.relative_to(root).as_posix())
-
-
-def _text(path: str | os.PathLike) -> str:
-    """A path that can be printed and stored: bytes that are no UTF-8 become question marks."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return printable(path.relative_to(root).as_posix())
 
 
 def _prefix(name: str) -> str:
@@ -512,13 +441,30 @@ def _listed(lines: Iterable[str]) -> str:
     return "\n".join(f"  {line}" for line in lines[:_NAMED] + more)
 
 
-def _size(path: Path) -> int:
+def _place(name: str, folders: Sequence[str]) -> tuple[str, str, str]:
+    """By what torchvision's ImageFolder sorts: the folder of a class, the folder within it, and the file."""
+    path = PurePosixPath(name)
+    top = next(folder for folder in map(PurePosixPath, folders) if path.is_relative_to(folder))
+    return str(top), str(path.parent), path.name
+
+
+def file_size(path: str | os.PathLike) -> int:
+    """Bytes of an image file; -1 for what can't be read, which decoding names.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its size.
+    """
     try:
-        return os.stat(path).st_size
-    except OSError:  # a broken link: decoding names it
+        found = os.stat(path)
+    except (OSError, ValueError):
         return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
 def _file_digest(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    """SHA-256, or nothing where the file can't be read."""
+    content = contents(path)
+    return "" if isinstance(content, str) else hashlib.sha256(content).hexdigest()

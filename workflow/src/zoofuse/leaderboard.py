@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from zoofuse import files, statistics
+from zoofuse import csv_files, files, statistics
 from zoofuse.tables import REFERENCES, is_generated, tier
 
 COLUMNS = {
@@ -132,7 +132,7 @@ _SAME = "Evaluate all methods on the same photographs: delete the older files an
 
 def _by_method(shards):
     """Method -> the rows and the HDF5 of its shards, in the order of first appearance; empty shards are left out."""
-    read = ((pd.read_csv(rows, dtype={"domain": str}), arrays) for rows, arrays in shards)
+    read = ((csv_files.read(rows), arrays) for rows, arrays in shards)
     methods: dict[str, list] = {}
     for rows, arrays in read:
         if len(rows):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from zoofuse import text
+
 
 @contextlib.contextmanager
 def job(log: str) -> Iterator[Callable[[str], None]]:
@@ -18,13 +20,14 @@ def job(log: str) -> Iterator[Callable[[str], None]]:
     """
     path = Path(log)
 
-    def note(text: str, mode: str = "a") -> None:
+    def note(words: str, mode: str = "a") -> None:
         with contextlib.suppress(OSError):  # where a disk is full, that is what is to be told
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open(mode) as handle:
-                handle.write(text)
+                handle.write(words)
 
     def say(line: str) -> None:
+        line = text.visible(line)
         note(line + "\n")
         tqdm.write(line, file=sys.stderr)
 
@@ -33,8 +36,9 @@ def job(log: str) -> Iterator[Callable[[str], None]]:
         yield say
     except ValueError as error:
         own = type(error).__module__.startswith("zoofuse")
-        note(f"Error: {error}\n" if own else traceback.format_exc())
-        tqdm.write(f"Error: {error}", file=sys.stderr)
+        words = text.visible(f"Error: {error}")  # names of files and groups come from outside
+        note(f"{words}\n" if own else text.visible(traceback.format_exc()))
+        tqdm.write(words, file=sys.stderr)
         sys.exit(1)
     except Exception:
         say(traceback.format_exc())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zoofuse.figures import ACCENT, BLUE, GREY, INK, Path, canvas
+from zoofuse.figures import ACCENT, BLUE, GREY, INK, Path, canvas, plain
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -27,7 +27,7 @@ def one_architecture(arrays: Arrays, path: Path) -> None:
             axis.plot(seen["original"], seen["average"], "_", color=INK, label="average of all")
             axis.plot(seen["original"], seen["decoded"], "o", color=ACCENT, markeredgecolor="white", label="decoded")
             axis.axline([np.median(seen["original"])] * 2, slope=1, color=INK, linewidth=0.9, linestyle="--")
-            axis.set_title(f"{name}: {len(seen['original'])} held-out CNNs")
+            axis.set_title(f"{plain(name)}: {len(seen['original'])} held-out CNNs")
             axis.set_xlabel("balanced accuracy, original")
             axis.grid()
         axes[0].set_ylabel("balanced accuracy")
@@ -42,12 +42,12 @@ def interpolation(arrays: Arrays, path: Path) -> None:
         for axis in axes[len(groups) :]:
             axis.set_visible(False)
         for axis, (name, seen) in zip(axes, groups.items(), strict=False):
-            for key, label, colour, dash in (("decoded", "codes", ACCENT, "-"), ("raw", "raw weights", GREY, "--")):
+            for key, words, colour, dash in (("decoded", "codes", ACCENT, "-"), ("raw", "raw weights", GREY, "--")):
                 q25, median, q75 = np.quantile(seen[key], [0.25, 0.5, 0.75], axis=0)
                 way = np.linspace(0, 1, len(median))
                 axis.fill_between(way, q25, q75, color=colour, alpha=0.18, linewidth=0)
-                axis.plot(way, median, color=colour, linestyle=dash, linewidth=1.6, label=label)
-            axis.set_title(f"{name.replace('_', ' ')} ({len(seen['raw'])} pairs)")
+                axis.plot(way, median, color=colour, linestyle=dash, linewidth=1.6, label=words)
+            axis.set_title(f"{plain(name.replace('_', ' '))} ({len(seen['raw'])} pairs)")
             axis.grid(axis="y")
         axes[0].legend(loc="lower left")
         figure.supxlabel("place on the way between two held-out CNNs", fontsize=9)
@@ -90,22 +90,22 @@ def shapes(arrays: Arrays, path: Path) -> None:
         for y, kind in enumerate(kinds):
             for x, (column, colour) in enumerate(looks.items()):
                 axis = figure.add_subplot(grid[y, x], projection="3d")
-                _surface(axis, meshes[f"mesh/{kind}/{column}"], colour, f"{kind}, {column}")
-        for y, (way, label, colour) in enumerate(
+                _surface(axis, meshes[f"mesh/{kind}/{column}"], colour, f"{plain(kind)}, {column}")
+        for y, (way, words, colour) in enumerate(
             (("decoded", "codes", ACCENT), ("raw", "raw weights", GREY)), len(kinds)
         ):
             walk = sorted(name for name in meshes if name.startswith(f"mesh/{way}/"))
             for x, name in enumerate(walk):
                 axis = figure.add_subplot(grid[y, x], projection="3d")
-                _surface(axis, meshes[name], colour, f"{label}, {name.rpartition('/')[2]}")
+                _surface(axis, meshes[name], colour, f"{words}, {name.rpartition('/')[2]}")
         axis = figure.add_subplot(grid[: len(kinds), 3:])
-        for at, (key, label, colour, marker) in enumerate(_SHAPES):
+        for at, (key, words, colour, marker) in enumerate(_SHAPES):
             for y, kind in enumerate(kinds):
                 values = arrays[f"reconstruction/{key}"][arrays["reconstruction/kind"] == kind]
                 height = np.full(len(values), y + 0.25 * (at - 1))
-                axis.plot(values, height, marker, color=colour, markersize=4, alpha=0.7, label=None if y else label)
+                axis.plot(values, height, marker, color=colour, markersize=4, alpha=0.7, label=None if y else words)
         axis.axvline(0.9, color=INK, linewidth=0.9, linestyle="--")
-        axis.set_yticks(range(len(kinds)), kinds)
+        axis.set_yticks(range(len(kinds)), map(plain, kinds))
         axis.set_xlabel("share of points within 0.01")
         axis.set_xlim(0, 1)
         axis.grid(axis="x")
@@ -143,19 +143,19 @@ def _strips(groups: Mapping, looks: Mapping, path: Path, line: tuple[str, str] |
         for y, seen in enumerate(groups.values()):
             for at, key in enumerate(used):
                 if key in seen:
-                    label, colour, marker = looks[key]
+                    words, colour, marker = looks[key]
                     height = np.full(len(seen[key]), y + 0.5 * ((at + 0.5) / len(used) - 0.5))
                     axis.plot(seen[key], height, marker, color=colour, markersize=4, alpha=0.7)
                     axis.plot(np.median(seen[key]), height[0], "|", color=INK, markersize=11, markeredgewidth=1.6)
             if line:
                 axis.plot([seen[line[0]][0]] * 2, [y - 0.4, y + 0.4], color=INK, linewidth=0.9, linestyle="--")
         for key in used:
-            label, colour, marker = looks[key]
-            axis.plot([], [], marker, color=colour, markersize=4, label=label)
+            words, colour, marker = looks[key]
+            axis.plot([], [], marker, color=colour, markersize=4, label=words)
         axis.plot([], [], "|", color=INK, markersize=11, markeredgewidth=1.6, linestyle="", label="median")
         if line:
             axis.plot([], [], color=INK, linewidth=0.9, linestyle="--", label=line[1])
-        axis.set_yticks(range(len(groups)), [name.replace("_", " ") for name in groups])
+        axis.set_yticks(range(len(groups)), [plain(name.replace("_", " ")) for name in groups])
         axis.set_ylim(len(groups) - 0.5, -0.5)
         axis.set_xlabel("balanced accuracy")
         axis.grid(axis="x")

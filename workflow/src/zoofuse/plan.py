@@ -3,7 +3,6 @@
 Hours are arithmetic: the work that the configuration asks for over rates that were measured.
 """
 
-import csv
 import itertools
 import math
 from collections.abc import Mapping
@@ -70,22 +69,29 @@ class Stage:
 
 def measured(folder: Path) -> Rates:
     """Rates from the tables that the bench rules left in `folder`; the README's for what was not measured here."""
-    found = {}
-    if rows := _rows(folder / "zoo_training.csv"):
+    found, tables = {}, {}
+    unusable = []
+    for name in ("zoo_training", "cyclegan", "evaluation"):
+        try:
+            tables[name] = _rows(folder / f"{name}.csv")
+        except ValueError as error:  # a plan is made without it
+            tables[name] = []
+            unusable.append(f"; not used: {str(error).rstrip(chr(46))}")
+    if rows := tables["zoo_training"]:
         found["passes_per_second"] = max(float(row["passes_per_second"]) for row in rows if "zoofuse" in row["way"])
-    if rows := [row for row in _rows(folder / "cyclegan.csv") if row["way"] != "plain"]:
+    if rows := [row for row in tables["cyclegan"] if row["way"] != "plain"]:
         layers = {row["layer"] for row in rows}
         found["ms_per_step"] = {
             layer: min(float(row["ms_per_step"]) for row in rows if row["layer"] == layer) for layer in layers
         }
-    if rows := [row for row in _rows(folder / "evaluation.csv") if "both protocols" in row["way"]]:
+    if rows := [row for row in tables["evaluation"] if "both protocols" in row["way"]]:
         found["cnns_per_second"] = float(rows[0]["cnns_per_second"]) / int(rows[0]["processes"])
     if not found:
-        return Rates()
+        return Rates(source=f"{Rates.source}{''.join(unusable)}")
     own = {"passes_per_second": "zoos", "ms_per_step": "CycleGANs", "cnns_per_second": "evaluation"}
     here = ", ".join(own[name] for name in found)
     rest = "" if len(found) == len(own) else "; the rest on 2 cores of an AMD Zen 3"
-    return Rates(**found, source=f"as measured on this machine ({here}, {folder}){rest}")
+    return Rates(**found, source=f"as measured on this machine ({here}, {folder}){rest}{''.join(unusable)}")
 
 
 def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage]:
@@ -227,8 +233,9 @@ def _cyclegan_hours(settings: dict, layer: str, kernels: int, pair: tuple[int, i
     return steps * work * rates.ms_per_step[like] / 3.6e6
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> list[dict]:
     if not path.exists():
         return []
-    with path.open(newline="") as handle:
-        return list(csv.DictReader(handle))
+    from zoofuse import csv_files  # brings pandas with it, which most plans do without
+
+    return csv_files.read(path).to_dict("records")

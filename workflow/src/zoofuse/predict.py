@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from zoofuse import files, images, logs, model_files, text
+from zoofuse import files, images, logs, model_files, pages, text
 
 if TYPE_CHECKING:
     from zoofuse.export import Model
@@ -314,11 +312,8 @@ def page(
             }
             for rank, name, (source, cause) in zip(ranks.tolist(), names, tiles, strict=True)
         ]
-    loader = jinja2.PackageLoader("zoofuse", ".")
-    template = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template("gallery.html")
-    content = template.render(
+    content = pages.render(
+        "gallery",
         what=model.config["labels"]["yes"],
         config=model.config,
         folder=text.printable(os.path.basename(os.path.abspath(folder))),
@@ -350,7 +345,7 @@ def shown(n: int) -> np.ndarray:
 def _tile(path: str) -> tuple[str, str]:
     """The image as a data URI in its own proportions, and ""; or "" and why it cannot be shown."""
     try:  # it was read a moment ago; whatever happens now is a matter of this tile
-        small = _thumbnail(path, _LONGEST)
+        small = images.thumbnail(path, _LONGEST)
         if isinstance(small, str):
             return "", text.visible(small)
         packed = io.BytesIO()
@@ -358,28 +353,6 @@ def _tile(path: str) -> tuple[str, str]:
     except Exception as error:
         return "", text.visible(str(error) or type(error).__name__)
     return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}", ""
-
-
-def _thumbnail(source: str, longest: int) -> Image.Image | str:
-    """The image in its own proportions, upright, RGB, or why it cannot be read. Goes where images.thumbnail is."""
-    if hasattr(images, "thumbnail"):
-        return images.thumbnail(source, longest)
-    if cause := model_files.irregular(source):
-        return cause
-    with Image.open(source, formats=["JPEG", "PNG", "WEBP", "GIF", "BMP"]) as image:
-        image.thumbnail((longest, longest))
-        try:
-            orientation = image.getexif().get(0x0112)
-        except Exception:  # odd EXIF is not a reason to lose the image
-            orientation = None
-        if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it
-            image = Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.transpose(_TURN[orientation]) if orientation in _TURN else image
-
-
-_TURN = dict(enumerate((0, 3, 1, 5, 4, 6, 2), start=2))  # EXIF orientation -> Image.Transpose
 
 
 def _counted(others: Counter) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from zoofuse import leaderboard, seeds, statistics
+from zoofuse import files, leaderboard, seeds, statistics
 from zoofuse.tables import REFERENCES, is_generated, tier
+from zoofuse.text import printable
 
 COLUMNS = {
     "replicates": [
@@ -49,8 +50,37 @@ class Medians(NamedTuple):
     drawn: np.ndarray
 
 
-def read(shards: Iterable[tuple[Path, Path]], zero_shot: Mapping[str, Iterable[Path]], references: Path | None) -> Run:
-    """The answers of one run; arguments as `leaderboard.tables` has them."""
+def read(
+    shards: Iterable[tuple[Path, Path]],
+    zero_shot: Mapping[str, Iterable[Path]],
+    references: Path | None,
+    folder: str | None = None,
+) -> Run:
+    """The predictions of one run.
+
+    Args:
+        shards, zero_shot, references: as `leaderboard.tables` has them.
+        folder: where the run lies, if it is another than this one.
+
+    Raises:
+        FileError: a file of the run is missing, corrupt, or of an older version of zoofuse; the message says how to
+            make it again in its folder.
+    """
+    try:
+        return _read(shards, zero_shot, references)
+    except files.AccessError:
+        raise
+    except files.FileError as error:
+        if folder is None:
+            raise
+        raise files.FileError(
+            f"replicates: the run in {printable(folder)} can't be used. {error} The command for that folder is "
+            f"snakemake tables --directory {printable(folder)}, with the settings and the seed of that run. If an "
+            "older version of zoofuse made it, delete its whole folder results, or name another run."
+        ) from error
+
+
+def _read(shards, zero_shot, references) -> Run:
     about, answers = None, {}
     for method, table, arrays in leaderboard.evaluated(shards):
         about = about or [arrays[name] for name in ("labels", "groups", "validation")]

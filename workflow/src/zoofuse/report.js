@@ -4,16 +4,16 @@ const unpack = async element => {
   const bytes = Uint8Array.from(atob(element.textContent), c => c.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 };
-const library = async name => {
-  const url = URL.createObjectURL(new Blob([await unpack(document.getElementById(`library-${name}`))], {type: "text/javascript"}));
-  return name === "datatables" ? import(url) : new Promise((done, failed) => {
-    const script = Object.assign(document.createElement("script"), {src: url, onload: done, onerror: failed});
-    document.head.append(script);
-  });
-};
+// Script elements whose texts the page's policy knows by their hashes.
+const run = async (name, type) =>
+  document.head.append(make("script", {type, textContent: await unpack(document.getElementById(`library-${name}`))}));
 const once = make => { let made; return () => made ??= make(); };
-const plotly = once(async () => { await library("plotly"); return window.Plotly; });
-const datatables = once(() => library("datatables"));
+const plotly = once(async () => { await run("plotly", "text/javascript"); return window.Plotly; });
+// A module that has run tells so by the event which the report adds to its end; a classic script runs at once.
+const datatables = once(() => new Promise((done, failed) => {
+  document.addEventListener("datatables", ({detail}) => done(detail), {once: true});
+  run("datatables", "module").catch(failed);
+}));
 const visible = (element, act) => new IntersectionObserver((seen, observer) => {
   if (seen.some(entry => entry.isIntersecting)) { observer.disconnect(); act(); }
 }, {rootMargin: "500px"}).observe(element);
@@ -22,6 +22,14 @@ const make = (tag, properties = {}, ...children) => {
   element.append(...children);
   return element;
 };
+// Names from outside: in HTML, and in Plotly's texts, which take some tags and entities for what they are in HTML.
+const ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"};
+const escaped = text => String(text).replace(/[&<>"']/g, sign => ENTITIES[sign]);
+const short = (text, most) => {
+  const signs = [...String(text)];
+  return signs.length <= most ? String(text) : `${signs.slice(0, Math.ceil(.7 * most)).join("")}…${signs.slice(-Math.floor(.3 * most)).join("")}`;
+};
+const inFigure = (text, most = 60) => escaped(short(text, most));
 const fixed = (value, places = 3) => value.toLocaleString("en-GB", {minimumFractionDigits: places, maximumFractionDigits: places});
 
 // Dark and light: as the system says, until the button says otherwise.
@@ -56,8 +64,9 @@ const radios = (legend, options, chosen, act) => {
   return field;
 };
 const menu = (text, options, chosen, act) => {
-  const select = make("select", {}, ...options.map(([value, label]) => make("option", {value, textContent: label, selected: value === chosen})));
-  select.addEventListener("change", () => act(select.value));
+  // By place, as one of the names may be empty, or equal to another one but for blanks.
+  const select = make("select", {}, ...options.map(([value, label], i) => make("option", {value: i, textContent: short(label, 100), selected: value === chosen})));
+  select.addEventListener("change", () => act(options[select.selectedIndex][0]));
   select.ariaLabel = text;
   return make("label", {}, text, select);
 };
@@ -68,7 +77,7 @@ const layout = (c, more) => ({
   margin: {l: 8, r: 12, t: 8, b: 44}, hoverlabel: {bgcolor: c.paper, bordercolor: c.quiet, font: {color: c.ink, size: 12}, align: "left"},
   dragmode: false, ...more});
 const axis = (c, more) => ({gridcolor: c.rule, zerolinecolor: c.rule, linecolor: c.rule, tickfont: {color: c.quiet}, fixedrange: true, ...more});
-const config = {displayModeBar: false, responsive: true};
+const config = {displayModeBar: false, responsive: true, typesetMath: false};
 
 // The first figure: a row for each method, with its distribution, quartiles, median and selected CNN.
 const CAPTIONS = {
@@ -82,7 +91,7 @@ const drawMethods = async (place, view) => {
   view.rows.forEach((row, i) => {
     const y = -i, tint = c[row.role];
     notes.push({xref: "paper", x: 0, y: y + .49, yanchor: "top", xanchor: "left", showarrow: false, align: "left",
-      text: `<b>${row.label}</b>  <span style="color:${c.quiet}">${row.n > 1 ? `n = ${row.n.toLocaleString("en-GB")}` : ""}</span>`, font: {size: 12, color: c.ink}});
+      text: `<b>${inFigure(row.label)}</b>  <span style="color:${c.quiet}">${row.n > 1 ? `n = ${row.n.toLocaleString("en-GB")}` : ""}</span>`, font: {size: 12, color: c.ink}});
     if (row.shape.length) {
       const step = (row.high - row.low) / row.shape.length, x = row.shape.map((_, k) => row.low + (k + .5) * step);
       traces.push({...flat, x: [x[0], ...x, x.at(-1)], y: [y - .4, ...row.shape.map(v => y - .4 + .56 * v), y - .4], mode: "lines", fill: "toself",
@@ -90,11 +99,11 @@ const drawMethods = async (place, view) => {
     }
     if (row.dots.length) traces.push({...flat, x: row.dots, y: row.dots.map((_, k) => y - .36 + .2 * (k * .618 % 1)), mode: "markers", marker: {color: tint, size: 4, opacity: .55}});
     if (row.n > 1) traces.push({...flat, x: [row.q25, row.q75], y: [y - .4, y - .4], mode: "lines", line: {color: tint, width: 7}});
-    const lines = [`<b>${row.label}</b>`, row.n > 1 ? `median ${fixed(row.median)}, middle half ${fixed(row.q25)} to ${fixed(row.q75)}` : fixed(row.median)];
+    const lines = [`<b>${inFigure(row.label)}</b>`, row.n > 1 ? `median ${fixed(row.median)}, middle half ${fixed(row.q25)} to ${fixed(row.q75)}` : fixed(row.median)];
     const s = row.selected;
-    if (s && row.n > 1) lines.push(`${s.how}: ${s.name && `${s.name}, `}${fixed(s.value)}` + (s.low === null ? "" : ` (${fixed(s.low)} to ${fixed(s.high)})`));
+    if (s && row.n > 1) lines.push(`${s.how}: ${s.name && `${inFigure(s.name)}, `}${fixed(s.value)}` + (s.low === null ? "" : ` (${fixed(s.low)} to ${fixed(s.high)})`));
     else if (s && s.low !== null) lines.push(`interval ${fixed(s.low)} to ${fixed(s.high)}`);
-    if (row.note) lines.push(row.note);
+    if (row.note) lines.push(inFigure(row.note, 120));
     const hover = {hoverinfo: "text", hovertext: lines.join("<br>"), type: "scatter", mode: "markers"};
     if (s) traces.push({...hover, x: [s.value], y: [y - .12], marker: {symbol: "diamond", size: 10, color: tint, line: {color: c.paper, width: 1}},
       ...(s.low === null ? {} : {error_x: {type: "data", symmetric: false, array: [s.high - s.value], arrayminus: [s.value - s.low], color: tint, thickness: 1.6, width: 4}})});
@@ -103,24 +112,24 @@ const drawMethods = async (place, view) => {
   const low = Math.min(view.line, ...view.rows.map(row => Math.min(row.low ?? row.q25, row.selected?.low ?? row.median)));
   const high = Math.max(view.line, ...view.rows.map(row => Math.max(row.high ?? row.q75, row.selected?.high ?? row.selected?.value ?? row.median)));
   shapes.push({type: "line", x0: view.line, x1: view.line, yref: "paper", y0: 0, y1: 1, line: {color: c.ink, width: 1, dash: "dash"}, layer: "below"});
-  notes.push({x: view.line, xanchor: view.line - low < .15 * (high - low) ? "left" : "center", yref: "paper", y: 1, yanchor: "bottom", showarrow: false, text: `${view.line_label} ${fixed(view.line)}`, font: {size: 11, color: c.quiet}});
+  notes.push({x: view.line, xanchor: view.line - low < .15 * (high - low) ? "left" : "center", yref: "paper", y: 1, yanchor: "bottom", showarrow: false, text: `${escaped(view.line_label)} ${fixed(view.line)}`, font: {size: 11, color: c.quiet}});
   const height = Math.max(220, 74 + 50 * view.rows.length);
   place.style.height = `${height}px`;
   await Plotly.react(place, traces, layout(c, {height, annotations: notes, shapes, hovermode: "closest", margin: {l: 8, r: 12, t: 24, b: 46},
-    xaxis: axis(c, {range: [low - .02 * (high - low), Math.min(1.005, high + .02 * (high - low))], title: {text: view.axis, font: {size: 13}}, zeroline: false}),
+    xaxis: axis(c, {range: [low - .02 * (high - low), Math.min(1.005, high + .02 * (high - low))], title: {text: escaped(view.axis), font: {size: 13}}, zeroline: false}),
     yaxis: axis(c, {range: [-view.rows.length + .4, .6], showticklabels: false, showgrid: false, zeroline: false})}), config);
 };
 const drawDifferences = async (place, rows) => {
   const Plotly = await plotly(), c = palette();
   const sign = {above: "generated", below: "published"};
-  const text = row => `${row.control}: ${row.difference > 0 ? "+" : ""}${fixed(row.difference)} (${fixed(row.low)} to ${fixed(row.high)})<br>${row.verdict}`;
+  const text = row => `${inFigure(row.control)}: ${row.difference > 0 ? "+" : ""}${fixed(row.difference)} (${fixed(row.low)} to ${fixed(row.high)})<br>${escaped(row.verdict)}`;
   const traces = rows.map((row, i) => ({
     type: "scatter", mode: "markers", x: [row.difference], y: [-i - .12], hoverinfo: "text", hovertext: text(row),
     marker: {symbol: row.verdict === "above" ? "triangle-right" : row.verdict === "below" ? "triangle-left" : "circle-open", size: 11,
       color: c[sign[row.verdict] ?? "control"], line: {width: 2, color: c[sign[row.verdict] ?? "control"]}},
     error_x: {type: "data", symmetric: false, array: [row.high - row.difference], arrayminus: [row.difference - row.low], thickness: 1.8, width: 4, color: c[sign[row.verdict] ?? "control"]}}));
   const notes = rows.map((row, i) => ({xref: "paper", x: 0, xanchor: "left", y: -i + .46, yanchor: "top", showarrow: false, font: {size: 12, color: c.ink},
-    text: `${row.method} − <b>${row.control}</b>  <span style="color:${c.quiet}">${row.verdict}</span>`}));
+    text: `${inFigure(row.method, 40)} − <b>${inFigure(row.control, 40)}</b>  <span style="color:${c.quiet}">${escaped(row.verdict)}</span>`}));
   const end = 1.08 * Math.max(.05, ...rows.flatMap(row => [Math.abs(row.low), Math.abs(row.high)]));
   const height = Math.max(160, 60 + 42 * rows.length);
   place.style.height = `${height}px`;
@@ -154,7 +163,7 @@ const explore = (box, data) => {
     method = generating.includes(method) ? method : generating[0];
     compare?.replaceChildren(menu("Compare", [["median", "medians over CNNs"], ["selected", "the selected CNNs"]], what, value => { what = value; draw(); }));
     if (generating.length > 1) compare.append(menu("Generated by", generating.map(g => [g, g]), method, value => { method = value; draw(); }));
-    if (focused) choices.querySelector(`input[value="${focused}"]`)?.focus();
+    if (focused) [...choices.querySelectorAll("input")].find(input => input.value === focused)?.focus();
     draw();
   };
   box.hidden = false;
@@ -201,7 +210,7 @@ const lookAt = (box, data) => {
   const draw = async () => {
     const Plotly = await plotly(), c = palette(), points = shown.embeddings[state.embedding][state.cnn];
     const traces = (state.colours === "groups" ? groups() : answers()).filter(([, members]) => members.length).map(([name, members, symbol, tint]) => ({
-      type: "scatter", mode: "markers", name: `${name} (${members.length})`, x: members.map(i => points[i][0]), y: members.map(i => points[i][1]), customdata: members,
+      type: "scatter", mode: "markers", name: `${inFigure(name, 40)} (${members.length})`, x: members.map(i => points[i][0]), y: members.map(i => points[i][1]), customdata: members,
       hoverinfo: "none", marker: {symbol, color: c[tint], size: 9, line: {width: symbol.endsWith("open") ? 1.6 : .6, color: symbol.endsWith("open") ? c[tint] : c.paper}}}));
     traces.push({type: "scatter", mode: "markers", x: [], y: [], hoverinfo: "skip", showlegend: false, marker: {symbol: "circle-open", size: 20, color: c.ink, line: {width: 2.5, color: c.ink}}});
     const bare = {showgrid: false, zeroline: false, showticklabels: false, mirror: true, showline: true};
@@ -260,21 +269,24 @@ for (const section of document.querySelectorAll("section.fusion")) {
 // Tables: sorted, filtered and paged by DataTables once they come near the window.
 const enhance = async box => {
   const element = box.querySelector("table"), store = box.querySelector("script[type='text/plain']"), heads = [...element.querySelectorAll("thead th")];
-  const {jQuery} = await datatables(), data = store ? JSON.parse(await unpack(store)) : undefined;
+  const jQuery = await datatables(), data = store ? JSON.parse(await unpack(store)) : undefined;
   const digits = heads.map(th => th.dataset.digits === undefined ? null : Number(th.dataset.digits));
   const count = (data ?? element.tBodies[0].rows).length, long = count > 8, paged = count > 30;
-  const show = places => (value, type) => type !== "display" ? value : value === null ? "–" : places === null ? jQuery.fn.dataTable.util.escapeHtml(value)
-    : value.toLocaleString("en-GB", {minimumFractionDigits: places, maximumFractionDigits: places, useGrouping: "min2"});
+  // DataTables put what they show and what they search into elements as HTML.
+  const show = places => (value, type) => type !== "display" && type !== "filter" ? value : value === null ? (type === "display" ? "–" : "") : places === null ? escaped(value)
+    : type === "filter" ? String(value) : value.toLocaleString("en-GB", {minimumFractionDigits: places, maximumFractionDigits: places, useGrouping: "min2"});
   // Words are looked for among names and indices, not among scores.
   const columns = heads.map((th, i) => ({searchable: digits[i] === null || th.dataset.name === "model", className: digits[i] === null ? "" : "number",
     orderSequence: digits[i] === 3 ? ["desc", "asc"] : ["asc", "desc"], ...(data ? {render: show(digits[i]), type: digits[i] === null ? "string" : "num"} : {})}));
+  // As they are, not as DataTables keep them: row after row, which is how DataTables count them too.
+  const words = data ?? [...element.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent));
   const choosers = () => {
     const row = make("div", {className: "filters"});
     heads.forEach((th, i) => {
       if (th.dataset.choice === undefined) return;
-      const values = unique(table.column(i).data().toArray()).sort();
-      row.append(menu(th.dataset.name.replaceAll("_", " "), [["", "all"], ...values.map(value => [value, value])], "",
-        value => table.column(i).search.fixed("choice", value && (cell => cell === value)).draw()));
+      const values = unique(words.map(row => row[i])).filter(value => value !== null).sort();
+      row.append(menu(th.dataset.name.replaceAll("_", " "), [[null, "all"], ...values.map(value => [value, value])], null,
+        chosen => table.column(i).search.fixed("choice", chosen === null ? null : (_, row, at) => words[at][i] === chosen).draw()));
     });
     return row;
   };

@@ -5,6 +5,7 @@ long tables lie compressed in the page.
 """
 
 import base64
+import contextlib
 import functools
 import gzip
 import importlib.metadata
@@ -13,17 +14,17 @@ import io
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from zoofuse import files, findings
+from zoofuse import csv_files, files, findings, pages, text
 from zoofuse.files import atomic_path
 from zoofuse.findings import PROTOCOLS
 from zoofuse.tables import CLUSTERERS, of_protocol
@@ -32,6 +33,7 @@ ROWS = 60_000  # rows of long tables in one report, shared out among them; about
 PHOTOGRAPHS = 2000  # at most so many of a fusion are shown, evenly spaced
 _SHORT = 250  # rows; a table that is longer is packed, and needs JavaScript
 _LOSSLESS = 400  # photographs; more are stored as WebP of good quality
+LIBRARIES = ("plotly", "datatables")
 PACKAGES = [
     "zoofuse",
     "torch",
@@ -187,7 +189,7 @@ def build(
     """
     path = Path(path)
     long = sum(name not in TABLES for fusion in fusions for name in fusion["tables"]) or 1
-    zoo_rows = pd.read_csv(zoo) if zoo else None
+    zoo_rows = csv_files.read(zoo) if zoo else None
     context = {
         "title": title,
         "models": {} if zoo_rows is None else dict(zip(zoo_rows["concept"], zoo_rows["n"], strict=True)),
@@ -201,16 +203,9 @@ def build(
         "environment": flatten(environment or {}),
         "times": None if times is None or times.empty else _table(times, "Run times by rule"),
         "sizes": None if sizes is None or sizes.empty else _table(sizes, "Sizes of result folders"),
-        "style": Markup(_asset("report.css")),
-        "script": Markup(_asset("report.js")),
-        "libraries": {name: _library(name) for name in ("plotly", "datatables")},
+        "libraries": {name: _packed_library(name) for name in LIBRARIES},
     }
-    loader = jinja2.PackageLoader("zoofuse", ".")
-    template = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template.filters |= {"value": _value, "heading": _heading}
-    html = template.get_template("report.html").render(context)
+    html = pages.render("report", scripts=map(_library, LIBRARIES), styles_at_run_time=True, **context)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
@@ -265,14 +260,15 @@ def run_times(folder: str | os.PathLike) -> pd.DataFrame:
     """What the jobs of each rule took, from Snakemake's benchmark files `folder`/RULE/*.jsonl; empty without any.
 
     Columns: rule, jobs, seconds (all jobs together), longest (seconds), processor seconds, memory (MB, the highest).
+    Snakemake gives these files no checksum: a line that is damaged is left out.
     """
     rows = []
     for path in sorted(Path(folder).rglob("*.jsonl")):
         rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
-        rows += [{"rule": rule} | json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        rows += [{"rule": rule} | measured for measured in _measured(path)]
     if not rows:
         return pd.DataFrame()
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=["rule", "s", "cpu_time", "max_rss"])
     numbers = frame[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce").assign(rule=frame["rule"])
     by_rule = numbers.groupby("rule")
     times = by_rule.agg(
@@ -281,6 +277,22 @@ def run_times(folder: str | os.PathLike) -> pd.DataFrame:
     ).reset_index()  # fmt: skip
     names = {"processor": "processor seconds", "longest": "longest (seconds)", "memory": "memory (MB)"}
     return times.rename(columns=names).sort_values("seconds", ascending=False, ignore_index=True).round(1)
+
+
+def _measured(path: Path) -> list[dict]:
+    """The lines of a benchmark file that say how long a job took."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            told = json.loads(line)
+            seconds = told.get("s") if isinstance(told, dict) else None
+            if isinstance(seconds, int | float) and 0 <= seconds < float("inf"):
+                found.append(told)
+    return found
 
 
 def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:
@@ -294,11 +306,11 @@ def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:
 
 def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
     name, paths = fusion["name"], fusion["tables"]
-    frames = {key: pd.read_csv(file, dtype={"domain": str, "selected": str}) for key, file in paths.items()}
+    frames = {key: csv_files.read(file) for key, file in paths.items()}
     known = {key: frame for key, frame in frames.items() if key in TABLES}
     of_cnns = {key: [name for name in (f"held_out_{key}", key) if name in frames] for key in CLUSTERERS}
     cnns = {key: pd.concat([frames[name] for name in names]) for key, names in of_cnns.items() if names}
-    beside = {key: pd.read_csv(file) for key, file in fusion.get("published", {}).items()}
+    beside = {key: csv_files.read(file) for key, file in fusion.get("published", {}).items()}
     leaderboard, comparisons, zero_shot = (known.get(key) for key in ("leaderboard", "comparisons", "zero_shot"))
     shown = _shown(fusion["shown"]) if fusion.get("shown") else None
     data = {
@@ -315,7 +327,7 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "counts": _counts(cnns),
         "answer": findings.answer(leaderboard, comparisons, zero_shot),
         "has": {"views": bool(data["views"]), "differences": bool(data["differences"]), "shown": shown is not None},
-        "data": _packed(json.dumps(data, separators=(",", ":"), allow_nan=False)),
+        "data": _packed(_json(data)),
         "tables": [
             table
             for key in TABLES
@@ -339,10 +351,10 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
 
 def _netspace(file: str | os.PathLike, folder: Path) -> list[dict]:
     """Each setting's name, what its columns are, and its table."""
-    rows = pd.read_csv(file).rename(columns={"measure": "what"})  # a column "measure" is left out of tables
+    rows = csv_files.read(file).rename(columns={"measure": "what"})  # a column "measure" is left out of tables
     parts = {name: rows[rows["setting"] == name].drop(columns="setting") for name in NETSPACE}
     return [
-        {"name": name, "text": NETSPACE[name], "table": _table(part, _heading(name), file, folder)}
+        {"name": name, "text": NETSPACE[name], "table": _table(part, pages.heading(name), file, folder)}
         for name, part in parts.items()
         if len(part)
     ]
@@ -399,7 +411,7 @@ def _table(
         for name, places in zip(frame, digits, strict=True)
     ]
     rows = [list(row) for row in zip(*columns, strict=True)]
-    packed = _packed(json.dumps(rows, separators=(",", ":"), allow_nan=False)) if total > _SHORT else None
+    packed = _packed(_json(rows)) if total > _SHORT else None
     return {
         "caption": f"{caption}, {note}" if note == PER_CNN else caption,
         "note": "" if note == PER_CNN else note,
@@ -411,7 +423,9 @@ def _table(
         "order": None if order is None else list(frame).index(order),
         "total": total,
         "shown": len(frame),
-        "link": os.path.relpath(file, folder) if file else None,
+        # A folder may be called javascript:, and a name hold # or ?: all of it is a path.
+        "link": quote(os.fsencode(os.path.relpath(file, folder))) if file else None,
+        "file": text.printable(os.path.relpath(file, folder)) if file else None,
         "protocol": None,
     }
 
@@ -435,8 +449,11 @@ def _figures(paths: Mapping, name: str) -> dict[str, list[dict]]:
 def _data_uri(path: str | os.PathLike) -> str:
     if Path(path).suffix == ".svg":
         return f"data:image/svg+xml;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
-    with Image.open(path) as image:
-        return _webp(image.convert("RGB"), True)
+    try:
+        with Image.open(path) as image:
+            return _webp(image.convert("RGB"), True)
+    except Exception as error:  # whatever Pillow says about a damaged file
+        raise files.FileError(f"{path}: missing, damaged or not a PNG ({error}). {files.REMAKE}") from error
 
 
 def _webp(image: Image.Image, lossless: bool) -> str:
@@ -480,36 +497,34 @@ def _shown(path: str | os.PathLike) -> dict:
     }
 
 
+def _json(data) -> str:
+    return json.dumps(pages.shown(data), separators=(",", ":"), allow_nan=False)
+
+
 def _packed(text: str) -> str:
     """Text as base64 of its gzip, which the page's script undoes; the same text gives the same bytes."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def _asset(name: str) -> str:
-    return importlib.resources.files("zoofuse").joinpath(name).read_text(encoding="utf-8")
+@functools.cache
+def _library(name: str) -> str:
+    """The text of a script element: Plotly, or a module that gives jQuery with DataTables away in an event."""
+    if name == "plotly":
+        return get_plotlyjs()
+    bundle = importlib.resources.files("itables").joinpath("html", "dt_bundle.js").read_text(encoding="utf-8")
+    exported = re.search(r"([\w$]+) as jQuery\b", bundle)
+    if exported is None:
+        version = importlib.metadata.version("itables")
+        raise ValueError(f"itables {version}: its bundle of DataTables exports no jQuery; install another version.")
+    return f'{bundle}\ndocument.dispatchEvent(new CustomEvent("datatables", {{detail: {exported[1]}}}));'
 
 
 @functools.cache
-def _library(name: str) -> str:
-    if name == "plotly":
-        return _packed(get_plotlyjs())
-    bundle = importlib.resources.files("itables").joinpath("html", "dt_bundle.js")
-    return _packed(bundle.read_text(encoding="utf-8"))
+def _packed_library(name: str) -> str:
+    return _packed(_library(name))
 
 
 def _digits(frame: pd.DataFrame) -> list[int | None]:
     """Per column how many decimals to show; None for text."""
     kinds = [frame[name].dtype for name in frame]
     return [None if not pd.api.types.is_numeric_dtype(kind) else 3 if kind.kind == "f" else 0 for kind in kinds]
-
-
-def _value(cell, digits: int | None) -> str:
-    if cell is None:
-        return "–"  # noqa: RUF001
-    if digits is None or (digits == 0 and abs(cell) < 10_000):
-        return str(cell)
-    return f"{cell:,.{digits}f}"
-
-
-def _heading(column: str) -> str:
-    return str(column).replace("_", " ")

@@ -3,13 +3,10 @@
 `imports` reads both back. Each folder has a data card and the SHA-256 of every file.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -32,7 +29,7 @@ def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.Path
     zoos, attributes = zoo.read(list(paths)), files.attributes(paths[0], "zoo")
     states = [name for name in zoos if "." in name and "/" not in name]
     states.sort(key=lambda name: (name.split(".")[0], name.endswith("bias")))
-    with _replacing(Path(folder)) as temporary, logs.bar(len(zoos["model"]), "CNNs", str(folder)) as bar:
+    with files.atomic_folder(folder) as temporary, logs.bar(len(zoos["model"]), "CNNs", str(folder)) as bar:
         for row, model in enumerate(zoos["model"].tolist()):
             one = {name: values[row] for name, values in zoos.items()}
             if layout == "pytorch":
@@ -113,15 +110,3 @@ def _sums(folder: Path) -> str:
                 f"{hashlib.file_digest(handle, 'sha256').hexdigest()}  {path.relative_to(folder).as_posix()}\n"
             )
     return "".join(lines)
-
-
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; on success it takes its place, on any error it is removed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as own:
-        temporary = Path(own, "new")  # with the permissions of any new folder, which `own` has not
-        temporary.mkdir()
-        yield temporary
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from zoofuse import files
+from zoofuse import csv_files, files
 from zoofuse.config import NEEDS_IMAGES
 
 CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
@@ -45,7 +45,7 @@ def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:
     """
     key, frames, held = ["method", "domain", "model", "protocol"], [], set()
     for path in paths:
-        frame = pd.read_csv(path, dtype={"domain": str})
+        frame = csv_files.read(path)
         if missing := [name for name in [*FIRST_COLUMNS, "protocol", "clusterer"] if name not in frame]:
             raise ValueError(f"{path}: has no column {', '.join(missing)}; it holds {', '.join(frame)}.")
         held |= set(frame["clusterer"])

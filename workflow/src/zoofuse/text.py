@@ -26,12 +26,12 @@ def visible(message: str) -> str:
 def cell(value):
     """A CSV cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe before it.
 
-    Control characters become visible escapes.
+    Control characters become visible escapes. A single "-", as where there is one domain only, is no formula.
     """
     if not isinstance(value, str):
         return value
     value = visible(value)
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    return f"'{value}" if value.startswith(_FORMULA) and value != "-" else value
 
 
 def uncell(value):

@@ -23,7 +23,7 @@ from zoofuse import cnn, fused, seeds, stacked
 
 BACKENDS = ("serial", "stacked", "fused")
 _CHOICES = {
-    "architecture": tuple(cnn.ARCHITECTURES),
+    "architecture": cnn.ARCHITECTURES,
     "schedule": ("constant", "cosine", "linear"),
     "balance": ("balanced", "published"),
 }

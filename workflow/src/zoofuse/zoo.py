@@ -6,8 +6,6 @@ conv1.weight (n, 6, 3, 5, 5), conv1.bias (n, 6), conv2.weight (n, 16, 6, 5, 5), 
 asked for, checkpoints/... (n, checkpoints, ...); generated ones add domain (n,) and may lack the linear layer.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -133,7 +131,10 @@ class _Rate:
 
 
 def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None]) -> dict[int, Path]:
-    """Index -> file, for the wanted CNNs of this recipe that the store holds; a damaged file is dropped."""
+    """Index -> file, for the wanted CNNs of this recipe that the store holds; a damaged file is dropped.
+
+    Raises files.AccessError where a file can't be read now.
+    """
     found: dict[int, Path] = {}
     for path in sorted(store.glob("*.h5")):
         try:
@@ -142,8 +143,8 @@ def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None])
                 if wanted := [model for model in held if model in models]:
                     files.read(path, "zoo")  # every digest
                     found |= dict.fromkeys(wanted, path)
-        except FileNotFoundError:
-            continue
+        except files.AccessError:
+            raise  # the CNNs may be intact: what took hours is not deleted because a disk or a network is not there
         except (files.FileError, KeyError) as error:
             if path.exists():  # else another shard of this zoo has just tidied it away
                 say(f"{path.name}: can't be used, its CNNs are trained again ({error})")
@@ -163,11 +164,7 @@ def _keep(store: Path, output: Path, recipe: str) -> None:
     """Give the finished shard a second name in the store and remove what it replaces."""
     held = set(files.read(output, "zoo", ["model"])["model"].tolist())
     kept = store / f"shard-{recipe[:8]}-{min(held):06d}-{max(held):06d}.h5"
-    with files.atomic_path(kept) as temporary:
-        try:
-            os.link(output, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(output, temporary)
+    files.link_or_copy(output, kept)
     for path in store.glob("*.h5"):
         try:
             other = files.attributes(path, "zoo")["recipe"] != recipe
