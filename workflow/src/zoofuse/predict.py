@@ -226,7 +226,9 @@ def scored(
 def write_tables(predictions: Predictions, scores: str | os.PathLike, unreadable: str | os.PathLike) -> None:
     """Two CSVs: file,score,answer sorted by score, and file,cause. Names are `text.printable`, and never a formula."""
     for table, path in ((predictions.scores, scores), (predictions.unreadable, unreadable)):
-        table = table.assign(file=table["file"].map(text.printable)).map(text.cell)
+        table = table.assign(file=table["file"].map(text.printable).map(text.cell))
+        if "cause" in table:
+            table["cause"] = table["cause"].map(text.cell)
         with files.atomic_path(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
