@@ -1,14 +1,12 @@
 """Case 04: disks without file locks, and disks and networks that are not there for a moment. A good file stays good."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-
-from zoofuse import files
 
 # Pretends to be a file system without locks (NOLOCK, as an errno), or one whose *.h5 and *.csv can't be read (NOREAD)
 # or opened (NOOPEN).
@@ -35,7 +33,7 @@ int flock(int fd, int op) {
   return real(fd, op);
 }
 static int locking(int command) {
-  return asked("NOLOCK") && (command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW);
+  return asked("NOLOCK") && (command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK);
 }
 #define FCNTL(name) \\
 int name(int fd, int command, ...) { \\
@@ -70,92 +68,108 @@ OPEN(open)
 OPEN(open64)
 """
 
-READ = """
-import sys
-from pathlib import Path
-import numpy as np
-from zoofuse import csv_files, cyclegan, files, netspace, zoo
-folder = Path(sys.argv[1])
-for read in (
-    lambda: files.read(folder / "a.h5", "zoo")["model"].tolist(),
-    lambda: files.attributes(folder / "a.h5", "zoo")["recipe"],
-    lambda: files.fingerprint(folder / "a.h5")[:0],
-    lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
-    lambda: sorted(zoo._stored(folder, "r", range(3), print)),
-    lambda: cyclegan._load(folder / "state.h5", "i")["x"].tolist(),
-    lambda: netspace._load(folder / "space.h5", "i")["x"].tolist(),
-):
-    try:
-        print(read())
-    except files.FileError as error:
-        print(f"{type(error).__name__}: {error}")
-"""
-WRITE = """
-import sys, time
+# All in one process, as importing torch takes seconds.
+TRY = """
+import json, os, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
-from zoofuse import csv_files, files
-folder = Path(sys.argv[1])
-left = [folder / f".old.h5.{machine}.0123456789abcdef.tmp" for machine in ("01234567", files._machine())]
-for path in left:
-    path.write_text("half")
-files.write(folder / "a.h5", "zoo", {"model": np.arange(3)}, recipe="r")
-assert all(path.exists() for path in left)  # nobody can say whether they are in use
-files._STALE = 0.01
-time.sleep(0.05)
-csv_files.write(folder / "a.csv", pd.DataFrame({"n": [1, 2]}))
-assert not any(path.exists() for path in left)
-for name, kind in (("state", "cyclegan state"), ("space", "netspace state")):
-    files.write(folder / f"{name}.h5", kind, {"x": np.arange(2)}, identity="i")
+from zoofuse import csv_files, cyclegan, files, netspace, zoo
+
+
+def written(folder, without_locks=False):
+    folder.mkdir()
+    left = [folder / f".old.h5.{machine}.0123456789abcdef.tmp" for machine in ("01234567", files._machine())]
+    for path in left if without_locks else ():
+        path.write_text("half")
+    files.write(folder / "a.h5", "zoo", {"model": np.arange(3)}, recipe="r")
+    if without_locks:
+        assert all(path.exists() for path in left)  # nobody can say whether they are in use
+        files._STALE = 0.01
+        time.sleep(0.05)
+    csv_files.write(folder / "a.csv", pd.DataFrame({"n": [1, 2]}))
+    assert not any(path.exists() for path in left)
+    for name, kind in (("state", "cyclegan state"), ("space", "netspace state")):
+        (folder / name).mkdir()
+        files.write(folder / name / "state.h5", kind, {"x": np.arange(2)}, identity="i")
+    files._STALE = 1e6
+
+
+def told(folder):
+    found = []
+    for read in (
+        lambda: files.read(folder / "a.h5", "zoo")["model"].tolist(),
+        lambda: files.attributes(folder / "a.h5", "zoo")["recipe"],
+        lambda: files.fingerprint(folder / "a.h5")[:0],
+        lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
+        lambda: sorted(zoo._stored(folder, "r", range(3), print)),
+        lambda: cyclegan._load(folder / "state/state.h5", "i")["x"].tolist(),
+        lambda: netspace._load(folder / "space/state.h5", "i")["x"].tolist(),
+    ):
+        try:
+            found.append(read())
+        except files.FileError as error:
+            found.append(f"{type(error).__name__}: {error}")
+    return found
+
+
+folder, said = Path(sys.argv[1]), {}
+for number in (37, 11, 95, 5):
+    os.environ["NOLOCK"] = str(number)
+    written(folder / f"NOLOCK {number}", without_locks=True)
+    said[f"NOLOCK {number}"] = told(folder / f"NOLOCK {number}")
+damaged = bytearray((folder / "NOLOCK 5/a.h5").read_bytes())
+damaged[-1] ^= 1
+(folder / "NOLOCK 5/b.h5").write_bytes(damaged)
+try:
+    files.read(folder / "NOLOCK 5/b.h5", "zoo")
+except files.FileError as error:
+    said["damaged"] = f"{type(error).__name__}: {error}"
+os.environ["NOLOCK"] = "0"
+for how, number in (("NOREAD", 5), ("NOREAD", 116), ("NOOPEN", 116), ("NOOPEN", 13)):
+    place = folder / f"{how} {number}"
+    written(place)
+    before = {path: path.read_bytes() for path in place.rglob("*.*")}
+    os.environ[how] = str(number)
+    said[place.name] = told(place)
+    os.environ[how] = "0"
+    assert {path: path.read_bytes() for path in place.rglob("*.*")} == before  # neither deleted nor begun anew
+    said[f"{place.name} again"] = told(place)
+print(json.dumps(said))
 """
-RIGHT = ["[0, 1, 2]", "r", "", "[1, 2]", "[0, 1, 2]", "[0, 1]", "[0, 1]"]
+RIGHT = [[0, 1, 2], "r", "", [1, 2], [0, 1, 2], [0, 1], [0, 1]]
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory):
+def said(tmp_path_factory):
+    """What readers return or say, by the fault."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("Pretending to be another file system needs Linux and a C compiler.")
-    folder = tmp_path_factory.mktemp("shim")
+    folder = tmp_path_factory.mktemp("disk")
     (folder / "shim.c").write_text(SHIM)
     command = [compiler, "-shared", "-fPIC", "-w", "-o", folder / "shim.so", folder / "shim.c", "-ldl"]
     subprocess.run(command, check=True)
-    return folder / "shim.so"
-
-
-def run(script, folder, shim=None, **errors):
-    environment = os.environ | {name: str(value) for name, value in errors.items()}
-    if shim:
-        environment["LD_PRELOAD"] = str(shim)
-    run = subprocess.run([sys.executable, "-c", script, str(folder)], env=environment, capture_output=True, text=True)
+    environment = os.environ | {"LD_PRELOAD": str(folder / "shim.so")}
+    command = [sys.executable, "-c", TRY, str(folder)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    return run.stdout.splitlines()
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("number", [37, 11, 95, 5])
-def test_case_04_hdf5_without_locks(tmp_path, shim, number):
-    run(WRITE, tmp_path, shim, NOLOCK=number)
-    assert run(READ, tmp_path, shim, NOLOCK=number) == RIGHT
+def test_case_04_hdf5_without_locks(said, number):
+    assert said[f"NOLOCK {number}"] == RIGHT
 
 
-@pytest.mark.parametrize(("how", "number"), [("NOREAD", 5), ("NOREAD", 116), ("NOOPEN", 116), ("NOOPEN", 13)])
-def test_case_04_a_disk_that_is_not_there_is_not_damage(tmp_path, shim, how, number):
-    run(WRITE, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    said = run(READ, tmp_path, shim, **{how: number})
-    assert len(said) == len(RIGHT)
-    for line in said:
-        assert line.startswith(f"AccessError: {tmp_path}/")
-        assert f"can't be read ({os.strerror(number)})" in line
+@pytest.mark.parametrize("fault", ["NOREAD 5", "NOREAD 116", "NOOPEN 116", "NOOPEN 13"])
+def test_case_04_a_disk_that_is_not_there_is_not_damage(said, fault):
+    assert len(said[fault]) == len(RIGHT)
+    for line in said[fault]:
+        assert line.startswith("AccessError: /")
+        assert f"can't be read ({os.strerror(int(fault.split()[1]))})" in line
         assert "elete" not in line
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before  # neither deleted nor begun anew
-    assert run(READ, tmp_path) == RIGHT
+    assert said[f"{fault} again"] == RIGHT
 
 
-def test_case_04_damage_is_still_damage_without_locks(tmp_path, shim):
-    files.write(tmp_path / "a.h5", "zoo", {"model": np.arange(3)}, recipe="r")
-    content = bytearray((tmp_path / "a.h5").read_bytes())
-    content[-1] ^= 1
-    (tmp_path / "a.h5").write_bytes(content)
-    said = run(READ, tmp_path, shim, NOLOCK=37)
-    assert said[0].startswith(f"FileError: {tmp_path}/a.h5: truncated, damaged or not HDF5 (its digest does not match)")
+def test_case_04_damage_is_still_damage_without_locks(said):
+    assert "b.h5: truncated, damaged or not HDF5 (its digest does not match)" in said["damaged"]

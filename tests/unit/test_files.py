@@ -151,18 +151,14 @@ class TestNamesThatAreNoFiles:
 
     def test_a_folder_is_not_written_over(self, tmp_path):
         (tmp_path / "a.h5").mkdir()
-        with pytest.raises(
-            files.FileError, match=r"a\.h5: can't be written \(Is a directory\)\. A folder has this name"
-        ):
+        with pytest.raises(files.FileError, match=r"a\.h5: can't be written \(Is a dir.*\)\. A folder has this"):
             files.write(tmp_path / "a.h5", "zoo", ARRAYS)
         assert rubbish(tmp_path) == []
 
     def test_a_file_where_a_folder_is_needed(self, tmp_path):
         (tmp_path / "a").write_text("")
         for below in ("a/b.h5", "a/b/c.h5"):
-            with pytest.raises(
-                files.FileError, match=r"can't be written \((Not a directory|File exists)\)\. Check its name"
-            ):
+            with pytest.raises(files.FileError, match=r"be written \((Not a dir.*|File exists)\)\. Check its name"):
                 files.write(tmp_path / below, "zoo", ARRAYS)
 
     @pytest.mark.parametrize("target", ["elsewhere", "there", "."])
