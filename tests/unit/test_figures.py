@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from zoofuse import figures
+from zoofuse import figures, netspace_figures
 
 rng = np.random.default_rng(0)
 
@@ -197,3 +197,73 @@ def test_a_contact_sheet_counts_both_classes(texts):
     images = rng.integers(0, 255, (9, 32, 32, 3), dtype=np.uint8)
     words = texts(figures.examples, {"cat": (images, np.array([0] * 5 + [1] * 4))})
     assert words == ["cat: positive (5)", "cat: negative (4)"]
+
+
+NAMES = [
+    "$x_{$",
+    "$\\frac{1}{0}$ 5$",
+    "\\frac",
+    "_hidden",
+    "",
+    "two\nlines",
+    "\x00\x1b[2J\u202e",
+    "<b>&amp;</b>",
+    "猫 🐈‍⬛ \udcff",
+    "long " + "ab" * 3000,
+]
+WITH_NAMES = {
+    "examples": lambda path: figures.examples(
+        {name: (np.zeros((2, 8, 8, 3), np.uint8), np.arange(2)) for name in NAMES}, path
+    ),
+    "zoo_histogram": lambda path: figures.zoo_histogram({name: history() for name in NAMES[:3]}, path),
+    "zoo_curves": lambda path: figures.zoo_curves({name: history() for name in NAMES}, path),
+    "methods": lambda path: figures.methods(
+        {"$kmeans_{$": table(**{f"{name}_A": [0.5, 0.7] for name in NAMES}, cyclegan_A=[0.5])}, path
+    ),
+    "few_shot": lambda path: figures.few_shot(
+        pd.DataFrame([{"method": name, "each": each, "median": 0.5} for name in NAMES for each in (1, 5)]), path
+    ),
+    "cosine_heatmap": lambda path: figures.cosine_heatmap(
+        rng.random((100, 9)), np.arange(100) % 2, [NAMES[i % 10] for i in range(100)], path, NAMES[-1]
+    ),
+    "embedding_scatter": lambda path: figures.embedding_scatter(
+        rng.random((16, 2)),
+        np.arange(16) % 2,
+        [NAMES[i // 2] for i in range(16)],
+        np.repeat(NAMES[:8], 2),
+        path,
+        "$_{$",
+    ),
+    "kernels": lambda path: figures.kernels(*kernel_stacks(1, 6, 3), path, (NAMES[-1], NAMES[-1] + "c")),
+    "cyclegan_curves": lambda path: figures.cyclegan_curves(
+        {name: {f"loss_{name}": rng.random(3)} for name in NAMES[:4]}, path
+    ),
+    "one_architecture": lambda path: netspace_figures.one_architecture(
+        {f"{name}/{key}": rng.random(4) for name in NAMES[:3] for key in ("original", "noise", "average", "decoded")},
+        path,
+    ),
+    "several_architectures": lambda path: netspace_figures.several_architectures(
+        {f"{name}/{key}": rng.random(4) for name in NAMES for key in ("original", "decoded")}, path
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error", "ignore:Glyph", "ignore:Matplotlib currently does not support")
+@pytest.mark.parametrize("name", WITH_NAMES)
+def test_no_name_stops_a_figure_or_is_left_out_of_it(name, texts, tmp_path):
+    words = texts(WITH_NAMES[name])
+    assert any("$" in word for word in words) or name == "kernels"
+    if name in ("zoo_curves", "few_shot"):  # a legend of all names
+        names = {"$x_{$", "\\frac", "_hidden", "two\\nlines"}
+        assert (names if name == "zoo_curves" else {name.replace("_", " ").strip() for name in names}) <= set(words)
+    assert max(map(len, words)) < 160
+    WITH_NAMES[name](tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.width == round(figures.WIDTH * figures.DPI)
+        assert image.text == {}  # no name, date or version in the file
+
+
+def test_a_long_name_keeps_both_its_ends():
+    assert figures.plain("photos of " + "x" * 500 + " number 12") == "photos of " + "x" * 14 + "…" + "xx number 12"
+    assert figures.plain("猫" * 50) == "猫" * 12 + "…" + "猫" * 6
+    assert figures.plain("_a") == " _a"
