@@ -87,7 +87,7 @@ def _matched(found: Mapping[str, tuple], shapes, names: Mapping[str, str], their
 def _copies(spare: Mapping[str, tuple], found: Mapping[str, tuple], theirs: Mapping[str, str]) -> tuple[str, ...]:
     """Prefixes of whole copies, such as averaged weights, of the tensors that are matched."""
     wanted = [name for name in theirs.values() if name in found]
-    base = re.sub(r"[^./]+$", "", os.path.commonprefix(wanted))
+    base = re.sub(r"[^./]+$", "", os.path.commonprefix(wanted))  # noqa: RUF071
     tails = {name.removeprefix(base): found[name] for name in wanted}
     first = next(iter(tails))
     prefixes = {name.removesuffix(first) for name in spare if name.endswith(first)} - {""}
