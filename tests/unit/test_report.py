@@ -187,8 +187,7 @@ class TestAnswer:
             (("below", "below"), "No: the generated CNNs do worse than all their controls."),
             (
                 ("above", "below"),
-                "Mixed: the generated CNNs nowhere beat all their controls; of 2 comparisons they are significantly "
-                "better in 1 and worse in 1.",
+                "Mixed: the generated CNNs are significantly better in 1 and worse in 1 of 2 comparisons.",
             ),
             (
                 ("above", "no clear difference"),
@@ -221,7 +220,7 @@ class TestAnswer:
             "Inconclusive: differences smaller than 0.082 could not have been detected with these CNNs and images."
         )
         assert "above in 0, significantly below in 0, and the result is inconclusive in 60" in said["sentences"][0]
-        assert "could have detected: 0.082 at the median, 0.041 to 0.12." in said["sentences"][0]
+        assert "could have detected: 0.082 at the median, 0.041 to 0.12." in said["sentences"][1]
 
     def test_a_few_worse_comparisons_among_inconclusive_ones_are_no_no(self):
         rows = pd.concat(
