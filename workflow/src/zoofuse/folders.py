@@ -57,7 +57,7 @@ def left_aside(name: str) -> bool:
     return name.startswith(".") or name.lower() in _ASIDE or name.lower().endswith(".lrdata")
 
 
-def walk(top: str | os.PathLike) -> Walk:
+def walk(top: str | os.PathLike, every_name: bool = False) -> Walk:
     """List a folder and its subfolders, however it is named itself.
 
     Links are followed, each folder and each file once, so that links to folders above do no harm and an image that is
@@ -65,6 +65,7 @@ def walk(top: str | os.PathLike) -> Walk:
 
     Args:
         top: the folder.
+        every_name: list an image that is reached through several links by each of its names.
 
     Returns:
         What lies there. A folder that can't be listed, also `top`, is named in `unreachable`.
@@ -92,7 +93,7 @@ def walk(top: str | os.PathLike) -> Walk:
                 inner.append(entry.path)
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                 real_file = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
-                if real_file not in seen:
+                if every_name or real_file not in seen:
                     seen.add(real_file)
                     found.images.append(entry.path)
             elif entry.is_symlink() and (cause := unreachable(entry.path)):  # perhaps a folder of images
