@@ -263,7 +263,7 @@ def test_case_07_what_is_made_stays_usable_without_the_images(made, tmp_path, ho
         "everything": ["-n"],
         "forced report": ["-n", "-R", "report"],
         "models": ["-n", "models"],
-        "predictions": ["-n", "results/predictions/black_cat/distil.csv", "--config", "predict=elsewhere/cat"],
+        "predictions": ["-n", "results/predictions/black_cat/cyclegan.csv", "--config", "predict=elsewhere/cat"],
         "unlock": ["--unlock"],
         "list": ["--list"],
         "summary": ["--summary"],
