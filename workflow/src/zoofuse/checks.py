@@ -1,29 +1,39 @@
 """A look at the folders before any job starts: there, not empty, no test photograph among the training ones."""
 
 import functools
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoofuse import files, folders, images, imports
 from zoofuse.config import missing_root, sides
+from zoofuse.text import printable
 
 
 @functools.cache
 def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
-    return folders.listing(root, named, where)
+    found = folders.listing(root, named, where)
+    if found.unreachable and where != "folders":
+        lines = [f"  {printable(path)}: {cause}" for path, cause in found.unreachable[:10]]
+        more = len(found.unreachable) - len(lines)
+        lines += [f"  and {more} more"] if more else []
+        total = (
+            f"{where}: {len(found.unreachable)} of {len(found.images) + len(found.unreachable)} images can't be read"
+        )
+        print("\n".join([f"{total}:", *lines]), file=sys.stderr)
+    return found
 
 
 def folders_digest(root: str, named: list[str]) -> str:
     """Digest of the names and sizes of all images in the folders, so that an added photograph is noticed.
 
-    Modification times are left out: a copied folder is the same folder. What can't be read counts with size -1: it is
-    named when the images are prepared.
+    Modification times are left out: a copied folder is the same folder. What can't be read counts with its cause.
     """
     base, found = folders.spelled(root), []
     for folder in sorted(named):
         listing = _listed(root, (folder,), "folders")
         found += [(path.relative_to(base).as_posix(), images.file_size(path)) for path in listing.images]
-        found += [(path.relative_to(base).as_posix(), -1) for path, _ in listing.unreachable]
+        found += [(path.relative_to(base).as_posix(), cause) for path, cause in listing.unreachable]
     return files.digest(found)
 
 
