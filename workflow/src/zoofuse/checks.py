@@ -3,8 +3,10 @@
 import functools
 from pathlib import Path
 
-from zoofuse import files, images, imports
+from zoofuse import files, foreign, images, imports
 from zoofuse.config import sides
+
+LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
 
 
 @functools.cache
@@ -26,13 +28,26 @@ def folders_digest(root: str, folders: list[str]) -> str:
 
 
 def count_zoos(config: dict) -> None:
-    """Fill in how many CNNs existing zoos hold; raises ValueError for one that is not there, empty or too small."""
-    for name, concept in config["concepts"].items():
-        if "zoo" in concept:
+    """Fill in how many CNNs existing zoos hold.
+
+    Args:
+        config: As `config.complete` returns it.
+
+    Raises:
+        ValueError: A zoo is not there, empty, too small, or larger than the configuration allows.
+    """
+    zoos = {name: concept for name, concept in config["concepts"].items() if "zoo" in concept}
+    with foreign.reader():  # one child process for all of them
+        for name, concept in zoos.items():
             held = imports.count(Path(config["zoo_root"]) / concept["zoo"])
             if (wanted := concept["models"]) is not None and wanted > held:
                 raise ValueError(
                     f"concepts.{name}.models: {wanted}, but its zoo holds {held} CNNs; write {held} or less."
+                )
+            if wanted is None and held > LARGEST:
+                raise ValueError(
+                    f"concepts.{name}.models: its zoo holds {held:,} CNNs; write how many are to be read, at most "
+                    f"{LARGEST}."
                 )
             concept["models"] = wanted or held
 
