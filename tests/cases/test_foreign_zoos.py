@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import socket
 import warnings
 import zipfile
@@ -72,10 +73,20 @@ def stack(path, n: int = 3, more=lambda handle: None, **options) -> dict[str, np
 
 # ---------------------------------------------------------------------------------------------- case 15: prefixes
 
-PREFIXES = (
-    "_orig_mod. _orig_mod.module. module. module.module. module._orig_mod. model. net. _forward_module. ddp.model. ema. "
-    "_fsdp_wrapped_module. module._fsdp_wrapped_module._checkpoint_wrapped_module."
-).split()
+PREFIXES = [
+    "_orig_mod.",
+    "_orig_mod.module.",
+    "module.",
+    "module.module.",
+    "module._orig_mod.",
+    "model.",
+    "net.",
+    "ddp.model.",
+    "ema.",
+    "_forward_module.",
+    "_fsdp_wrapped_module.",
+    "module._fsdp_wrapped_module._checkpoint_wrapped_module.",
+]
 
 
 @pytest.mark.parametrize("saved", ["pt", "safetensors", "h5", "groups"])
@@ -383,9 +394,9 @@ def test_a_small_file_does_not_take_all_memory(zoo):
             archive.writestr(entry.filename, good.read(entry))
         archive.writestr("good/data/99", bytes(2**26))
     told = refused(zoo)
-    assert "bytes.pt: " in told
-    assert "lies.pt: " in told
-    assert "bytes unpacked; at most" in told
+    assert "bytes.pt: needs more than 1,024 MiB of memory" in told
+    assert "lies.pt: 67,1" in told
+    assert "bytes unpacked; at most 16,777,216 are read" in told
     assert load(zoo, on_unreadable="skip")["model"].tolist() == [1]
 
 
@@ -475,21 +486,31 @@ def test_hdf5_of_other_types_is_refused(values, tmp_path):
     assert "conv1.bias" in refused(tmp_path / "zoo.h5")
 
 
-def test_a_child_that_dies_or_hangs_is_one_file(zoo, monkeypatch):
-    torch.save(state(), zoo / "good.pt")
-    ask, died = foreign.Reader.ask, []
+@pytest.mark.parametrize("how", ["SIGSEGV", "SIGBUS", "SIGKILL"])
+def test_a_crash_is_one_odd_file(how, zoo, monkeypatch):
+    for name in ("a", "b", "c"):
+        torch.save(state(), zoo / f"{name}.pt")
+    ask = foreign.Reader.ask
 
-    def killed(child, operation, **arguments):
-        if operation == "state" and not died:
-            died.append(ask(child, "torch_version", library="PyTorch"))
-            child._process.kill()
+    def crashing(child, operation, **arguments):
+        if arguments.get("path", "").endswith("b.pt"):
+            os.kill(child._process.pid, signal.Signals[how])
         return ask(child, operation, **arguments)
 
-    monkeypatch.setattr(foreign.Reader, "ask", killed)
-    (zoo / "a.pt").write_bytes((zoo / "good.pt").read_bytes())
-    read = load(zoo, on_unreadable="skip")  # the first read only decides about the linear layer
-    assert read["model"].tolist() == [0, 1]
-    assert died
+    monkeypatch.setattr(foreign.Reader, "ask", crashing)
+    assert load(zoo, on_unreadable="skip")["model"].tolist() == [0, 2]
+    cause = "was killed, probably for want of memory" if how == "SIGKILL" else f"PyTorch crashed on this file ({how})"
+    assert cause in refused(zoo)
+
+
+def test_a_file_that_takes_too_long_is_one_odd_file(zoo, monkeypatch):
+    torch.save(state(), zoo / "good.pt")
+    with zipfile.ZipFile(zoo / "slow.pt", "w") as archive:
+        archive.writestr("slow/data.pkl", b"\x80\x02}" + b"q\x00" * 7_000_000 + b".")  # remembers one dict for ever
+        archive.writestr("slow/version", b"3\n")
+    monkeypatch.setattr(foreign, "SECONDS", 1)
+    assert "slow.pt: not read within 1 seconds of processor time" in refused(zoo)
+    assert load(zoo, on_unreadable="skip")["model"].tolist() == [0]
 
 
 # ---------------------------------------------------------------------------------------------- trials
