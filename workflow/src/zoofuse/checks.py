@@ -9,6 +9,8 @@ from zoofuse import files, folders, images, imports
 from zoofuse.config import missing_root, sides
 from zoofuse.text import printable
 
+LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
+
 
 @functools.cache
 def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
@@ -113,7 +115,7 @@ def count_zoo(config: dict, name: str) -> int:
         `models` of the concept, else as many as the zoo holds.
 
     Raises:
-        ValueError: The zoo is not there, empty, unreadable or holds fewer CNNs than `models`.
+        ValueError: The zoo is not there, empty, unreadable, too large, or holds fewer CNNs than `models`.
     """
     concept = config["concepts"][name]
     if fault := missing_root("zoo_root", config["zoo_root"]):
@@ -121,6 +123,10 @@ def count_zoo(config: dict, name: str) -> int:
     held = imports.count(Path(config["zoo_root"]) / concept["zoo"])
     if (wanted := concept["models"]) is not None and wanted > held:
         raise ValueError(f"concepts.{name}.models: {wanted}, but its zoo holds {held} CNNs; write {held} or less.")
+    if wanted is None and held > LARGEST:
+        raise ValueError(
+            f"concepts.{name}.models: its zoo holds {held:,} CNNs; write how many are to be read, at most {LARGEST}."
+        )
     return wanted or held
 
 

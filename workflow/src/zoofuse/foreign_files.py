@@ -452,7 +452,7 @@ def _state_dict(loaded, prefix: str = "", depth: int = 0) -> dict:
     if isinstance(loaded, tuple | list) and loaded:
         return _state_dict(loaded[0], prefix, depth + 1)
     if not isinstance(loaded, Mapping):
-        raise Unreadable(f"holds a {type(loaded).__name__}, not a state_dict; save net.state_dict()")
+        raise Unreadable(f"holds no state_dict but {type(loaded).__name__}; save net.state_dict()")
     nested = [name for name in NESTED if isinstance(loaded.get(name), Mapping)]
     copies = [
         name
