@@ -160,10 +160,8 @@ def _odd(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
                     continue
                 yield from _odd(item, (*path, key), written)
             elif scalar := written.key((*path, key)):
-                yield (
-                    (*path, key),
-                    f"{where}: YAML reads the key {_read_as(scalar)}; write it in quotes: {_quoted(scalar.text)}.",
-                )
+                fault = f"the key {printable(scalar.text)} is no text; write it in quotes: {_quoted(scalar.text)}"
+                yield (*path, key), f"{where}: {fault}. YAML reads {_read_as(scalar)}."
             else:
                 yield (*path, key), f"{where}: the key {_shown(key)} is no text; write it in quotes."
     elif isinstance(value, list):
