@@ -14,7 +14,7 @@ def scene() -> Image.Image:
     """Smooth saturated colours with a hard edge, the same at every call."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     colours = np.stack([x * 3, y * 4, np.full_like(x, 40)], -1).astype(np.uint8)
-    colours[10:30, 10:40] = [250, 10, 10]
+    colours[10:20, 10:30] = [250, 10, 10]
     return Image.fromarray(colours)
 
 
@@ -93,7 +93,9 @@ def curve(gamma: float | None) -> bytes:
 
 def rgb_profile(colorants=DISPLAY_P3, gamma: float | None = None, name: str = "test") -> bytes:
     tags = {b"desc": _text(name), b"cprt": _text("none"), b"wtpt": b"XYZ \0\0\0\0" + _fixed(*D50)}
-    tags |= {letter + b"XYZ": b"XYZ \0\0\0\0" + _fixed(*c) for letter, c in zip((b"r", b"g", b"b"), colorants)}
+    tags |= {
+        letter + b"XYZ": b"XYZ \0\0\0\0" + _fixed(*c) for letter, c in zip((b"r", b"g", b"b"), colorants, strict=True)
+    }
     return _profile(b"RGB ", tags | {letter + b"TRC": curve(gamma) for letter in (b"r", b"g", b"b")})
 
 
@@ -109,15 +111,16 @@ def cmyk_profile(colour_of) -> bytes:
         light, a, b = colour_of(*(i >> shift & 1 for shift in (3, 2, 1, 0)))
         nodes += bytes([round(light * 2.55), round(a + 128), round(b + 128)])
     identity = bytes(range(256))
-    lut = (
-        b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + _fixed(1, 0, 0, 0, 1, 0, 0, 0, 1) + identity * 4 + nodes + identity * 3
-    )
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + _fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    lut += identity * 4 + nodes + identity * 3
     tags = {b"desc": _text("press"), b"cprt": _text("none"), b"wtpt": b"XYZ \0\0\0\0" + _fixed(*D50), b"A2B0": lut}
     tags |= {b"A2B1": lut, b"A2B2": lut}
     return _profile(b"CMYK", tags, b"Lab ", b"prtr")
 
 
-def _linear(values: np.ndarray) -> np.ndarray:
+def _linear(values: np.ndarray, gamma: float | None) -> np.ndarray:
+    if gamma is not None:
+        return values**gamma
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
@@ -129,5 +132,19 @@ def _encoded(linear: np.ndarray, gamma: float | None) -> np.ndarray:
 
 def in_space(image: Image.Image, colorants, gamma: float | None) -> Image.Image:
     """The numbers that show an sRGB image's colours in another space, reckoned here and not by LittleCMS."""
-    linear = _linear(np.asarray(image) / 255) @ np.array(SRGB) @ np.linalg.inv(np.array(colorants))
+    linear = _linear(np.asarray(image) / 255, None) @ np.array(SRGB) @ np.linalg.inv(np.array(colorants))
     return Image.fromarray((_encoded(linear.clip(0, 1), gamma) * 255).round().astype(np.uint8))
+
+
+def in_srgb(image: Image.Image, colorants, gamma: float | None) -> Image.Image:
+    """The other way: what an image of another space shows, rounded once."""
+    linear = _linear(np.asarray(image) / 255, gamma) @ np.array(colorants) @ np.linalg.inv(np.array(SRGB))
+    return Image.fromarray((_encoded(linear.clip(0, 1), None) * 255).round().astype(np.uint8))
+
+
+def lab_in_srgb(light: float, a: float, b: float) -> np.ndarray:
+    """An sRGB colour of CIE Lab (D50)."""
+    y = (light + 16) / 116
+    ratios = np.array([y + a / 500, y, y - b / 200])
+    xyz = np.where(ratios > 6 / 29, ratios**3, (ratios - 4 / 29) * 3 * (6 / 29) ** 2) * D50
+    return _encoded((xyz @ np.linalg.inv(np.array(SRGB))).clip(0, 1), None) * 255
