@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from zoofuse import drawn, evaluation, figures, findings, report, seeds, tables
+from zoofuse import csv_files, drawn, evaluation, figures, findings, report, seeds, tables
 
 METHODS = {  # method: (domains, median balanced accuracy)
     "cyclegan": ("AB", 0.58),
@@ -45,10 +45,10 @@ def arguments(folder: Path, n: int = 40) -> dict:
     photographs, shown = shown_photographs(results / "figures" / name, cnns["kmeans"])
     made["groups"] = groups(photographs)
     for key, frame in made.items():
-        frame.to_csv(place / f"{key}.csv", index=False)
+        csv_files.write(place / f"{key}.csv", frame)
     beside = pd.read_csv(Path(__file__).parents[2] / "resources" / "published" / "kmeans.csv")
     beside = beside.rename(columns={"accuracy": "published_accuracy"})[["model", "domain", "published_accuracy"]]
-    beside.assign(accuracy=np.nan, note="no such index in this run").to_csv(place / "published_kmeans.csv", index=False)
+    csv_files.write(place / "published_kmeans.csv", beside.assign(accuracy=np.nan, note="no such index in this run"))
     return {
         "path": results / "report.html",
         "title": f"zoofuse: {name}",
@@ -226,7 +226,7 @@ def zoo(results: Path) -> dict:
         }
         for concept, n in (("black", 96), ("cat", 200))
     }
-    tables.zoo_table(histories).to_csv(results / "tables" / "zoo.csv", index=False)
+    csv_files.write(results / "tables" / "zoo.csv", tables.zoo_table(histories))
     paths = {name: results / "figures" / f"{name}.png" for name in ("zoo_histogram", "zoo_curves")}
     figures.zoo_histogram(histories, paths["zoo_histogram"])
     figures.zoo_curves(histories, paths["zoo_curves"])

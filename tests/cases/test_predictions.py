@@ -157,7 +157,7 @@ def specials(pictures) -> dict[str, str]:
         os.chdir(here)
     os.mkfifo(pictures / "fifo.txt")
     return {
-        "dangling.jpg": "does not exist",
+        "dangling.jpg": "a link to",
         "device.png": "a device",
         "fifo.jpg": "a FIFO",
         "loop.jpg": "symbolic links",

@@ -3,6 +3,7 @@
 import copy
 import datetime
 import json
+import re
 
 import pytest
 import yaml
@@ -26,9 +27,24 @@ DOMAINS = dict.fromkeys(config.complete(CONFIG)["fusions"]["black_cat"]["methods
     "cyclegan_distil": 2,
     "netspace": 1,
 }
-TEXT = st.text(max_size=8) | st.sampled_from(
-    ["cat", "black", "drawn", "-1", "1e999", ".nan", "9" * 30, "../..", "true"]
-)
+ODD = [
+    "cat",
+    "black",
+    "drawn",
+    "-1",
+    "1e999",
+    ".nan",
+    "9" * 30,
+    "../..",
+    "true",
+    "Cat",
+    "cat\n",
+    "{cat}",
+    "<logs>",
+    "CON",
+]
+ODD += ["\x1b[2J", "a\0b", "\ud800", "x" * 5000, "file:///x", "~", "$HOME", "", "NA", "\u202e"]
+TEXT = st.text(max_size=8) | st.sampled_from(ODD)
 NUMBERS = (
     st.integers()
     | st.sampled_from([-1, 0, 10**9, 10**18, 10**400, 2.0, 1e17, float("inf")])
@@ -87,6 +103,7 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
     @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(spoiled())
     def refuse(given):
+        told = ""
         before = copy.deepcopy(given)
         try:
             done = config.complete(given)
@@ -94,6 +111,7 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
             heading, *faults = str(error).splitlines()
             assert heading.startswith("The configuration can't be used:")
             assert faults or heading.endswith(".")
+            told = "\n".join((heading, *faults))
             refused.append(given)
         else:
             json.dumps(done, allow_nan=False)
@@ -101,6 +119,8 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
             for concept in done["concepts"].values():
                 concept["models"] = concept["models"] or 64
             assert plan.text(done, DOMAINS)
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", told)
+        assert len(told) < 20_000
         assert repr(given) == repr(before)
 
     refuse()

@@ -258,6 +258,20 @@ def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
+def test_a_wrong_bit_in_a_picture_is_no_other_picture(tmp_path):
+    """gzip's checksum is at the end, past the two empty blocks that tar stops at."""
+    tar(tmp_path / "packed.tar.gz", cifar_members(batch_of_python_2))
+    content = gzip.compress(gzip.decompress((tmp_path / "packed.tar.gz").read_bytes()), 0)  # bytes as they are
+    right = archives.read_archive("cifar10", tmp_path / "packed.tar.gz", ["cat"], "train")[0]
+    place = content.index(TRAIN[3, :, :, 0].tobytes()[:64]) + 8  # a cat
+    assert LABELS[3] == CLASSES.index("cat")
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    assert np.array_equal(archives.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")[0], right)
+    (tmp_path / "a.tar.gz").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(ImageError, match=r"a\.tar\.gz: missing, damaged or no tar archive \(CRC check failed"):
+        archives.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")
+
+
 def test_download_fetches_checks_and_does_not_fetch_again(cifar, tmp_path, monkeypatch):
     path = tmp_path / "downloads/cifar10.tar.gz"
     archives.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar).upper())

@@ -1,14 +1,23 @@
 """Files say what they are, are written whole, and are refused when they are not what a reader expects."""
 
 import os
-import socket
+import random
+import shutil
+import signal
 import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
-from zoofuse import files
+from zoofuse import csv_files, files
+
+FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 
 NUMBERS = np.arange(6, dtype=np.float32).reshape(2, 3)
 ARRAYS = {"numbers": NUMBERS, "deep/names": np.array(["ä", "b"]), "one": np.array(3)}
@@ -61,8 +70,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(path, tmp_path):
             lambda data: data.replace(ARRAYS["numbers"].tobytes(), b"\xff" * 24),
             r"damaged .*\(its digest does not match\)",
         ),
-        # a file of before, without a digest of the whole
-        (lambda data: data[512:].replace(ARRAYS["numbers"].tobytes(), b"\xff" * 24), "dataset numbers is damaged"),
+        (lambda data: data[512:], r"an older version \(it has no checksum\)"),
+        (lambda data: b"Z" + data[1:], r"\(its digest does not match\)"),  # a wrong bit does not turn the check off
     ],
 )
 def test_damaged_files_are_refused_by_name(path, damage, message):
@@ -71,11 +80,6 @@ def test_damaged_files_are_refused_by_name(path, damage, message):
         files.read(path, "zoo")
     assert str(path) in str(error.value)
     assert "will be regenerated" in str(error.value)
-
-
-def test_a_file_of_before_is_read(path):
-    path.write_bytes(path.read_bytes()[512:])
-    test_round_trip(path)
 
 
 def test_foreign_other_kind_other_version_and_missing_are_refused(path, tmp_path, monkeypatch):
@@ -96,12 +100,230 @@ def test_foreign_other_kind_other_version_and_missing_are_refused(path, tmp_path
         files.read(tmp_path / "missing.h5", "zoo")
 
 
-def test_what_a_killed_process_left_goes_with_the_next_write(path, tmp_path):
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    host = socket.gethostname()
-    left = {n: tmp_path / f".a.h5.{n}.tmp" for n in (f"{host}.{gone.pid}", f"{host}.{os.getppid()}", "other.1")}
-    for file in left.values():
-        file.write_text("half")
-    files.write(path, "zoo", ARRAYS)
-    assert [file.exists() for file in left.values()] == [False, True, True]
+def flipped(path, places):
+    """The file with one wrong bit after another, changed in place."""
+    content = path.read_bytes()
+    with open(path, "rb+", buffering=0) as file:
+        for place in places:
+            os.pwrite(file.fileno(), bytes([content[place // 8] ^ 1 << place % 8]), place // 8)
+            yield place
+            os.pwrite(file.fileno(), content[place // 8 : place // 8 + 1], place // 8)
+
+
+def test_no_wrong_bit_is_read_not_even_in_attributes(path):
+    """All of the first 512 bytes, which turn the check on, and one of every further byte; all with ZOOFUSE_FUZZ=8."""
+    size, rng, each = path.stat().st_size, random.Random(16), min(8, FUZZ)
+    places = [*range(8 * 512), *(8 * i + bit for i in range(512, size) for bit in rng.sample(range(8), each))]
+    refused = 0
+    for place in flipped(path, places):
+        for read in (files.read, files.attributes):
+            try:
+                read(path, "zoo")
+            except files.FileError as error:
+                assert "digest does not match" in str(error)  # noqa: PT017
+                refused += 1
+            else:
+                pytest.fail(f"bit {place} was read")
+    assert refused == 2 * len(places)
+    assert files.attributes(path, "zoo") == {"settings": {"lr": 0.01, "list": [1, 2]}}
+
+
+def test_a_file_that_was_checked_is_checked_again_when_it_has_changed(path, monkeypatch):
+    monkeypatch.setattr(files, "_SETTLED", 0.02)
+    os.utime(path, (0, 0))
+    time.sleep(0.05)
+    known = len(files._whole)
+    assert files.attributes(path, "zoo")
+    assert len(files._whole) == known + 1
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"0.01", b"0.02"))
+    os.utime(path, (0, 0))
+    with pytest.raises(files.FileError, match="digest does not match"):
+        files.attributes(path, "zoo")
+
+
+class TestNamesThatAreNoFiles:
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("elsewhere", path)])
+    def test_are_refused_when_read(self, tmp_path, make):
+        make(tmp_path / "a.h5")
+        with pytest.raises(files.FileError, match=r"a folder, not a file|not a regular file|link to elsewhere"):
+            files.read(tmp_path / "a.h5", "zoo")
+
+    def test_a_folder_is_not_written_over(self, tmp_path):
+        (tmp_path / "a.h5").mkdir()
+        with pytest.raises(files.FileError, match=r"a\.h5: can't be written \(Is a dir.*\)\. A folder has this"):
+            files.write(tmp_path / "a.h5", "zoo", ARRAYS)
+        assert rubbish(tmp_path) == []
+
+    def test_a_file_where_a_folder_is_needed(self, tmp_path):
+        (tmp_path / "a").write_text("")
+        for below in ("a/b.h5", "a/b/c.h5"):
+            with pytest.raises(files.FileError, match=r"be written \((Not a dir.*|File exists)\)\. Check its name"):
+                files.write(tmp_path / below, "zoo", ARRAYS)
+
+    @pytest.mark.parametrize("target", ["elsewhere", "there", "."])
+    def test_a_link_is_replaced_and_what_it_names_is_left_alone(self, tmp_path, target):
+        (tmp_path / "there").write_text("kept")
+        (tmp_path / "a.h5").symlink_to(target)
+        if target == ".":
+            with pytest.raises(files.FileError, match="A folder has this name"):
+                files.write(tmp_path / "a.h5", "zoo", ARRAYS)
+            return
+        files.write(tmp_path / "a.h5", "zoo", ARRAYS)
+        assert not (tmp_path / "a.h5").is_symlink()
+        assert (tmp_path / "there").read_text() == "kept"
+        assert not (tmp_path / "elsewhere").exists()
+
+    def test_long_names(self, tmp_path):
+        for name in ("é" * 127, "a" * 255):
+            files.write(tmp_path / name, "zoo", ARRAYS)
+            assert set(files.read(tmp_path / name, "zoo")) == set(ARRAYS)
+        with pytest.raises(files.FileError, match=r"can't be written \(File name too long\)\. Check its name"):
+            files.write(tmp_path / ("a" * 256), "zoo", ARRAYS)
+        assert rubbish(tmp_path) == []
+
+
+def rubbish(folder):
+    return [path for path in folder.rglob(".*") if path.name.endswith(".tmp")]
+
+
+WRITER = """
+import os, signal, sys, time
+from zoofuse import files
+with files.atomic_path(sys.argv[1]) as path:
+    path.write_text(sys.argv[2])
+    print(path, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def writer(path, text, *before):
+    """A process in the middle of writing; its temporary file. It finishes on a line of input."""
+    process = subprocess.Popen(
+        [*before, sys.executable, "-c", WRITER, str(path), text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return process, Path(process.stdout.readline().strip())
+
+
+class TestTemporaryFiles:
+    def test_a_killed_process_s_goes_with_the_next_write_and_a_living_one_s_stays(self, tmp_path):
+        killed, left = writer(tmp_path / "a.h5", "half")
+        stopped, used = writer(tmp_path / "a.h5", "whole")
+        assert left != used
+        killed.kill()
+        killed.wait()
+        assert left.exists()
+        os.kill(stopped.pid, signal.SIGSTOP)
+        files.write(tmp_path / "b.h5", "zoo", ARRAYS)
+        assert (left.exists(), used.exists()) == (False, True)
+        os.kill(stopped.pid, signal.SIGCONT)
+        stopped.communicate("\n")
+        assert (stopped.returncode, (tmp_path / "a.h5").read_text()) == (0, "whole")
+        assert rubbish(tmp_path) == []
+
+    def test_two_containers_of_one_name_and_one_process_number(self, tmp_path):
+        apart = ("unshare", "--pid", "--fork", "--kill-child")
+        if subprocess.run([*apart, "true"], capture_output=True).returncode:
+            pytest.skip("Process namespaces need root, and a container that allows them.")
+        (one, first), (two, second) = (writer(tmp_path / "a.h5", text, *apart) for text in ("one", "two"))
+        assert first != second
+        files.write(tmp_path / "b.h5", "zoo", ARRAYS)  # to which the processes of both do not exist
+        for process, text in ((one, "one"), (two, "two")):
+            process.communicate("\n")
+            assert (process.returncode, (tmp_path / "a.h5").read_text()) == (0, text)
+        assert rubbish(tmp_path) == []
+
+    def test_of_another_machine_go_after_a_week(self, tmp_path, monkeypatch):
+        left = [tmp_path / f".a.h5.{name}.tmp" for name in ("01234567.0123456789abcdef", "host.123")]
+        for path in left:
+            path.write_text("half")
+        files.write(tmp_path / "a.h5", "zoo", ARRAYS)
+        assert all(path.exists() for path in left)
+        monkeypatch.setattr(files, "_STALE", 0.05)
+        time.sleep(0.1)
+        files.write(tmp_path / "a.h5", "zoo", ARRAYS)
+        assert rubbish(tmp_path) == []
+
+    def test_what_only_has_such_a_name_is_left_alone(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(files, "_STALE", -1e9)
+        ours = f"{files._machine()}.0123456789abcdef"
+        (tmp_path / f".a.h5.{ours}.tmp").mkdir()
+        (tmp_path / f".b.h5.{ours}.tmp").symlink_to("a.h5")
+        os.mkfifo(tmp_path / f".c.h5.{ours}.tmp")
+        for name in (".a.h5.tmp", ".a.h5.host.12x.tmp", ".a.h5..tmp", ".a.h5.\n.tmp", "a.h5.7.tmp"):
+            (tmp_path / name).write_text("not ours")
+        before = sorted(tmp_path.iterdir())
+        files.write(tmp_path / "a.h5", "zoo", ARRAYS)
+        assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "a.h5"])
+
+    def test_many_processes_write_one_file_and_tidy_up_at_once(self, tmp_path):
+        body = (
+            "import sys, numpy as np\nfrom zoofuse import files\n"
+            "for i in range(40): files.write(sys.argv[1], 'zoo', {'x': np.full(1000, i)})"
+        )
+        for _ in range(4):
+            (tmp_path / f".a.h5.{files._machine()}.{os.urandom(8).hex()}.tmp").write_text("of a killed one")
+        processes = [subprocess.Popen([sys.executable, "-c", body, str(tmp_path / "a.h5")]) for _ in range(3)]
+        assert [process.wait() for process in processes] == [0, 0, 0]
+        assert (files.read(tmp_path / "a.h5", "zoo")["x"] == 39).all()
+        assert rubbish(tmp_path) == []
+
+    def test_a_folder_is_replaced_whole_and_a_killed_process_s_goes(self, tmp_path):
+        (tmp_path / f".zoo.{files._machine()}.0123456789abcdef.tmp").mkdir()
+        for text in ("one", "two"):
+            with files.atomic_folder(tmp_path / "zoo") as folder:
+                (folder / text).write_text(text)
+        with pytest.raises(KeyError), files.atomic_folder(tmp_path / "zoo") as folder:
+            raise KeyError
+        assert [path.name for path in tmp_path.rglob("*")] == ["zoo", "two"]
+
+    def test_a_second_name_of_a_file(self, path, tmp_path):
+        (tmp_path / "b.h5").write_text("old")
+        files.link_or_copy(path, tmp_path / "b.h5")
+        assert path.samefile(tmp_path / "b.h5")
+        assert rubbish(tmp_path) == []
+
+
+def as_nobody(function, *arguments) -> str:
+    """What a user without rights is told; where tests run without root, this one."""
+    ours, theirs = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            function(*arguments)
+            said = "done"
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(theirs, said.encode())
+        os._exit(0)
+    os.close(theirs)
+    os.waitpid(child, 0)
+    with open(ours, "rb") as file:
+        return file.read().decode()
+
+
+def test_permissions_are_not_damage(tmp_path):
+    folder = Path(tempfile.mkdtemp())  # which every user can reach
+    try:
+        files.write(folder / "a.h5", "zoo", ARRAYS)
+        csv_files.write(folder / "a.csv", pd.DataFrame({"n": [1]}))
+        folder.chmod(0o555)
+        for name in ("a.h5", "a.csv"):
+            (folder / name).chmod(0)
+        for reading in ((files.read, folder / "a.h5", "zoo"), (csv_files.read, folder / "a.csv")):
+            said = as_nobody(*reading)
+            assert said.startswith(f"AccessError: {reading[1]}: can't be read (Permission denied). Give this user")
+            assert "elete" not in said
+        said = as_nobody(files.write, folder / "b.h5", "zoo", ARRAYS)
+        assert said.startswith(
+            f"FileError: {folder / 'b.h5'}: can't be written (Permission denied). Make room, or make"
+        )
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)

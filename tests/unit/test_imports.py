@@ -15,10 +15,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoofuse import cnn, cyclegan, files, imports, zoo
+from zoofuse import cnn, cyclegan, files, foreign, imports, zoo
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 LAYOUTS = ["HDF5", "state_dicts", "safetensors", "trials"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_child():
+    """One process that reads foreign files for all tests: loading PyTorch takes seconds."""
+    with foreign.reader():
+        yield
 
 
 def cnns(n: int) -> list[dict[str, torch.Tensor]]:
@@ -229,7 +236,7 @@ def test_odd_files_are_counted_and_named(tmp_path, load):
     told = str(error.value)
     assert "6 of the 8 CNNs" in told
     assert "grey.pt: conv1.weight is (6, 1, 5, 5), not (6, 3, 5, 5)" in told
-    assert "nan.pt: not finite: conv2.weight" in told
+    assert "nan.pt: contains NaN or Inf: conv2.weight" in told
     assert "truncated.pt: truncated or damaged" in told
     assert "empty.pt: empty file" in told
     assert "numbers.pt: holds no state_dict but int" in told
@@ -246,7 +253,7 @@ def test_odd_files_are_left_out_where_asked_for(tmp_path, load):
     same(imported, states)
     skipped = files.attributes(load.output, "zoo")["skipped"]
     assert skipped["count"] == 6
-    assert "not finite" in skipped["named"]["nan.pt"]
+    assert "NaN" in skipped["named"]["nan.pt"]
     assert any("6 CNNs are left out" in line for line in load.said)
 
 
@@ -290,10 +297,10 @@ def test_integers_are_no_weights(tmp_path, load):
         load(tmp_path / "zoo.h5")
 
 
-def test_too_large_for_float32_is_not_finite(tmp_path, load):
+def test_too_large_for_float32_becomes_inf(tmp_path, load):
     (state,) = cnns(1)
     save_stack(tmp_path / "zoo.h5", [state | {"fc1.bias": torch.tensor([1e300, 0], dtype=torch.float64)}])
-    with pytest.raises(imports.ZooError, match=r"not finite: fc1.bias"):
+    with pytest.raises(imports.ZooError, match=r"contains NaN or Inf: fc1.bias"):
         load(tmp_path / "zoo.h5")
 
 
@@ -357,10 +364,17 @@ def test_files_have_a_size_limit(tmp_path, load, monkeypatch):
 
 def test_an_old_torch_is_warned_about(tmp_path, load, monkeypatch):
     path = save("state_dicts", tmp_path, cnns(1))
-    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1+cpu"))
+    ask = foreign.Reader.ask
+    version = ["2.9.1+cpu"]
+
+    def told(child, operation, **arguments):
+        return ({"version": version[0]}, {}) if operation == "torch_version" else ask(child, operation, **arguments)
+
+    monkeypatch.setattr(foreign.Reader, "ask", told)
     load(path)
+    assert any("torch 2.9.1+cpu can be attacked" in line for line in load.said)
     assert any("install torch 2.10 or later" in line for line in load.said)
-    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.10.0"))
+    version[0] = "2.10.0"
     load(path)
     assert not any("install torch" in line for line in load.said)
 
@@ -465,7 +479,9 @@ def test_rows_that_are_not_finite_are_named(tmp_path, load):
     states = cnns(3)
     states[1]["conv2.bias"][3] = torch.inf
     save_stack(tmp_path / "zoo.h5", states, model=np.array([10, 11, 12]))
-    with pytest.raises(imports.ZooError, match=r"1 of the 3 CNNs(.|\n)*row 1 \(model 11\): not finite: conv2\.bias"):
+    with pytest.raises(
+        imports.ZooError, match=r"1 of the 3 CNNs(.|\n)*row 1 \(model 11\): contains NaN or Inf: conv2\.bias"
+    ):
         load(tmp_path / "zoo.h5")
     assert load(tmp_path / "zoo.h5", on_unreadable="skip")["model"].tolist() == [10, 12]
 
@@ -618,8 +634,8 @@ def test_generators_translate_as_their_layout_says(layer, channels, filters, gen
         ({"conv1/A2B/2.bias": None}, r"conv1/A2B holds .*wanted is .*2\.bias \(3,\)"),
         ({"conv1/B2A/4.bias": np.zeros(3)}, r"conv1/B2A holds .*4\.bias"),
         ({"conv1/B2A/0.weight": np.zeros((8, 6, 3, 3, 3))}, r"0\.weight \(8, 6, 3, 3, 3\)"),
-        ({"conv1/A2B/0.bias": np.full(8, np.nan)}, r"no finite floats in 0\.bias"),
-        ({"conv1/A2B/0.bias": np.zeros(8, int)}, r"no finite floats in 0\.bias"),
+        ({"conv1/A2B/0.bias": np.full(8, np.nan)}, r"contains NaN or Inf.* in 0\.bias"),
+        ({"conv1/A2B/0.bias": np.zeros(8, int)}, r"contains NaN or Inf.* in 0\.bias"),
     ],
 )
 def test_generators_that_do_not_fit_are_refused(changes, told, generators, tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from zoofuse import files, leaderboard, metrics
+from zoofuse import csv_files, files, leaderboard, metrics
 
 M = 80
 LABELS = np.repeat([0, 1], M // 2)
@@ -41,7 +41,7 @@ def shard(
                 frame[name] = np.nan
             frames.append(frame.assign(**(columns if held_out else {}))[: held if held_out else None])
     path = folder / f"{method}-{start}.csv"
-    pd.concat(frames).sort_values("model", kind="stable").to_csv(path, index=False)
+    csv_files.write(path, pd.concat(frames).sort_values("model", kind="stable"))
     arrays = {"model": np.arange(start, start + n), "domain": domains, "labels": LABELS, "groups": GROUPS}
     of_held = {"model": arrays["model"], "domain": domains} | dict.fromkeys(clusterers, np.asarray(answers))
     arrays |= {f"held_out/{name}": values[:held] for name, values in of_held.items() if held != 0}

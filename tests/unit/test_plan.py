@@ -1,13 +1,15 @@
 """The plan that a dry run prints."""
 
+import io
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
-from zoofuse import cnn, config, cyclegan, files, plan
+from zoofuse import cnn, config, csv_files, cyclegan, files, plan
 
 DOMAINS = {"cyclegan": 2, "random": 1, "parent_a": 1, "parent_b": 1}
 TEST = {"source": "drawn", "positive": ["black cat"], "negative": ["non-black"]}
@@ -145,28 +147,40 @@ def test_the_zoo_takes_the_disk_it_says(tmp_path):
     assert (tmp_path / "zoo.h5").stat().st_size == pytest.approx(said, rel=0.05)
 
 
+def tabled(path, text):
+    csv_files.write(path, pd.read_csv(io.StringIO(text)))
+
+
 def test_rates_of_this_machine(tmp_path):
     assert plan.measured(tmp_path) == plan.Rates()
-    (tmp_path / "zoo_training.csv").write_text(
+    tabled(
+        tmp_path / "zoo_training.csv",
         "way,device,passes_per_second\n"
-        "serial PyTorch,cpu,900000\nstacked (zoofuse),cuda,700000\nfused (zoofuse),cpu,90000\n"
+        "serial PyTorch,cpu,900000\nstacked (zoofuse),cuda,700000\nfused (zoofuse),cpu,90000\n",
     )
     rates = plan.measured(tmp_path)
     assert rates.passes_per_second == 700_000
     assert rates.ms_per_step == plan.Rates().ms_per_step
     assert "this machine (zoos" in rates.source
     assert "the rest" in rates.source
-    (tmp_path / "cyclegan.csv").write_text(
+    tabled(
+        tmp_path / "cyclegan.csv",
         "layer,way,device,ms_per_step\n"
-        "conv1,plain,cpu,1\nconv1,zoofuse,cpu,70\nconv1,zoofuse,cuda,7\nconv2,zoofuse,cpu,80\n"
+        "conv1,plain,cpu,1\nconv1,zoofuse,cpu,70\nconv1,zoofuse,cuda,7\nconv2,zoofuse,cpu,80\n",
     )
-    (tmp_path / "evaluation.csv").write_text(
-        'way,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n'
+    tabled(
+        tmp_path / "evaluation.csv", 'way,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n'
     )
     rates = plan.measured(tmp_path)
     assert rates.ms_per_step == {"conv1": 7, "conv2": 80}
     assert rates.cnns_per_second == 1.5
     assert "the rest" not in rates.source
+    # A table that cannot be trusted is named and not used; the plan is made all the same.
+    (tmp_path / "cyclegan.csv").write_bytes((tmp_path / "cyclegan.csv").read_bytes().replace(b",7,", b",1,"))
+    rates = plan.measured(tmp_path)
+    assert rates.ms_per_step == plan.Rates().ms_per_step
+    assert rates.cnns_per_second == 1.5
+    assert "cyclegan.csv: corrupt or edited (checksum mismatch)" in rates.source
 
 
 def test_the_published_size_on_the_terminal(root):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse import files, metrics, tables
+from zoofuse import csv_files, files, metrics, tables
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
 POSITIVES, NEGATIVES = 34, 55
@@ -26,7 +26,7 @@ def row(model, accuracy=None, *, method="cyclegan", domain="A", clusterer="kmean
 
 
 def shard(path, *rows):
-    pd.DataFrame(list(rows)).to_csv(path, index=False)
+    csv_files.write(path, pd.DataFrame(list(rows)))
     return path
 
 
@@ -131,7 +131,7 @@ class TestClustererTable:
 
     def test_refuses_a_file_without_the_columns(self, tmp_path):
         path = tmp_path / "odd.csv"
-        path.write_text("method,domain\nrandom,-\n")
+        csv_files.write(path, pd.DataFrame({"method": ["random"], "domain": ["-"]}))
         with pytest.raises(
             ValueError, match=r"odd\.csv: has no column model, accuracy.*protocol.*holds method, domain"
         ):

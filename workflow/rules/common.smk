@@ -19,9 +19,9 @@ HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
-from zoofuse import config_files, imports, interruptions, plan, text
+from zoofuse import config_files, foreign, imports, interruptions, plan, text
 from zoofuse.architectures import ARCHITECTURES
-from zoofuse.checks import check_roots, count_zoo, folder_faults, folders_digest, made_from, models_made
+from zoofuse.checks import count_zoo, folder_faults, folders_digest, made_from, models_made
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
 from zoofuse.files import digest
 from zoofuse.folders import spelled
@@ -82,12 +82,8 @@ def checked(config):
     """The configuration with its defaults. Looks at no folder of images: that is left to the rules that read them."""
     begun = config.pop("begun", None)  # what a job on another node is told of the settings its run began with
     try:
-        if workflow.is_main_process:
-            written = config_files.read(workflow.configfiles, workflow.config_settings.config_args)
-            config = complete(config, written)
-            check_roots(config)
-        else:
-            config = complete(config)
+        given = (workflow.configfiles, workflow.config_settings.config_args)
+        config = complete(config, config_files.read(*given) if workflow.is_main_process else None)
     except ValueError as error:  # worded for the user
         raise told(error) from None
     settings = digest(config)
@@ -95,8 +91,9 @@ def checked(config):
     if begun is None:
         if workflow.is_main_process:
             interruptions.end_on_hangup()
-            for name, concept in config["concepts"].items():
-                concept["models"] = counted(config, name)
+            with foreign.reader():  # one child process for all of them
+                for name, concept in config["concepts"].items():
+                    concept["models"] = counted(config, name)
         # Jobs on other nodes are told the sizes of existing zoos, so that only those that import one look at it.
         sizes = ",".join(str(concept["models"] or "-") for concept in existing)
         workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={settings}/{sizes}"]

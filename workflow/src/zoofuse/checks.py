@@ -1,29 +1,41 @@
 """A look at the folders before any job starts: there, not empty, no test photograph among the training ones."""
 
 import functools
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoofuse import files, folders, images, imports
-from zoofuse.config import ConfigError, missing_root, sides
+from zoofuse.config import missing_root, sides
+from zoofuse.text import printable
+
+LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
 
 
 @functools.cache
 def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
-    return folders.listing(root, named, where)
+    found = folders.listing(root, named, where)
+    if found.unreachable and where != "folders":
+        lines = [f"  {printable(path)}: {cause}" for path, cause in found.unreachable[:10]]
+        more = len(found.unreachable) - len(lines)
+        lines += [f"  and {more} more"] if more else []
+        total = (
+            f"{where}: {len(found.unreachable)} of {len(found.images) + len(found.unreachable)} images can't be read"
+        )
+        print("\n".join([f"{total}:", *lines]), file=sys.stderr)
+    return found
 
 
 def folders_digest(root: str, named: list[str]) -> str:
     """Digest of the names and sizes of all images in the folders, so that an added photograph is noticed.
 
-    Modification times are left out: a copied folder is the same folder. What can't be read counts with size -1: it is
-    named when the images are prepared.
+    Modification times are left out: a copied folder is the same folder. What can't be read counts with its cause.
     """
     base, found = folders.spelled(root), []
     for folder in sorted(named):
         listing = _listed(root, (folder,), "folders")
         found += [(path.relative_to(base).as_posix(), images.file_size(path)) for path in listing.images]
-        found += [(path.relative_to(base).as_posix(), -1) for path, _ in listing.unreachable]
+        found += [(path.relative_to(base).as_posix(), cause) for path, cause in listing.unreachable]
     return files.digest(found)
 
 
@@ -38,22 +50,6 @@ class Fault:
     gone: bool
 
 
-def check_roots(config: dict) -> None:
-    """Raises ConfigError for a folder that is not there because of how it is written; other checks name the rest."""
-    read = {"zoo_root": any("zoo" in concept for concept in config["concepts"].values()), "predict": True}
-    read["images_root"] = "folder" in [place["source"] for place in _places(config).values()]
-    faults = [missing_root(root, config[root]) for root in sorted(read) if read[root] and root in config]
-    faults += [missing_root(f"replicates.{i}", folder) for i, folder in enumerate(config["replicates"])]
-    if any(faults):
-        raise ConfigError("\n".join(filter(None, faults)))
-
-
-def _places(config: dict) -> dict[str, dict]:
-    """Where in the configuration -> concept or test."""
-    places = {f"concepts.{name}": concept for name, concept in config["concepts"].items()}
-    return places | {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
-
-
 def folder_faults(config: dict) -> dict[str, Fault]:
     """What is wrong with the folders: missing, empty, too few images, overlapping, or test images that were trained on.
 
@@ -64,23 +60,24 @@ def folder_faults(config: dict) -> dict[str, Fault]:
         Place in the configuration, such as "concepts.cat" or "fusions.black_cat.test" -> its fault. Test images that
         are copies of training images are a fault unless images.leaks is drop.
     """
-    places = _places(config)
+    places = {f"concepts.{name}": concept for name, concept in config["concepts"].items()}
+    places |= {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
     faults, listed = {}, {where: [] for where in places}
     for where, place in places.items():
-        words, gone = [], False
         least = images.LEAST_TEST if where.startswith("fusions.") else images.LEAST
+        words, gone = [], False
         for side in ("positive", "negative") if place["source"] == "folder" and "zoo" not in place else ():
             try:
                 there = _listed(config["images_root"], tuple(place[side]), f"{where}.{side}").images
             except images.ImageError as error:
-                words.append(str(error))
+                words.append(missing_root("images_root", config["images_root"]) or str(error))
                 gone = True
                 continue
             listed[where] += there
             if len(there) < least:
-                words.append(str(images.too_few(f"{where}.{side}", len(there), least)))
+                words.append(images.too_few(f"{where}.{side}", len(there), least))
         if words:
-            faults[where] = Fault("\n".join(dict.fromkeys(words)), gone=gone)
+            faults[where] = Fault("\n".join(dict.fromkeys(words)), gone)
     if not faults and config["images"]["leaks"] == "refuse":
         for name, fusion in config["fusions"].items():
             training = [path for side in sides(fusion) for path in listed[f"concepts.{fusion[side]}"]]
@@ -118,12 +115,18 @@ def count_zoo(config: dict, name: str) -> int:
         `models` of the concept, else as many as the zoo holds.
 
     Raises:
-        ValueError: The zoo is not there, empty, unreadable or holds fewer CNNs than `models`.
+        ValueError: The zoo is not there, empty, unreadable, too large, or holds fewer CNNs than `models`.
     """
     concept = config["concepts"][name]
+    if fault := missing_root("zoo_root", config["zoo_root"]):
+        raise ValueError(fault)
     held = imports.count(Path(config["zoo_root"]) / concept["zoo"])
     if (wanted := concept["models"]) is not None and wanted > held:
         raise ValueError(f"concepts.{name}.models: {wanted}, but its zoo holds {held} CNNs; write {held} or less.")
+    if wanted is None and held > LARGEST:
+        raise ValueError(
+            f"concepts.{name}.models: its zoo holds {held:,} CNNs; write how many are to be read, at most {LARGEST}."
+        )
     return wanted or held
 
 

@@ -1,30 +1,43 @@
-"""C++ sources of this package as libraries, compiled on first use for the vector instructions of the machine at hand.
+"""C++ sources of this package as libraries, compiled on first use for the vector instructions of this machine.
 
-They go into a folder of the user's own; nodes of another kind compile their own library beside it. No compiler:
-`available` says so, and callers compute in PyTorch.
+They are kept in a private folder of the user; nodes of another kind compile their own library beside it. Nothing is
+loaded that this user did not write: a folder or file that others own or can write to is refused, links are not
+followed, and a library's digest is checked before it is loaded. No compiler: `available` says so, and callers compute
+in PyTorch.
 """
 
+import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-pthread"]
-_FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
+_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
+# Off: the source says which products are fused with a sum, so that every instruction set computes the same bits. On for
+# the layout, where GCC vectorises nothing otherwise; AVX2 and AVX-512 agree there too.
+_CONTRACT = {"fused": "off", "cyclegan": "off", "layout": "fast"}
 _SETS = {  # LANES floats in a vector; BLOCK 3 or 6 where there are 16 or 32 vector registers
     "avx512": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -DLANES=16 -DBLOCK=6",
     "avx2": "-mavx2 -mfma -DLANES=8 -DBLOCK=3",
     "neon": "-DLANES=4 -DBLOCK=6",
     "generic": "-DLANES=4 -DBLOCK=3",
 }
+_MARK = b"\nzoofuse sha256 "  # then the digest of all that comes before: the end of a library in the cache
+_open: list[int] = []  # descriptors of loaded libraries; a reused number would give dlopen the library it knows by it
 
 
 def instruction_set() -> str:
@@ -32,6 +45,11 @@ def instruction_set() -> str:
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "neon"
     return {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
+
+
+def arithmetic(kind: str) -> str:
+    """Instruction sets with the same name here train the same bits: "x86" for all of x86, else the set's own name."""
+    return "x86" if kind in ("avx512", "avx2", "generic") else kind
 
 
 def available(source: Path) -> tuple[bool, str]:
@@ -45,40 +63,220 @@ def available(source: Path) -> tuple[bool, str]:
 
 @functools.cache
 def library(source: Path, kind: str) -> ctypes.CDLL:
-    """The loaded library for an instruction set; RuntimeError when it cannot be built, OSError when not loaded."""
-    return ctypes.CDLL(str(built(source, kind)))
+    """The loaded library for an instruction set.
+
+    A library in the cache that is cut, damaged or cannot be loaded is built once more.
+
+    Raises:
+        RuntimeError: it cannot be built, or not be loaded even when it was built anew.
+        OSError: the cache cannot be written.
+    """
+    with cache_folder() as folder:
+        name, command = _recipe(source, kind)
+        code = _read(folder, name)
+        if code is not None:
+            with contextlib.suppress(OSError):
+                return _load(code, name)
+        code = _build(folder, name, command)
+        try:
+            return _load(code, name)
+        except OSError as error:
+            raise RuntimeError(f"the C++ library was compiled but cannot be loaded ({error})") from error
 
 
 def built(source: Path, kind: str) -> Path:
-    """Path of the library, compiled now unless it lies in the cache already."""
-    compiler = next(filter(None, map(shutil.which, [os.environ.get("CXX") or "c++", "g++", "clang++"])), None)
+    """Path of the library in the cache, compiled now unless a whole one is there already."""
+    with cache_folder() as folder:
+        name, command = _recipe(source, kind)
+        if _read(folder, name) is None:
+            _build(folder, name, command)
+        return folder.path / name
+
+
+def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
+    """The library's name in the cache, which changes with all that it depends on, and the command that makes it."""
+    wanted = [os.environ.get("CXX") or "c++", "g++", "clang++"]
+    compiler = next(filter(None, map(shutil.which, wanted)), None)
     if compiler is None:
         raise RuntimeError("no C++ compiler found (c++, g++ or clang++); install one, or set CXX")
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    command = [compiler, *_FLAGS, *_SETS[kind].split()]
-    key = hashlib.sha256("\0".join([source.read_text(), *command, version, sys.platform]).encode()).hexdigest()[:16]
-    path = cache_folder() / f"{source.stem}-{kind}-{key}.so"
-    if not path.exists():
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            result = subprocess.run([*command, str(source), "-o", temporary], capture_output=True, text=True)
-            if result.returncode:
-                raise RuntimeError(f"{compiler} failed: {next(iter(result.stderr.strip().splitlines()), '')}")
-            os.replace(temporary, path)  # several processes may build at once: each puts a whole file in place
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    return path
+    code, version, _ = _run([compiler, "--version"])
+    command = [compiler, *_FLAGS, f"-ffp-contract={_CONTRACT[source.stem]}", *_SETS[kind].split(), str(source)]
+    texts = [source.read_text()]
+    texts += [source.with_name(name).read_text() for name in re.findall(r'#include "(.+)"', texts[0])]
+    parts = [*texts, *command[:-1], version if code == 0 else "", sys.platform]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return f"{source.stem}-{kind}-{key}.so", command
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept: $XDG_CACHE_HOME/zoofuse or ~/.cache/zoofuse, else a temporary folder of the user's."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoofuse"
-    for folder in (home, Path(tempfile.gettempdir()) / f"zoofuse-{os.getuid()}"):
+def _run(command: list[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a compiler, which is ended with all its children after COMPILER_SECONDS."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        options = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": errors, "start_new_session": True}
+        with subprocess.Popen(command, **options) as process:
+            try:
+                code = process.wait(COMPILER_SECONDS)
+            except BaseException as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise RuntimeError(
+                    f"{command[0]} did not end within {COMPILER_SECONDS} s and was stopped; set CXX to another compiler"
+                ) from None
+        texts = []
+        for file in (out, errors):
+            file.seek(0)
+            texts.append(file.read(100_000).decode(errors="replace"))
+    return code, *texts
+
+
+# ---- the cache ----
+
+
+class Folder:
+    """A folder that was opened and found to be this user's own and private; `path` is for messages and children."""
+
+    def __init__(self, path: Path):
+        """Open `path`; raises OSError where it is a link, or not this user's, or others can write to it."""
+        if path.is_symlink():
+            raise OSError(f"{path} is a link, which is not followed")
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
+            _check_private(os.fstat(self.fd), path)
+            if not os.access(path, os.W_OK):
+                raise OSError(f"{path} cannot be written")
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def __enter__(self) -> "Folder":
+        return self
+
+    def __exit__(self, *_) -> None:
+        os.close(self.fd)
+
+    def child(self, name: str) -> Path:
+        """A path to what is called `name` in the folder that was opened, whatever its own path leads to by now."""
+        through = Path(f"/proc/{os.getpid()}/fd/{self.fd}")
+        return (through if through.exists() else self.path) / name
+
+
+def _check_private(status: os.stat_result, path: Path) -> None:
+    if status.st_uid != os.getuid():
+        raise OSError(f"{path} belongs to user {status.st_uid}, not to {os.getuid()}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise OSError(f"{path} can be written by other users (chmod go-w {path})")
+
+
+def cache_folder() -> Folder:
+    """The folder libraries are kept in, opened; use it in a `with` statement.
+
+    $XDG_CACHE_HOME/zoofuse or ~/.cache/zoofuse; where that cannot be used, zoofuse-UID in the folder for temporary
+    files; where others can write to that too, or own it, a new folder that goes when this process ends.
+
+    Raises:
+        RuntimeError: none of these can be written.
+    """
+    refused = []
+    for path in _candidates():
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = Folder(path)
+        except OSError as error:
+            refused.append(str(error))
             continue
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():  # code is loaded from it
-            return folder
-    raise RuntimeError(f"no folder to compile into ({home} cannot be written); set XDG_CACHE_HOME")
+        if refused:
+            _tell(f"Compile cache: {'; '.join(refused)}. Using {path} instead.")
+        return folder
+    raise RuntimeError(f"no folder to compile into ({'; '.join(refused)}); set XDG_CACHE_HOME")
+
+
+def _candidates() -> Iterator[Path]:
+    with contextlib.suppress(RuntimeError):  # neither HOME nor an entry in the list of users
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoofuse"
+    with contextlib.suppress(OSError):  # no folder for temporary files
+        yield Path(tempfile.gettempdir()) / f"zoofuse-{os.getuid()}"
+        yield _of_this_process()
+
+
+@functools.cache
+def _of_this_process() -> Path:
+    path, owner = tempfile.mkdtemp(prefix="zoofuse-"), os.getpid()
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(path, ignore_errors=True))
+    return Path(path)
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _read(folder: Folder, name: str) -> bytes | None:
+    """A library of the cache without its mark; None where there is none, or it is not ours, or not whole."""
+    try:
+        # Not blocking: a pipe in its place would be waited for.
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder.fd)
+    except OSError:
+        return None
+    with open(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return None
+        try:
+            _check_private(status, folder.path / name)
+        except OSError as error:
+            _tell(f"Compile cache: {error}; it is not loaded but compiled again.")
+            return None
+        code, _, digest = file.read().rpartition(_MARK)
+    return code if digest == _digest(code, name) else None
+
+
+def _digest(code: bytes, name: str) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + code).hexdigest().encode()
+
+
+def _build(folder: Folder, name: str, command: list[str]) -> bytes:
+    """Compile a library, put it into the cache whole and return it."""
+    temporary = f".{name}.{os.getpid()}.{os.urandom(8).hex()}"
+    try:
+        code, _, errors = _run([*command, "-o", str(folder.child(temporary))])
+        if code:
+            said = next(iter(errors.strip().splitlines()), f"exit code {code}")
+            raise RuntimeError(f"{command[0]} failed: {said}")
+        fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+        with open(fd, "rb+") as file:
+            library = file.read()
+            file.write(_MARK + _digest(library, name))
+            file.flush()
+            os.fchmod(fd, 0o600)
+            os.fsync(fd)  # on disk before its name is, also after a power cut
+        # Several processes may build at once: each puts a whole file in place.
+        os.replace(temporary, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+        os.fsync(folder.fd)
+        return library
+    except FileNotFoundError:
+        raise RuntimeError(f"{command[0]} ended without an error and wrote nothing") from None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=folder.fd)
+
+
+def _load(code: bytes, name: str) -> ctypes.CDLL:
+    """Load these bytes, from memory that nobody else can change: a file that is cut later ends all who mapped it."""
+    try:
+        fd = os.memfd_create(name)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(code)
+            loaded = ctypes.CDLL(f"/proc/self/fd/{fd}")
+        except OSError:
+            os.close(fd)
+            raise
+        _open.append(fd)
+        return loaded
+    except (AttributeError, OSError):  # not Linux, or a system that runs nothing from memory
+        with tempfile.TemporaryDirectory(prefix="zoofuse-") as folder:  # private to this user
+            path = Path(folder) / name
+            path.write_bytes(code)
+            return ctypes.CDLL(str(path))

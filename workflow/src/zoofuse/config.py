@@ -160,10 +160,8 @@ def _odd(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
                     continue
                 yield from _odd(item, (*path, key), written)
             elif scalar := written.key((*path, key)):
-                yield (
-                    (*path, key),
-                    f"{where}: YAML reads the key {_read_as(scalar)}; write it in quotes: {_quoted(scalar.text)}.",
-                )
+                fault = f"the key {printable(scalar.text)} is no text; write it in quotes: {_quoted(scalar.text)}"
+                yield (*path, key), f"{where}: {fault}. YAML reads {_read_as(scalar)}."
             else:
                 yield (*path, key), f"{where}: the key {_shown(key)} is no text; write it in quotes."
     elif isinstance(value, list):
@@ -433,6 +431,9 @@ def _bad_paths(config: dict) -> Iterator[str]:
         for side in ("positive", "negative") if place["source"] == "folder" else ():
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
     for where, path in paths:
+        if re.search(r"\$\{\w+\}", path):
+            yield f"{where}: {_shown(path)}: variables are not replaced in a configuration; write the whole path."
+            continue
         if match := _REPLACED.search(path):
             yield (
                 f"{where}: {_shown(path)}: Snakemake takes {_shown(match[0])} in a file's name for a word to be "

@@ -141,7 +141,7 @@ def _look(written: Written, text: str, name: str, prefix: Path_) -> None:
     reader = _Loader("")
     try:
         for path, node, key in _nodes(root, prefix, reader, name, written.faults):
-            if node.style is None:
+            if not node.style:  # no quotes and no block of text
                 scalar = Scalar(node.value, _value(reader, node), f"{name}, line {node.start_mark.line + 1}")
                 (written.keys if key else written.values)[path] = scalar
     finally:

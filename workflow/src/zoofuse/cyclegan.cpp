@@ -6,8 +6,9 @@
 // cache through all that is done with them. A row's five sums stay in registers, so the third of the multiplications
 // that are by padding zeros are left out, and nothing is copied into windows.
 //
-// Every group of LANES sets is a task with a gradient of its own; they are summed in their order, so the result does
-// not depend on how many threads there are.
+// Every group of LANES sets is a task, and every OCTET of sets has a gradient of its own. They are summed in their
+// order, and a product is fused with a sum where `fused` says so and nowhere else. So the result depends neither on how
+// many threads there are nor on LANES.
 //
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK (3: 16 registers, 6: 32 registers).
 
@@ -21,6 +22,15 @@
 #include <utility>
 #include <vector>
 
+#include "vectors.hpp"
+
+#if LANES < 8  // two of the processor's vectors in one
+#undef LANES
+#undef BLOCK
+#define LANES 8
+#define BLOCK 3
+#endif
+
 namespace {
 
 typedef float V __attribute__((vector_size(4 * LANES)));
@@ -29,6 +39,7 @@ typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_a
 
 constexpr int S = 5, PLANE = S * S, TAPS = 27;     // rows and columns of a kernel; a window of 3 x 3 x 3
 constexpr int CHANNELS = BLOCK == 3 ? 2 : 4;       // convolved at once: 5 sums each, beside a row and a weight
+constexpr int OCTET = 8, OCTETS = LANES / OCTET;   // sets whose gradients are summed together
 constexpr int HIDDEN = 8;                          // hidden channels in a block
 static_assert(HIDDEN % CHANNELS == 0, "blocks");
 
@@ -42,7 +53,7 @@ template <int... k> inline V shuffle(V a, V b, std::integer_sequence<int, k...>)
 #endif
 }
 
-// rows[0][i] = the sum of rows[i]'s lanes: halve the rows, adding what the lanes of each pair leave out.
+// rows[0][8 o + i] = the sum of octet o of rows[i]: halve the rows, adding what the lanes of each pair leave out.
 template <int H, int... k> inline void sum_lanes(V* rows, std::integer_sequence<int, k...> lanes) {
 #pragma GCC unroll 16
     for (int i = 0; i < H; i++)
@@ -51,9 +62,9 @@ template <int H, int... k> inline void sum_lanes(V* rows, std::integer_sequence<
     if constexpr (H > 1) sum_lanes<H / 2>(rows, lanes);
 }
 
-inline float total(V x) {
+inline float total(V x, int octet) {
     float sum = 0;
-    for (int i = 0; i < LANES; i++) sum += x[i];
+    for (int i = 0; i < OCTET; i++) sum += x[octet * OCTET + i];
     return sum;
 }
 
@@ -64,15 +75,16 @@ inline V exponential(V x) {  // within 2 units in the last place; outside +-87 a
     const V turns = x * 1.44269504f;  // powers of two
     const I whole = __builtin_convertvector(turns + (turns < 0 ? broadcast(-0.5f) : broadcast(0.5f)), I);
     const V n = __builtin_convertvector(whole, V);
-    const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+    const V r = fused(n, broadcast(2.12194440e-4f), fused(n, broadcast(-0.693359375f), x));  // ln 2 in two parts
     V sum = broadcast(1 / 5040.0f);
-    for (float term : {1 / 720.0f, 1 / 120.0f, 1 / 24.0f, 1 / 6.0f, 0.5f, 1.0f, 1.0f}) sum = sum * r + term;
+    for (float term : {1 / 720.0f, 1 / 120.0f, 1 / 24.0f, 1 / 6.0f, 0.5f, 1.0f, 1.0f}) sum = fused(sum, r, broadcast(term));
     return sum * (V)((whole + 127) << 23);
 }
 
 inline V tanh(V x) {  // Lambert's continued fraction near 0, where 1 - 2 / (e^2x + 1) would cancel
     const V z = x * x;
-    const V small = x * (945 + z * (105 + z)) / (945 + z * (420 + z * 15));
+    const V all = broadcast(945), below = fused(z, fused(z, broadcast(15), broadcast(420)), all);
+    const V small = x * fused(z, 105 + z, all) / below;
     return z < 0.36f ? small : 1 - 2 / (exponential(2 * x) + 1);
 }
 
@@ -92,7 +104,7 @@ template <int M> inline void add_row(const V* row, const float* weights, V (&sum
             const V weight = broadcast(weights[k * M + m]);
 #pragma GCC unroll 5
             for (int i = 0; i < S; i++)
-                if (i + k >= 1 && i + k <= S) sums[m][i] += x[i + k - 1] * weight;
+                if (i + k >= 1 && i + k <= S) sums[m][i] = fused(x[i + k - 1], weight, sums[m][i]);
         }
 }
 
@@ -159,14 +171,15 @@ void convolve_plane(const Convolution& c, const Activation& a, const V* in, int 
     }
 }
 
+// How many channels are convolved at once of those that are left: in fours where there are registers, in pairs, and the
+// last of an odd number alone, so that its sum is made in the same order with any registers.
+constexpr int block(int left) { return left >= CHANNELS ? CHANNELS : left > 1 ? 2 : 1; }
+
 template <Mode mode> void convolve(const Convolution& c, const Activation& a, const V* in, V* out) {
     for (int d = 0; d < c.depth; d++) {
         int first = 0;
         for (; first + CHANNELS <= c.to; first += CHANNELS) convolve_plane<CHANNELS, mode>(c, a, in, first, d, out);
-        if constexpr (CHANNELS > 2) {
-            if (c.to - first == 3) convolve_plane<3, mode>(c, a, in, first, d, out);
-            if (c.to - first == 2) convolve_plane<2, mode>(c, a, in, first, d, out);
-        }
+        if (CHANNELS > 2 && c.to - first >= 2) convolve_plane<2, mode>(c, a, in, first, d, out), first += 2;
         if (c.to - first == 1) convolve_plane<1, mode>(c, a, in, first, d, out);
     }
 }
@@ -174,8 +187,8 @@ template <Mode mode> void convolve(const Convolution& c, const Activation& a, co
 // (to, from, 27) as convolve reads it: channels in the blocks above, [from][tap][channel] in each.
 // to_step, from_step: floats between channels of `weights`. turned: the window back to front.
 void pack(const float* weights, int to, int from, int to_step, int from_step, bool turned, float* packed) {
-    for (int first = 0; first < to; first += CHANNELS) {
-        const int m = to - first < CHANNELS ? to - first : CHANNELS;
+    for (int first = 0, m; first < to; first += m) {
+        m = block(to - first);
         for (int n = 0; n < from; n++)
             for (int tap = 0; tap < TAPS; tap++)
                 for (int i = 0; i < m; i++)
@@ -183,9 +196,18 @@ void pack(const float* weights, int to, int from, int to_step, int from_step, bo
     }
 }
 
+// The gradient of each octet, `next` floats after that of the one before.
+struct Gradient {
+    float* first;
+    int64_t next;
+    explicit operator bool() const { return first; }
+    Gradient operator+(int64_t by) const { return {first + by, next}; }
+    float& operator()(int octet, int at) const { return first[octet * next + at]; }
+};
+
 // gradient (27,) += the gradient of one output channel by the window through which it sees one input channel
-void correlate(const V* out, const V* in, int depth, float* gradient) {
-    V sums[(TAPS + LANES - 1) / LANES * LANES] = {};
+void correlate(const V* out, const V* in, int depth, const Gradient& gradient) {
+    V sums[(TAPS + OCTET - 1) / OCTET * OCTET] = {};
     for (int kd = 0; kd < 3; kd++) {
         V part[3][3] = {}, centre = {};  // part[1][1] gets most terms and would be waited for: two sums
         for (int d = kd ? 0 : 1; d < (kd < 2 ? depth : depth - 1); d++) {
@@ -203,25 +225,31 @@ void correlate(const V* out, const V* in, int depth, float* gradient) {
 #pragma GCC unroll 3
                             for (int k = 0; k < 3; k++)
                                 if (j + 1 - k >= 0 && j + 1 - k < S)
-                                    (kr == 1 && k == 1 && j % 2 ? centre : part[kr][k]) += g[j + 1 - k] * x;
+{
+                                    V& sum = kr == 1 && k == 1 && j % 2 ? centre : part[kr][k];
+                                    sum = fused(g[j + 1 - k], x, sum);
+                                }
                         }
             }
         }
         part[1][1] += centre;
         for (int i = 0; i < 9; i++) sums[kd * 9 + i] = part[i / 3][i % 3];
     }
-    for (int at = 0; at < TAPS; at += LANES) {
-        sum_lanes<LANES / 2>(sums + at, std::make_integer_sequence<int, LANES>());
-        for (int i = 0; i < LANES && at + i < TAPS; i++) gradient[at + i] += sums[at][i];
+    for (int at = 0; at < TAPS; at += OCTET) {
+        sum_lanes<OCTET / 2>(sums + at, std::make_integer_sequence<int, LANES>());
+        for (int o = 0; o < OCTETS; o++)
+            for (int i = 0; i < OCTET && at + i < TAPS; i++) gradient(o, at + i) += sums[at][o * OCTET + i];
     }
 }
 
-float sum(const V* x, int n) {
+// gradient += the sum of x (n,)
+void add_sum(const V* x, int n, const Gradient& gradient) {
     V part[S] = {};
     for (int at = 0; at < n; at += S)
 #pragma GCC unroll 5
         for (int i = 0; i < S; i++) part[i] += x[at + i];
-    return total((part[0] + part[1]) + (part[2] + part[3]) + part[4]);
+    const V sum = (part[0] + part[1]) + (part[2] + part[3]) + part[4];
+    for (int o = 0; o < OCTETS; o++) gradient(o, 0) += total(sum, o);
 }
 
 // ---- networks ----
@@ -265,9 +293,9 @@ struct Network : Shape {
 
     // dy: gradient by y; h becomes the gradient before its activation. Adds to gradient (parameters) and to dx
     // (channels, volume), unless null.
-    void backward(const V* x, V* h, const V* dy, float* gradient, V* dx) const {
+    void backward(const V* x, V* h, const V* dy, const Gradient& gradient, V* dx) const {
         if (gradient)
-            for (int k = 0; k < out; k++) gradient[bias2() + k] += sum(dy + k * volume(), volume());
+            for (int k = 0; k < out; k++) add_sum(dy + k * volume(), volume(), gradient + (bias2() + k));
         for (int first = 0; first < hidden; first += HIDDEN) {
             const int n = hidden - first < HIDDEN ? hidden - first : HIDDEN;
             V* own = h + first * volume();
@@ -279,7 +307,7 @@ struct Network : Shape {
             convolve<PASS_BACK>({out, n, depth, backward2.data() + first * out * TAPS, out}, {nullptr, slope}, dy, own);
             if (gradient)
                 for (int i = 0; i < n; i++) {
-                    gradient[bias1() + first + i] += sum(own + i * volume(), volume());
+                    add_sum(own + i * volume(), volume(), gradient + (bias1() + first + i));
                     for (int c = 0; c < channels; c++)
                         correlate(own + i * volume(), x + c * volume(), depth,
                                   gradient + ((first + i) * channels + c) * TAPS);
@@ -290,8 +318,8 @@ struct Network : Shape {
 
     // y (to, volume) += what n hidden channels from `first` on contribute
     void scatter(const std::vector<float>& packed, int to, int first, int n, const V* h, V* y) const {
-        for (int k = 0; k < to; k += CHANNELS) {
-            const int m = to - k < CHANNELS ? to - k : CHANNELS;
+        for (int k = 0, m; k < to; k += m) {
+            m = block(to - k);
             convolve<ADD>({n, m, depth, packed.data() + (k * hidden + first * m) * TAPS, hidden}, {}, h,
                           y + k * volume());
         }
@@ -301,34 +329,35 @@ struct Network : Shape {
 // ---- losses ----
 
 // Least squares of logits, or of their probabilities, to a target; logits become scale times their gradient.
-double adversarial(V* logits, int n, bool probabilities, float target, V scale) {
-    double loss = 0;
+// Each octet's loss goes to loss, `step` doubles apart.
+void adversarial(V* logits, int n, bool probabilities, float target, V scale, double* loss, int step) {
+    double sum[OCTETS] = {};
     for (int at = 0; at < n; at += PLANE) {
         V part = {};
         for (int i = at; i < at + PLANE; i++) {
             const V p = probabilities ? sigmoid(logits[i]) : logits[i], error = p - target;
-            part += error * error * scale;
+            part = fused(error * error, scale, part);
             logits[i] = 2 * scale * error * (probabilities ? p * (1 - p) : broadcast(1));
         }
-        loss += total(part);
+        for (int o = 0; o < OCTETS; o++) sum[o] += total(part, o);
     }
-    return loss;
+    for (int o = 0; o < OCTETS; o++) loss[o * step] = sum[o];
 }
 
 // Mean distance of y = tanh(before) to x; y becomes scale times its gradient by what was before tanh.
-double distance(const V* x, V* y, int n, V scale, float weight) {
-    double loss = 0;
+void distance(const V* x, V* y, int n, V scale, float weight, double* loss, int step) {
+    double sum[OCTETS] = {};
     for (int at = 0; at < n; at += PLANE) {
         V part = {};
         for (int i = at; i < at + PLANE; i++) {
             const V made = tanh(y[i]), error = made - x[i];
-            part += (error < 0 ? -error : error) * scale;
+            part = fused(error < 0 ? -error : error, scale, part);
             const V sign = error > 0 ? broadcast(1) : error < 0 ? broadcast(-1) : error;  // of 0: 0, of NaN: NaN
-            y[i] = weight * scale * sign * (1 - made * made);
+            y[i] = weight * scale * sign * fused(-made, made, broadcast(1));
         }
-        loss += total(part);
+        for (int o = 0; o < OCTETS; o++) sum[o] += total(part, o);
     }
-    return loss;
+    for (int o = 0; o < OCTETS; o++) loss[o * step] = sum[o];
 }
 
 // ---- tasks ----
@@ -422,8 +451,8 @@ void zoofuse_generators(const Step* step) {
     const Network judge[2] = {{judges, 0.2f, step->discriminators},
                               {judges, 0.2f, step->discriminators + judges.parameters()}};
     const int64_t of_a = groups(step->reals[0]), tasks = of_a + groups(step->reals[1]);
-    std::vector<float> gradients(tasks * 2 * n);
-    std::vector<double> losses(tasks * 3);
+    std::vector<float> gradients(tasks * OCTETS * 2 * n);
+    std::vector<double> losses(tasks * OCTETS * 3);
     const int64_t vectors = (int64_t)makes.volume() * (4 * channels + 1 + 2 * hidden);
     run(step->threads, tasks, vectors, [&](int64_t task, V* memory) {
         const int source = task >= of_a, target = 1 - source;
@@ -431,14 +460,15 @@ void zoofuse_generators(const Step* step) {
         const Group group(sets, source ? task - of_a : task);
         V *x = memory, *fake = x + elements, *y = fake + elements, *dfake = y + elements, *logits = dfake + elements;
         V *h = logits + makes.volume(), *kept = h + hidden * makes.volume();
-        float* own = gradients.data() + task * 2 * n;
-        float *by_target = own + (target ? 0 : n), *by_source = own + (source ? 0 : n);
+        const Gradient own = {gradients.data() + task * OCTETS * 2 * n, 2 * n}, none = {};
+        const Gradient by_target = own + (target ? 0 : n), by_source = own + (source ? 0 : n);
+        double* loss = losses.data() + task * OCTETS * 3;
         const V scale = group.present / (float)(elements * sets.n);
         group.load(sets, elements, x);
 
         if (step->identity_weight) {
             makers[source].forward(x, h, y);
-            losses[task * 3 + 2] = distance(x, y, elements, scale, step->identity_weight);
+            distance(x, y, elements, scale, step->identity_weight, loss + 2, 3);
             makers[source].backward(x, h, y, by_source, nullptr);
         }
         makers[target].forward(x, kept, fake);
@@ -446,22 +476,22 @@ void zoofuse_generators(const Step* step) {
         group.store(fake, elements, step->fake[target], sets.n);
 
         judge[target].forward(fake, h, logits);
-        losses[task * 3] = adversarial(logits, makes.volume(), step->probabilities, 1, scale * (float)channels);
-        judge[target].backward(fake, h, logits, nullptr, dfake);
+        adversarial(logits, makes.volume(), step->probabilities, 1, scale * (float)channels, loss, 3);
+        judge[target].backward(fake, h, logits, none, dfake);
 
         makers[source].forward(fake, h, y);
-        losses[task * 3 + 1] = distance(x, y, elements, scale, step->cycle_weight);
+        distance(x, y, elements, scale, step->cycle_weight, loss + 1, 3);
         makers[source].backward(fake, h, y, by_source, dfake);
 
-        for (int i = 0; i < elements; i++) dfake[i] *= 1 - fake[i] * fake[i];
+        for (int i = 0; i < elements; i++) dfake[i] *= fused(-fake[i], fake[i], broadcast(1));
         makers[target].backward(x, kept, dfake, by_target, nullptr);
     });
     add_up(gradients, 2 * n, step->gradient);
     std::memset(step->losses, 0, 4 * sizeof(double));
-    for (int64_t task = 0; task < tasks; task++) {
-        step->losses[task < of_a] += losses[task * 3];
-        step->losses[2] += losses[task * 3 + 1];
-        step->losses[3] += losses[task * 3 + 2];
+    for (int64_t octet = 0; octet < tasks * OCTETS; octet++) {
+        step->losses[octet < of_a * OCTETS] += losses[octet * 3];
+        step->losses[2] += losses[octet * 3 + 1];
+        step->losses[3] += losses[octet * 3 + 2];
     }
 }
 
@@ -476,8 +506,8 @@ void zoofuse_discriminators(const Step* step) {
     std::vector<std::pair<int, int64_t>> tasks;  // which sets, which group
     for (int which = 0; which < 4; which++)
         for (int64_t i = 0; i < groups(sets[which].n); i++) tasks.push_back({which, i});
-    std::vector<float> gradients(tasks.size() * 2 * n);
-    std::vector<double> losses(tasks.size());
+    std::vector<float> gradients(tasks.size() * OCTETS * 2 * n);
+    std::vector<double> losses(tasks.size() * OCTETS);
     const int64_t vectors = (int64_t)judges.volume() * (channels + 1 + hidden);
     run(step->threads, tasks.size(), vectors, [&](int64_t task, V* memory) {
         const auto [which, number] = tasks[task];
@@ -486,12 +516,13 @@ void zoofuse_discriminators(const Step* step) {
         group.load(sets[which], elements, x);
         judge[which % 2].forward(x, h, logits);
         const V scale = group.present / (float)(2 * judges.volume() * sets[which].n);
-        losses[task] = adversarial(logits, judges.volume(), step->probabilities, which < 2, scale);
-        judge[which % 2].backward(x, h, logits, gradients.data() + (task * 2 + which % 2) * n, nullptr);
+        const Gradient own = {gradients.data() + task * OCTETS * 2 * n, 2 * n};
+        adversarial(logits, judges.volume(), step->probabilities, which < 2, scale, losses.data() + task * OCTETS, 1);
+        judge[which % 2].backward(x, h, logits, own + which % 2 * n, nullptr);
     });
     add_up(gradients, 2 * n, step->gradient);
     std::memset(step->losses, 0, 2 * sizeof(double));
-    for (size_t task = 0; task < tasks.size(); task++) step->losses[tasks[task].first % 2] += losses[task];
+    for (size_t i = 0; i < losses.size(); i++) step->losses[tasks[i / OCTETS].first % 2] += losses[i];
 }
 
 }

@@ -42,7 +42,8 @@ MAX_PROFILE = 8 * 2**20  # bytes of an ICC profile; those of printing presses ha
 _BUDGET = 1_000_000_000  # bytes that all pictures being decoded at a time may take, unless one alone takes more
 _ALONE = 16 * 2**20  # a file with more bytes is read while no other picture is decoded
 _PARTS = 200_000  # segments, chunks or blocks of one file
-_RUNS = 16_000_000  # pixels of a run-length encoded BMP
+_ARITHMETIC = 80_000_000  # pixels of an arithmetic-coded JPEG, which takes long
+_RUNS = 8_000_000  # pixels of a run-length encoded BMP
 _STRIP = 4_000_000  # pixels turned, converted and shrunk at a time
 _CONVERTED = 4_000_000  # pixels of a picture with a profile that are converted at least
 _TEXT = 2**20  # bytes of EXIF, XMP
@@ -191,7 +192,7 @@ Target = Callable[[int, int], tuple[int, int]]  # width and height of the uprigh
 
 def _examined(source: str | os.PathLike | bytes, target: Target, quick: bool) -> Decoded | str:
     try:
-        size = len(source) if isinstance(source, bytes) else _file_size(source)
+        size = len(source) if isinstance(source, bytes) else file_size(source)
         if isinstance(size, str):
             return size
         if size > MAX_FILE:
@@ -250,8 +251,15 @@ _BUDGETED = _Budget(_BUDGET)
 # --- files
 
 
-def _file_size(path: str | os.PathLike) -> int | str:
-    """Bytes of a regular file, or why there are none to read; a device is not even opened."""
+def file_size(path: str | os.PathLike) -> int | str:
+    """Bytes of a regular file. Nothing is opened: opening some devices alone does something.
+
+    Args:
+        path: the file; links are followed.
+
+    Returns:
+        Its size, or the cause why there is nothing to read, as text.
+    """
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
@@ -268,7 +276,7 @@ def contents(path: str | os.PathLike) -> bytes | str:
     Returns:
         All bytes, or the cause why it can't be read, as text.
     """
-    found = _file_size(path)
+    found = file_size(path)
     if isinstance(found, str):
         return found
     try:
@@ -343,6 +351,7 @@ def _beyond(kind: str, parsed: _Parsed) -> str:
 
 # The next marker in scan data: 0xFF that is neither stuffed, nor a restart mark, nor filling.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_ANY_MARKER = re.compile(rb"\xff[^\xff]", re.DOTALL)
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Quantisation, Huffman and arithmetic tables, restart interval, number of lines, JFIF and Adobe.
 _NEEDED = {0xDB, 0xC4, 0xCC, 0xDD, 0xDC, 0xE0, 0xEE}
@@ -353,11 +362,10 @@ def _jpeg(data: bytes) -> _Parsed | str:
     exif, xmp, profile = bytearray(), b"", {}
     frame, scans, first, reached = None, 0, 0, {}
     for _ in range(_PARTS):
-        at = data.find(b"\xff", at)
-        while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
-            at += 1
-        if at < 0 or at + 4 > len(data):
-            ended = 0 <= at == len(data) - 2 and data[at + 1] == 0xD9
+        found = _ANY_MARKER.search(data, at)
+        at = found.start() if found else len(data)
+        if at + 4 > len(data):
+            ended = data[at:] == b"\xff\xd9" or data[at:-1] == b"\xff\xd9"
             break
         marker = data[at + 1]
         if marker == 0xD9:
@@ -406,6 +414,8 @@ def _jpeg(data: bytes) -> _Parsed | str:
     if not width or not height:
         return "damaged or truncated (no pixels)"
     pixels = width * height
+    if kind > 0xC8 and pixels > _ARITHMETIC:
+        return f"an arithmetic-coded JPEG of {pixels:,} pixels; save it again as a baseline JPEG"
     if scans > MAX_SCANS or pixels * scans > MAX_PASSES:
         return f"a progressive JPEG with {scans:,} scans of {pixels:,} pixels; save it again as a baseline JPEG"
     sampled = [(c[1] >> 4) * (c[1] & 15) for c in components]
@@ -610,7 +620,9 @@ def _same_with_any_tail(data: bytes, loaded: Callable[[bytes], Image.Image]) -> 
     come next. So a picture that any bytes can follow is whole.
     """
     digests = set()
-    for tail in (b"", b"\x55\xaa" * 512, b"\xe7\x1b\x9c" * 512):
+    noise = (b"\x55\xaa" * 8, b"\xe7\x1b\x9c" * 8)  # with restart marks, for parts that are missing whole
+    tails = [b"".join(part + bytes([0xFF, 0xD0 + i % 8]) for i in range(64)) for part in noise]
+    for tail in (b"", *tails):
         image = loaded(data + tail + b"\xff\xd9")
         digests.add(hash(image.tobytes()) if image.width * image.height < _STRIP else _strip_hash(image))
     return len(digests) == 1

@@ -38,7 +38,7 @@ def answer(
         held = comparisons[(comparisons["protocol"] == "held_out") & (comparisons["what"] == "median")]
         if len(held):
             headline = _headline(held)
-            sentences.append(_compared(held))
+            sentences += [_compared(held), *_detectable(held)]
         sentences += _zero_shot_best(comparisons)
     if leaderboard is not None:
         held = tables.of_protocol(leaderboard, "held_out")
@@ -164,10 +164,7 @@ def _headline(held: pd.DataFrame) -> str:
         listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
         return f"Mixed: all {others} are beaten by {_and(listed)} cases."
     if above and below:
-        return (
-            f"Mixed: the generated CNNs nowhere beat all their {others}; of {n} comparisons they are significantly "
-            f"better in {above} and worse in {below}."
-        )
+        return f"Mixed: the generated CNNs are significantly better in {above} and worse in {below} of {n} comparisons."
     if losses.all():
         return f"No: the generated CNNs are significantly better than none of their {others}, and worse than some."
     which = f"better in {above}" if above else f"worse in {below}"
@@ -177,20 +174,22 @@ def _headline(held: pd.DataFrame) -> str:
 def _compared(held: pd.DataFrame) -> str:
     n = len(held)
     above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
-    said = (
+    return (
         f"On test images that nothing was fitted to or selected on, {n} comparisons were made (each generating "
         "method with each control and baseline, under each clusterer): the median of the generated CNNs is "
         f"significantly above in {above}, significantly below in {below}, and the result is inconclusive in "
-        f"{n - above - below}. "
-        f"The intervals are over CNNs and images and corrected for making {n} comparisons."
+        f"{n - above - below}. The intervals are over CNNs and images and corrected for making {n} comparisons."
     )
+
+
+def _detectable(held: pd.DataFrame) -> list[str]:
     widths = _half_widths(held)
-    if len(widths):
-        said += (
-            " Half the width of its interval is the smallest difference that an inconclusive comparison could have "
-            f"detected: {np.median(widths):.2g} at the median, {widths.min():.2g} to {widths.max():.2g}."
-        )
-    return said
+    if not len(widths):
+        return []
+    return [
+        "Half the width of its interval is the smallest difference that an inconclusive comparison could have "
+        f"detected: {np.median(widths):.2g} at the median, {widths.min():.2g} to {widths.max():.2g}."
+    ]
 
 
 def _undetected(held: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from zoofuse.decoding import ImageError, unreachable
+from zoofuse.decoding import ImageError, file_size, unreachable
 from zoofuse.text import printable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"})
@@ -31,7 +31,7 @@ class Walk(NamedTuple):
     images: list[str]
     others: list[str]  # files with other endings
     aside: list[str]  # hidden files and folders, and those of other software
-    unreachable: list[tuple[str, str]]  # folders that can't be listed and broken links, and why
+    unreachable: list[tuple[str, str]]  # broken links, pipes, devices, folders that can't be listed: and why
     places: list[str]  # real paths of the folders that were listed
 
 
@@ -57,7 +57,7 @@ def left_aside(name: str) -> bool:
     return name.startswith(".") or name.lower() in _ASIDE or name.lower().endswith(".lrdata")
 
 
-def walk(top: str | os.PathLike) -> Walk:
+def walk(top: str | os.PathLike, every_name: bool = False) -> Walk:
     """List a folder and its subfolders, however it is named itself.
 
     Links are followed, each folder and each file once, so that links to folders above do no harm and an image that is
@@ -65,6 +65,7 @@ def walk(top: str | os.PathLike) -> Walk:
 
     Args:
         top: the folder.
+        every_name: list an image that is reached through several links by each of its names.
 
     Returns:
         What lies there. A folder that can't be listed, also `top`, is named in `unreachable`.
@@ -91,9 +92,13 @@ def walk(top: str | os.PathLike) -> Walk:
             elif _is_folder(entry):
                 inner.append(entry.path)
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                real_file = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
-                if real_file not in seen:
-                    seen.add(real_file)
+                linked = entry.is_symlink()
+                cause = file_size(entry.path) if linked or not entry.is_file() else 0
+                file = os.path.realpath(entry.path) if linked else os.path.join(real, entry.name)
+                if isinstance(cause, str):
+                    found.unreachable.append((entry.path, cause))
+                elif every_name or file not in seen:
+                    seen.add(file)
                     found.images.append(entry.path)
             elif entry.is_symlink() and (cause := unreachable(entry.path)):  # perhaps a folder of images
                 found.unreachable.append((entry.path, cause))

@@ -1,8 +1,9 @@
 """Files of other people, read in a process of their own, with limits of time and memory.
 
-HDF5 and PyTorch can hang, crash or take all memory on a damaged or forged file, and no exception tells. So they see such
-a file only in a child process. The child answers with JSON and plain float32 or int64 arrays, never with a pickle; where
-it takes too long, needs too much or crashes, that is one ValueError about one file, and the next file gets a new child.
+HDF5 and PyTorch can hang, crash or take all memory on a damaged or forged file, and no exception tells. So they see
+such a file only in a child process. The child answers with JSON and plain float32 or int64 arrays, never with a pickle.
+Where it takes too long, needs too much or crashes, that is one ValueError about one file, and the next file gets a new
+child.
 """
 
 import contextlib
@@ -99,7 +100,7 @@ class Reader:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         source = str(Path(__file__).parents[1])
         program = f"import sys; sys.path.insert(0, {source!r}); from zoofuse import foreign; foreign.serve({{}})"
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

@@ -1,4 +1,4 @@
-"""What the child process of `foreign` does: foreign HDF5, torch.save and safetensors files, bounded before they are read.
+"""What the child process of `foreign` does: read HDF5, torch.save and safetensors files, bounded beforehand.
 
 Each public function but `load`, `is_loaded` and `damage` is one request: it returns values that JSON can hold, and
 arrays. Between two requests the child keeps the file that was opened last.
@@ -28,6 +28,7 @@ GAP = 16  # rows that are read and thrown away rather than asked for apart
 TENSORS = 10_000  # in one state_dict
 NAME = 300  # characters of a foreign name that are shown
 NESTED = ("state_dict", "model_state_dict", "net_state_dict", "model_state", "model", "net", "network", "weights")
+_COPY = re.compile("(^|[^a-z])(ema|swa|avg|averaged)([^a-z]|$)")  # of the keys under which averaged weights lie
 
 _open: dict = {}  # name -> dataset or tensor of the file opened last
 _file: dict = {}  # that file, where it is an HDF5: the h5py.File and its size
@@ -84,7 +85,6 @@ def hdf5_parameters(path: str) -> tuple[dict, dict]:
         renamed = re.sub("/(weight|bias)$", r".\1", name)
         is_parameter = renamed.endswith((".weight", ".bias")) and not name.startswith(("history/", "checkpoints/"))
         if is_parameter or name == "model":
-            _inside(name, item)
             key = _shown(renamed)
             if key in found and found[key][1] != address:
                 raise Unreadable(f"holds two datasets called {key}; remove one")
@@ -110,7 +110,6 @@ def hdf5_group(path: str, group: str) -> tuple[dict, dict]:
         if name == group and not hasattr(item, "get_storage_size"):
             held = held or []
         elif parent == group and hasattr(item, "get_storage_size"):
-            _inside(name, item)
             _open[_shown(name)] = item
             held = [*(held or []), [_shown(own), *_form(item)]]
     return {"held": held, "top": sorted(top)}, {}
@@ -201,32 +200,37 @@ def _walk(root) -> Iterator[tuple[str, object, int]]:
     """
     import h5py
 
-    count, stack = 0, [("", root, ())]
+    names: list[bytes] = []
+
+    def take(name: bytes) -> bool | None:
+        names.append(name)
+        return True if len(names) > left else None  # ends the iteration
+
+    left, stack = LINKS, [("", root, ())]
     while stack:
         prefix, group, above = stack.pop()
-        names = []
-
-        def take(name: bytes, names=names) -> bool | None:
-            names.append(name)
-            return True if count + len(names) > LINKS else None  # ends the iteration
-
+        names.clear()
         group.links.iterate(take)
-        count += len(names)
-        if count > LINKS:
+        left -= len(names)
+        if left < 0:
             raise Unreadable(
-                f"holds more than {LINKS:,} names, which is no zoo of stacked parameters: these have one dataset for "
-                "each parameter, whose first axis is the CNN"
+                f"holds more than {LINKS:,} names, so it is not a zoo of stacked parameters: these have one dataset "
+                "for each parameter, whose first axis is the CNN"
             )
-        for raw in names:
+        for raw in list(names):
             name = prefix + raw.decode("utf-8", "backslashreplace")
             item = _followed(root, group, raw, name)
             if item is None or isinstance(item, h5py.h5t.TypeID):
                 continue
+            if isinstance(item, h5py.h5d.DatasetID):
+                _inside(name, item)
             address = h5py.h5o.get_info(item).addr
             yield name, item, address
             if isinstance(item, h5py.h5g.GroupID) and address not in above:
                 if len(above) >= DEPTH:
-                    raise Unreadable(f"holds groups nested more than {DEPTH} deep, as no zoo does")
+                    raise Unreadable(
+                        f"holds groups nested more than {DEPTH} deep, so it is not a zoo of stacked parameters"
+                    )
                 stack.append((f"{name}/", item, (*above, address)))
 
 
@@ -448,14 +452,14 @@ def _state_dict(loaded, prefix: str = "", depth: int = 0) -> dict:
     if isinstance(loaded, tuple | list) and loaded:
         return _state_dict(loaded[0], prefix, depth + 1)
     if not isinstance(loaded, Mapping):
-        raise Unreadable(f"holds a {type(loaded).__name__}, not a state_dict; save net.state_dict()")
+        raise Unreadable(f"holds no state_dict but {type(loaded).__name__}; save net.state_dict()")
     nested = [name for name in NESTED if isinstance(loaded.get(name), Mapping)]
     copies = [
         name
         for name, value in loaded.items()
-        if isinstance(name, str) and name not in NESTED and re.search(r"(^|[^a-z])(ema|swa|avg|averaged)([^a-z]|$)", name.lower())
-        and isinstance(value, Mapping) and _holds_tensors(value)
-    ]  # fmt: skip
+        if isinstance(name, str) and name not in NESTED and _COPY.search(name.lower())
+        if isinstance(value, Mapping) and _holds_tensors(value)
+    ]
     filled = [name for name in nested if _holds_tensors(loaded[name])] or nested[:1]
     tensors = {f"{prefix}{name}": value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
     if len(filled) + len(copies) == 1 and not (copies and tensors):

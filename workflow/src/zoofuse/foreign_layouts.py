@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoofuse import files, formats
-from zoofuse.layer_names import NAMED, Misfit, shown
+from zoofuse.layer_names import Misfit, shown
 from zoofuse.text import printable
 
 MAX_FILE = 16 * 2**20  # bytes of one CNN's file, as it lies there and unpacked; the published CNN takes 15 thousand

@@ -49,7 +49,10 @@ _STARTS = (
     (_HDF5, "an HDF5 file; name it itself if it holds a zoo of stacked parameters"),
     (b"GGUF", f"a GGUF model, which is not opened; {SAVE}"),
     (b"\x93NUMPY", "a NumPy array, which is not opened; save a dict of tensors with torch.save"),
-    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", f"of torch.save's old format (before PyTorch 1.6), not opened; {SAVE} again"),
+    (
+        b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+        f"of torch.save's old format (before PyTorch 1.6), not opened; {SAVE} again",
+    ),
     (b"\x1f\x8b", f"compressed with gzip; {_UNPACK}"),
     (b"\xfd7zXZ\0", f"compressed with xz; {_UNPACK}"),
     (b"BZh", f"compressed with bzip2; {_UNPACK}"),
@@ -223,7 +226,12 @@ def of_file(path: Path) -> str | None:
 
 
 def _is_text(head: bytes) -> bool:
-    return bool(head) and set(head) <= _TEXT and head[:1] not in b"\x80\x89\x93"
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3 or len(head) < HEAD:  # not a character that was cut at the end
+            return False
+    return set(head) <= _TEXT
 
 
 def _reason(error: Exception) -> str:

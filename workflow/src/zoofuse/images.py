@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import itertools
 import os
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoofuse import files, logs, seeds
-from zoofuse.decoding import MAX_PIXELS, Decoded, ImageError, content_kind, contents, examine, thumbnail
+from zoofuse.decoding import MAX_PIXELS, Decoded, ImageError, content_kind, contents, examine, file_size, thumbnail
 from zoofuse.folders import SUFFIXES, listing, spelled
 from zoofuse.text import printable
 
@@ -139,7 +138,7 @@ def find_leaks(training: Iterable[Path], test: Iterable[Path]) -> list[tuple[Pat
     pairs = []
     for path in test:
         size = file_size(path)
-        if size <= 0 or size not in by_size:
+        if not size or isinstance(size, str) or size not in by_size:  # decoding names what can't be read
             continue
         if size not in known:
             known[size] = {_file_digest(other): other for other in reversed(by_size[size])}
@@ -368,7 +367,15 @@ def gathered(
         named = [(_name(path, base), cause) for path, cause in lost]
         names, others, aside = ([_name(path, base) for path in part] for part in (paths, found.others, found.aside))
         images = stacked([one.pixels for one in files_read], 32)
-        return Pictures(images, names, groups(names, found.folders), named, others, aside, files_read)
+        return Pictures(
+            images,
+            names,
+            groups(names, [printable(folder) for folder in found.folders]),
+            named,
+            others,
+            aside,
+            files_read,
+        )
     from zoofuse import archives, drawn  # here, because archives needs this module
 
     if source["source"] == "drawn":
@@ -446,22 +453,6 @@ def _place(name: str, folders: Sequence[str]) -> tuple[str, str, str]:
     path = PurePosixPath(name)
     top = next(folder for folder in map(PurePosixPath, folders) if path.is_relative_to(folder))
     return str(top), str(path.parent), path.name
-
-
-def file_size(path: str | os.PathLike) -> int:
-    """Bytes of an image file; -1 for what can't be read, which decoding names.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its size.
-    """
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return -1
-    return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
 def _file_digest(path: Path) -> str:

@@ -76,9 +76,9 @@ def import_zoo(
     """Write the zoo file (see zoo.py) of some CNNs of a foreign zoo.
 
     `model` is the published index where the source has one, else the place. Floating-point weights of any width are
-    taken, as float32. The linear layer is left out for the whole zoo when the zoo's first CNN has none of its shape, or
-    further linear layers after it: features need none. Every other tensor too many makes a CNN odd, for it would compute
-    something else. Their class 0 must be the concept.
+    taken, as float32. The linear layer is left out for the whole zoo when the zoo's first CNN has none of its shape,
+    or further linear layers after it: features need none. Every other tensor too many makes a CNN odd, for it would
+    compute something else. Their class 0 must be the concept.
 
     Beside the weights: of a folder source/name (n,), the files or trials; of trials source/accuracy (n,) float32, the
     last that result.json tells (under the first of ACCURACIES that is there; on which images is not known), else NaN.
@@ -339,8 +339,9 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
     """Write a conv layer's generators, as `cyclegan.write_generators` does, without a history.
 
     Args:
-        path: An HDF5 with, for each layer, A2B and B2A, each 0.weight (hidden, c, 3, 3, 3), 0.bias (hidden,), 2.weight
-            (c, hidden, 3, 3, 3), 2.bias (c,), where c is the layer's input channels. Domain A is the fusion's concept a.
+        path: An HDF5 with, for each layer, A2B and B2A, each 0.weight (hidden, c, 3, 3, 3), 0.bias (hidden,),
+            2.weight (c, hidden, 3, 3, 3), 2.bias (c,), where c is the layer's input channels. Domain A is the
+            fusion's concept a.
         layer: conv1 and so on. Where a fusion has more than two concepts, a layer is named with two neighbours,
             conv1-bc, and A is the first of them.
         output: The file to write.

@@ -77,31 +77,35 @@ def _matched(found: Mapping[str, tuple], shapes, names: Mapping[str, str], their
     if copies := _copies(spare, found, theirs):
         if not names:
             raise Misfit(_which(copies, theirs, found))
-        spare = {name: shape for name, shape in spare.items() if not name.startswith(copies)}
+        copied = {name for copy in copies.values() for name in copy}
+        spare = {name: shape for name, shape in spare.items() if name not in copied}
     if further := [f"{name} {shape}" for name, shape in spare.items() if not _is_linear(name, shape, found)]:
         raise Misfit(f"is of another architecture: it also holds {shown(further)}")
     fits = all(found.get(theirs[ours]) == shape for ours, shape in shapes.items())
     return dict(theirs) if fits and not spare else {o: name for o, name in theirs.items() if o[:2] != "fc"}
 
 
-def _copies(spare: Mapping[str, tuple], found: Mapping[str, tuple], theirs: Mapping[str, str]) -> tuple[str, ...]:
-    """Prefixes of whole copies, such as averaged weights, of the tensors that are matched."""
+def _copies(spare: Mapping[str, tuple], found: Mapping[str, tuple], theirs: Mapping[str, str]) -> dict[str, list[str]]:
+    """Prefix -> names of whole copies, such as averaged weights, of the tensors that are matched."""
     wanted = [name for name in theirs.values() if name in found]
-    base = re.sub(r"[^./]+$", "", os.path.commonprefix(wanted))
+    base = re.sub(r"[^./]+$", "", os.path.commonprefix(wanted))  # noqa: RUF071
     tails = {name.removeprefix(base): found[name] for name in wanted}
     first = next(iter(tails))
-    prefixes = {name.removesuffix(first) for name in spare if name.endswith(first)} - {""}
-    return tuple(prefix for prefix in sorted(prefixes) if prefix[-1] in "./" and _under(found, prefix) == tails)
+    copies = {}
+    for prefix in sorted({name.removesuffix(first) for name in spare if name.endswith(first)}):
+        names = [prefix + tail for tail in tails]
+        is_whole = not prefix or (prefix[-1] in "./" and len(names) == sum(name.startswith(prefix) for name in found))
+        if is_whole and all(spare.get(prefix + tail) == shape for tail, shape in tails.items()):
+            copies[prefix] = names
+    return copies
 
 
-def _which(copies: tuple[str, ...], theirs: Mapping[str, str], found: Mapping[str, tuple]) -> str:
+def _which(copies: Iterable[str], theirs: Mapping[str, str], found: Mapping[str, tuple]) -> str:
     layers = dict.fromkeys(name.rpartition(".")[0] for name in theirs.values() if name in found)
-    choices = ", ".join(f"{layer}: {' or '.join([layer, *(c + layer for c in copies[:NAMED])])}" for layer in layers)
+    choices = ", ".join(
+        f"{layer}: {' or '.join([layer, *(c + layer for c in list(copies)[:NAMED])])}" for layer in layers
+    )
     return f"holds its weights more than once, also under {shown(copies)}; write which: layers: {{{choices}}}"
-
-
-def _under(found: Mapping[str, tuple], prefix: str) -> dict[str, tuple]:
-    return {name.removeprefix(prefix): shape for name, shape in found.items() if name.startswith(prefix)}
 
 
 def _is_linear(name: str, shape: tuple, found: Mapping[str, tuple]) -> bool:

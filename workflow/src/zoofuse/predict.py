@@ -12,7 +12,6 @@ import difflib
 import html
 import io
 import os
-import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,19 +22,17 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from zoofuse import files, images, logs, model_files, pages, text
+from zoofuse import files, folders, images, logs, model_files, pages, text
 
 if TYPE_CHECKING:
     from zoofuse.export import Model
 
-SUFFIXES = images.SUFFIXES | {".gif", ".bmp"}
+SUFFIXES = folders.SUFFIXES
 SHOWN = 1000  # pictures on the page at most; about 3 kB each
 PART = 64  # pictures decoded before they are scored together
 _LONGEST = 112  # pixels of the longer side of a thumbnail
 _BARS = 60
 _NAMED = 10
-# Thumbnails and copies that others make of images: Synology, QNAP, macOS.
-_ASIDE = {"@eaDir", "#recycle", "@Recycle", "@Recently-Snapshot", "#snapshot", "__MACOSX", "lost+found"}
 
 
 class Listing(NamedTuple):
@@ -44,9 +41,7 @@ class Listing(NamedTuple):
     folder: str
     names: list[str]  # of images, folder by folder, sorted within each
     others: Counter  # suffix -> number of files that are not images
-    unreadable: list[
-        tuple[str, str]
-    ]  # what is named like an image but is not a file, and folders not listed: name, why
+    unreadable: list[tuple[str, str]]  # name and cause: images that are not files, folders that can't be listed
 
 
 class Predictions(NamedTuple):
@@ -71,35 +66,14 @@ def listed(folder: str | os.PathLike) -> Listing:
     top = _existing(os.fspath(folder))
     if os.path.isfile(top):
         return Listing(os.path.dirname(top) or ".", [os.path.basename(top)], Counter(), [])
-    found, seen = Listing(top, [], Counter(), []), set()
-    waiting = [(top, os.path.realpath(top))]
-    while waiting:  # without recursion, which deep folders would exhaust
-        directory, real = waiting.pop()
-        if real in seen:  # a link to where we have been
-            continue
-        seen.add(real)
-        try:
-            with os.scandir(directory) as entries:
-                inside = sorted((entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries)
-        except OSError as error:
-            found.unreadable.append((os.path.relpath(directory, top), error.strerror or str(error)))
-            continue
-        folders = []
-        for name, is_folder, is_link in inside:
-            path = os.path.join(directory, name)
-            suffix = os.path.splitext(name)[1].lower()
-            if name.startswith("."):
-                continue
-            if is_folder:
-                if name not in _ASIDE:
-                    folders.append((path, os.path.realpath(path) if is_link else os.path.join(real, name)))
-            elif suffix not in SUFFIXES:
-                found.others[suffix or "no ending"] += 1
-            elif cause := model_files.irregular(path):
-                found.unreadable.append((os.path.relpath(path, top), cause))
-            else:
-                found.names.append(os.path.relpath(path, top))
-        waiting += reversed(folders)
+    walked, found = folders.walk(top, every_name=True), Listing(top, [], Counter(), [])
+    found.unreadable.extend((os.path.relpath(path, top), cause) for path, cause in walked.unreachable)
+    for path in walked.images:
+        if cause := model_files.irregular(path):
+            found.unreadable.append((os.path.relpath(path, top), cause))
+        else:
+            found.names.append(os.path.relpath(path, top))
+    found.others.update(os.path.splitext(path)[1].lower() or "no ending" for path in walked.others)
     if not found.names and not found.unreadable:
         held = f"; it holds {_counted(found.others)}" if found.others else ""
         raise images.ImageError(f"predict: no picture lies in {_quoted(folder)}{held}. Pictures are files that end "
@@ -109,11 +83,13 @@ def listed(folder: str | os.PathLike) -> Listing:
 
 def _existing(folder: str) -> str:
     """The folder or file as the file system has it; raises ImageError that says what is wrong with the name."""
-    for name in dict.fromkeys((folder, os.path.expanduser(folder))):
-        if name := _composed(name):
-            cause = model_files.irregular(name)
-            if cause is None or os.path.isdir(name):
-                return name
+    for name in (folder, os.path.expanduser(folder)) if folder and "\0" not in folder else ():
+        with contextlib.suppress(OSError):  # a name that is too long
+            name = os.fspath(folders.spelled(name))
+        cause = model_files.irregular(name)
+        if cause is None or os.path.isdir(name):
+            return name
+        if os.path.lexists(name):
             raise images.ImageError(f"predict: {_quoted(folder)} is {cause}. Write --config predict=FOLDER.")
     hint = ""
     with contextlib.suppress(OSError, ValueError):
@@ -128,25 +104,6 @@ def _existing(folder: str) -> str:
             hint = f" Did you mean {_quoted(close[0])}?"
     raise images.ImageError(f"predict: there is no folder {_quoted(folder)} (looked for "
                             f"{_quoted(os.path.abspath(folder))}).{hint} Write --config predict=FOLDER.")  # fmt: skip
-
-
-def _composed(path: str) -> str | None:
-    """`path` as it is, or with letters composed as on the disk (ä as one character, or as a and two dots), if any."""
-    try:
-        if not path or "\0" in path or os.path.lexists(path):
-            return path if path and "\0" not in path else None
-        at = os.sep if path.startswith(os.sep) else ""
-        for part in filter(None, path.split(os.sep)):
-            if not os.path.lexists(os.path.join(at, part)):
-                wanted = unicodedata.normalize("NFC", part)
-                same = [name for name in os.listdir(at or ".") if unicodedata.normalize("NFC", name) == wanted]
-                if len(same) != 1:
-                    return None
-                part = same[0]
-            at = os.path.join(at, part)
-        return at
-    except (OSError, ValueError):
-        return None
 
 
 def digest(folder: str | os.PathLike) -> str:
@@ -226,7 +183,9 @@ def scored(
 def write_tables(predictions: Predictions, scores: str | os.PathLike, unreadable: str | os.PathLike) -> None:
     """Two CSVs: file,score,answer sorted by score, and file,cause. Names are `text.printable`, and never a formula."""
     for table, path in ((predictions.scores, scores), (predictions.unreadable, unreadable)):
-        table = table.assign(file=table["file"].map(text.printable)).map(text.cell)
+        table = table.assign(file=table["file"].map(text.printable).map(text.cell))
+        if "cause" in table:
+            table["cause"] = table["cause"].map(text.cell)
         with files.atomic_path(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
@@ -360,13 +319,6 @@ def _counted(others: Counter) -> str:
 
 def _quoted(name: str | os.PathLike) -> str:
     return f"'{text.printable(name)}'"
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a loop of links
-        return False
 
 
 def _size(path: str) -> int:

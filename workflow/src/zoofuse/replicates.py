@@ -76,7 +76,8 @@ def read(
         raise files.FileError(
             f"replicates: the run in {printable(folder)} can't be used. {error} The command for that folder is "
             f"snakemake tables --directory {printable(folder)}, with the settings and the seed of that run. If an "
-            "older version of zoofuse made it, delete its whole folder results, or name another run."
+            "older version of zoofuse made the run, delete its whole folder results and make it again, or name "
+            "another run."
         ) from error
 
 

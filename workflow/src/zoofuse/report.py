@@ -452,8 +452,10 @@ def _data_uri(path: str | os.PathLike) -> str:
     try:
         with Image.open(path) as image:
             return _webp(image.convert("RGB"), True)
+    except FileNotFoundError:
+        raise
     except Exception as error:  # whatever Pillow says about a damaged file
-        raise files.FileError(f"{path}: missing, damaged or not a PNG ({error}). {files.REMAKE}") from error
+        raise files.FileError(f"{path}: damaged or not a PNG ({error}). {files.REMAKE}") from error
 
 
 def _webp(image: Image.Image, lossless: bool) -> str:
