@@ -1,8 +1,8 @@
 """Inputs from public reports about image folders and image files, each at its right behaviour."""
 
 import contextlib
-import io
 import hashlib
+import io
 import os
 import re
 import resource
