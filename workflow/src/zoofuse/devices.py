@@ -37,9 +37,7 @@ def choose_device(device: str = "auto") -> str:
     return "cuda"
 
 
-def claim(
-    names: Sequence[str], folder: Path | None = None, poll: float = 0.5, patience: float = PATIENCE
-) -> int:
+def claim(names: Sequence[str], folder: Path | None = None, poll: float = 0.5, patience: float = PATIENCE) -> int:
     """Index of the first of these devices that no process holds; this process holds it until it ends.
 
     Waits while processes of this user hold all of them. A device that only another user's process holds is shared
