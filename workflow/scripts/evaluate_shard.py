@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import csv_files, evaluation, files, images, logs
+from zoofuse import compiled, csv_files, evaluation, files, images, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0]) as say:
     zoo = files.read(snakemake.input.zoo, "zoo")
     held = evaluation.first(zoo, snakemake.params.held_out)
     zoo = evaluation.part(zoo, **snakemake.params.part)
@@ -19,11 +19,15 @@ with logs.job(snakemake.log[0]):
     validation = evaluation.split(labels, groups, snakemake.params.seed, snakemake.wildcards.fusion)
     rows, arrays = [], []
     with logs.bar(len(zoo["model"]), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
-        for scores, behind in evaluation.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings, held):
+        evaluated = evaluation.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings, held, say)
+        for scores, behind in evaluated:
             rows += [{"method": method} | row for row in scores]
             arrays.append(behind)
             bar.update()
     csv_files.write(snakemake.output.rows, pd.DataFrame(rows, columns=evaluation.COLUMNS))
     stacked = evaluation.stack(arrays) | {"labels": labels, "groups": groups, "validation": validation}
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
-    files.write(snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources)
+    files.write(
+        snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources,
+        instruction_set=compiled.instruction_set(),
+    )  # fmt: skip

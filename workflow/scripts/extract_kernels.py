@@ -7,6 +7,6 @@ from zoofuse import kernels, logs
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0]) as say:
     zoos = {side.upper(): paths for side, paths in snakemake.input.items()}
-    kernels.extract(zoos, snakemake.wildcards.layer, snakemake.output[0])
+    kernels.extract(zoos, snakemake.wildcards.layer, snakemake.output[0], say)

@@ -11,7 +11,7 @@ from zoofuse import csv_files, evaluation, few_shot, figures, files, images, log
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0]) as say:
     params, fusion = snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)
     test = images.read_test(snakemake.input.images)
@@ -24,7 +24,8 @@ with logs.job(snakemake.log[0]):
     rows = []
     with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
         for method, zoo in zoos.items():
-            scores = few_shot.of_cnns(zoo, test["images"], test["labels"], validation, params.photographs, **how)
+            arguments = (zoo, test["images"], test["labels"], validation, params.photographs)
+            scores = few_shot.of_cnns(*arguments, say=say, **how)
             rows += few_shot.rows(method, scores, params.draws)
             bar.update()
     for method, scores in few_shot.without_cnn(test["images"], test["labels"], validation, params.photographs, **how):

@@ -9,12 +9,12 @@ from zoofuse import evaluation, files, images, logs, zero_shot
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0]) as say:
     params = snakemake.params
     torch.set_num_threads(snakemake.threads)
     zoo = evaluation.part(files.read(snakemake.input.zoo, "zoo"), **params.part)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in snakemake.input.concepts]
-    answers = zero_shot.answer(zoo, concepts, images.read_test(snakemake.input.images)["images"])
+    answers = zero_shot.answer(zoo, concepts, images.read_test(snakemake.input.images)["images"], say)
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
     sources["concepts"] = [files.fingerprint(path) for path in snakemake.input.concepts]
     about = {"probe_images": params.probe_images, "seed": params.seed, "sources": sources}

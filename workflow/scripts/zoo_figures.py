@@ -4,15 +4,18 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import csv_files, figures, logs, tables
+from zoofuse import csv_files, figures, logs, tables, zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0]) as say:
     output = snakemake.output
-    shards = itertools.groupby(map(Path, snakemake.input), lambda path: path.parent.name)
-    histories = {concept: tables.zoo_history(paths) for concept, paths in shards}
+    histories = {}
+    for concept, shards in itertools.groupby(map(Path, snakemake.input), lambda path: path.parent.name):
+        paths = list(shards)
+        zoo.tell_mixed(paths, concept, say)
+        histories[concept] = tables.zoo_history(paths)
     csv_files.write(output.table, tables.zoo_table(histories))
     figures.zoo_histogram(histories, output.histogram)
     figures.zoo_curves(histories, output.curves)

@@ -29,7 +29,7 @@ COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
 _FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
 # Off: the source says which products are fused with a sum, so that every instruction set computes the same bits. On for
 # the layout, where GCC vectorises nothing otherwise; AVX2 and AVX-512 agree there too.
-_CONTRACT = {"fused": "off", "cyclegan": "off", "layout": "fast"}
+_CONTRACT = {"layout": "fast"}
 _SETS = {  # LANES floats in a vector; BLOCK 3 or 6 where there are 16 or 32 vector registers
     "avx512": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -DLANES=16 -DBLOCK=6",
     "avx2": "-mavx2 -mfma -DLANES=8 -DBLOCK=3",
@@ -100,7 +100,13 @@ def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
     if compiler is None:
         raise RuntimeError("no C++ compiler found (c++, g++ or clang++); install one, or set CXX")
     code, version, _ = _run([compiler, "--version"])
-    command = [compiler, *_FLAGS, f"-ffp-contract={_CONTRACT[source.stem]}", *_SETS[kind].split(), str(source)]
+    command = [
+        compiler,
+        *_FLAGS,
+        f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}",
+        *_SETS[kind].split(),
+        str(source),
+    ]
     texts = [source.read_text()]
     texts += [source.with_name(name).read_text() for name in re.findall(r'#include "(.+)"', texts[0])]
     parts = [*texts, *command[:-1], version if code == 0 else "", sys.platform]
@@ -242,7 +248,8 @@ def _build(folder: Folder, name: str, command: list[str]) -> bytes:
     try:
         code, _, errors = _run([*command, "-o", str(folder.child(temporary))])
         if code:
-            said = next(iter(errors.strip().splitlines()), f"exit code {code}")
+            lines = errors.strip().splitlines() or [f"exit code {code}"]
+            said = next((line for line in lines if "error" in line.lower()), lines[0])
             raise RuntimeError(f"{command[0]} failed: {said}")
         fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
         with open(fd, "rb+") as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from zoofuse import align, cnn, files, fused, images, seeds, training, zoo
+from zoofuse import align, cnn, compiled, files, fused, images, seeds, training, zoo
 
 SHAPES = 24  # in an image of dead leaves
 SHIFT = 3  # pixels that a photograph is moved at most, each way
@@ -261,6 +261,13 @@ def leaves(n: int, seed: int, *names) -> np.ndarray:
 def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """(m,) float32: the mean probability of their concept that n CNNs with a linear layer see in m uint8 images."""
     logits = fused.answers(cnns, pictures)
+    finite = np.isfinite(logits).all((1, 2))
+    if not finite.any():
+        raise ValueError(
+            f"distil: the outputs of all {len(finite)} teachers of a zoo overflow to infinity or NaN, as their weights "
+            "are too large; import a zoo whose CNNs give finite outputs."
+        )
+    logits = logits[finite]  # one such teacher would make every target unknown
     lead = np.clip((logits[..., 0] - logits[..., 1]) / temperature, -30, 30)
     return (1 / (1 + np.exp(-lead))).mean(0, dtype=np.float64).astype(np.float32)
 
@@ -357,4 +364,5 @@ def _write(
     }
     if align.alike(arrays, every):
         arrays["nearest_parent"] = align.nearest_parent(arrays, every)
-    files.write(output, "zoo", arrays, tier=tier, settings=asdict(settings), seed=seed, sources=sources)
+    about = {"tier": tier, "settings": asdict(settings), "seed": seed, "sources": sources}
+    files.write(output, "zoo", arrays, instruction_set=compiled.instruction_set(), **about)

@@ -7,14 +7,16 @@ held_out splits the test photographs once. The embedding, the clusterer and the 
 the validation half; the other half is only answered. Its scores say what a CNN would do on new photographs.
 """
 
+import contextlib
 import functools
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from zoofuse import cnn, layout, metrics, seeds
+from zoofuse import cnn, compiled, layout, metrics, seeds
 
 COLUMNS = [
     "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
@@ -23,7 +25,13 @@ COLUMNS = [
 ]  # fmt: skip
 
 _AT_ONCE = 64  # CNNs that are embedded together
+_LARGEST = 1e17  # features above this are scaled: their squared distances would overflow
+_SMALLEST = 1e-15  # a spread below this is scaled for t-SNE, which divides by its square
 _DISTANCES = 2**26  # between their photographs, held at once at most: some 0.5 GB
+
+
+class EvaluationError(ValueError):
+    """A setting of this machine that evaluation cannot work with; the message says what to change."""
 
 
 def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.ndarray:
@@ -53,6 +61,33 @@ def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     return torch.cat(found).numpy() if found else np.empty((0, len(images), 0), np.float32)
 
 
+def finite_features(
+    zoo: dict[str, np.ndarray], images: np.ndarray, say: Callable[[str], None] | None = None
+) -> np.ndarray:
+    """`features`, all 0 for a CNN that gives infinity or NaN for any image: it counts as degenerate.
+
+    Args:
+        zoo: the CNNs, with `model` and, where the message is to name it, `domain`.
+        images: uint8 (m, 32, 32, 3).
+        say: called with a line for each such CNN.
+
+    Returns:
+        (n, m, f) float32, finite.
+    """
+    found = features(zoo, images)
+    for row in np.flatnonzero(~np.isfinite(found).all((1, 2))):
+        if say:
+            domain = "" if "domain" not in zoo else f" (domain {zoo['domain'][row]})"
+            count = int((~np.isfinite(found[row]).all(1)).sum())
+            say(
+                f"CNN {zoo['model'][row]}{domain}: its features overflow to infinity or NaN on {count} of "
+                f"{len(images)} images, as its weights are too large. It is scored as degenerate; the others are not "
+                "affected."
+            )
+        found[row] = 0
+    return found
+
+
 def umap_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
     """(m, 2) UMAP of (m, f) features; all zeros when the features do not differ between photographs."""
     return umap_embeddings([features], settings)[0]
@@ -72,6 +107,7 @@ def _placed(pairs: Sequence[tuple], settings: dict) -> list[tuple[np.ndarray, np
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reducers = []
+        pairs = [_scaled(pair) for pair in pairs]
         for i in varied:
             m = len(pairs[i][0])
             own = settings | {"n_neighbors": min(settings["n_neighbors"], m - 1), "metric": "precomputed"}
@@ -98,6 +134,10 @@ def tsne_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = TSNE(perplexity=perplexity, random_state=settings["random_state"])
+        (features,) = _scaled([features])
+        spread = np.ptp(features, axis=0).max()
+        if spread < _SMALLEST:  # scikit-learn's starting positions would be infinite, which ends the process
+            features = (features - features[0]) * np.float32(2.0 ** min(126, -np.floor(np.log2(spread))))
         return model.fit_transform(features).astype(np.float32)
 
 
@@ -275,7 +315,7 @@ def _merged(validation: np.ndarray, known: np.ndarray, new: np.ndarray) -> np.nd
 
 def _about(features: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """What does not depend on the clusterer."""
-    similarity = metrics.cosine_similarity(features)
+    similarity = metrics.cosine_similarity(*_scaled([features]))
     pairs = np.triu(np.outer(truth, truth), 1)
     return {
         "dead": float(np.mean(np.ptp(features, axis=0) == 0)),
@@ -312,15 +352,17 @@ def evaluate_zoo(
     validation: np.ndarray,
     settings: dict,
     held: set[tuple[str, int]] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """`evaluate` and `held_out` for each CNN of a zoo, with its model and domain in the rows and arrays.
 
-    held: (domain, model) of the CNNs that the held-out protocol is for; None for all.
+    held: (domain, model) of the CNNs that the held-out protocol is for; None for all. say: is told of each CNN whose
+    features overflow, which is scored as degenerate.
     """
     step = max(1, min(_AT_ONCE, _DISTANCES // len(images) ** 2))
     for start in range(0, len(zoo["model"]), step):
         some = {name: values[start : start + step] for name, values in zoo.items()}
-        seen = np.nan_to_num(features(some, images), posinf=0, neginf=0)
+        seen = finite_features(some, images, say)
         about = [
             {"domain": str(domain), "model": int(model)}
             for domain, model in zip(some["domain"], some["model"], strict=True)
@@ -351,8 +393,30 @@ def _domains(zoo: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 @functools.cache
 def _umap():
-    """umap-learn, its compiled functions kept on disk: else every process compiles them again, for 15 seconds."""
+    """umap-learn, its compiled functions kept on disk: else every process compiles them again, for 15 seconds.
+
+    They are kept beside the compiled C++, by the same rules, wherever NUMBA_CACHE_DIR names no other folder. Raises
+    EvaluationError for a setting of numba's that does not work here.
+    """
+    if not os.environ.get("NUMBA_CACHE_DIR"):
+        with contextlib.suppress(RuntimeError), compiled.cache_folder() as folder:
+            os.environ["NUMBA_CACHE_DIR"] = str(folder.path / "numba")
     import numba
+
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR", "")  # where numba was imported before
+    if numba.config.DISABLE_JIT:
+        raise EvaluationError(
+            "NUMBA_DISABLE_JIT is set: UMAP would not be compiled, take many times longer and give other numbers. "
+            "Unset NUMBA_DISABLE_JIT."
+        )
+    if os.environ.get("NUMBA_THREADING_LAYER"):
+        try:
+            numba.get_num_threads()  # loads the threading layer
+        except ValueError as error:
+            raise EvaluationError(
+                f"NUMBA_THREADING_LAYER={os.environ.get('NUMBA_THREADING_LAYER')}: numba cannot use this threading "
+                f"layer here ({str(error).splitlines()[0]}). Unset it, or write NUMBA_THREADING_LAYER=workqueue."
+            ) from None
     import umap
 
     for module in (umap.umap_, umap.layouts, umap.utils, umap.distances, umap.spectral):
@@ -372,6 +436,15 @@ def _distances():
     import umap
 
     return numba.njit(umap.distances.parallel_special_metric.py_func)
+
+
+def _scaled(arrays: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    """The arrays, divided by a power of two, exactly, where values of the first are too large to be squared."""
+    largest = float(np.abs(arrays[0]).max(initial=0))
+    if largest <= _LARGEST:
+        return list(arrays)
+    by = np.float32(2.0 ** -np.floor(np.log2(largest)))
+    return [None if x is None else x * by for x in arrays]
 
 
 def _varied(features: np.ndarray) -> bool:

@@ -57,10 +57,20 @@ def curve(
 
 
 def of_cnns(
-    zoo: Mapping[str, np.ndarray], photographs: np.ndarray, labels: np.ndarray, validation: np.ndarray, ks, **how
+    zoo: Mapping[str, np.ndarray],
+    photographs: np.ndarray,
+    labels: np.ndarray,
+    validation: np.ndarray,
+    ks,
+    *,
+    say=None,
+    **how,
 ) -> dict[int, np.ndarray]:
-    """`curve` of a zoo's n CNNs, and at 0 photographs what their own heads answer (`zero_shot`), if they have some."""
-    features = np.nan_to_num(evaluation.features(zoo, photographs), posinf=0, neginf=0)
+    """`curve` of a zoo's n CNNs, and at 0 photographs what their own heads answer (`zero_shot`), if they have some.
+
+    say: is told of each CNN whose features overflow, which counts as degenerate.
+    """
+    features = evaluation.finite_features(zoo, photographs, say)
     found = {}
     if heads := zero_shot.own_heads(zoo):
         answers = np.prod([zero_shot.probability(head, features[:, ~validation]) for head in heads], axis=0)

@@ -1,6 +1,6 @@
 """Kernel banks: all kernels of one conv layer, or of both layers as one volume, domain beside domain."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy as np
 from zoofuse import files, zoo
 
 
-def extract(zoos: Mapping[str, Iterable[Path]], layer: str, output: Path) -> None:
+def extract(zoos: Mapping[str, Iterable[Path]], layer: str, output: Path, say: Callable[[str], None] = print) -> None:
     """Write one layer's bank, or that of layer "joint", from the zoo files of each domain, "A", "B" and so on.
+
+    say: is told where a zoo's files were trained in ways that do not give the same bits.
 
     `output` (kind "kernels"): A (n_a, out, in, k, k), B (n_b, out, in, k, k), ... float32, and the CNNs' global
     indices model_A (n_a,), model_B (n_b,), ...
@@ -20,6 +22,7 @@ def extract(zoos: Mapping[str, Iterable[Path]], layer: str, output: Path) -> Non
         found = zoo.read(list(paths), ["model", *names])
         arrays[domain] = joined(*(found[name] for name in names)) if layer == "joint" else found[names[0]]
         arrays[f"model_{domain}"] = found["model"]
+        zoo.tell_mixed(list(paths), f"Zoo {domain}", say)
         sources[domain] = [files.fingerprint(path) for path in paths]
     files.write(output, "kernels", arrays, layer=layer, sources=sources)
 

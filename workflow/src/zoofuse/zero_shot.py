@@ -7,7 +7,7 @@ CNN. Nothing that fits takes a test photograph, and nothing but `supervised`, th
 labels. Class 0 is the concept everywhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -187,18 +187,21 @@ def probe(training: np.ndarray, validation: np.ndarray, concept: Concept) -> Hea
     return calibrated(fit_probe(training, concept.labels), validation, concept.validation_labels)
 
 
-def answer(zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray) -> Answers:
+def answer(
+    zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray, say: Callable[[str], None] | None = None
+) -> Answers:
     """`{head}/scores`, `{head}/validation`, `{head}/threshold` (see `conjunction`) of a zoo's n CNNs.
 
     concepts: those of all domains, or () where any brings no photographs: then there are own heads only, and
-    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3).
+    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: is told of each CNN whose features
+    overflow on test images, which counts as degenerate.
     """
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
         validation = [_features(part, concept.validation_images) for concept in concepts]
         heads = fit_heads(part, concepts, validation)  # before any test photograph is looked at
-        features = _features(part, test) if heads else None
+        features = _features(part, test, say) if heads else None
         found = {}
         for kind, pair in heads.items():
             seen = [probability(head, features) for head in pair]
@@ -307,5 +310,5 @@ def supervised(
     }
 
 
-def _features(zoo: Zoo, photographs: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(evaluation.features(zoo, photographs), posinf=0, neginf=0)
+def _features(zoo: Zoo, photographs: np.ndarray, say: Callable[[str], None] | None = None) -> np.ndarray:
+    return evaluation.finite_features(zoo, photographs, say)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoofuse import devices, files, images, logs, training
+from zoofuse import compiled, devices, files, images, logs, training
 
 RECIPE = 1  # raised when the numbers a CNN trains to change for equal settings
 
@@ -49,6 +49,7 @@ def train_shard(
         say(f"Training by {reason}")
     attributes = {"settings": asdict(settings), "seed": seed, "concept": concept, "images": source, "recipe": recipe}
     attributes |= {"classes": [concept, "other"], "backend": backend, "device": device}
+    attributes["instruction_set"] = compiled.instruction_set()
 
     store.mkdir(parents=True, exist_ok=True)
     found = _stored(store, recipe, models, say)
@@ -74,6 +75,7 @@ def train_shard(
             files.write(path, "zoo", arrays, **attributes)
             found |= dict.fromkeys(part.tolist(), path)
     _join(found, models, output, attributes)
+    tell_mixed([output], concept, say)
     if missing:
         collapsed = count_collapsed(files.read(output, "zoo", ["history/validation_positive_share"]))
         say(f"{concept}: {len(missing)} CNNs trained, {len(missing) * passes:,} image passes; {collapsed} of "
@@ -85,6 +87,36 @@ def count_collapsed(zoo: dict[str, np.ndarray]) -> int:
     """CNNs whose final answer is the same class for every validation image, or no number any more."""
     share = zoo["history/validation_positive_share"][:, -1]
     return int(np.sum(~((share > 0) & (share < 1))))
+
+
+def tell_mixed(paths: Sequence[Path], name: str, say: Callable[[str], None]) -> None:
+    """Say so where a zoo's files were trained in ways that do not give the same bits.
+
+    Args:
+        paths: the zoo's files; imported and generated ones say nothing of how they were trained.
+        name: the zoo's, for the message.
+        say: called with one line, or not at all.
+    """
+    if len(ways := set().union(*(_ways(files.attributes(path, "zoo")) for path in paths))) > 1:
+        say(
+            f"{name}: its CNNs were trained in ways that differ by rounding ({', '.join(sorted(ways))}), which training "
+            "amplifies. Each CNN is sound, but trained again in another way it has other weights. To compare bits, "
+            "train the whole zoo on one kind of machine."
+        )
+
+
+def _ways(attributes: dict) -> set[str]:
+    """How a zoo file's CNNs were trained, those with the same bits by the same name."""
+    if "backend" not in attributes:
+        return set()
+    backends, devices, sets = (
+        str(attributes.get(name, "unknown instruction set")).split(", ")
+        for name in ("backend", "device", "instruction_set")
+    )
+    ways = {f"fused on {compiled.arithmetic(kind)}" for kind in sets} if "fused" in backends else set()
+    for backend in set(backends) - {"fused"}:
+        ways |= {f"{backend} on {device} {kind}" for device in devices for kind in sets}
+    return ways
 
 
 def read(paths: list[Path], names: list[str] | None = None) -> dict[str, np.ndarray]:
@@ -154,7 +186,12 @@ def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None])
 
 def _join(found: dict[int, Path], models: range, output: Path, attributes: dict) -> None:
     """Write the CNNs `models` from the files that hold them, in order of their index."""
-    zoo = read(sorted(set(found.values())))
+    paths = sorted(set(found.values()))
+    told = [files.attributes(path, "zoo") for path in paths]
+    for name in ("backend", "device", "instruction_set"):  # of the CNNs that are there, not only of this job's
+        values = {value for each in told for value in str(each.get(name, "unknown")).split(", ")}
+        attributes |= {name: ", ".join(sorted(values))}
+    zoo = read(paths)
     _, first = np.unique(zoo["model"], return_index=True)
     keep = [row for row in first if zoo["model"][row] in models]
     files.write(output, "zoo", {name: values[keep] for name, values in zoo.items()}, **attributes)
