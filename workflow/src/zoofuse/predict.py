@@ -97,8 +97,8 @@ def _existing(folder: str) -> str:
         there = sorted(os.listdir(above or "."))
         if commented := [name for name in there if name.startswith(f"{last} #")]:
             hint = (
-                f" There is {_quoted(commented[0])}: in --config a # after a space begins a comment, so write the "
-                f"name in quotes within quotes: --config 'predict=\"FOLDER\"'."
+                f" There is {_quoted(commented[0])}: in --config a # after a space begins a comment, and Snakemake "
+                'takes quotes away. Write it in the configuration file, predict: "FOLDER", or name a link (ln -s).'
             )
         elif close := difflib.get_close_matches(last, there, 1):
             hint = f" Did you mean {_quoted(close[0])}?"
