@@ -36,7 +36,7 @@ test: .venv/.installed-test
 	@tests/slurm/install.sh
 	@tests/browser/install.sh
 	@echo "== Tests"
-	@$(WITH_BIN) $(BIN)/python -m pytest
+	@$(WITH_BIN) $(BIN)/python -m pytest -n $(CORES)
 
 docs: .venv/.installed-test
 	@$(DOCS)
