@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "workflow"))
 from small_project import made, project  # noqa: E402, F401
 
-
 # Tests that share something costly run one after another in one of pytest's processes, the longest groups first: by
 # fixture (a project that has run), else by folder (one SLURM, one Chromium), else by file.
 SHARED = ("slurm", "made", "whole", "browser")
