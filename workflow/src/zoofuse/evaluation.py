@@ -391,12 +391,11 @@ def _domains(zoo: dict[str, np.ndarray]) -> list[np.ndarray]:
     return [np.flatnonzero(zoo["domain"] == domain) for domain in dict.fromkeys(zoo["domain"].tolist())]
 
 
-@functools.cache
-def _umap():
-    """umap-learn, its compiled functions kept on disk: else every process compiles them again, for 15 seconds.
+def _prepare_numba() -> None:
+    """Let numba keep what it compiles beside the compiled C++, by the same rules, unless NUMBA_CACHE_DIR is set.
 
-    They are kept beside the compiled C++, by the same rules, wherever NUMBA_CACHE_DIR names no other folder. Raises
-    EvaluationError for a setting of numba's that does not work here.
+    Before umap-learn is imported, which asks for a folder at once. Raises EvaluationError for a setting of numba's that
+    does not work here.
     """
     if not os.environ.get("NUMBA_CACHE_DIR"):
         with contextlib.suppress(RuntimeError), compiled.cache_folder() as folder:
@@ -417,6 +416,13 @@ def _umap():
                 f"NUMBA_THREADING_LAYER={os.environ.get('NUMBA_THREADING_LAYER')}: numba cannot use this threading "
                 f"layer here ({str(error).splitlines()[0]}). Unset it, or write NUMBA_THREADING_LAYER=workqueue."
             ) from None
+
+
+@functools.cache
+def _umap():
+    """umap-learn, its compiled functions kept on disk: else every process compiles them again, for 15 seconds."""
+    _prepare_numba()
+    import numba
     import umap
 
     for module in (umap.umap_, umap.layouts, umap.utils, umap.distances, umap.spectral):

@@ -99,9 +99,9 @@ def tell_mixed(paths: Sequence[Path], name: str, say: Callable[[str], None]) -> 
     """
     if len(ways := set().union(*(_ways(files.attributes(path, "zoo")) for path in paths))) > 1:
         say(
-            f"{name}: its CNNs were trained in ways that differ by rounding ({', '.join(sorted(ways))}), and "
-            "training amplifies that. Each CNN is sound, but trained in another way it has other weights. To compare "
-            "bits, train the whole zoo on one kind of machine."
+            f"{name}: its CNNs were trained in ways that differ by rounding ({', '.join(sorted(ways))}), which "
+            "training amplifies. Each CNN is sound, but trained again in another way it has other weights. To "
+            "compare bits, train the whole zoo on one kind of machine."
         )
 
 
