@@ -11,7 +11,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from zoofuse import csv_files, drawn, evaluation, figures, findings, report, seeds, tables
+from zoofuse.core import csv_files, rng
+from zoofuse.data import synthetic
+from zoofuse.evaluation import protocols, tables
+from zoofuse.report import figures, narrative, report
 
 METHODS = {  # method: (domains, median balanced accuracy)
     "cyclegan": ("AB", 0.58),
@@ -75,26 +78,26 @@ def arguments(folder: Path, n: int = 40) -> dict:
 
 def cnn_rows(clusterer: str, n: int) -> pd.DataFrame:
     """results/tables/{fusion}/{clusterer}.csv: both protocols."""
-    rng = np.random.default_rng(seeds.small(0, clusterer))
+    generator = np.random.default_rng(rng.small(0, clusterer))
     frames = []
     for protocol, share in (("published", 1.0), ("held_out", 0.5)):
         positive, negative = round(POSITIVE * share), round(NEGATIVE * share)
         for method, (domains, median) in METHODS.items():
             for domain in domains:
-                level = np.clip(rng.normal(median + 0.06 * (protocol == "published"), 0.05, n), 0.3, 0.95)
-                tp, tn = rng.binomial(positive, level), rng.binomial(negative, level)
+                level = np.clip(generator.normal(median + 0.06 * (protocol == "published"), 0.05, n), 0.3, 0.95)
+                tp, tn = generator.binomial(positive, level), generator.binomial(negative, level)
                 frame = pd.DataFrame({"method": method, "domain": domain, "model": np.arange(n)})
                 frame["accuracy"] = (tp + tn) / (positive + negative)
                 frame["precision"] = tp / np.maximum(tp + negative - tn, 1)
                 frame["recall"] = tp / positive
-                frame["entropy"], frame["purity"] = rng.uniform(0.3, 0.6, n), rng.uniform(0.6, 0.9, n)
+                frame["entropy"], frame["purity"] = generator.uniform(0.3, 0.6, n), generator.uniform(0.6, 0.9, n)
                 frame["balanced_accuracy"] = (tp / positive + tn / negative) / 2
                 frame["protocol"], frame["clusters"] = protocol, 2
                 frame["tp"], frame["fp"], frame["fn"], frame["tn"] = tp, negative - tn, positive - tp, tn
                 for column in ("noise", "dead", "cosine_within", "cosine_between"):
-                    frame[column] = rng.uniform(0, 1, n)
+                    frame[column] = generator.uniform(0, 1, n)
                 for column in ("validation", "silhouette", "density_validity", "agreement"):
-                    frame[column] = rng.normal(median, 0.06, n) if protocol == "held_out" else np.nan
+                    frame[column] = generator.normal(median, 0.06, n) if protocol == "held_out" else np.nan
                 frames.append(frame)
     return pd.concat(frames)
 
@@ -185,14 +188,16 @@ def groups(photographs: dict) -> pd.DataFrame:
 def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
     """Drawn photographs, and where two planted CNNs put them."""
     parts = [("black cat", POSITIVE), ("black dog", 15), ("white cat", 20), ("red car", 12), ("green tree", 8)]
-    images = np.concatenate([drawn.draw([text], n, 0, text)[0] for text, n in parts])
+    images = np.concatenate([synthetic.draw([text], n, 0, text)[0] for text, n in parts])
     names = np.concatenate([[text] * n for text, n in parts])
     labels = (names != "black cat").astype(np.uint8)
-    validation = evaluation.split(labels, names, 0, "black_cat")
-    rng = np.random.default_rng(0)
+    validation = protocols.split(labels, names, 0, "black_cat")
+    generator = np.random.default_rng(0)
     centre = images.reshape(len(images), -1).mean(1)[:, None] / 60 + 2.5 * labels[:, None]
-    points = np.stack([centre + rng.normal(0, spread, (len(images), 2)) for spread in (0.6, 1.5)]).astype(np.float32)
-    answers = {key: rng.uniform(size=(2, len(images))) < np.where(labels, 0.3, 0.75) for key in tables.CLUSTERERS}
+    points = np.stack([centre + generator.normal(0, spread, (len(images), 2)) for spread in (0.6, 1.5)]).astype(
+        np.float32
+    )
+    answers = {key: generator.uniform(size=(2, len(images))) < np.where(labels, 0.3, 0.75) for key in tables.CLUSTERERS}
     path = folder / "shown.h5"
     report.write_shown(
         path,
@@ -208,8 +213,8 @@ def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
 
 
 def fusion_figures(folder: Path, photographs: dict) -> dict:
-    rng = np.random.default_rng(0)
-    kernels = [rng.normal(size=(4, 6, 3, 5, 5)).astype(np.float32) for _ in range(4)]
+    generator = np.random.default_rng(0)
+    kernels = [generator.normal(size=(4, 6, 3, 5, 5)).astype(np.float32) for _ in range(4)]
     figures.kernels(*kernels, folder / "kernels_conv1.png", ("black", "cat"))
     features = photographs["images"].reshape(len(photographs["images"]), -1).astype(np.float32)
     figures.cosine_heatmap(features, photographs["labels"], photographs["groups"], folder / "cosine_selected.png")
@@ -217,11 +222,11 @@ def fusion_figures(folder: Path, photographs: dict) -> dict:
 
 
 def zoo(results: Path) -> dict:
-    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     histories = {
         concept: {
-            "loss": np.sort(rng.uniform(0.2, 0.7, (n, 20)))[:, ::-1],
-            "validation_balanced_accuracy": np.sort(rng.uniform(0.5, 0.9, (n, 20))),
+            "loss": np.sort(generator.uniform(0.2, 0.7, (n, 20)))[:, ::-1],
+            "validation_balanced_accuracy": np.sort(generator.uniform(0.5, 0.9, (n, 20))),
             "collapsed": np.arange(n) < n // 20,
         }
         for concept, n in (("black", 96), ("cat", 200))
@@ -246,4 +251,4 @@ if __name__ == "__main__":
     matplotlib.use("agg")
     given = arguments(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 40)
     report.build(**given)
-    print(given["path"], given["path"].stat().st_size, findings.answer.__module__)
+    print(given["path"], given["path"].stat().st_size, narrative.answer.__module__)

@@ -7,7 +7,7 @@ import planted
 import pytest
 from playwright.sync_api import expect
 
-from zoofuse import report
+from zoofuse.report import report
 
 CNNS = 2249  # of each domain of each method: 4,498 generated ones
 

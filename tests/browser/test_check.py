@@ -3,7 +3,9 @@
 import pytest
 from PIL import Image
 
-from zoofuse import check_images, drawn, figures
+from zoofuse.data import synthetic
+from zoofuse.preflight import audit
+from zoofuse.report import figures
 
 
 @pytest.fixture(scope="module")
@@ -11,15 +13,15 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("check")
     for name, words in (("cat", "orange cat"), ("dog", "black dog")):
         (folder / name).mkdir()
-        for i, picture in enumerate(drawn.draw([words], 40, 1, name)[0]):
+        for i, picture in enumerate(synthetic.draw([words], 40, 1, name)[0]):
             Image.fromarray(picture).save(folder / name / f"a_rather_long_name_of_a_photograph_{i:04d}.png")
     (folder / "cat/bad.png").write_text("no picture")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog"]}
-    place = check_images.gather("concepts.cat", source, folder, None, 1, 1)
+    place = audit.gather("concepts.cat", source, folder, None, 1, 1)
     policy = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
-    findings, named, strips = check_images.check([place], {}, policy, "balanced", 1)
+    findings, named, strips = audit.check([place], {}, policy, "balanced", 1)
     figures.contact_sheet(strips["concepts.cat"], folder / "sheet.png")
-    check_images.write(folder, findings, named, {"concepts.cat": folder / "sheet.png"}, [place])
+    audit.write(folder, findings, named, {"concepts.cat": folder / "sheet.png"}, [place])
     return folder / "report.html"
 
 

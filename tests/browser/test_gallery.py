@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from zoofuse import cnn, drawn, export, predict
+from zoofuse.data import synthetic
+from zoofuse.export import models, predict
+from zoofuse.models import cnn
 
 PICTURES = 60
 
@@ -16,15 +18,15 @@ def model():
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     weights["heads.weight"] *= 30  # scores that differ
     about = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "threshold": 0.3}
-    config = export.configuration(weights, ["black", "cat"], **about)
-    return export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config = models.configuration(weights, ["black", "cat"], **about)
+    return models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, model):
     """The page's path and the scores, falling."""
     folder = tmp_path_factory.mktemp("pictures")
-    for i, picture in enumerate(drawn.draw(["cat", "non-cat"], PICTURES, 1, "gallery")[0]):
+    for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], PICTURES, 1, "gallery")[0]):
         Image.fromarray(picture).resize((40 + 2 * i, 60)).save(folder / f"a rather long name of a picture {i:02d}.png")
     (folder / "bad.jpg").write_text("no picture")
     found = predict.predict(model, folder, say=print)

@@ -13,7 +13,12 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
-from zoofuse import check_images, cnn, csv_files, drawn, export, figures, files, pages, predict, report
+from zoofuse.core import csv_files, files
+from zoofuse.data import synthetic
+from zoofuse.export import models, predict
+from zoofuse.models import cnn
+from zoofuse.preflight import audit
+from zoofuse.report import figures, pages, report
 
 NAMES = hostile.NAMES
 SHOWN = [pages.shown(name) for name in NAMES]
@@ -213,15 +218,15 @@ def planted_gallery(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
     place = folder / "photos '\"<img src=x onerror=hacked()> #1?"
     place.mkdir()
-    for name, picture in zip(NAMES, drawn.draw(["cat", "non-cat"], len(NAMES), 1, "gallery")[0], strict=False):
+    for name, picture in zip(NAMES, synthetic.draw(["cat", "non-cat"], len(NAMES), 1, "gallery")[0], strict=False):
         stem = name.replace("/", "|").replace("\x00", "")[:60]
         Image.fromarray(picture).save((place / f"{stem}.png").open("wb"), "png")
     (place / "bad<script>hacked()<|script>.jpg").write_text("no picture")
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     about = {"fusion": NAMES[3], "method": NAMES[0], "domain": NAMES[5], "model": 12, "threshold": 0.3}
-    config = export.configuration(weights, [NAMES[7], NAMES[9]], **about)
-    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config = models.configuration(weights, [NAMES[7], NAMES[9]], **about)
+    model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
     predict.page(folder / "page.html", predict.predict(model, place, say=lambda _: None), model, place)
     return folder / "page.html"
 
@@ -244,17 +249,17 @@ def planted_check(tmp_path_factory):
     folder = tmp_path_factory.mktemp("check")
     for side in ("cat", "dog<img src=x onerror=hacked()>"):
         (folder / side).mkdir()
-        pictures = drawn.draw(["orange cat"], len(NAMES), 1, side)[0]
+        pictures = synthetic.draw(["orange cat"], len(NAMES), 1, side)[0]
         for name, picture in zip(NAMES, pictures, strict=True):
             stem = name.replace("/", "|").replace("\x00", "")[:60]
             Image.fromarray(picture).save((folder / side / f"{stem}.png").open("wb"), "png")
         (folder / side / "bad<img src=x onerror=hacked()>\x1b[2J.png").write_text("no picture")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog<img src=x onerror=hacked()>"]}
-    place = check_images.gather("concepts.cat", source, folder, None, 1, 1)
+    place = audit.gather("concepts.cat", source, folder, None, 1, 1)
     policy = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
-    findings, named, strips = check_images.check([place], {}, policy, "balanced", 1)
+    findings, named, strips = audit.check([place], {}, policy, "balanced", 1)
     figures.contact_sheet(strips["concepts.cat"], folder / "sheet.png")
-    check_images.write(folder, findings, named, {"concepts.cat": folder / "sheet.png"}, [place])
+    audit.write(folder, findings, named, {"concepts.cat": folder / "sheet.png"}, [place])
     return folder / "report.html", findings
 
 
@@ -262,7 +267,7 @@ def test_the_check_shows_names_and_its_terminal_lines_are_printable(look, plante
     path, findings = planted_check
     page = look(path)
     assert "bad<img src=x onerror=hacked()>\\x1b[2J.png" in page.inner_text(".findings")
-    for line in check_images.lines(findings):
+    for line in audit.lines(findings):
         assert line == pages.shown(line)
         assert "\x1b" not in line
 

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from zoofuse import checks, config, config_files, drawn, evaluation, few_shot, images
+from zoofuse import config, config_files
+from zoofuse.data import images, synthetic
+from zoofuse.evaluation import few_shot, protocols
+from zoofuse.preflight import folder_checks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from small_project import CONFIG, project  # noqa: F401
@@ -290,12 +293,12 @@ def test_home_is_expanded_and_variables_are_refused(tmp_path, monkeypatch):
         ("C:\\photos\\cats", r"write / between folders"),
     ):
         done = config.complete(yaml.safe_load(BASE) | {"images_root": path, "zoo_root": path})
-        faults = checks.folder_faults(done)
+        faults = folder_checks.folder_faults(done)
         assert sorted(faults) == ["concepts.black", "concepts.cat", "fusions.black_cat.test"]
         assert all(re.search(f"^images_root: there is no folder .*: {said}", fault.words) for fault in faults.values())
         done["concepts"]["cat"] = {"zoo": "cat.h5", "models": None}
         with pytest.raises(ValueError, match=f"^zoo_root: there is no folder .*: {said}"):
-            checks.count_zoo(done, "cat")
+            folder_checks.count_zoo(done, "cat")
         Path(path).mkdir(parents=True)  # one that is really called so is read
         assert config.missing_root("images_root", path) is None
 
@@ -333,7 +336,7 @@ def test_case_12_nu_just_below_one_works():
     points = np.random.default_rng(0).normal(size=(8, 2))
     for nu in (1e-12, float(np.nextafter(1, 0))):
         config.complete(yaml.safe_load(BASE) | {"evaluation": {"one_class_svm": {"nu": nu}}})
-        clusters, _ = evaluation.one_class_svm(points, np.arange(8) < 4, {"nu": nu, "gamma": "scale"})
+        clusters, _ = protocols.one_class_svm(points, np.arange(8) < 4, {"nu": nu, "gamma": "scale"})
         assert len(clusters) == 8
 
 
@@ -341,7 +344,7 @@ def test_case_12_extremes_of_the_evaluation_on_the_smallest_test(tmp_path):
     """What passes the plan must not fail after all training: four images of a class, and settings at their ends."""
     labels = np.repeat([0, 1], images.LEAST_TEST)
     groups = np.array(["$x_{$", "NA", "nan", ""] * 2)
-    validation = evaluation.split(labels, groups, 1, "f")
+    validation = protocols.split(labels, groups, 1, "f")
     features = np.random.default_rng(0).normal(size=(1, len(labels), 40)).astype(np.float32)
     done = config.complete(yaml.safe_load(BASE))["evaluation"]
     for own in (
@@ -349,8 +352,8 @@ def test_case_12_extremes_of_the_evaluation_on_the_smallest_test(tmp_path):
         {"umap": {"n_neighbors": 10**17, "min_dist": 1}, "kmeans": {"k": 10**17}, "dbscan": {"min_samples": 10**17}},
     ):
         settings = done | {key: done[key] | value for key, value in own.items()}
-        rows, _ = evaluation.evaluate(features[0], labels == 0, settings)
-        more, _ = evaluation.held_out(features[0], labels == 0, validation, settings)
+        rows, _ = protocols.evaluate(features[0], labels == 0, settings)
+        more, _ = protocols.held_out(features[0], labels == 0, validation, settings)
         assert len(rows) == len(more) == 3
     curve = few_shot.curve(features, labels, validation, [1, 2, 10**17], draws=2, seed=1, fusion="f")
     assert sorted(curve) == [1, 2]
@@ -427,5 +430,5 @@ def test_drawings_are_large_enough_for_a_test():
     """The least that the schema allows is enough for both halves."""
     least = config._schema()["properties"]["drawn"]["properties"]["test_images"]["minimum"]
     assert least >= images.LEAST_TEST
-    found, _ = drawn.draw(["black cat"], least, 1, "fusions.x.test.positive")
+    found, _ = synthetic.draw(["black cat"], least, 1, "fusions.x.test.positive")
     assert len(np.unique(found.reshape(len(found), -1), axis=0)) >= images.LEAST_TEST

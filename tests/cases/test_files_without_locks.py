@@ -73,7 +73,11 @@ TRY = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
-from zoofuse import csv_files, cyclegan, files, netspace, zoo
+from zoofuse.core import csv_files
+from zoofuse.methods import cyclegan
+from zoofuse.core import files
+from zoofuse.netspace import spaces as netspace
+from zoofuse.zoo import zoo
 
 
 def written(folder, without_locks=False):

@@ -16,7 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoofuse import checks, cnn, files, foreign, imports
+from zoofuse.core import files
+from zoofuse.importers import foreign, imports
+from zoofuse.models import cnn
+from zoofuse.preflight import folder_checks
 
 SHAPES = cnn.ARCHITECTURES["published"].shapes
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 15000\n"
@@ -410,7 +413,7 @@ def test_an_hdf5_that_claims_too_much_is_refused_by_the_plan(tmp_path):
     claims(tmp_path / "zoo.h5")
     config = {"zoo_root": str(tmp_path), "concepts": {"cat": {"zoo": "zoo.h5", "models": None}}}
     with pytest.raises(ValueError, match=r"conv1\.(bias|weight) claims \(1000000000000, 6.*bytes of it are stored"):
-        checks.count_zoos(config)
+        folder_checks.count_zoos(config)
 
 
 def test_rows_that_were_never_written_are_refused(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import save
 
 import zoofuse
-from zoofuse import cnn, export, model_files
+from zoofuse.export import model_files, models
+from zoofuse.models import cnn
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
 ABOUT = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "head": "own", "tier": "parents",
@@ -26,8 +27,8 @@ def weights() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def folder(tmp_path):
-    export.write(
-        tmp_path / "model", weights(), export.configuration(weights(), ["black", "cat"], **ABOUT), "# A card\n"
+    models.write(
+        tmp_path / "model", weights(), models.configuration(weights(), ["black", "cat"], **ABOUT), "# A card\n"
     )
     return tmp_path / "model"
 
@@ -288,12 +289,12 @@ def test_the_bounds_leave_room_for_every_architecture(architecture):
     assert 10 * model_files.activations(sizes) < model_files.MAX_ACTIVATIONS
     assert 10 * model_files.multiply_adds(sizes) < model_files.MAX_MULTIPLY_ADDS
     assert 10 * sizes.parameters < model_files.MAX_PARAMETERS
-    assert export._MEMORY // (2 * model_files.activations(sizes)) >= export._BATCH
+    assert models._MEMORY // (2 * model_files.activations(sizes)) >= models._BATCH
 
 
 def test_the_typed_configuration_also_guards_the_writing(tmp_path):
-    config = export.configuration(weights(), ["black", "cat"], **ABOUT)
+    config = models.configuration(weights(), ["black", "cat"], **ABOUT)
     with pytest.raises(model_files.ModelError, match=r"config\.json: threshold: "):
-        export.write(tmp_path / "model", weights(), config | {"threshold": float("nan")}, "")
+        models.write(tmp_path / "model", weights(), config | {"threshold": float("nan")}, "")
     assert not (tmp_path / "model").exists()
     assert model_files.multiply_adds(cnn.ARCHITECTURES["published"]) == 593_600 - 800  # the linear layer's apart

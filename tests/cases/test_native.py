@@ -19,30 +19,19 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import (
-    cnn,
-    compiled,
-    cyclegan,
-    devices,
-    distil,
-    evaluation,
-    few_shot,
-    files,
-    fused,
-    fused_cyclegan,
-    kernels,
-    seeds,
-    training,
-    zero_shot,
-    zoo,
-)
+from zoofuse.core import devices, files, rng
+from zoofuse.evaluation import few_shot, protocols, zero_shot
+from zoofuse.methods import cyclegan, distil, kernels
+from zoofuse.models import cnn
+from zoofuse.native import build, cyclegan_steps, trainer
+from zoofuse.zoo import training, zoo
 
-AVAILABLE, REASON = fused.available()
+AVAILABLE, REASON = trainer.available()
 needs_compiler = pytest.mark.skipif(not AVAILABLE, reason=f"no C++: {REASON}")
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
 SETS = ("generic", "avx2", "avx512")
-if compiled.instruction_set() in SETS:
-    SETS = SETS[: SETS.index(compiled.instruction_set()) + 1]  # those that this machine can run
+if build.instruction_set() in SETS:
+    SETS = SETS[: SETS.index(build.instruction_set()) + 1]  # those that this machine can run
 STRANGER = 54321  # a user without an entry in the list of users
 PUBLISHED = cnn.ARCHITECTURES["published"]
 fork = multiprocessing.get_context("fork")
@@ -67,7 +56,7 @@ def libraries(tmp_path_factory):
 
 def pictures(n: int, name: str = "images") -> np.ndarray:
     """Uint8 images, a quarter of their values black or white: sums of such are exact, and often midway."""
-    values = 384 * seeds.uniform((n, 32, 32, 3), 0, name) - 64
+    values = 384 * rng.uniform((n, 32, 32, 3), 0, name) - 64
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
@@ -101,16 +90,16 @@ def as_user(user: int, function, *arguments):
 @pytest.mark.parametrize("targets", [False, True])
 def test_case_06_every_instruction_set_trains_the_same_bits(libraries, monkeypatch, targets):
     images, labels = pictures(60), (np.arange(60) % 2).astype(np.uint8)
-    wanted = seeds.uniform((60, 2), 0, "targets").astype(np.float32) if targets else None
+    wanted = rng.uniform((60, 2), 0, "targets").astype(np.float32) if targets else None
     data = training.Data(images[:45], labels[:45], images[45:], labels[45:], None if wanted is None else wanted[:45])
     # Batches that fill no vector: 45 = 2 * 16 + 13, 15 = 8 + 7.
     settings = training.Settings(epochs=2, images_per_epoch=45, batch_size=30, flip=True, brightness=0.3)
     found = {}
     for kind in SETS:
-        monkeypatch.setattr(compiled, "instruction_set", lambda kind=kind: kind)
-        fused._library.cache_clear()
+        monkeypatch.setattr(build, "instruction_set", lambda kind=kind: kind)
+        trainer._library.cache_clear()
         found[kind] = training.train(data, settings, 1, "cat", np.arange(2), backend="fused")
-    fused._library.cache_clear()
+    trainer._library.cache_clear()
     for kind in SETS[1:]:
         for name, weights in found[SETS[0]].weights.items():
             assert np.array_equal(weights, found[kind].weights[name]), (kind, name)
@@ -123,9 +112,9 @@ def test_case_06_every_instruction_set_trains_the_same_bits(libraries, monkeypat
 @pytest.mark.parametrize("size", [8, 21, 128])
 def test_case_06_gradients_are_the_same_bits_for_batches_of_any_length(libraries, size):
     weights = {name: value[0] for name, value in cnn.initial_weights(PUBLISHED, 0, "cat", np.arange(1)).items()}
-    order = seeds.permutation(130, 0, "order")[:size].astype(np.int32)
+    order = rng.permutation(130, 0, "order")[:size].astype(np.int32)
     labels = (np.arange(130) % 2).astype(np.uint8)
-    first, *others = (fused.gradient(pictures(130), labels, weights, order, kind=kind) for kind in SETS)
+    first, *others = (trainer.gradient(pictures(130), labels, weights, order, kind=kind) for kind in SETS)
     for kind, (loss, gradient) in zip(SETS[1:], others, strict=True):
         assert loss == first[0], kind
         assert all(np.array_equal(gradient[name], first[1][name]) for name in weights), kind
@@ -142,14 +131,14 @@ def test_case_06_cyclegan_steps_are_the_same_bits(libraries, layer, inputs, outp
         "judges": parameters + settings.hidden * 27 + 1,
     }
     for a, b in ((8, 8), (21, 5), (0, 13)):
-        draw = lambda name, *shape: torch.from_numpy(seeds.normal(shape, 0, name, a).astype(np.float32))  # noqa: B023, E731
+        draw = lambda name, *shape: torch.from_numpy(rng.normal(shape, 0, name, a).astype(np.float32))  # noqa: B023, E731
         sets = {"A": draw("A", inputs, outputs, 5, 5, a), "B": draw("B", inputs, outputs, 5, 5, b)}
         generators = 0.1 * draw("generators", 2 * sizes["generators"])
         judges = 0.1 * draw("judges", 2 * sizes["judges"])
         found = []
         for kind in SETS:
-            losses, gradient, made = fused_cyclegan.generator_step(settings, generators, judges, sets, kind=kind)
-            judged, by_judges = fused_cyclegan.discriminator_step(settings, judges, sets, made, kind=kind)
+            losses, gradient, made = cyclegan_steps.generator_step(settings, generators, judges, sets, kind=kind)
+            judged, by_judges = cyclegan_steps.discriminator_step(settings, judges, sets, made, kind=kind)
             found.append([gradient, by_judges, *made.values(), *losses.values(), *judged.values()])
         for kind, other in zip(SETS[1:], found[1:], strict=True):
             assert all(torch.equal(x, y) for x, y in zip(found[0], other, strict=True)), (kind, a, b)
@@ -160,7 +149,7 @@ def test_case_06_cyclegan_steps_are_the_same_bits(libraries, layer, inputs, outp
 @pytest.mark.skipif("generic" not in SETS, reason="hardware always has fused multiply-adds here")
 def test_case_06_fused_multiply_adds_without_hardware_round_once(libraries, tmp_path):
     """Sums midway between two floats, tiny ones and huge ones, against the C library's."""
-    shutil.copy(Path(compiled.__file__).with_name("vectors.hpp"), tmp_path)
+    shutil.copy(Path(build.__file__).with_name("vectors.hpp"), tmp_path)
     source = tmp_path / "check.cpp"
     source.write_text(
         '#include "vectors.hpp"\n'
@@ -187,7 +176,7 @@ def test_case_06_fused_multiply_adds_without_hardware_round_once(libraries, tmp_
         c[::3] = (a * b)[::3] * np.float32(2) ** random.integers(23, 27, n)[::3].astype("f4")
     ours, theirs = np.empty_like(a), np.empty_like(a)
     pointers = (ctypes.c_void_p(x.ctypes.data) for x in (a, b, c, ours, theirs))
-    compiled.library(source, "generic").both(*pointers, ctypes.c_long(n // 4))
+    build.library(source, "generic").both(*pointers, ctypes.c_long(n // 4))
     same = (ours.view(np.uint32) == theirs.view(np.uint32)) | (np.isnan(ours) & np.isnan(theirs))
     assert same.all(), [(x[~same][:3]) for x in (a, b, c, ours, theirs)]
 
@@ -198,7 +187,7 @@ def shard(folder: Path, models: range, monkeypatch, kind: str, **changes) -> tup
     images = folder / "images.h5"
     arrays = {"images": pictures(40), "labels": labels, "split": (np.arange(40) % 5 == 0).astype(np.uint8)}
     files.write(images, "images", arrays)
-    monkeypatch.setattr(compiled, "instruction_set", lambda: kind)
+    monkeypatch.setattr(build, "instruction_set", lambda: kind)
     how = {
         "settings": training.Settings(epochs=1, images_per_epoch=8),
         "seed": 1,
@@ -261,9 +250,9 @@ def small(place, monkeypatch):
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-    compiled.library.cache_clear()
+    build.library.cache_clear()
     yield source
-    compiled.library.cache_clear()
+    build.library.cache_clear()
 
 
 def builds(source: Path) -> int:
@@ -272,8 +261,8 @@ def builds(source: Path) -> int:
 
 
 def number(source: Path) -> int:
-    compiled.library.cache_clear()
-    return compiled.library(source, compiled.instruction_set()).number()
+    build.library.cache_clear()
+    return build.library(source, build.instruction_set()).number()
 
 
 def _cut(length):
@@ -315,7 +304,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_case_25_a_bad_library_is_built_once_more(small, damage):
     assert number(small) == 42
-    DAMAGE[damage](compiled.built(small, compiled.instruction_set()))
+    DAMAGE[damage](build.built(small, build.instruction_set()))
     assert builds(small) == 1
     assert number(small) == 42
     assert builds(small) == 2
@@ -328,18 +317,18 @@ def test_case_25_a_bad_library_is_built_once_more(small, damage):
 
 @needs_compiler
 def test_case_25_a_library_that_is_cut_while_it_is_used_ends_no_process(small):
-    library = compiled.library(small, compiled.instruction_set())
-    os.truncate(compiled.built(small, compiled.instruction_set()), 0)
+    library = build.library(small, build.instruction_set())
+    os.truncate(build.built(small, build.instruction_set()), 0)
     assert library.number() == 42
 
 
 @needs_compiler
 def test_case_25_another_library_in_its_place_is_not_loaded(small):
     """A whole library with a digest, but of another name: one instruction set's in the place of another's."""
-    path = compiled.built(small, compiled.instruction_set())
+    path = build.built(small, build.instruction_set())
     other = small.with_name("other.cpp")
     other.write_text('extern "C" int number() { return 13; }\n')
-    shutil.copy(compiled.built(other, compiled.instruction_set()), path)
+    shutil.copy(build.built(other, build.instruction_set()), path)
     path.chmod(0o600)
     assert number(small) == 42
 
@@ -368,7 +357,7 @@ def test_case_53_a_compiler_that_fails_is_named_and_pytorch_trains(small, monkey
     monkeypatch.setenv("CXX", compiler(small.parent, script))
     with pytest.raises(RuntimeError, match=said):
         number(small)
-    available, reason = compiled.available(small)
+    available, reason = build.available(small)
     assert not available
     assert said in reason
     assert not [path for path in (small.parent / "cache" / "zoofuse").iterdir() if path.suffix != ".so"]
@@ -377,7 +366,7 @@ def test_case_53_a_compiler_that_fails_is_named_and_pytorch_trains(small, monkey
 def test_case_53_a_compiler_that_hangs_is_stopped_with_its_children(small, monkeypatch):
     child = small.with_name("child")
     monkeypatch.setenv("CXX", compiler(small.parent, f"{LOOK_FOR_OUTPUT}; sleep 600 & echo $! > {child}; wait"))
-    monkeypatch.setattr(compiled, "COMPILER_SECONDS", 1)
+    monkeypatch.setattr(build, "COMPILER_SECONDS", 1)
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="did not end within 1 s"):
         number(small)
@@ -394,7 +383,7 @@ def test_case_53_a_compiler_that_hangs_is_stopped_with_its_children(small, monke
 def test_case_53_no_room_for_the_library(small):
     def limited() -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-        return compiled.available(small)[1]
+        return build.available(small)[1]
 
     reason = as_user(os.getuid(), limited)
     assert "failed: " in reason or "File too large" in reason
@@ -411,10 +400,10 @@ def test_case_25_without_a_home_the_temporary_folder_is_used(small, place):
     def homeless() -> tuple[int, str]:
         for name in ("XDG_CACHE_HOME", "HOME", "CXX"):
             os.environ.pop(name, None)
-        compiled.tempfile.tempdir = str(temporary)
+        build.tempfile.tempdir = str(temporary)
         with pytest.raises(RuntimeError):
             Path.home()
-        with compiled.cache_folder() as folder:
+        with build.cache_folder() as folder:
             return number(small), str(folder.path)
 
     assert as_user(STRANGER, homeless) == (42, str(temporary / f"zoofuse-{STRANGER}"))
@@ -434,7 +423,7 @@ def plant(folder: Path, name: str, evidence: Path) -> None:
     path = folder / name
     subprocess.run([shutil.which("g++") or "c++", "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
     code = path.read_bytes()
-    path.write_bytes(code + compiled._MARK + compiled._digest(code, name))
+    path.write_bytes(code + build._MARK + build._digest(code, name))
     path.chmod(0o755)
 
 
@@ -443,16 +432,16 @@ def plant(folder: Path, name: str, evidence: Path) -> None:
 @pytest.mark.parametrize("way", ["writable folder", "their folder", "linked folder", "temporary folder", "linked file"])
 def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch, way, capfd):
     evidence, cache = place / "evidence", place / "cache" / "zoofuse"
-    name, _ = compiled._recipe(small, compiled.instruction_set())
+    name, _ = build._recipe(small, build.instruction_set())
     theirs = place / "theirs"
     theirs.mkdir()
     theirs.chmod(0o777)
     temporary = place / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
-    monkeypatch.setattr(compiled.tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(compiled, "_tell", compiled._tell.__wrapped__)
-    compiled._of_this_process.cache_clear()
+    monkeypatch.setattr(build.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(build, "_tell", build._tell.__wrapped__)
+    build._of_this_process.cache_clear()
     place.chmod(0o777)
     (theirs / "library").mkdir(mode=0o777)
     (theirs / "library").chmod(0o777)
@@ -485,19 +474,19 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
         said = capfd.readouterr().err
         wanted = {"writable folder": "can be written by other users", "their folder": f"belongs to user {STRANGER}"}
         assert wanted.get(way, "is a link, which is not followed") in said
-    compiled._of_this_process.cache_clear()
+    build._of_this_process.cache_clear()
 
 
 @needs_compiler
 def test_a_private_folder_that_was_swapped_after_it_was_opened(small, place):
     """The folder that was checked is the one that is written to and read from, wherever its path leads meanwhile."""
-    with compiled.cache_folder() as folder:
-        name, command = compiled._recipe(small, compiled.instruction_set())
+    with build.cache_folder() as folder:
+        name, command = build._recipe(small, build.instruction_set())
         folder.path.rename(place / "checked")
         (place / "other").mkdir()
         folder.path.symlink_to(place / "other")
-        code = compiled._build(folder, name, command)
-        assert compiled._read(folder, name) == code
+        code = build._build(folder, name, command)
+        assert build._read(folder, name) == code
     assert [path.name for path in (place / "checked").iterdir()] == [name]
     assert not list((place / "other").iterdir())
 
@@ -617,11 +606,11 @@ SETTINGS = {
 )
 def test_case_24_numba_settings_are_named(name, value, said):
     code = (
-        "import numpy as np; from zoofuse import evaluation\n"
+        "import numpy as np; from zoofuse.evaluation import protocols as evaluation\n"
         "try: evaluation._umap()\n"
         "except evaluation.EvaluationError as error: print(error)\n"
     )
-    environment = os.environ | {name: value, "PYTHONPATH": str(Path(evaluation.__file__).parents[1])}
+    environment = os.environ | {name: value, "PYTHONPATH": str(Path(protocols.__file__).parents[1])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said in run.stdout, run.stderr
     assert "Traceback" not in run.stderr
@@ -629,11 +618,11 @@ def test_case_24_numba_settings_are_named(name, value, said):
 
 def test_case_31_numba_keeps_its_code_beside_the_compiled(tmp_path):
     code = (
-        "import os; from zoofuse import evaluation; evaluation._prepare_numba(); import numba\n"
+        "import os; from zoofuse.evaluation import protocols as evaluation; evaluation._prepare_numba(); import numba\n"
         "print(os.environ['NUMBA_CACHE_DIR'], numba.config.CACHE_DIR)\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(evaluation.__file__).parents[1])}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(protocols.__file__).parents[1])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert run.stdout.split() == [str(tmp_path / "zoofuse" / "numba")] * 2
 
@@ -641,16 +630,16 @@ def test_case_31_numba_keeps_its_code_beside_the_compiled(tmp_path):
 @pytest.mark.parametrize("scale", [1e-38, 1e-43, 1e-20, 1e30])
 def test_case_26_features_of_any_scale_are_embedded(scale):
     x = (np.random.default_rng(0).random((40, 20)) * scale).astype(np.float32)
-    assert np.isfinite(evaluation.tsne_embedding(x, SETTINGS["tsne"])).all()
+    assert np.isfinite(protocols.tsne_embedding(x, SETTINGS["tsne"])).all()
     x[:, 0] = 1e5  # and one that is the same for all images
-    assert np.isfinite(evaluation.tsne_embedding(x, SETTINGS["tsne"])).all()
+    assert np.isfinite(protocols.tsne_embedding(x, SETTINGS["tsne"])).all()
 
 
 def test_ordinary_features_are_embedded_as_before():
     """Nothing is scaled that needs no scaling."""
     x = np.random.default_rng(0).random((12, 5)).astype(np.float32)
-    assert evaluation._scaled([x, None])[0] is x
-    assert evaluation._scaled([x * np.float32(9e16)])[0].max() > 1e16
+    assert protocols._scaled([x, None])[0] is x
+    assert protocols._scaled([x * np.float32(9e16)])[0].max() > 1e16
 
 
 EDGES = {
@@ -681,9 +670,9 @@ def test_case_51_umap_edges(edge):
     settings = {
         name: value | EDGES[edge].get(name, {}) if name != "embeddings" else value for name, value in SETTINGS.items()
     }
-    validation = evaluation.split(np.where(truth, 0, 1), np.array(["g"] * 40), 1, "f")
-    rows, arrays = evaluation.evaluate(x, truth, settings)
-    more, _ = evaluation.held_out(x, truth, validation, settings)
+    validation = protocols.split(np.where(truth, 0, 1), np.array(["g"] * 40), 1, "f")
+    rows, arrays = protocols.evaluate(x, truth, settings)
+    more, _ = protocols.held_out(x, truth, validation, settings)
     assert np.isfinite(arrays["umap"]).all()
     for row, name in itertools.product(rows + more, ("accuracy", "balanced_accuracy", "purity", "dead", "noise")):
         assert 0 <= row[name] <= 1, (row["protocol"], row["clusterer"], name)
@@ -704,18 +693,18 @@ def exploding():
 
 def test_an_exploding_cnn_is_named_and_scored_as_degenerate(exploding):
     images, truth = pictures(40), np.arange(40) < 20
-    assert not np.isfinite(evaluation.features(exploding, images)[1]).all()
-    assert 1e19 < evaluation.features(exploding, images)[3].max() < np.inf
-    validation = evaluation.split(np.where(truth, 0, 1), np.array(["g"] * 40), 1, "f")
+    assert not np.isfinite(protocols.features(exploding, images)[1]).all()
+    assert 1e19 < protocols.features(exploding, images)[3].max() < np.inf
+    validation = protocols.split(np.where(truth, 0, 1), np.array(["g"] * 40), 1, "f")
     said = []
-    found = list(evaluation.evaluate_zoo(exploding, images, truth, validation, SETTINGS, say=said.append))
+    found = list(protocols.evaluate_zoo(exploding, images, truth, validation, SETTINGS, say=said.append))
     assert [rows[0]["dead"] for rows, _ in found][1] == 1
     assert found[3][0][0]["dead"] < 1
     assert all(np.isfinite(arrays["umap"]).all() and np.isfinite(rows[0]["accuracy"]) for rows, arrays in found)
     assert len(said) == 1
     assert said[0].startswith("CNN 1 (domain A): its features overflow to infinity or NaN on 40 of 40 images")
     sound = {name: values[[0, 2, 3, 4]] for name, values in exploding.items()}
-    alone = evaluation.evaluate_zoo(sound, images, truth, validation, SETTINGS)
+    alone = protocols.evaluate_zoo(sound, images, truth, validation, SETTINGS)
     for (rows, _), (others, _) in zip([found[i] for i in (0, 2, 3, 4)], alone, strict=True):
         assert [row["accuracy"] for row in rows] == [row["accuracy"] for row in others]
 
@@ -730,7 +719,7 @@ def test_an_exploding_cnn_zero_shot_and_few_shot(exploding):
     assert all(np.isfinite(values).all() for values in answers.values())
     assert np.ptp(answers["probe/scores"][1]) == 0
     assert answers["probe/validation"][1] == 0.5
-    validation = evaluation.split(labels, np.array(["g"] * 40), 1, "f")
+    validation = protocols.split(labels, np.array(["g"] * 40), 1, "f")
     how = {"draws": 2, "seed": 1, "fusion": "f", "say": said.append}
     curve = few_shot.of_cnns(exploding, images, labels, validation, [2], **how)
     assert np.isfinite(curve[2]).all()
@@ -753,7 +742,7 @@ def test_an_exploding_teacher_teaches_nothing(exploding):
 
 
 def sets(n: int) -> np.ndarray:
-    return (0.1 * seeds.normal((n, 6, 3, 5, 5), 0, "kernels", n)).astype(np.float32)
+    return (0.1 * rng.normal((n, 6, 3, 5, 5), 0, "kernels", n)).astype(np.float32)
 
 
 @pytest.mark.parametrize("backend", ["pytorch", pytest.param("fused", marks=needs_compiler)])

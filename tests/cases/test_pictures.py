@@ -21,8 +21,10 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from zoofuse import archives, check_images, checks, decoding, files, folders, images
-from zoofuse.images import ImageError
+from zoofuse.core import files
+from zoofuse.data import decoding, folders, images, torchvision
+from zoofuse.data.images import ImageError
+from zoofuse.preflight import audit, folder_checks
 
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
 JPEG = odd.saved(odd.scene(), "JPEG", quality=95)
@@ -117,9 +119,9 @@ def test_case_22_an_image_and_its_nas_thumbnail_are_never_in_two_sets(photos):
     assert arrays["names"].tolist() == [f"cat/a_{i:03d}.png" for i in range(8)] + [
         f"other/a_{i}.png" for i in range(100, 108)
     ]
-    place = check_images.gather("concepts.cat", source() | {"dataset": None}, str(photos), None, 1, 1)
+    place = audit.gather("concepts.cat", source() | {"dataset": None}, str(photos), None, 1, 1)
     assert len(place.names) == 16
-    assert any("@eaDir" in row[5] for row in check_images._files(place, {"unreadable": "refuse"}))
+    assert any("@eaDir" in row[5] for row in audit._files(place, {"unreadable": "refuse"}))
 
 
 def test_links_are_followed_once_and_one_image_stays_one(photos):
@@ -203,7 +205,7 @@ def test_case_01_everything_that_cannot_be_read_is_named_or_counted(photos):
     arrays, attributes = prepared(photos, unreadable="skip")
     assert attributes["unreadable_skipped"] == len(causes)
     assert sorted(arrays["unreadable"]) == sorted(f"cat/{name}: {cause}" for name, cause in causes.items())
-    place = check_images.gather("concepts.cat", source(), str(photos), None, 1, 2)
+    place = audit.gather("concepts.cat", source(), str(photos), None, 1, 2)
     assert dict(place.unreadable) == {f"cat/{name}": cause for name, cause in causes.items()}
 
 
@@ -316,7 +318,7 @@ def test_case_08_folder_names_are_compared_in_nfc(photos, name, disk, written):
     arrays, attributes = prepared(photos, positive=asked)
     assert attributes["images"] == [10, 8]
     assert arrays["groups"].tolist().count("sub") == 2
-    assert checks.folders_digest(str(photos), [asked]) == checks.folders_digest(str(photos), [there])
+    assert folder_checks.folders_digest(str(photos), [asked]) == folder_checks.folders_digest(str(photos), [there])
     assert folders.spelled(photos / asked / "sub") == photos / there / "sub"
 
 
@@ -409,7 +411,7 @@ def test_case_29_108_megapixels(tmp_path):
 HOG = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
-from zoofuse import images
+from zoofuse.data import images
 with ThreadPoolExecutor(3) as pool:
     assert all(not isinstance(found, str) for found in pool.map(images.attempt, [sys.argv[1]] * 3))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -649,8 +651,8 @@ def test_case_30_a_damaged_profile_is_ignored_and_told(photos, name, format):
     _, attributes = prepared(photos)
     assert attributes["profiles_ignored"] == 1
     assert "1 have a colour profile that makes no sense" in images.summary(attributes)
-    place = check_images.gather("concepts.cat", source(), str(photos), None, 1, 1)
-    rows = [row for row in check_images._files(place, {"unreadable": "refuse"}) if row[0] == "profile"]
+    place = audit.gather("concepts.cat", source(), str(photos), None, 1, 1)
+    rows = [row for row in audit._files(place, {"unreadable": "refuse"}) if row[0] == "profile"]
     assert "cat/odd.png" in rows[0][5]
 
 
@@ -857,4 +859,4 @@ def test_ordinary_images_keep_their_digests():
 def test_an_archive_that_is_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "cifar-10-python.tar.gz")
     with pytest.raises(ImageError, match="not a file"):
-        archives.read_archive("cifar10", tmp_path / "cifar-10-python.tar.gz", ["cat"], "train")
+        torchvision.read_archive("cifar10", tmp_path / "cifar-10-python.tar.gz", ["cat"], "train")

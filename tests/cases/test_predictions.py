@@ -19,7 +19,10 @@ import torch
 from PIL import Image
 
 import zoofuse
-from zoofuse import cnn, drawn, export, files, images, logs, predict
+from zoofuse.core import files, logs
+from zoofuse.data import images, synthetic
+from zoofuse.export import models, predict
+from zoofuse.models import cnn
 
 
 def exif(*entries: tuple[int, int, bytes], order: str = "<") -> bytes:
@@ -50,14 +53,14 @@ def folder(tmp_path_factory) -> Path:
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     weights["heads.weight"] *= 30  # scores that differ
     about = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "head": "own", "tier": "parents"}
-    config = export.configuration(weights, ["black", "cat"], **about, threshold=0.25, seed=7, sources={})
+    config = models.configuration(weights, ["black", "cat"], **about, threshold=0.25, seed=7, sources={})
     folder = tmp_path_factory.mktemp("models") / "model"
-    export.write(folder, weights, config, "# A card\n")
+    models.write(folder, weights, config, "# A card\n")
     return folder
 
 
 @pytest.fixture(scope="module")
-def model(folder) -> export.Model:
+def model(folder) -> models.Model:
     return zoofuse.load(folder)
 
 
@@ -66,7 +69,7 @@ def pictures(tmp_path) -> Path:
     """A folder of four images."""
     place = tmp_path / "pictures"
     place.mkdir()
-    for i, pixels in enumerate(drawn.draw(["cat"], 4, 1, "cases")[0]):
+    for i, pixels in enumerate(synthetic.draw(["cat"], 4, 1, "cases")[0]):
         Image.fromarray(pixels).resize((60, 40)).save(place / f"{i}.png")
     return place
 
@@ -496,7 +499,7 @@ def test_case_23_a_broken_or_closed_pil_image(model, pictures):
 
 def test_case_23_many_images_are_read_in_batches(model, monkeypatch):
     """Memory does not grow with their number: no more are decoded than one batch holds."""
-    monkeypatch.setattr(export, "_BATCH", 8)
+    monkeypatch.setattr(models, "_BATCH", 8)
     alive = []
 
     def stream():

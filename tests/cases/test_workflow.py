@@ -26,7 +26,9 @@ sys.path[:0] = [str(TESTS / "workflow"), str(TESTS / "faults")]
 from small_project import CONFIG, Project, draw_folders  # noqa: E402
 from tiny_project import TINY, Tiny, copied  # noqa: E402
 
-from zoofuse import cnn, config, files  # noqa: E402
+from zoofuse import config  # noqa: E402
+from zoofuse.core import files  # noqa: E402
+from zoofuse.models import cnn  # noqa: E402
 
 STRACE = ("strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=file", "-o")
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -439,7 +441,7 @@ def test_case_45_called_from_elsewhere(tmp_path):
 
 SAME = """import sys, hashlib, numpy as np
 from pathlib import Path
-from zoofuse import images, training
+from zoofuse.data import images; from zoofuse.zoo import training
 source = {"source": "folder", "positive": ["cat"], "negative": ["cat_random"], "validation_share": 0.2}
 source |= {"validation_max": 100, "unreadable": "refuse", "duplicates": "drop"}
 images.prepare_concept(sys.argv[2], source, name="cat", seed=1, root=sys.argv[1])

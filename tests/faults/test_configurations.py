@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_project import CONFIG
 
-from zoofuse import config, plan
+from zoofuse import config, estimate
 
 DRAWN = {"source": "drawn", "positive": ["cat"], "negative": ["non-cat"]}
 VALID = [
@@ -118,7 +118,7 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
             assert config.complete(done) == done
             for concept in done["concepts"].values():
                 concept["models"] = concept["models"] or 64
-            assert plan.text(done, DOMAINS)
+            assert estimate.text(done, DOMAINS)
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", told)
         assert len(told) < 20_000
         assert repr(given) == repr(before)

@@ -15,7 +15,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from zoofuse import cyclegan, files, images, imports, kernels, netspace, zoo
+from zoofuse.core import files
+from zoofuse.data import images
+from zoofuse.importers import imports
+from zoofuse.methods import cyclegan, kernels
+from zoofuse.netspace import spaces
+from zoofuse.zoo import zoo
 
 FLIPS = 40  # in each file, twice
 WAY_OUT = "Delete the file and run the same snakemake command again: it will be regenerated."
@@ -36,7 +41,7 @@ STAGES = {  # what a job reads, and how
     "evaluation/black_cat/references/pca.h5": read("evaluation"),
     "zero_shot/black_cat/cyclegan/shard-0000.h5": read("zero_shot"),
     "netspace/black_cat/answers.h5": read("netspace answers"),
-    "netspace/black_cat/space.h5": lambda path: vars(netspace.read(path, ())),
+    "netspace/black_cat/space.h5": lambda path: vars(spaces.read(path, ())),
 }
 
 
@@ -56,7 +61,7 @@ def results(whole, tmp_path_factory):
     shutil.copytree(whole.folder / "results", folder, dirs_exist_ok=True)
     drawn = np.random.default_rng(1).random((4, 8, 2), np.float32)
     files.write(folder / "netspace/black_cat/answers.h5", "netspace answers", {"a/answers": drawn})
-    arrays, settings = {"decoder/0": drawn, "history/loss": drawn[0, 0]}, asdict(netspace.Settings())
+    arrays, settings = {"decoder/0": drawn, "history/loss": drawn[0, 0]}, asdict(spaces.Settings())
     files.write(folder / "netspace/black_cat/space.h5", "netspace", arrays, settings=settings)
     return folder
 

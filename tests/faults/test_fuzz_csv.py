@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from tiny_project import assert_same, contents, copied
 
-from zoofuse import csv_files, files, replicates, report, tables
+from zoofuse.core import csv_files, files
+from zoofuse.evaluation import replicates, tables
+from zoofuse.report import report
 
 FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 TRIES = 60 * FUZZ  # of each table

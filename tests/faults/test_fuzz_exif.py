@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from PIL.TiffTags import TAGS_V2
 
-from zoofuse import cnn, export, predict
+from zoofuse.export import models, predict
+from zoofuse.models import cnn
 
 FACTOR = float(os.environ.get("ZOOFUSE_FUZZ", "1"))
 IMAGES = 240
@@ -25,13 +26,13 @@ TURNS = [None, *Image.Transpose]
 
 
 @pytest.fixture(scope="module")
-def model() -> export.Model:
+def model() -> models.Model:
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     weights["heads.weight"] *= 30  # scores that differ
     about = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "threshold": 0.25}
-    config = export.configuration(weights, ["black", "cat"], **about)
-    return export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config = models.configuration(weights, ["black", "cat"], **about)
+    return models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
 
 
 def entry(draw: random.Random, order: str, tag: int | None = None) -> bytes:

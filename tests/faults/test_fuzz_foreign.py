@@ -15,7 +15,9 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from zoofuse import cnn, files, foreign, imports
+from zoofuse.core import files
+from zoofuse.importers import foreign, imports
+from zoofuse.models import cnn
 
 FACTOR = float(os.environ.get("ZOOFUSE_FUZZ", "1"))
 SHAPES = cnn.ARCHITECTURES["published"].shapes

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import zoofuse
-from zoofuse import cnn, export, model_files
+from zoofuse.export import model_files, models
+from zoofuse.models import cnn
 
 FACTOR = float(os.environ.get("ZOOFUSE_FUZZ", "1"))
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
@@ -33,14 +34,14 @@ def model(tmp_path_factory):
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "fuzz", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     about = {"fusion": "black_cat", "method": "distil", "domain": "-", "model": 3, "head": "probe", "tier": "parents"}
-    config = export.configuration(weights, ["black", "cat"], **about, threshold=0.25, seed=7, sources={"cat": "a" * 64})
+    config = models.configuration(weights, ["black", "cat"], **about, threshold=0.25, seed=7, sources={"cat": "a" * 64})
     config["test"] = {
         "positive": 3,
         "negative": 4,
         "auroc": [0.7, 0.6, 0.8],
         "balanced_accuracy": [0.6, None, None],
     }
-    export.write(folder, weights, config, "# A card\n")
+    models.write(folder, weights, config, "# A card\n")
     files = [(folder / name).read_bytes() for name in (model_files.CONFIG, model_files.WEIGHTS)]
     loaded = zoofuse.load(folder)
     return *files, loaded.predict(PIXELS), loaded.config

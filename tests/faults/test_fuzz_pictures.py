@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoofuse import decoding, images
+from zoofuse.data import decoding, images
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cases"))
 import odd_images as odd

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny_project import TINY, assert_same, begun, contents, copied
 
-from zoofuse import files
+from zoofuse.core import files
 
 SHARD = "results/zoo/cat/shard-0000.h5"
 

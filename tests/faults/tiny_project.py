@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from small_project import CONFIG, Project, draw_folders
 
-from zoofuse import files
+from zoofuse.core import files
 
 TINY = copy.deepcopy(CONFIG)
 TINY["concepts"]["cat"]["models"] = TINY["concepts"]["black"]["models"] = 4

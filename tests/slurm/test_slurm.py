@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from small_project import CONFIG
 
-from zoofuse import files, images, training
+from zoofuse.core import files
+from zoofuse.data import images
+from zoofuse.zoo import training
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TARGET = "results/tables/black_cat/summary.csv"

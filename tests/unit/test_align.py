@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import align, cnn, files
+from zoofuse.core import files
+from zoofuse.models import cnn
+from zoofuse.zoo import align
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoofuse import archives, files, images
-from zoofuse.images import ImageError
+from zoofuse.core import files
+from zoofuse.data import images, torchvision
+from zoofuse.data.images import ImageError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
@@ -102,7 +103,7 @@ def pet(tmp_path):
 @pytest.mark.parametrize("write", [batch, batch_of_python_2])
 def test_cifar_images_come_out_by_class_and_as_they_went_in(tmp_path, write):
     path = tar(tmp_path / "cifar10.tar.gz", cifar_members(write))
-    found, names, unreadable = archives.read_archive("cifar10", path, ["cat", "ship"], "train")
+    found, names, unreadable = torchvision.read_archive("cifar10", path, ["cat", "ship"], "train")
     wanted = np.flatnonzero((LABELS == 3) | (LABELS == 8))
     assert np.array_equal(found, TRAIN[wanted])
     assert names[:2] == ["cat_data_batch_1_00003", "ship_data_batch_1_00008"]
@@ -110,7 +111,7 @@ def test_cifar_images_come_out_by_class_and_as_they_went_in(tmp_path, write):
 
 
 def test_cifar_test_batch_is_the_test_set(cifar):
-    found, names, _ = archives.read_archive("cifar10", cifar, ["non-cat"], "test")
+    found, names, _ = torchvision.read_archive("cifar10", cifar, ["non-cat"], "test")
     assert np.array_equal(found, TEST[LABELS[:20] != 3])
     assert all("test_batch" in name and not name.startswith("cat_") for name in names)
 
@@ -133,7 +134,7 @@ def test_a_pickle_that_would_run_a_command_is_refused_before_it_does(tmp_path, p
     name = "cifar-10-batches-py/" + ("batches.meta" if place == "meta" else "data_batch_1")
     path = tar(tmp_path / "cifar10.tar.gz", [(name, pickle.dumps(whole, protocol=2))])
     with pytest.raises(ImageError, match=r"is refused: it asks for (posix|nt)\.system"):
-        archives.read_archive("cifar10", path, ["cat"], "train")
+        torchvision.read_archive("cifar10", path, ["cat"], "train")
     assert not target.exists()
     pickle.loads(pickle.dumps(whole, protocol=2))
     assert target.exists()  # the pickle was a live one
@@ -145,7 +146,7 @@ def test_a_pickle_that_would_run_a_command_is_refused_before_it_does(tmp_path, p
 def test_only_names_that_arrays_of_bytes_need_are_known(tmp_path, asked):
     path = tar(tmp_path / "c.tar.gz", [("x/data_batch_1", b"\x80\x02" + asked + b".")])
     with pytest.raises(ImageError, match="is refused: it asks for"):
-        archives.read_archive("cifar10", path, ["cat"], "train")
+        torchvision.read_archive("cifar10", path, ["cat"], "train")
 
 
 BATCHES = {
@@ -171,30 +172,30 @@ BATCHES = {
 def test_a_batch_that_is_none_is_named(tmp_path, name):
     path = tar(tmp_path / "c.tar.gz", [("x/data_batch_1", BATCHES[name])])
     with pytest.raises(ImageError, match=r"c\.tar\.gz: x/data_batch_1 .*Delete the archive"):
-        archives.read_archive("cifar10", path, ["non-ship"], "train")
+        torchvision.read_archive("cifar10", path, ["non-ship"], "train")
 
 
 def test_other_classes_than_cifar_10s_are_refused(tmp_path):
     path = tar(tmp_path / "c.tar.gz", [("x/batches.meta", meta(CLASSES[::-1]))])
     with pytest.raises(ImageError, match="has other classes than CIFAR-10's"):
-        archives.read_archive("cifar10", path, ["cat"], "train")
+        torchvision.read_archive("cifar10", path, ["cat"], "train")
 
 
 # --- Oxford-IIIT Pet
 
 
 def test_pets_are_chosen_by_breed_and_kind(pet):
-    _, names, _ = archives.read_archive("oxford_iiit_pet", pet, ["cat non-bombay"], "train")
+    _, names, _ = torchvision.read_archive("oxford_iiit_pet", pet, ["cat non-bombay"], "train")
     assert names == [f"maine-coon_{i}.jpg" for i in (2, 4, 6, 8)]
-    found, names, _ = archives.read_archive("oxford_iiit_pet", pet, ["bombay"], "test")
+    found, names, _ = torchvision.read_archive("oxford_iiit_pet", pet, ["bombay"], "test")
     assert names == [f"bombay_{i}.jpg" for i in (1, 3, 5, 7)]
     assert np.array_equal(found[1], images.decode(jpeg(2)))
-    _, names, _ = archives.read_archive("oxford_iiit_pet", pet, ["Great-Pyrenees", "beagle"], "test")
+    _, names, _ = torchvision.read_archive("oxford_iiit_pet", pet, ["Great-Pyrenees", "beagle"], "test")
     assert {name.partition("_")[0] for name in names} == {"great-pyrenees", "beagle"}
 
 
 def test_training_and_test_pets_share_nothing_and_miss_nothing(pet):
-    parts = [archives.read_archive("oxford_iiit_pet", pet, ["cat", "dog"], part)[1] for part in ("train", "test")]
+    parts = [torchvision.read_archive("oxford_iiit_pet", pet, ["cat", "dog"], part)[1] for part in ("train", "test")]
     assert not set(parts[0]) & set(parts[1])
     assert len(parts[0]) == len(parts[1]) == 16
 
@@ -202,17 +203,17 @@ def test_training_and_test_pets_share_nothing_and_miss_nothing(pet):
 def test_unreadable_pets_are_refused_or_skipped_and_counted(tmp_path):
     path = tar(tmp_path / "pet.tar.gz", [*pet_members(), ("images/beagle_116.jpg", jpeg(1)[:300])])
     with pytest.raises(ImageError, match=r"1 of 9 images can't be read:\n  beagle_116.jpg: .*\n.*unreadable: skip"):
-        archives.read_archive("oxford_iiit_pet", path, ["dog"], "train")
-    found, names, unreadable = archives.read_archive("oxford_iiit_pet", path, ["dog"], "train", on_unreadable="skip")
+        torchvision.read_archive("oxford_iiit_pet", path, ["dog"], "train")
+    found, names, unreadable = torchvision.read_archive("oxford_iiit_pet", path, ["dog"], "train", on_unreadable="skip")
     assert len(found) == len(names) == 8
     assert unreadable[0][0] == "beagle_116.jpg"
 
 
 def test_nothing_that_matches_is_an_error(pet):
     with pytest.raises(ImageError, match="no train image of oxford_iiit_pet matches 'sphynx'"):
-        archives.read_archive("oxford_iiit_pet", pet, ["sphynx"], "train")
+        torchvision.read_archive("oxford_iiit_pet", pet, ["sphynx"], "train")
     with pytest.raises(ValueError, match="did you mean bombay"):
-        archives.read_archive("oxford_iiit_pet", pet, ["bombai"], "train")
+        torchvision.read_archive("oxford_iiit_pet", pet, ["bombai"], "train")
 
 
 def test_nothing_of_an_archive_is_written_or_followed(tmp_path):
@@ -226,7 +227,7 @@ def test_nothing_of_an_archive_is_written_or_followed(tmp_path):
     folder = tmp_path / "inner"
     folder.mkdir()
     path = tar(folder / "pet.tar.gz", members)
-    _, names, _ = archives.read_archive("oxford_iiit_pet", path, ["bombay"], "train")
+    _, names, _ = torchvision.read_archive("oxford_iiit_pet", path, ["bombay"], "train")
     assert names == [f"bombay_{i}.jpg" for i in (2, 4, 6, 8)]  # pet_members' own, none of the four others
     assert sorted(tmp_path.iterdir()) == [folder, secret]
     assert list(folder.iterdir()) == [path]
@@ -237,9 +238,9 @@ def test_nothing_of_an_archive_is_written_or_followed(tmp_path):
 
 def test_a_member_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tar(tmp_path / "pet.tar.gz", [("images/beagle_2.jpg", b"\0" * 5000)])
-    monkeypatch.setattr(archives, "MAX_MEMBER", 4999)
+    monkeypatch.setattr(torchvision, "MAX_MEMBER", 4999)
     with pytest.raises(ImageError, match=r"beagle_2\.jpg has 5,000 bytes; at most 4,999"):
-        archives.read_archive("oxford_iiit_pet", path, ["dog"], "train")
+        torchvision.read_archive("oxford_iiit_pet", path, ["dog"], "train")
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut short", "no tar inside"])
@@ -251,7 +252,7 @@ def test_a_damaged_archive_is_named(cifar, damage):
         content = {"empty": b"", "text": b"words " * 200, "cut short": whole[: len(whole) // 2]}
         cifar.write_bytes(content.get(damage, gzip.compress(b"words " * 200)))
     with pytest.raises(ImageError, match=r"cifar10\.tar\.gz: missing, damaged or no tar archive .*fetched anew"):
-        archives.read_archive("cifar10", cifar, ["cat"], "train")
+        torchvision.read_archive("cifar10", cifar, ["cat"], "train")
 
 
 def md5(path):
@@ -262,35 +263,35 @@ def test_a_wrong_bit_in_a_picture_is_no_other_picture(tmp_path):
     """gzip's checksum is at the end, past the two empty blocks that tar stops at."""
     tar(tmp_path / "packed.tar.gz", cifar_members(batch_of_python_2))
     content = gzip.compress(gzip.decompress((tmp_path / "packed.tar.gz").read_bytes()), 0)  # bytes as they are
-    right = archives.read_archive("cifar10", tmp_path / "packed.tar.gz", ["cat"], "train")[0]
+    right = torchvision.read_archive("cifar10", tmp_path / "packed.tar.gz", ["cat"], "train")[0]
     place = content.index(TRAIN[3, :, :, 0].tobytes()[:64]) + 8  # a cat
     assert LABELS[3] == CLASSES.index("cat")
     (tmp_path / "a.tar.gz").write_bytes(content)
-    assert np.array_equal(archives.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")[0], right)
+    assert np.array_equal(torchvision.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")[0], right)
     (tmp_path / "a.tar.gz").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     with pytest.raises(ImageError, match=r"a\.tar\.gz: missing, damaged or no tar archive \(CRC check failed"):
-        archives.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")
+        torchvision.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")
 
 
 def test_download_fetches_checks_and_does_not_fetch_again(cifar, tmp_path, monkeypatch):
     path = tmp_path / "downloads/cifar10.tar.gz"
-    archives.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar).upper())
+    torchvision.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar).upper())
     assert path.read_bytes() == cifar.read_bytes()
-    monkeypatch.setattr(archives, "_fetch", lambda *_: pytest.fail("fetched again"))
-    archives.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar))
+    monkeypatch.setattr(torchvision, "_fetch", lambda *_: pytest.fail("fetched again"))
+    torchvision.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar))
 
 
 def test_a_damaged_download_is_fetched_anew(cifar, tmp_path):
     path = tmp_path / "again.tar.gz"
     path.write_bytes(b"half of it")
-    archives.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar))
+    torchvision.download("cifar10", path, url=cifar.as_uri(), md5=md5(cifar))
     assert path.read_bytes() == cifar.read_bytes()
 
 
 def test_a_wrong_checksum_keeps_nothing_and_says_what_to_write(cifar, tmp_path):
     folder = tmp_path / "downloads"
     with pytest.raises(ImageError) as error:
-        archives.download("cifar10", folder / "cifar10.tar.gz", url=cifar.as_uri(), md5="0" * 32)
+        torchvision.download("cifar10", folder / "cifar10.tar.gz", url=cifar.as_uri(), md5="0" * 32)
     assert cifar.as_uri() in str(error.value)
     assert f"downloads.cifar10.md5: {md5(cifar)}" in str(error.value)
     assert list(folder.iterdir()) == []
@@ -301,7 +302,7 @@ def test_a_wrong_checksum_keeps_nothing_and_says_what_to_write(cifar, tmp_path):
 )
 def test_an_address_that_gives_nothing_is_named_with_the_key_to_write(tmp_path, url):
     with pytest.raises(ImageError, match=r"write downloads\.cifar10\.url: .*file:///folder/cifar10\.tar\.gz") as error:
-        archives.download("cifar10", tmp_path / "cifar10.tar.gz", url=url, md5="0" * 32)
+        torchvision.download("cifar10", tmp_path / "cifar10.tar.gz", url=url, md5="0" * 32)
     assert url in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -317,17 +318,17 @@ def test_addresses_and_checksums_are_torchvisions(dataset, end, tmp_path, monkey
         asked.append(url)
         path.write_bytes(b"not the real archive")
 
-    monkeypatch.setattr(archives, "_fetch", fetch)
+    monkeypatch.setattr(torchvision, "_fetch", fetch)
     published = datasets.CIFAR10.tgz_md5 if dataset == "cifar10" else datasets.OxfordIIITPet._RESOURCES[0][1]
     with pytest.raises(ImageError, match=f"should be {published}"):
-        archives.download(dataset, tmp_path / "x.tar.gz")
+        torchvision.download(dataset, tmp_path / "x.tar.gz")
     assert asked[0].startswith("https://")
     assert asked[0].endswith(end)
 
 
 def test_a_configuration_is_checked_without_importing_torch():
-    code = "import sys, zoofuse.images, zoofuse.archives; sys.exit('torch' in sys.modules)"
-    paths = os.pathsep.join(filter(None, [str(Path(archives.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    code = "import sys, zoofuse.data.images, zoofuse.data.torchvision; sys.exit('torch' in sys.modules)"
+    paths = os.pathsep.join(filter(None, [str(Path(torchvision.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}).returncode == 0
 
 

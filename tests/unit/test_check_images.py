@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoofuse import check_images, drawn, figures
+from zoofuse.data import synthetic
+from zoofuse.preflight import audit
+from zoofuse.report import figures
 
 POLICY = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
 FUSIONS = {"black_cat": ["black", "cat"]}
@@ -21,12 +23,12 @@ def save(folder, pictures, suffix=".png", **options):
 
 @functools.cache
 def pictures(words: str, n: int, seed: int = 1) -> np.ndarray:
-    return drawn.draw([words], n, seed, words)[0]
+    return synthetic.draw([words], n, seed, words)[0]
 
 
 def gathered(root, where, positive, negative):
     source = {"source": "folder", "dataset": None, "positive": [positive], "negative": [negative]}
-    return check_images.gather(where, source, root, None, 1, 1)
+    return audit.gather(where, source, root, None, 1, 1)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def checked(root, policy=POLICY, balance="balanced"):
     places = [gathered(root, *names) for names in (
         ("concepts.cat", "cat", "dog"), ("concepts.black", "black", "other"), ("fusions.black_cat.test", "yes", "no"),
     )]  # fmt: skip
-    return places, *check_images.check(places, FUSIONS, policy, balance, 1)
+    return places, *audit.check(places, FUSIONS, policy, balance, 1)
 
 
 def odd(findings, place=None):
@@ -68,11 +70,11 @@ def test_dark_means_not_cat_is_told(root):
     findings = checked(root)[1].set_index(["place", "check"])
     against = findings.loc[("fusions.black_cat", "darkness of the middle: black against cat")]
     assert against["level"] == "warning"
-    assert against["high"] < check_images.AGAINST
+    assert against["high"] < audit.AGAINST
     assert "speaks against cat" in against["message"]
     assert "Add positives of cat that are like black" in against["advice"]
     alone = findings.loc[("concepts.cat", "darkness of the middle")]
-    assert alone["low"] > check_images.TOLD
+    assert alone["low"] > audit.TOLD
 
 
 def test_a_way_of_saving_that_tells_the_classes_is_told(root):
@@ -119,13 +121,13 @@ def test_the_same_pictures_in_the_tests_of_two_fusions_are_no_leak(root):
     save(root / "further", pictures("black cat", 40, 4))
     places.append(gathered(root, "fusions.three.test", "further", "no"))
     fusions = {name: ["black", "cat"] for name in ("one", "two", "three")}
-    findings = check_images.check(places, fusions, POLICY, "balanced", 1)[0]
+    findings = audit.check(places, fusions, POLICY, "balanced", 1)[0]
     assert "leak" not in set(findings["check"])
 
 
 def test_one_folder_of_two_concepts_makes_no_copies(root):
     places = [gathered(root, "concepts.cat", "cat", "other"), gathered(root, "concepts.black", "black", "other")]
-    findings = check_images.check(places, FUSIONS, POLICY, "balanced", 1)[0]
+    findings = audit.check(places, FUSIONS, POLICY, "balanced", 1)[0]
     assert not {"copies", "both classes", "both concepts"} & set(findings["check"])
 
 
@@ -156,8 +158,8 @@ def test_few_and_unbalanced_pictures_are_told(root):
 
 def test_drawn_pictures_need_no_files():
     source = {"source": "drawn", "dataset": None, "positive": ["cat"], "negative": ["non-cat"], "images": 40}
-    place = check_images.gather("concepts.cat", source, ".", None, 1, 1)
-    findings = check_images.check([place], {}, POLICY, "balanced", 1)[0]
+    place = audit.gather("concepts.cat", source, ".", None, 1, 1)
+    findings = audit.check([place], {}, POLICY, "balanced", 1)[0]
     assert "brightness" in set(findings["check"])
     assert not {"size", "file", "copies"} & set(findings["check"])
 
@@ -166,10 +168,10 @@ def test_the_intervals_cover():
     """Normal scores one deviation apart: AUROC 0.760; and no error at all is not certainty."""
     random = np.random.default_rng(1)
     truth = np.arange(90) < 40
-    found = [check_images.auroc(random.normal(size=90) + truth, truth) for _ in range(400)]
+    found = [audit.auroc(random.normal(size=90) + truth, truth) for _ in range(400)]
     covered = np.mean([low < 0.7602 < high for _, low, high in found])
     assert 0.92 < covered < 0.98
-    value, low, high = check_images.auroc(truth.astype(float), truth)
+    value, low, high = audit.auroc(truth.astype(float), truth)
     assert (value, high) == (1, 1)
     assert 0.7 < low < 0.98
 
@@ -179,8 +181,8 @@ def test_what_is_written_reads_back(root, tmp_path):
     sheets = {place.where: tmp_path / f"{place.where}.png" for place in places}
     for where, sheet in sheets.items():
         figures.contact_sheet(strips[where], sheet)
-    check_images.write(tmp_path, findings, named, sheets, places)
+    audit.write(tmp_path, findings, named, sheets, places)
     html = (tmp_path / "report.html").read_text()
-    assert check_images.headline(findings) in html
+    assert audit.headline(findings) in html
     assert html.count("data:image/png") == 3
     assert "Darkness of the middle alone tells black" in html

@@ -6,7 +6,7 @@ import torch
 import yaml
 from torch import nn
 
-from zoofuse import cnn
+from zoofuse.models import cnn
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from zoofuse import config, drawn
+from zoofuse import config
+from zoofuse.data import synthetic
 
 COMPLETE = {
     "images_root": "photos",
@@ -195,4 +196,4 @@ def test_the_schema_is_valid_and_has_no_stray_keys():
 
 def test_the_readme_names_every_word_of_the_drawings(root):
     section = (root / "config/README.md").read_text().split("* `drawn`")[1].split("* `torchvision`")[0]
-    assert set(drawn.VOCABULARY) <= set(re.findall(r"[a-z]+", section))
+    assert set(synthetic.VOCABULARY) <= set(re.findall(r"[a-z]+", section))

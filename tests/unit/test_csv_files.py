@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoofuse import csv_files, files, text
+from zoofuse.core import csv_files, files, text
 
 TABLE = pd.DataFrame(
     {

@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoofuse
-from zoofuse import bench_cyclegan, cyclegan, files, seeds
+from zoofuse.benchmarks import bench_cyclegan
+from zoofuse.core import files, rng
+from zoofuse.methods import cyclegan
 
 SMALL = {"epochs": 3, "batch_size": 8, "hidden": 8, "measure_every": 2}
 
 
 def kernels(n, out=6, channels=3, shift=0.0, name="kernels"):
-    return seeds.uniform((n, out, channels, 5, 5), 0, name, n, shift) * np.float32(0.2) - np.float32(0.1 - shift)
+    return rng.uniform((n, out, channels, 5, 5), 0, name, n, shift) * np.float32(0.2) - np.float32(0.1 - shift)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_a_step_is_the_plain_loops_within_rounding(monkeypatch, backend, adversa
 
 
 def test_kernels_of_another_size_are_trained_by_pytorch(tmp_path):
-    a, b = (seeds.uniform((6, 4, 5, 3, 3), 0, name) * np.float32(0.2) - np.float32(0.1) for name in "ab")
+    a, b = (rng.uniform((6, 4, 5, 3, 3), 0, name) * np.float32(0.2) - np.float32(0.1) for name in "ab")
     assert cyclegan.choose_backend(a.shape) == ("pytorch", "pytorch (slower), as the C++ is for 5 x 5 kernels only")
     trained = cyclegan.train(a, b, small(), 1, state_path=tmp_path / "state.h5")
     assert trained.way.startswith("pytorch")
@@ -309,7 +311,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_cause(tmp_path, dom
 SCRIPT = """
 import sys
 import numpy as np
-from zoofuse import cyclegan
+from zoofuse.methods import cyclegan
 cyclegan.SAVE_EVERY = 0
 a, b = (np.load(name) for name in sys.argv[1:3])
 s = cyclegan.settings(

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zoofuse import devices
+from zoofuse.core import devices
 
 fork = multiprocessing.get_context("fork")  # a child has torch at once
 DEVICES = ("GPU-first", "GPU-second")

@@ -8,7 +8,13 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from zoofuse import align, cnn, distil, evaluation, export, files, fused, generate, training
+from zoofuse.core import files
+from zoofuse.evaluation import protocols
+from zoofuse.export import models
+from zoofuse.methods import distil, generate
+from zoofuse.models import cnn
+from zoofuse.native import trainer
+from zoofuse.zoo import align, training
 
 QUICK = distil.Settings(images=400, epochs=20, learning_rate=0.006, teachers=4)
 NAMED = {"fusion": "f", "architecture": "published"}
@@ -65,7 +71,7 @@ def made(tmp_path_factory):
 def answers(zoo, pictures):
     """(2, n, m): what each head gives the photographs, as probabilities."""
     kernels = {name: values for name, values in zoo.items() if name.startswith("conv")}
-    seen = evaluation.features(kernels | {"model": zoo["model"]}, pictures)
+    seen = protocols.features(kernels | {"model": zoo["model"]}, pictures)
     found = []
     for head in ("fc_a", "fc_b"):
         logits = seen @ zoo[f"{head}.weight"].transpose(0, 2, 1) + zoo[f"{head}.bias"][:, None]
@@ -226,7 +232,7 @@ def test_leaves_are_varied_and_repeatable():
 
 @pytest.mark.parametrize("backend", ["serial", "stacked", "fused"])
 def test_two_answers_are_learnt_alike_everywhere(backend):
-    if backend == "fused" and not fused.available()[0]:
+    if backend == "fused" and not trainer.available()[0]:
         pytest.skip("no compiler")
     pictures, rng = distil.leaves(80, 1, "f"), np.random.default_rng(1)
     targets = rng.random((80, 2)).astype(np.float32)
@@ -287,7 +293,7 @@ def test_an_architecture_like_another_in_its_first_layer_has_students_of_its_own
     generate.random(2, "broad", 1, "f", tmp_path / "random.h5")
     for made in (students, *(files.read(tmp_path / f"{name}.h5", "zoo") for name in ("average", "random"))):
         weights = {name: values[0] for name, values in made.items() if name.startswith("conv")}
-        exported = export.configuration(weights, ["a", "b"])["architecture"]
+        exported = models.configuration(weights, ["a", "b"])["architecture"]
         assert (exported["channels"], exported["features"]) == ([3, 6, 24], broad.features)
     with pytest.raises(ValueError, match=r"A\.h5: its CNNs are not of architecture published.*zoo\.architecture"):
         distil.from_weights(zoos, output, architecture="published", **arguments)
@@ -306,7 +312,7 @@ def test_a_cnn_with_one_more_layer_is_not_taken_for_the_published_one():
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
     tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
     wanted = cnn.logits(tensors, cnn.normalise(torch.from_numpy(images))).numpy()
-    np.testing.assert_allclose(fused.answers(weights, images), wanted, atol=1e-6)
+    np.testing.assert_allclose(trainer.answers(weights, images), wanted, atol=1e-6)
 
 
 def test_three_zoos_have_students_with_three_heads(made):

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoofuse import drawn
+from zoofuse.data import synthetic
 
 TEST_NEGATIVE = ["black non-cat", "non-black cat", "non-black non-cat"]
 
@@ -19,7 +19,7 @@ def luminance(images):
 
 
 def test_images_are_32_pixels_square_rgb_with_a_name_each():
-    images, names = drawn.draw(["cat"], 5, 0, "a")
+    images, names = synthetic.draw(["cat"], 5, 0, "a")
     assert images.shape == (5, 32, 32, 3)
     assert images.dtype == np.uint8
     assert len(set(names)) == 5
@@ -27,28 +27,29 @@ def test_images_are_32_pixels_square_rgb_with_a_name_each():
 
 
 def test_a_longer_draw_begins_with_the_shorter_one():
-    short, long = drawn.draw(["non-cat"], 20, 7, "a"), drawn.draw(["non-cat"], 50, 7, "a")
+    short, long = synthetic.draw(["non-cat"], 20, 7, "a"), synthetic.draw(["non-cat"], 50, 7, "a")
     assert np.array_equal(short[0], long[0][:20])
     assert short[1] == long[1][:20]
 
 
 def test_the_same_call_in_another_process_draws_the_same():
-    code = "from zoofuse import drawn; print(drawn.draw(['animal', 'thing'], 9, 3, 'a')[0].sum((1, 2, 3)).tolist())"
+    code = "from zoofuse.data.synthetic import draw; "
+    code += "print(draw(['animal', 'thing'], 9, 3, 'a')[0].sum((1, 2, 3)).tolist())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
     )
-    here = drawn.draw(["animal", "thing"], 9, 3, "a")[0].sum((1, 2, 3)).tolist()
+    here = synthetic.draw(["animal", "thing"], 9, 3, "a")[0].sum((1, 2, 3)).tolist()
     assert other.stdout.strip() == str(here)
 
 
 @pytest.mark.parametrize(("seed", "stream"), [(1, "a"), (0, "b")])
 def test_another_seed_or_stream_draws_other_images(seed, stream):
-    ours, others = drawn.draw(["cat"], 20, 0, "a")[0], drawn.draw(["cat"], 20, seed, stream)[0]
+    ours, others = synthetic.draw(["cat"], 20, 0, "a")[0], synthetic.draw(["cat"], 20, seed, stream)[0]
     assert not any(np.array_equal(x, y) for x in ours for y in others)
 
 
 def test_no_image_comes_twice_in_2000():
-    images, _ = drawn.draw(["black cat"], 2000, 0, "twice")
+    images, _ = synthetic.draw(["black cat"], 2000, 0, "twice")
     assert len({image.tobytes() for image in images}) == 2000
 
 
@@ -64,14 +65,14 @@ def test_no_image_comes_twice_in_2000():
     ],
 )
 def test_the_groups_in_the_names_are_what_the_selectors_say(texts, holds):
-    _, names = drawn.draw(texts, 150, 0, "a")
+    _, names = synthetic.draw(texts, 150, 0, "a")
     assert all(holds(group(name)) for name in names)
-    allowed = {f"{colour} {kind}".replace(" ", "-") for colour, kind in drawn.scenes(texts)}
+    allowed = {f"{colour} {kind}".replace(" ", "-") for colour, kind in synthetic.scenes(texts)}
     assert {group(name) for name in names} <= allowed
 
 
 def test_what_is_no_cat_is_every_other_kind_in_every_colour_black_too():
-    pairs = drawn.scenes(["non-cat"])
+    pairs = synthetic.scenes(["non-cat"])
     kinds = {kind for _, kind in pairs}
     assert len(kinds) == 10
     assert "cat" not in kinds
@@ -81,12 +82,12 @@ def test_what_is_no_cat_is_every_other_kind_in_every_colour_black_too():
 
 
 def test_selectors_share_the_images_evenly_and_kinds_share_a_selector():
-    _, names = drawn.draw(TEST_NEGATIVE, 1500, 0, "shares")
+    _, names = synthetic.draw(TEST_NEGATIVE, 1500, 0, "shares")
     black = [group(name).startswith("black-") for name in names]
     cat = [group(name).endswith("-cat") for name in names]
     for share in (np.mean(black), np.mean(cat), 1 - np.mean(black) - np.mean(cat)):
         assert share == pytest.approx(1 / 3, abs=0.05)
-    _, names = drawn.draw(["non-cat"], 1000, 0, "shares")
+    _, names = synthetic.draw(["non-cat"], 1000, 0, "shares")
     kinds = Counter(group(name).split("-")[-1] for name in names)
     assert len(kinds) == 10
     assert all(60 < count < 140 for count in kinds.values())
@@ -95,17 +96,17 @@ def test_selectors_share_the_images_evenly_and_kinds_share_a_selector():
 def test_black_is_the_darkest_colour_of_a_subject():
     def brightness(colour):  # a ball, so that the middle of the picture is the subject and nothing else
         selector = colour if colour.startswith(("black", "dark")) else f"{colour} non-dark"
-        images, _ = drawn.draw([f"{selector} ball"], 150, 0, f"brightness of {colour}")
+        images, _ = synthetic.draw([f"{selector} ball"], 150, 0, f"brightness of {colour}")
         return np.median(images[:, 12:20, 12:20].max(-1))
 
-    colours = {colour for colour, _ in drawn.scenes(["ball"])}
+    colours = {colour for colour, _ in synthetic.scenes(["ball"])}
     black = brightness("black")
     assert all(brightness(colour) > 1.15 * black for colour in colours - {"black"})
 
 
 def test_dark_pixels_alone_do_not_tell_a_black_cat():
     def dark_share(texts, stream):
-        images, _ = drawn.draw(texts, 400, 0, stream)
+        images, _ = synthetic.draw(texts, 400, 0, stream)
         return (luminance(images[:, 8:24, 8:24]) < 60).mean((1, 2))
 
     cats, others = dark_share(["black cat"], "p"), dark_share(TEST_NEGATIVE, "n")
@@ -124,14 +125,14 @@ def test_dark_pixels_alone_do_not_tell_a_black_cat():
 )
 def test_selectors_that_draw_nothing_are_refused_by_name(texts, says):
     with pytest.raises(ValueError, match=says):
-        drawn.scenes(texts)
+        synthetic.scenes(texts)
     with pytest.raises(ValueError, match=says):
-        drawn.draw(texts, 1, 0, "a")
+        synthetic.draw(texts, 1, 0, "a")
 
 
 def test_a_contact_sheet_holds_every_image_enlarged():
-    images, _ = drawn.draw(["cat"], 5, 0, "a")
-    sheet = np.asarray(drawn.contact_sheet(images, columns=2, scale=3))
+    images, _ = synthetic.draw(["cat"], 5, 0, "a")
+    sheet = np.asarray(synthetic.contact_sheet(images, columns=2, scale=3))
     assert sheet.shape == (3 * 96 + 2 * 2, 2 * 96 + 2, 3)
     assert np.array_equal(sheet[98:194:3, 98:194:3], images[3])
     assert (sheet[196:, 98:] == 255).all()

@@ -6,7 +6,8 @@ import umap
 import yaml
 from sklearn import metrics as sklearn_metrics
 
-from zoofuse import config, evaluation
+from zoofuse import config
+from zoofuse.evaluation import protocols
 
 rng = np.random.default_rng(0)
 
@@ -30,7 +31,7 @@ def by_clusterer(rows):
 
 def test_features_that_separate_are_told_apart(settings):
     features, truth = planted(5)
-    rows, arrays = evaluation.evaluate(features, truth, settings)
+    rows, arrays = protocols.evaluate(features, truth, settings)
     rows = by_clusterer(rows)
     for name in ("kmeans", "dbscan"):
         assert rows[name]["accuracy"] == 1, name
@@ -42,16 +43,16 @@ def test_features_that_separate_are_told_apart(settings):
 
 def test_noise_is_not(settings):
     features, truth = planted(0)
-    rows, _ = evaluation.evaluate(features, truth, settings)
+    rows, _ = protocols.evaluate(features, truth, settings)
     # the protocol names clusters by the truth, so it flatters noise; it must not reach far above chance
     assert 0.35 < by_clusterer(rows)["kmeans"]["balanced_accuracy"] < 0.7
 
 
 def test_rows_agree_with_scikit_learn(settings):
     features, truth = planted(1)
-    rows, arrays = evaluation.evaluate(features, truth, settings)
+    rows, arrays = protocols.evaluate(features, truth, settings)
     for row in rows:
-        assert set(row) | {"method", "domain", "model"} == set(evaluation.COLUMNS[:-4])
+        assert set(row) | {"method", "domain", "model"} == set(protocols.COLUMNS[:-4])
         clusters = arrays[row["clusterer"]]
         contingency = sklearn_metrics.cluster.contingency_matrix(truth, clusters)
         assert row["purity"] == pytest.approx(contingency.max(0).sum() / len(truth))
@@ -61,7 +62,7 @@ def test_rows_agree_with_scikit_learn(settings):
 
 def test_published_random_states_give_the_same_answer_twice(settings):
     features, truth = planted(1)
-    first, second = (evaluation.evaluate(features, truth, settings) for _ in range(2))
+    first, second = (protocols.evaluate(features, truth, settings) for _ in range(2))
     assert first[0] == second[0]
     assert np.array_equal(first[1]["umap"], second[1]["umap"])
 
@@ -71,7 +72,7 @@ def test_published_random_states_give_the_same_answer_twice(settings):
     [np.zeros((20, 400), np.float32), np.full((20, 400), np.nan, np.float32), np.full((20, 400), 3, np.float32)],
 )
 def test_a_dead_cnn_is_a_row_not_an_error(settings, features):
-    rows, _ = evaluation.evaluate(features, np.arange(20) < 8, settings)
+    rows, _ = protocols.evaluate(features, np.arange(20) < 8, settings)
     for row in rows:
         assert row["dead"] == 1
         assert row["balanced_accuracy"] == 0.5
@@ -80,7 +81,7 @@ def test_a_dead_cnn_is_a_row_not_an_error(settings, features):
 @pytest.mark.parametrize("m", [4, 5, 7])
 def test_very_few_photographs(settings, m):
     features, truth = planted(3, 2, m - 2)
-    rows, arrays = evaluation.evaluate(features, truth, settings | {"embeddings": ["umap", "tsne"]})
+    rows, arrays = protocols.evaluate(features, truth, settings | {"embeddings": ["umap", "tsne"]})
     assert len(rows) == 3
     assert arrays["tsne"].shape == (m, 2)
 
@@ -89,34 +90,34 @@ def test_umap_has_the_bits_of_umap_learn_called_plainly(settings):
     for distance, metric in ((1, "euclidean"), (0, "cosine"), (40, "euclidean")):
         features, _ = planted(distance)
         plain = umap.UMAP(n_components=2, random_state=47, n_jobs=1, metric=metric).fit_transform(features)
-        own = evaluation.umap_embedding(features, settings["umap"] | {"metric": metric})
+        own = protocols.umap_embedding(features, settings["umap"] | {"metric": metric})
         assert np.array_equal(own, plain), metric
 
 
 def half(truth, seed=1):
-    return evaluation.split((~truth).astype(int), np.where(np.arange(len(truth)) % 3, "x", "y"), seed, "f")
+    return protocols.split((~truth).astype(int), np.where(np.arange(len(truth)) % 3, "x", "y"), seed, "f")
 
 
 def test_the_split_halves_each_class_and_group():
     labels = np.array([0] * 21 + [1] * 40)
     groups = np.array(["bombay"] * 11 + ["eye"] * 10 + ["dog"] * 30 + ["shoe"] * 10)
-    validation = evaluation.split(labels, groups, 1, "black_cat")
+    validation = protocols.split(labels, groups, 1, "black_cat")
     for group in np.unique(groups):
         assert abs(validation[groups == group].mean() - 0.5) <= 0.5 / (groups == group).sum()
     assert [validation[labels == label].sum() for label in (0, 1)] == [11, 20]
-    assert np.array_equal(validation, evaluation.split(labels, groups, 1, "black_cat"))
-    assert not np.array_equal(validation, evaluation.split(labels, groups, 2, "black_cat"))
+    assert np.array_equal(validation, protocols.split(labels, groups, 1, "black_cat"))
+    assert not np.array_equal(validation, protocols.split(labels, groups, 2, "black_cat"))
 
 
 def test_the_split_needs_photographs_of_both_classes():
     with pytest.raises(ValueError, match=r"fusions\.black_cat\.test\.positive: 3 photographs; at least 4"):
-        evaluation.split(np.array([0] * 3 + [1] * 9), np.repeat("g", 12), 1, "black_cat")
+        protocols.split(np.array([0] * 3 + [1] * 9), np.repeat("g", 12), 1, "black_cat")
 
 
 def test_held_out_tells_apart_what_separates(settings):
     features, truth = planted(5)
     validation = half(truth)
-    rows, arrays = evaluation.held_out(features, truth, validation, settings)
+    rows, arrays = protocols.held_out(features, truth, validation, settings)
     rows = by_clusterer(rows)
     for name in ("kmeans", "dbscan"):
         assert rows[name]["balanced_accuracy"] == rows[name]["validation"] == 1, name
@@ -125,14 +126,14 @@ def test_held_out_tells_apart_what_separates(settings):
         assert rows[name]["density_validity"] > 0.5
     assert rows["kmeans"]["agreement"] > 0.5
     assert rows["kmeans"]["tp"] + rows["kmeans"]["fn"] == np.sum(truth & ~validation)
-    assert set(rows["kmeans"]) | {"method", "domain", "model"} == set(evaluation.COLUMNS)
+    assert set(rows["kmeans"]) | {"method", "domain", "model"} == set(protocols.COLUMNS)
 
 
 def test_held_out_does_not_flatter_noise(settings):
     found = []
     for seed in range(12):
         features, truth = planted(0)
-        rows, _ = evaluation.held_out(features, truth, half(truth, seed), settings)
+        rows, _ = protocols.held_out(features, truth, half(truth, seed), settings)
         found.append([row["balanced_accuracy"] for row in rows if row["clusterer"] != "one_class_svm"])
     assert np.mean(found) == pytest.approx(0.5, abs=0.05)  # the published protocol: about 0.56
 
@@ -141,8 +142,8 @@ def test_test_labels_change_no_answer_and_no_choice(settings):
     features, truth = planted(2)
     validation = half(truth)
     other = np.where(validation, truth, ~truth)
-    rows, arrays = evaluation.held_out(features, truth, validation, settings)
-    others, other_arrays = evaluation.held_out(features, other, validation, settings)
+    rows, arrays = protocols.held_out(features, truth, validation, settings)
+    others, other_arrays = protocols.held_out(features, other, validation, settings)
     for name, values in arrays.items():
         assert np.array_equal(values, other_arrays[name]), name
     for row, same in zip(rows, others, strict=True):
@@ -155,7 +156,7 @@ def test_test_labels_change_no_answer_and_no_choice(settings):
 def test_held_out_with_very_few_photographs_or_a_dead_cnn(settings, m):
     features, truth = planted(3, 4, m - 4)
     for each in (features, np.zeros_like(features), np.full_like(features, np.nan)):
-        rows, arrays = evaluation.held_out(each, truth, half(truth), settings)
+        rows, arrays = protocols.held_out(each, truth, half(truth), settings)
         assert len(rows) == 3
         assert arrays["held_out/umap"].shape == (m, 2)
     assert all(row["balanced_accuracy"] == 0.5 and row["dead"] == 1 for row in rows)
@@ -163,17 +164,17 @@ def test_held_out_with_very_few_photographs_or_a_dead_cnn(settings, m):
 
 def test_parts_take_the_first_of_each_domain():
     zoo = {"model": np.array([0, 1, 2, 0, 1, 2]), "domain": np.array(["A", "A", "A", "B", "B", "B"])}
-    assert evaluation.part(zoo, None, 0, 9)["model"].tolist() == [0, 1, 2, 0, 1, 2]
-    assert evaluation.part(zoo, 2, 1, 3)["domain"].tolist() == ["A", "B"]
-    assert evaluation.part(zoo, 2, 1, 3)["model"].tolist() == [1, 0]
-    assert evaluation.part(zoo, 2, 8, 9)["model"].tolist() == []
-    assert evaluation.first(zoo, 1) == {("A", 0), ("B", 0)}
-    assert len(evaluation.first(zoo, None)) == 6
+    assert protocols.part(zoo, None, 0, 9)["model"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert protocols.part(zoo, 2, 1, 3)["domain"].tolist() == ["A", "B"]
+    assert protocols.part(zoo, 2, 1, 3)["model"].tolist() == [1, 0]
+    assert protocols.part(zoo, 2, 8, 9)["model"].tolist() == []
+    assert protocols.first(zoo, 1) == {("A", 0), ("B", 0)}
+    assert len(protocols.first(zoo, None)) == 6
 
 
 def test_kmeans_k_is_a_setting(settings):
     features, truth = planted(3)
-    rows, arrays = evaluation.evaluate(features, truth, settings | {"kmeans": {"k": 3, "random_state": 1}})
+    rows, arrays = protocols.evaluate(features, truth, settings | {"kmeans": {"k": 3, "random_state": 1}})
     assert by_clusterer(rows)["kmeans"]["clusters"] == 3
     assert len(np.unique(arrays["kmeans"])) == 3
 

@@ -13,7 +13,11 @@ import torch
 from PIL import Image
 
 import zoofuse
-from zoofuse import cnn, drawn, export, images, seeds, statistics, zero_shot
+from zoofuse.core import intervals, rng
+from zoofuse.data import images, synthetic
+from zoofuse.evaluation import zero_shot
+from zoofuse.export import models
+from zoofuse.models import cnn
 
 METHOD = "cyclegan"
 COLUMNS = ["method", "head", "selected", "validation", "test", "test_low", "test_high"]
@@ -50,7 +54,7 @@ COMPARISONS = pd.DataFrame(
 
 
 def concept(word: str, n: int = 40) -> zero_shot.Concept:
-    sides = [drawn.draw([text], 2 * n, 1, word)[0] for text in (word, f"non-{word}")]
+    sides = [synthetic.draw([text], 2 * n, 1, word)[0] for text in (word, f"non-{word}")]
     labels = np.repeat([0, 1], n)
     training, validation = (np.concatenate([side[part] for side in sides]) for part in (slice(n), slice(n, None)))
     return zero_shot.Concept(training, labels, validation, labels)
@@ -73,31 +77,31 @@ def concepts() -> list[zero_shot.Concept]:
 
 @pytest.fixture(scope="module")
 def test() -> dict[str, np.ndarray]:
-    sides = [drawn.draw([word], 30, 1, "test")[0] for word in ("black cat", "non-black non-cat")]
+    sides = [synthetic.draw([word], 30, 1, "test")[0] for word in ("black cat", "non-black non-cat")]
     return {"images": np.concatenate(sides), "labels": np.repeat([0, 1], 30)}
 
 
 VALIDATION = np.arange(60) % 2 == 0
 
 
-def exported(folder, concepts, test, choice, architecture="published") -> export.Model:
-    weights, threshold = export.fit(export.pick(zoo(architecture), choice), choice, concepts, test, VALIDATION)
+def exported(folder, concepts, test, choice, architecture="published") -> models.Model:
+    weights, threshold = models.fit(models.pick(zoo(architecture), choice), choice, concepts, test, VALIDATION)
     about = choice._asdict() | {"fusion": "black_cat", "method": METHOD, "threshold": threshold, "seed": 7}
-    config = export.configuration(weights, ["black", "cat"], **about, sources={"zoo": "0123456789abcdef" * 4})
-    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
-    config["test"] = export.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
-    others = export.controls(ZERO_SHOT, COMPARISONS, METHOD, choice.head)
+    config = models.configuration(weights, ["black", "cat"], **about, sources={"zoo": "0123456789abcdef" * 4})
+    model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config["test"] = models.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
+    others = models.controls(ZERO_SHOT, COMPARISONS, METHOD, choice.head)
     source = {"source": "folder", "dataset": None, "positive": ["cats"], "negative": ["no `cats` <b>"]}
     photographs = [{"concept": "cat", "images": [321, 123], "validation": [3, 4], "source": source}]
     photographs.append({"fusion": "black_cat", "images": [30, 31], "source": source})
-    export.write(folder, weights, config, export.card(config, others, photographs))
-    return export.load(folder)
+    models.write(folder, weights, config, models.card(config, others, photographs))
+    return models.load(folder)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, concepts, test):
     folder = tmp_path_factory.mktemp("models") / "model"
-    exported(folder, concepts, test, export.choose(ZERO_SHOT, LEADERBOARD, METHOD))
+    exported(folder, concepts, test, models.choose(ZERO_SHOT, LEADERBOARD, METHOD))
     return folder
 
 
@@ -121,7 +125,7 @@ np.save("score.npy", score)
 @pytest.mark.parametrize("architecture", list(cnn.ARCHITECTURES))
 @pytest.mark.parametrize("head", ["own", "probe"])
 def test_zoofuse_pytorch_and_onnx_runtime_give_the_same_scores(tmp_path, concepts, test, head, architecture):
-    choice = export.Choice("B", 1, head, "parents")
+    choice = models.Choice("B", 1, head, "parents")
     model = exported(tmp_path, concepts, test, choice, architecture)
     scores = model.predict(test["images"])
     assert scores.dtype == np.float32
@@ -155,7 +159,7 @@ def test_what_the_card_shows_runs_without_zoofuse(tmp_path, folder, test, way):
     code = WITHOUT_ZOOFUSE.format(pictures=blocks(card)[1], way=blocks(card)[way])
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     scores = np.load(tmp_path / "score.npy")
-    model = export.load(folder)
+    model = models.load(folder)
     np.testing.assert_allclose(scores[0], model.predict([tmp_path / "photograph.jpg"])[0], atol=1e-5)
     np.testing.assert_allclose(scores[1:], model.predict(test["images"]), atol=1e-5)
 
@@ -177,53 +181,53 @@ def test_importing_zoofuse_stays_cheap(root):
 
 
 def test_the_cnn_is_chosen_by_the_concepts_own_photographs():
-    assert export.choose(ZERO_SHOT, LEADERBOARD, METHOD) == ("B", 1, "probe", "parents")  # not A/1, best on the test
-    assert export.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "parents")
+    assert models.choose(ZERO_SHOT, LEADERBOARD, METHOD) == ("B", 1, "probe", "parents")  # not A/1, best on the test
+    assert models.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "parents")
 
 
 def test_without_the_concepts_photographs_the_labelled_half_chooses():
     unknown = ZERO_SHOT.assign(validation=np.nan, selected=None)
-    assert export.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "labelled")
+    assert models.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "labelled")
     with pytest.raises(ValueError, match=r"no method 'netspace'; write one of cyclegan, random"):
-        export.choose(unknown, LEADERBOARD, "netspace")
+        models.choose(unknown, LEADERBOARD, "netspace")
 
 
 def test_no_label_of_the_conjunction_goes_into_the_model(concepts, test):
-    choice = export.Choice("A", 0, "probe", "parents")
-    one = export.pick(zoo(), choice)
-    before, threshold = export.fit(one, choice, concepts, test, VALIDATION)
+    choice = models.Choice("A", 0, "probe", "parents")
+    one = models.pick(zoo(), choice)
+    before, threshold = models.fit(one, choice, concepts, test, VALIDATION)
     turned = {"images": test["images"][::-1].copy(), "labels": 1 - test["labels"]}
-    after, other = export.fit(one, choice, concepts, turned, ~VALIDATION)
+    after, other = models.fit(one, choice, concepts, turned, ~VALIDATION)
     assert threshold == other
     for name, values in before.items():
         np.testing.assert_array_equal(values, after[name])
 
 
 def test_the_labelled_threshold_sees_one_half_only(test):
-    choice = export.Choice("A", 1, "own", "labelled")
-    one = export.pick(zoo(), choice)
-    threshold = export.fit(one, choice, [], test, VALIDATION)[1]
+    choice = models.Choice("A", 1, "own", "labelled")
+    one = models.pick(zoo(), choice)
+    threshold = models.fit(one, choice, [], test, VALIDATION)[1]
     labels = np.where(VALIDATION, test["labels"], 1 - test["labels"])
-    assert export.fit(one, choice, [], test | {"labels": labels}, VALIDATION)[1] == threshold
-    weights = export.fit(one, choice, [], test, VALIDATION)[0]
-    model = export.Model(
-        {name: torch.from_numpy(values) for name, values in weights.items()}, export.configuration(weights, ["a", "b"])
+    assert models.fit(one, choice, [], test | {"labels": labels}, VALIDATION)[1] == threshold
+    weights = models.fit(one, choice, [], test, VALIDATION)[0]
+    model = models.Model(
+        {name: torch.from_numpy(values) for name, values in weights.items()}, models.configuration(weights, ["a", "b"])
     )
     scores = model.predict(test["images"][VALIDATION])[None]
     assert threshold == pytest.approx(zero_shot.best_threshold(scores, test["labels"][VALIDATION])[0][0], rel=1e-4)
-    assert export.fit(one, choice, [], test, ~VALIDATION)[1] != threshold
+    assert models.fit(one, choice, [], test, ~VALIDATION)[1] != threshold
 
 
 def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
-    choice = export.Choice("A", 1, "own", "labelled")
+    choice = models.Choice("A", 1, "own", "labelled")
     three = zoo() | {f"fc_c.{part}": -2 * zoo()[f"fc_a.{part}"] for part in ("weight", "bias")}
-    weights, threshold = export.fit(export.pick(three, choice), choice, [], test, VALIDATION)
+    weights, threshold = models.fit(models.pick(three, choice), choice, [], test, VALIDATION)
     about = {"fusion": "all", "method": METHOD, "threshold": threshold, "seed": 7, "sources": {}} | choice._asdict()
-    config = export.configuration(weights, ["small", "black", "cat"], **about)
-    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
-    config["test"] = export.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
-    export.write(tmp_path, weights, config, export.card(config, [], []))
-    model = export.load(tmp_path)
+    config = models.configuration(weights, ["small", "black", "cat"], **about)
+    model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config["test"] = models.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
+    models.write(tmp_path, weights, config, models.card(config, [], []))
+    model = models.load(tmp_path)
     probabilities = model.probabilities(test["images"])
     logit = np.log(probabilities / (1 - probabilities))
     np.testing.assert_allclose(logit[:, 2], -2 * logit[:, 0], atol=1e-3)
@@ -240,12 +244,12 @@ def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
 
 
 def test_cnns_without_heads_are_refused_in_words(test):
-    choice = export.Choice("A", 1, "own", "labelled")
-    bare = {name: values for name, values in export.pick(zoo(), choice).items() if not name.startswith("fc")}
+    choice = models.Choice("A", 1, "own", "labelled")
+    bare = {name: values for name, values in models.pick(zoo(), choice).items() if not name.startswith("fc")}
     with pytest.raises(ValueError, match="no heads for the fusion's concepts"):
-        export.fit(bare, choice, [], test, VALIDATION)
+        models.fit(bare, choice, [], test, VALIDATION)
     with pytest.raises(ValueError, match="B/7 0 times"):
-        export.pick(zoo(), choice._replace(domain="B", model=7))
+        models.pick(zoo(), choice._replace(domain="B", model=7))
 
 
 def test_config_and_card_say_what_was_measured(folder, test):
@@ -253,9 +257,9 @@ def test_config_and_card_say_what_was_measured(folder, test):
     truth = test["labels"][~VALIDATION] == 0
     scores = zoofuse.load(folder).predict(test["images"][~VALIDATION])[None]
     value, low, high = config["test"]["auroc"]
-    assert value == pytest.approx(statistics.auroc(scores, truth)[0])
+    assert value == pytest.approx(intervals.auroc(scores, truth)[0])
     answers = scores >= config["threshold"]
-    assert config["test"]["balanced_accuracy"][0] == pytest.approx(statistics.balanced_accuracy(answers, truth)[0])
+    assert config["test"]["balanced_accuracy"][0] == pytest.approx(intervals.balanced_accuracy(answers, truth)[0])
     assert low < value <= high
     assert (config["test"]["positive"], config["test"]["negative"]) == (15, 15)
     assert f"| {value:.3f} | {low:.3f} to {high:.3f} |" in card
@@ -267,7 +271,7 @@ def test_config_and_card_say_what_was_measured(folder, test):
 
 
 def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
-    rows = export.controls(ZERO_SHOT, COMPARISONS, METHOD, "probe")
+    rows = models.controls(ZERO_SHOT, COMPARISONS, METHOD, "probe")
     told = {(row["method"], row["head"]): row["verdict"] for row in rows}
     assert list(told) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
     assert list(told.values()) == ["", "above", "", "no clear difference"]
@@ -306,6 +310,6 @@ def test_pictures_of_another_kind_are_refused(folder):
 
 def test_many_pictures_are_scored_as_few_are(folder):
     model = zoofuse.load(folder)
-    pictures = (255 * seeds.uniform((600, 32, 32, 3), 1, "pictures")).astype(np.uint8)
+    pictures = (255 * rng.uniform((600, 32, 32, 3), 1, "pictures")).astype(np.uint8)
     scores = model.predict(pictures)
     np.testing.assert_allclose(scores[[0, 299, 599]], model.predict(pictures[[0, 299, 599]]), atol=1e-6)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from zoofuse import cnn, few_shot
+from zoofuse.evaluation import few_shot
+from zoofuse.models import cnn
 
 rng = np.random.default_rng(0)
 HOW = {"draws": 4, "seed": 1, "fusion": "f"}

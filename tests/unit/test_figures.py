@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from zoofuse import figures, netspace_figures
+from zoofuse.netspace import figures as netspace_figures
+from zoofuse.report import figures
 
 rng = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse import csv_files, files
+from zoofuse.core import csv_files, files
 
 FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 
@@ -189,7 +189,7 @@ def rubbish(folder):
 
 WRITER = """
 import os, signal, sys, time
-from zoofuse import files
+from zoofuse.core import files
 with files.atomic_path(sys.argv[1]) as path:
     path.write_text(sys.argv[2])
     print(path, flush=True)
@@ -261,7 +261,7 @@ class TestTemporaryFiles:
 
     def test_many_processes_write_one_file_and_tidy_up_at_once(self, tmp_path):
         body = (
-            "import sys, numpy as np\nfrom zoofuse import files\n"
+            "import sys, numpy as np\nfrom zoofuse.core import files\n"
             "for i in range(40): files.write(sys.argv[1], 'zoo', {'x': np.full(1000, i)})"
         )
         for _ in range(4):

@@ -11,26 +11,29 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoofuse import cnn, compiled, fused, seeds, stacked, training
+from zoofuse.core import rng
+from zoofuse.models import cnn
+from zoofuse.native import build, trainer
+from zoofuse.zoo import batched, training
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
-needs_compiler = pytest.mark.skipif(not fused.available()[0], reason=f"no fused trainer: {fused.available()[1]}")
+needs_compiler = pytest.mark.skipif(not trainer.available()[0], reason=f"no fused trainer: {trainer.available()[1]}")
 # Every vector width on this machine: GCC and Clang split vectors wider than the processor's.
-KINDS = [compiled.instruction_set(), "lanes4", "lanes16"]
+KINDS = [build.instruction_set(), "lanes4", "lanes16"]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def any_width(tmp_path_factory):
-    own = " ".join(flag for flag in compiled._SETS[compiled.instruction_set()].split() if flag.startswith("-m"))
+    own = " ".join(flag for flag in build._SETS[build.instruction_set()].split() if flag.startswith("-m"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(compiled._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
-        patch.setitem(compiled._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
+        patch.setitem(build._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
+        patch.setitem(build._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
         yield
 
 
 def noise(n: int) -> np.ndarray:
-    return (256 * seeds.uniform((n, 32, 32, 3), 0, "noise")).astype(np.uint8)
+    return (256 * rng.uniform((n, 32, 32, 3), 0, "noise")).astype(np.uint8)
 
 
 def initial(model: int = 0) -> dict[str, np.ndarray]:
@@ -41,7 +44,7 @@ def reference(images, labels, weights, order, flip=None, gain=None):
     """Loss and gradients by PyTorch in float64."""
     parameters = {name: torch.from_numpy(value).double().requires_grad_() for name, value in weights.items()}
     augment = [None if array is None else torch.from_numpy(array) for array in (flip, gain)]
-    x = stacked.batch(torch.from_numpy(images), torch.from_numpy(order).long(), *augment).double().movedim(-1, 1)
+    x = batched.batch(torch.from_numpy(images), torch.from_numpy(order).long(), *augment).double().movedim(-1, 1)
     for layer in PUBLISHED.conv_layers:
         x = F.max_pool2d(F.relu(F.conv2d(x, parameters[f"{layer}.weight"], parameters[f"{layer}.bias"])), 2)
     z = F.linear(x.flatten(1), parameters["fc1.weight"], parameters["fc1.bias"])
@@ -53,7 +56,7 @@ def reference(images, labels, weights, order, flip=None, gain=None):
 def check(images, labels, weights, order, flip=None, gain=None, kinds=KINDS):
     loss, gradients = reference(images, labels, weights, order, flip, gain)
     for kind in kinds:
-        found, ours = fused.gradient(images, labels, weights, order, flip, gain, kind=kind)
+        found, ours = trainer.gradient(images, labels, weights, order, flip, gain, kind=kind)
         assert found == pytest.approx(loss, rel=1e-6, abs=1e-30), kind
         for name, gradient in gradients.items():
             error = np.abs(ours[name] - gradient).max() / max(np.abs(gradient).max(), 1e-30)
@@ -65,7 +68,7 @@ def check(images, labels, weights, order, flip=None, gain=None, kinds=KINDS):
 @pytest.mark.parametrize("size", [1, 3, 16, 57, 128])
 def test_gradients_on_batches_of_any_length(size):
     labels = (np.arange(150) % 2).astype(np.uint8)
-    order = seeds.permutation(150, 0, "order")[:size].astype(np.int32)
+    order = rng.permutation(150, 0, "order")[:size].astype(np.int32)
     check(noise(150), labels, initial(), order)
 
 
@@ -73,7 +76,7 @@ def test_gradients_on_batches_of_any_length(size):
 def test_gradients_with_flip_and_gain():
     order = np.arange(20, dtype=np.int32)
     flip = (np.arange(20) % 3 == 0).astype(np.uint8)
-    gain = 0.5 + seeds.uniform((20, 3), 0, "gain")
+    gain = 0.5 + rng.uniform((20, 3), 0, "gain")
     check(noise(20), (np.arange(20) % 2).astype(np.uint8), initial(), order, flip, gain)
 
 
@@ -120,7 +123,7 @@ def test_a_diverged_cnn_is_not_hidden():
     weights = initial()
     weights["conv1.weight"] = weights["conv1.weight"] * np.float32(np.nan)
     for kind in KINDS:
-        loss, _ = fused.gradient(noise(4), np.zeros(4, np.uint8), weights, np.arange(4, dtype=np.int32), kind=kind)
+        loss, _ = trainer.gradient(noise(4), np.zeros(4, np.uint8), weights, np.arange(4, dtype=np.int32), kind=kind)
         assert np.isnan(loss)
 
 
@@ -132,12 +135,12 @@ def test_one_nan_in_a_pooling_window_wins_as_in_pytorch():
     images = np.zeros((4, 32, 32, 3), np.uint8)
     images[:, :, 28:30] = 255  # infinite in column 13 after the first pooling; times conv2's zeros it is NaN
     for kind in KINDS:
-        loss, _ = fused.gradient(images, np.zeros(4, np.uint8), weights, np.arange(4, dtype=np.int32), kind=kind)
+        loss, _ = trainer.gradient(images, np.zeros(4, np.uint8), weights, np.arange(4, dtype=np.int32), kind=kind)
         assert np.isnan(loss)
 
 
 def run(code: str, **environment: str) -> str:
-    source = Path(fused.__file__).parents[1]
+    source = Path(trainer.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(source), **environment}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
@@ -147,7 +150,7 @@ def run(code: str, **environment: str) -> str:
 def test_without_a_compiler_it_says_so_and_trains_on(tmp_path):
     """An empty PATH and an empty cache: one line, and PyTorch does the work."""
     code = (
-        "import numpy as np; from zoofuse import training as t; s = t.Settings(epochs=1, images_per_epoch=8);"
+        "import numpy as np; from zoofuse.zoo import training as t; s = t.Settings(epochs=1, images_per_epoch=8);"
         "print(*t.choose_backend(s)); x = np.zeros((8, 32, 32, 3), np.uint8); y = np.arange(8) % 2;"
         "print(t.train(t.Data(x, y, x, y), s, 0, 'cat', np.arange(1)).history['loss'].shape)"
     )
@@ -161,7 +164,7 @@ def test_a_compiler_that_fails_is_named(tmp_path):
     compiler = tmp_path / "c++"
     compiler.write_text("#!/bin/sh\necho 'out of order' >&2\nexit 3\n")
     compiler.chmod(0o755)
-    code = "from zoofuse import fused; print(*fused.available())"
+    code = "from zoofuse.native import trainer as fused; print(*fused.available())"
     output = run(code, CXX=str(compiler), XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert output.startswith("False")
     assert f"{compiler} failed: out of order" in output
@@ -172,30 +175,30 @@ def test_a_compiler_that_fails_is_named(tmp_path):
 def test_builds_at_once_leave_one_whole_library(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with ThreadPoolExecutor(3) as pool:
-        built = set(pool.map(compiled.built, [fused._SOURCE] * 3, [compiled.instruction_set()] * 3))
+        built = set(pool.map(build.built, [trainer._SOURCE] * 3, [build.instruction_set()] * 3))
     assert list((tmp_path / "zoofuse").iterdir()) == list(built)
     before = built.pop().stat().st_mtime_ns
-    assert compiled.built(fused._SOURCE, compiled.instruction_set()).stat().st_mtime_ns == before, "compiled again"
+    assert build.built(trainer._SOURCE, build.instruction_set()).stat().st_mtime_ns == before, "compiled again"
 
 
 @needs_compiler
 def test_each_instruction_set_has_its_own_library():
-    assert compiled.built(fused._SOURCE, "lanes4") != compiled.built(fused._SOURCE, "lanes16")
+    assert build.built(trainer._SOURCE, "lanes4") != build.built(trainer._SOURCE, "lanes16")
 
 
-@pytest.mark.skipif(compiled.instruction_set() == "neon", reason="ARM has one instruction set")
+@pytest.mark.skipif(build.instruction_set() == "neon", reason="ARM has one instruction set")
 @pytest.mark.parametrize(("capability", "kind"), [("default", "generic"), ("avx2", "avx2")])
 def test_the_running_processor_decides(capability, kind):
     """PyTorch's own switch stands for a node with narrower vectors."""
-    if kind == "avx2" and compiled.instruction_set() == "generic":
+    if kind == "avx2" and build.instruction_set() == "generic":
         pytest.skip("no AVX2 here")
-    code = "from zoofuse import compiled; print(compiled.instruction_set())"
+    code = "from zoofuse.native import build as compiled; print(compiled.instruction_set())"
     assert run(code, ATEN_CPU_CAPABILITY=capability) == kind
 
 
 @needs_compiler
 def test_peak_is_a_plausible_rate():
-    assert 1e9 < fused.peak(0.02) < 1e12
+    assert 1e9 < trainer.peak(0.02) < 1e12
 
 
 @needs_compiler

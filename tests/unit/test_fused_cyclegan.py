@@ -10,29 +10,31 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoofuse import compiled, cyclegan, fused_cyclegan, seeds
+from zoofuse.core import rng
+from zoofuse.methods import cyclegan
+from zoofuse.native import build, cyclegan_steps
 
-AVAILABLE, REASON = fused_cyclegan.available()
+AVAILABLE, REASON = cyclegan_steps.available()
 needs_compiler = pytest.mark.skipif(not AVAILABLE, reason=f"no C++ step: {REASON}")
 # Every vector width on this machine, and both numbers of registers: compilers split vectors wider than the processor's.
-KINDS = [compiled.instruction_set(), "lanes4", "lanes16"]
+KINDS = [build.instruction_set(), "lanes4", "lanes16"]
 LAYERS = {"conv1": (3, 6), "conv2": (6, 16)}  # channels, depth
 
 
 @pytest.fixture(autouse=True, scope="module")
 def any_width(tmp_path_factory):
-    own = " ".join(flag for flag in compiled._SETS[compiled.instruction_set()].split() if flag.startswith("-m"))
+    own = " ".join(flag for flag in build._SETS[build.instruction_set()].split() if flag.startswith("-m"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(compiled._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
-        patch.setitem(compiled._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
+        patch.setitem(build._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
+        patch.setitem(build._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
         yield
 
 
 def volumes(channels, depth, n, size=5, spread=2.0):
     """Domain -> (channels, depth, size, size, n of it), also beyond what tanh reaches."""
     return {
-        domain: torch.from_numpy(spread * seeds.uniform((channels, depth, size, size, count), 0, domain) - spread / 2)
+        domain: torch.from_numpy(spread * rng.uniform((channels, depth, size, size, count), 0, domain) - spread / 2)
         for domain, count in zip("AB", n, strict=True)
     }
 
@@ -92,8 +94,8 @@ def check(s, channels, depth, n, kinds=KINDS):
     makers_losses, judges_losses, gradients, fakes = reference(s, generators, discriminators, x)
     shown = {domain: fake.float() for domain, fake in fakes.items()}
     for kind in kinds:
-        losses, by_generators, made = fused_cyclegan.generator_step(s, generators, discriminators, x, kind=kind)
-        judged, by_discriminators = fused_cyclegan.discriminator_step(s, discriminators, x, shown, kind=kind)
+        losses, by_generators, made = cyclegan_steps.generator_step(s, generators, discriminators, x, kind=kind)
+        judged, by_discriminators = cyclegan_steps.discriminator_step(s, discriminators, x, shown, kind=kind)
         for found, expected in ((losses, makers_losses), (judged, judges_losses)):
             assert {k: v.item() for k, v in found.items()} == pytest.approx({k: v.item() for k, v in expected.items()})
         for domain, fake in fakes.items():
@@ -131,7 +133,7 @@ def test_a_pool_may_show_another_number_of_sets():
     x, shown, (generators, discriminators) = volumes(3, 6, (4, 4)), volumes(3, 6, (9, 2)), parameters(s, 3)
     other = {domain: values.double().movedim(-1, 0) for domain, values in shown.items()}
     _, expected, (_, gradient), _ = reference(s, generators, discriminators, x, other)
-    losses, found = fused_cyclegan.discriminator_step(s, discriminators, x, shown)
+    losses, found = cyclegan_steps.discriminator_step(s, discriminators, x, shown)
     assert {k: v.item() for k, v in losses.items()} == pytest.approx({k: v.item() for k, v in expected.items()})
     assert (found - gradient).abs().max() < 1e-5 * gradient.abs().max()
 
@@ -141,10 +143,10 @@ def test_the_number_of_threads_changes_no_bit():
     s = cyclegan.settings("report", "conv2")  # a task long enough for threads to run at the same time
     x, (generators, discriminators) = volumes(6, 16, (33, 20)), parameters(s, 6)
     (losses, gradient, fakes), *others = (
-        fused_cyclegan.generator_step(s, generators, discriminators, x, threads=threads) for threads in (1, 2, 5)
+        cyclegan_steps.generator_step(s, generators, discriminators, x, threads=threads) for threads in (1, 2, 5)
     )
     one, *more = (
-        fused_cyclegan.discriminator_step(s, discriminators, x, fakes, threads=threads)[1] for threads in (1, 2, 5)
+        cyclegan_steps.discriminator_step(s, discriminators, x, fakes, threads=threads)[1] for threads in (1, 2, 5)
     )
     assert all(torch.equal(one, other) for other in more)
     for other_losses, other_gradient, other_fakes in others:
@@ -159,7 +161,7 @@ def test_a_number_that_is_none_reaches_the_losses(where):
     s = cyclegan.settings("report", "conv1", hidden=8)
     x, (generators, discriminators) = volumes(3, 6, (3, 3)), parameters(s, 3)
     (generators if where == "generators" else x["A"].view(-1))[7] = float("nan")
-    losses, _, _ = fused_cyclegan.generator_step(s, generators, discriminators, x)
+    losses, _, _ = cyclegan_steps.generator_step(s, generators, discriminators, x)
     assert losses["cycle"].isnan()
     assert losses["adversarial_B"].isnan()
 
@@ -168,7 +170,7 @@ def test_a_number_that_is_none_reaches_the_losses(where):
 
 
 def kernels(n, size=5):
-    return seeds.uniform((n, 6, 3, size, size), 0, "kernels", n) * np.float32(0.2) - np.float32(0.1)
+    return rng.uniform((n, 6, 3, size, size), 0, "kernels", n) * np.float32(0.2) - np.float32(0.1)
 
 
 SMALL = {"epochs": 2, "batch_size": 8, "hidden": 8}
@@ -217,7 +219,7 @@ def test_a_gpu_computes_in_pytorch():
 
 def test_without_a_compiler_pytorch_trains_on(tmp_path):
     code = (
-        "import numpy as np; from zoofuse import cyclegan as c; print(*c.choose_backend((6, 3, 5, 5)));"
+        "import numpy as np; from zoofuse.methods import cyclegan as c; print(*c.choose_backend((6, 3, 5, 5)));"
         "s = c.settings('report', 'conv1', epochs=1, hidden=2); k = np.random.default_rng(0).random((9, 6, 3, 5, 5));"
         "print(c.train(k, k[:5], s, 1, state_path='state.h5').way)"
     )
@@ -227,4 +229,4 @@ def test_without_a_compiler_pytorch_trains_on(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
     ).stdout.splitlines()
     assert told.startswith("pytorch pytorch (slower), as the C++ is missing: no C++ compiler found")
-    assert way == f"pytorch {compiled.instruction_set()}"
+    assert way == f"pytorch {build.instruction_set()}"

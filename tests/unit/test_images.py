@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from zoofuse import files, images
-from zoofuse.images import ImageError
+from zoofuse.core import files
+from zoofuse.data import images
+from zoofuse.data.images import ImageError
 
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
 

@@ -15,7 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoofuse import cnn, cyclegan, files, foreign, imports, zoo
+from zoofuse.core import files
+from zoofuse.importers import foreign, imports
+from zoofuse.methods import cyclegan
+from zoofuse.models import cnn
+from zoofuse.zoo import zoo
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 LAYOUTS = ["HDF5", "state_dicts", "safetensors", "trials"]
@@ -556,7 +560,8 @@ def test_other_datasets_are_no_zoo(tmp_path):
 
 def test_counting_and_digests_need_no_torch(tmp_path):
     paths = [str(save(layout, tmp_path, cnns(1))) for layout in LAYOUTS]
-    program = "import sys; from zoofuse import imports; [(imports.count(p), imports.digest(p)) for p in sys.argv[1:]]"
+    program = "import sys; from zoofuse.importers import imports"
+    program += "; [(imports.count(p), imports.digest(p)) for p in sys.argv[1:]]"
     program += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program, *paths], env=os.environ | PATHS).returncode == 0
 

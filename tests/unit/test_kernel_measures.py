@@ -3,14 +3,14 @@ import itertools
 import numpy as np
 import pytest
 
-from zoofuse import kernel_measures as measures
-from zoofuse import seeds
+from zoofuse.core import rng
+from zoofuse.methods import kernel_measures as measures
 
 
 def sample(n, *names, scale=0.1, out=6, channels=3):
     """Kernel sets around one pattern, so that they vary less between sets than within one."""
-    pattern = seeds.uniform((out, channels, 5, 5), 0, "pattern") - np.float32(0.5)
-    noise = seeds.uniform((n, out, channels, 5, 5), 0, *names) - np.float32(0.5)
+    pattern = rng.uniform((out, channels, 5, 5), 0, "pattern") - np.float32(0.5)
+    noise = rng.uniform((n, out, channels, 5, 5), 0, *names) - np.float32(0.5)
     return np.float32(scale) * (pattern + noise)
 
 
@@ -37,7 +37,7 @@ def history(translate, **changed):
 
 
 def test_energy_distance_of_equal_distributions_is_nothing_on_average():
-    values = [measures.energy_distance(*seeds.uniform((2, 30, 4), 0, "same", repetition)) for repetition in range(200)]
+    values = [measures.energy_distance(*rng.uniform((2, 30, 4), 0, "same", repetition)) for repetition in range(200)]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(200)
     assert min(values) < 0 < max(values)
 
@@ -49,7 +49,7 @@ def test_energy_distance_is_the_textbooks():
 
 
 def test_energy_distance_grows_with_the_shift_and_ends_at_one():
-    x, y = seeds.uniform((2, 100, 4), 0, "energy")
+    x, y = rng.uniform((2, 100, 4), 0, "energy")
     values = [measures.energy_distance(x, y + shift) for shift in (0, 0.2, 1, 100)]
     assert values == sorted(values)
     assert values[-1] == pytest.approx(1, abs=0.01)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import cnn, cyclegan, evaluation, files, generate, kernels, repair
+from zoofuse.core import files
+from zoofuse.evaluation import protocols
+from zoofuse.methods import cyclegan, generate, kernels, merging
+from zoofuse.models import cnn
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 
@@ -184,7 +187,7 @@ def test_matched_kernels_have_mean_and_covariance_of_the_translated(translated, 
 def test_features_are_the_400_vector_after_the_last_pooling():
     weights = cnn.initial_weights(PUBLISHED, 1, "x", np.arange(2))
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    made = evaluation.features(weights | {"model": np.arange(2)}, images)
+    made = protocols.features(weights | {"model": np.arange(2)}, images)
     assert made.shape == (2, 3, 400)
     x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255 * 2 - 1
     for layer in ("conv1", "conv2"):
@@ -263,12 +266,12 @@ def test_repaired_channels_vary_as_their_parents_do(three, tmp_path):
         return [np.stack([y.std((0, 3, 4)).numpy(), y.mean((0, 3, 4)).numpy()]) for y in seen]
 
     wanted = [np.mean(layer, axis=0) for layer in zip(*map(spreads, parents), strict=True)]
-    found = merged | repair.repaired(merged, parents, images)
+    found = merged | merging.repaired(merged, parents, images)
     for before, after, layer in zip(spreads(merged), spreads(found), wanted, strict=True):
         np.testing.assert_allclose(after, layer, rtol=1e-3, atol=1e-4)
         assert np.abs(before - layer).max() > 0.01  # averaging alone does not
 
-    repair.write(tmp_path / "average.h5", paths, 1, "three", tmp_path / "repair.h5")
+    merging.write(tmp_path / "average.h5", paths, 1, "three", tmp_path / "repair.h5")
     written = files.read(tmp_path / "repair.h5", "zoo")
     assert np.array_equal(written["fc_c.weight"], merged["fc_c.weight"])
     assert np.isfinite(written["conv2.weight"]).all()

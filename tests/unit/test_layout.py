@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import umap
 
-from zoofuse import compiled, evaluation, layout
+from zoofuse.evaluation import protocols
+from zoofuse.native import build, layout
 
 rng = np.random.default_rng(0)
 SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
@@ -32,16 +33,16 @@ def plain(features, new=None):
 
 def test_the_bits_are_those_of_umap_learn():
     features = sets(20)  # more than there are lanes, so that some begin where others have come to an end
-    for own, of_cnn in zip(evaluation.umap_embeddings(features, SETTINGS), features, strict=True):
+    for own, of_cnn in zip(protocols.umap_embeddings(features, SETTINGS), features, strict=True):
         assert np.array_equal(own, plain(of_cnn))
 
 
 def test_so_are_those_of_new_points(monkeypatch):
     pairs = [(x[::2], x[1::2]) for x in sets(5)]
-    together = evaluation.places(pairs, SETTINGS)
+    together = protocols.places(pairs, SETTINGS)
     monkeypatch.setattr(layout, "FEWEST", 1000)
     for (points, new), pair in zip(together, pairs, strict=True):
-        alone, new_alone = evaluation.place(*pair, SETTINGS)
+        alone, new_alone = protocols.place(*pair, SETTINGS)
         assert np.array_equal(points, alone)
         assert np.array_equal(new, new_alone)
         assert len(np.unique(new, axis=0)) > 1
@@ -50,7 +51,7 @@ def test_so_are_those_of_new_points(monkeypatch):
 def test_a_dead_cnn_among_others_is_at_zero():
     features = sets(6)
     features[2][:] = 3
-    points = evaluation.umap_embeddings(features, SETTINGS)
+    points = protocols.umap_embeddings(features, SETTINGS)
     assert not points[2].any()
     assert np.array_equal(points[3], plain(features[3]))
 
@@ -62,10 +63,10 @@ def test_umap_learn_is_left_as_it_was():
     assert umap.umap_.optimize_layout_euclidean is before
 
 
-@pytest.mark.parametrize("kind", ["generic", compiled.instruction_set()])
+@pytest.mark.parametrize("kind", ["generic", build.instruction_set()])
 def test_other_vectors_give_layouts_as_good(kind, monkeypatch):
-    monkeypatch.setattr(compiled, "instruction_set", lambda: kind)
+    monkeypatch.setattr(build, "instruction_set", lambda: kind)
     features = sets(4)[3]
-    for points in evaluation.umap_embeddings([features] * 4, SETTINGS):
+    for points in protocols.umap_embeddings([features] * 4, SETTINGS):
         inside = np.linalg.norm(points[:23] - points[:23].mean(0), axis=1).mean()
         assert np.linalg.norm(points[:23].mean(0) - points[23:].mean(0)) > 2 * inside

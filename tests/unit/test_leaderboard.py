@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from zoofuse import csv_files, files, leaderboard, metrics
+from zoofuse.core import csv_files, files, metrics
+from zoofuse.evaluation import leaderboard
 
 M = 80
 LABELS = np.repeat([0, 1], M // 2)

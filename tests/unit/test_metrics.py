@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from zoofuse import metrics
+from zoofuse.core import metrics
 
 rng = np.random.default_rng(0)
 

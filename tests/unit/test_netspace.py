@@ -6,45 +6,46 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import cnn, netspace, netspace_cnn, seeds
-from zoofuse import netspace_architectures as architectures
+from zoofuse.core import rng
+from zoofuse.models import cnn
+from zoofuse.netspace import architectures, cnns, spaces
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 NETWORKS = {
-    "two heads": netspace_cnn.network(PUBLISHED, "a"),
-    "wide": netspace_cnn.network(cnn.ARCHITECTURES["wide"], "b"),
+    "two heads": cnns.network(PUBLISHED, "a"),
+    "wide": cnns.network(cnn.ARCHITECTURES["wide"], "b"),
     "zoo": architectures.zoo_cnn(PUBLISHED),
     **{name: architectures.named(name).network for name in ("VanillaCNN", "ResNet8", "ResNet14", "ResNet20")},
 }
-IMAGES = (255 * seeds.uniform((24, 32, 32, 3), 1, "images")).astype(np.uint8)
-QUICK = netspace.Settings(code=16, hidden=32, steps=12, networks=3, inputs=8, learning_rate=3e-3)
+IMAGES = (255 * rng.uniform((24, 32, 32, 3), 1, "images")).astype(np.uint8)
+QUICK = spaces.Settings(code=16, hidden=32, steps=12, networks=3, inputs=8, learning_rate=3e-3)
 
 
 def drawn(name: str, n: int = 2) -> dict[str, torch.Tensor]:
     return architectures.tensors(architectures.fresh(NETWORKS[name], 1, name, n))
 
 
-def group(n: int = 4, name: str = "ResNet8", side: float = 3.0) -> netspace.Group:
+def group(n: int = 4, name: str = "ResNet8", side: float = 3.0) -> spaces.Group:
     """Networks whose answers differ plainly."""
     network, weights = NETWORKS[name], drawn(name, n)
-    answers = netspace_cnn.answered(network.answers, weights, IMAGES)
+    answers = cnns.answered(network.answers, weights, IMAGES)
     answers = side * (answers - answers.mean((1, 2), keepdims=True)) / answers.std((1, 2), keepdims=True)
-    return netspace.Group(network, netspace.read_answers(answers), IMAGES, answers.astype(np.float32))
+    return spaces.Group(network, spaces.read_answers(answers), IMAGES, answers.astype(np.float32))
 
 
-def train(of: netspace.Group, settings: netspace.Settings, path, **options) -> netspace.Space:
+def train(of: spaces.Group, settings: spaces.Settings, path, **options) -> spaces.Space:
     start = architectures.fresh(of.network, 2, "start")
-    return netspace.train([of.network], [of], settings, [start], 1, path, **options)
+    return spaces.train([of.network], [of], settings, [start], 1, path, **options)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_prep_gives_back_every_parameter_and_every_answer(name):
     network, weights = NETWORKS[name], drawn(name)
-    rows = netspace.rows_for([network], 100)
-    prep = netspace.to_prep(weights, network.shapes, 100, rows + 1)
+    rows = spaces.rows_for([network], 100)
+    prep = spaces.to_prep(weights, network.shapes, 100, rows + 1)
     assert prep.shape == (2, rows + 1, 100)
     assert 0 <= rows * 100 - network.size < 100
-    back = netspace.from_prep(prep, network.shapes)
+    back = spaces.from_prep(prep, network.shapes)
     assert list(back) == list(network.shapes)
     for key, values in weights.items():
         assert torch.equal(back[key], values)
@@ -56,7 +57,7 @@ def test_a_prep_gives_back_every_parameter_and_every_answer(name):
 def test_a_prep_without_room_is_refused():
     network = NETWORKS["zoo"]
     with pytest.raises(ValueError, match="more rows"):
-        netspace.to_prep(drawn("zoo"), network.shapes, 100, 36)
+        spaces.to_prep(drawn("zoo"), network.shapes, 100, 36)
 
 
 def test_stacked_networks_answer_as_each_alone():
@@ -71,11 +72,11 @@ def test_stacked_networks_answer_as_each_alone():
 def test_the_trunk_has_the_features_of_the_zoo():
     weights = drawn("zoo", 3)
     x = cnn.normalise(torch.from_numpy(IMAGES))
-    torch.testing.assert_close(netspace_cnn.features(weights, x), cnn.features(weights, x), rtol=1e-4, atol=1e-5)
-    both = netspace_cnn.with_heads(weights, "b")
+    torch.testing.assert_close(cnns.features(weights, x), cnn.features(weights, x), rtol=1e-4, atol=1e-5)
+    both = cnns.with_heads(weights, "b")
     answers = NETWORKS["two heads"]  # head a, which CNNs of b do not have
     torch.testing.assert_close(
-        netspace_cnn.network(PUBLISHED, "b").answers(both, torch.from_numpy(IMAGES)), cnn.logits(weights, x)
+        cnns.network(PUBLISHED, "b").answers(both, torch.from_numpy(IMAGES)), cnn.logits(weights, x)
     )
     assert answers.answers(both, torch.from_numpy(IMAGES)).eq(0).all()
 
@@ -86,10 +87,10 @@ def test_a_residual_network_is_the_one_written_layer_by_layer():
     weights = drawn("ResNet8", 1)
     n_channels = {layer: cout for layer, (_, cout, _) in architecture.layers.items()}
     gains, means, variances = (
-        {layer: low + torch.from_numpy(seeds.uniform((c,), 5, what, layer)) for layer, c in n_channels.items()}
+        {layer: low + torch.from_numpy(rng.uniform((c,), 5, what, layer)) for layer, c in n_channels.items()}
         for what, low in (("gain", 0.5), ("mean", -0.5), ("variance", 0.5))
     )
-    weights |= {f"{layer}.bias": torch.from_numpy(seeds.normal((1, c), 5, layer)) for layer, c in n_channels.items()}
+    weights |= {f"{layer}.bias": torch.from_numpy(rng.normal((1, c), 5, layer)) for layer, c in n_channels.items()}
     folded = architectures.folded(weights, gains, means, variances)
 
     def convolution(layer: str, x: torch.Tensor) -> torch.Tensor:
@@ -114,19 +115,19 @@ def test_a_residual_network_is_the_one_written_layer_by_layer():
     )
 
 
-@pytest.mark.parametrize("encoder", netspace.ENCODERS)
+@pytest.mark.parametrize("encoder", spaces.ENCODERS)
 def test_gradients_reach_the_code_and_every_part(encoder):
     network = NETWORKS["two heads"]
     settings = dataclasses.replace(QUICK, encoder=encoder, code=32)
-    rows = netspace.rows_for([network], settings.width)
+    rows = spaces.rows_for([network], settings.width)
     read = (24,) if encoder == "answers" else (rows, settings.width)
-    p = netspace.initial(settings, [network], [architectures.fresh(network, 1, "start")], read, 1)
+    p = spaces.initial(settings, [network], [architectures.fresh(network, 1, "start")], read, 1)
     for values in p.values():
         values.requires_grad_()
-    codes = netspace.encode(p, settings, torch.from_numpy(seeds.normal((2, *read), 1, "read")))
+    codes = spaces.encode(p, settings, torch.from_numpy(rng.normal((2, *read), 1, "read")))
     assert codes.shape == (2, 32)
     codes.retain_grad()
-    weights = netspace.from_prep(netspace.decode(p, codes), network.shapes)
+    weights = spaces.from_prep(spaces.decode(p, codes), network.shapes)
     network.answers(weights, torch.from_numpy(IMAGES)).square().sum().backward()
     assert codes.grad.abs().gt(0).any(1).all()
     for name, values in p.items():
@@ -139,9 +140,7 @@ def test_a_space_overfits_four_networks(tmp_path):
     four = group()
     settings = dataclasses.replace(QUICK, steps=300, networks=4, inputs=24, mixed=0.0, hidden=64)
     space = train(four, settings, tmp_path / "state.h5")
-    made = netspace_cnn.answered(
-        four.network.answers, architectures.detached(space.decode(space.encode(four.read))), IMAGES
-    )
+    made = cnns.answered(four.network.answers, architectures.detached(space.decode(space.encode(four.read))), IMAGES)
     difference = lambda x: x[..., 0] - x[..., 1]  # noqa: E731  (what a class probability depends on)
     error = np.abs(difference(made) - difference(four.answers)).mean()
     other = np.abs(difference(made) - difference(four.answers[::-1])).mean()
@@ -157,7 +156,7 @@ class Killed(Exception):
 def test_training_stopped_and_gone_on_ends_with_the_same_bits(tmp_path, monkeypatch, settings):
     four, path = group(), tmp_path / "state.h5"
     whole = train(four, settings, tmp_path / "whole.h5")
-    monkeypatch.setattr(netspace, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(spaces, "SAVE_EVERY", 0.0)
 
     def kill(step, loss):
         if step == 5:
@@ -175,7 +174,7 @@ def test_training_stopped_and_gone_on_ends_with_the_same_bits(tmp_path, monkeypa
 
 def test_a_steep_step_does_not_slow_those_after_it_and_the_first_ones_are_small(tmp_path):
     def moved(**options):
-        way = netspace.descend(
+        way = spaces.descend(
             {"x": torch.zeros(3)},
             lambda p, step: (1e4 if step == 2 else 1) * p["x"].sum(),
             **{"steps": 10, "learning_rate": 0.1, "state_path": tmp_path / f"{options}.h5", "identity": "x"} | options,
@@ -197,24 +196,22 @@ def test_a_state_of_other_networks_is_not_gone_on_with(tmp_path, capsys):
 def test_a_space_file_decodes_as_the_space_did(tmp_path):
     four = group()
     space = train(four, QUICK, tmp_path / "state.h5")
-    netspace.write(tmp_path / "space.h5", space, seed=1)
-    again = netspace.read(tmp_path / "space.h5", [four.network])
+    spaces.write(tmp_path / "space.h5", space, seed=1)
+    again = spaces.read(tmp_path / "space.h5", [four.network])
     for name, values in space.decode(space.encode(four.read)).items():
         assert torch.equal(values, again.decode(again.encode(four.read))[name])
 
 
 def test_optimising_moves_each_code_to_its_own_wish():
     wanted, start = torch.tensor([[1.0, -1.0], [0.5, 2.0]]), torch.zeros(2, 2)
-    moved = netspace.optimise(
-        start, lambda codes, step: (codes - wanted).square().sum(1), steps=400, learning_rate=0.05
-    )
+    moved = spaces.optimise(start, lambda codes, step: (codes - wanted).square().sum(1), steps=400, learning_rate=0.05)
     torch.testing.assert_close(moved, wanted, atol=1e-2, rtol=0)
     assert start.eq(0).all()
 
 
 def test_unknown_words_are_refused():
     with pytest.raises(ValueError, match="answers or parameters"):
-        netspace.Settings(encoder="weights")
+        spaces.Settings(encoder="weights")
     with pytest.raises(ValueError, match="VanillaCNN"):
         architectures.named("VGG16")
     with pytest.raises(ValueError, match="8, 14, 20"):

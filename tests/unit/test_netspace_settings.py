@@ -7,18 +7,20 @@ import pandas as pd
 import pytest
 import torch
 
-from zoofuse import align, cnn, files, netspace, netspace_cnn, netspace_figures, netspace_settings, seeds, training, zoo
-from zoofuse import netspace_architectures as architectures
+from zoofuse.core import files, rng
+from zoofuse.models import cnn
+from zoofuse.netspace import architectures, cnns, experiments, figures, spaces
+from zoofuse.zoo import align, training, zoo
 
 NAMES = {"a": "black", "b": "cat"}
-SETTINGS = netspace.Settings(code=16, hidden=32, steps=60, networks=4, inputs=16, learning_rate=3e-3)
+SETTINGS = spaces.Settings(code=16, hidden=32, steps=60, networks=4, inputs=16, learning_rate=3e-3)
 ARCHITECTURE = cnn.ARCHITECTURES["published"]
 
 
 def pictures(side: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Concept a is a bright image, concept b a red one; each with noise."""
     labels = (np.arange(n) % 2).astype(np.uint8)
-    noise = 60 * seeds.uniform((n, 32, 32, 3), 3, "pictures", side)
+    noise = 60 * rng.uniform((n, 32, 32, 3), 3, "pictures", side)
     bright = np.where(labels == 0, 150, 40)[:, None, None, None] * (
         np.ones(3) if side == "a" else np.array([1, 0.2, 0.2])
     )
@@ -51,8 +53,8 @@ def sources(tmp_path_factory):
     return zoos, shown
 
 
-def concepts(sources, **options) -> dict[str, netspace_cnn.Concept]:
-    return netspace_cnn.concepts(*sources, "published", 1, **{"held_out": 0.25, "compared": 48, "probes": 16} | options)
+def concepts(sources, **options) -> dict[str, cnns.Concept]:
+    return cnns.concepts(*sources, "published", 1, **{"held_out": 0.25, "compared": 48, "probes": 16} | options)
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +64,13 @@ def found(sources):
 
 @pytest.fixture(scope="module")
 def space(found, tmp_path_factory):
-    return netspace_cnn.embed(found, SETTINGS, 1, tmp_path_factory.mktemp("space") / "state.h5")
+    return cnns.embed(found, SETTINGS, 1, tmp_path_factory.mktemp("space") / "state.h5")
 
 
 def test_held_out_cnns_and_validation_photographs_stay_out_of_the_space(found, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(netspace, "train", lambda networks, groups, *_, **__: seen.extend(groups))
-    netspace_cnn.embed(found, SETTINGS, 1, tmp_path / "state.h5")
+    monkeypatch.setattr(spaces, "train", lambda networks, groups, *_, **__: seen.extend(groups))
+    cnns.embed(found, SETTINGS, 1, tmp_path / "state.h5")
     for concept, group in zip(found.values(), seen, strict=True):
         assert sorted([*concept.trained, *concept.held_out]) == list(range(8))
         assert len(concept.held_out) == 2
@@ -92,7 +94,7 @@ def test_weights_are_read_from_the_files_that_hold_them(sources, found):
 
 
 def test_answers_are_taken_from_their_file(sources, found, tmp_path):
-    netspace_cnn.write_answers(tmp_path / "answers.h5", found)
+    cnns.write_answers(tmp_path / "answers.h5", found)
     again = concepts(sources, answers=tmp_path / "answers.h5")
     for side, concept in found.items():
         np.testing.assert_array_equal(concept.answers, again[side].answers)
@@ -105,16 +107,16 @@ def test_answers_are_taken_from_their_file(sources, found, tmp_path):
 
 def test_the_encoder_of_parameters_reads_the_weights_with_the_head_in_its_concepts_place(found):
     settings, concept, rows = dataclasses.replace(SETTINGS, encoder="parameters"), found["b"], np.array([1, 4])
-    weights = netspace.from_prep(torch.from_numpy(netspace_cnn.read(concept, rows, settings)), concept.network.shapes)
+    weights = spaces.from_prep(torch.from_numpy(cnns.read(concept, rows, settings)), concept.network.shapes)
     assert torch.equal(weights["fc_b.weight"], concept.of(rows)["fc1.weight"])
     assert torch.equal(weights["conv2.weight"], concept.of(rows)["conv2.weight"])
     assert weights["fc_a.weight"].eq(0).all()
 
 
 def test_decoded_cnns_answer_their_concept_and_the_average_of_raw_weights_is_a_control(space, found):
-    rows, arrays = netspace_settings.one_architecture(space, found, NAMES, 1)
-    table = netspace_settings.table(rows).set_index("measure")
-    assert list(netspace_settings.table(rows).columns[:6]) == [
+    rows, arrays = experiments.one_architecture(space, found, NAMES, 1)
+    table = experiments.table(rows).set_index("measure")
+    assert list(experiments.table(rows).columns[:6]) == [
         "setting",
         "measure",
         "original",
@@ -131,27 +133,27 @@ def test_decoded_cnns_answer_their_concept_and_the_average_of_raw_weights_is_a_c
 
 def test_a_walk_starts_and_ends_at_what_the_two_cnns_decode_to(space, found):
     for stop in "ab":
-        seen = netspace_cnn.interpolate(space, found["a"], found[stop], pairs=1, points=3)
+        seen = cnns.interpolate(space, found["a"], found[stop], pairs=1, points=3)
         concept = found["a"]
         start = concept.held_out[:1]
         images, labels = concept.data.validation_images, concept.data.validation_labels
-        weights = space.decode(space.encode(netspace_cnn.read(concept, start, SETTINGS)))
-        assert seen["decoded"][0, 0, 0] == netspace_cnn.balanced_accuracy(concept.decoded(weights, images), labels)[0]
-        assert seen["raw"][0, 0, 0] == netspace_cnn.balanced_accuracy(concept.own(start, images), labels)[0]
+        weights = space.decode(space.encode(cnns.read(concept, start, SETTINGS)))
+        assert seen["decoded"][0, 0, 0] == cnns.balanced_accuracy(concept.decoded(weights, images), labels)[0]
+        assert seen["raw"][0, 0, 0] == cnns.balanced_accuracy(concept.own(start, images), labels)[0]
         last = found[stop].held_out[1:2] if stop == "a" else found[stop].held_out[:1]
         own = found[stop].own(last, found[stop].data.validation_images)
-        assert seen["raw"][0, -1, -1] == netspace_cnn.balanced_accuracy(own, found[stop].data.validation_labels)[0]
+        assert seen["raw"][0, -1, -1] == cnns.balanced_accuracy(own, found[stop].data.validation_labels)[0]
         assert seen["raw"].shape == (1, 3, 1 if stop == "a" else 2)
     # between concepts a raw walk keeps each concept's own head: at its end the trunk of b has the head of a
     last = found["b"].held_out[:1]
     trunk = {name: values for name, values in found["b"].of(last).items() if name.startswith("conv")}
     heads = {f"fc_a.{kind}": concept.of(start)[f"fc1.{kind}"] for kind in ("weight", "bias")}
-    mixed = netspace_cnn.balanced_accuracy(concept.decoded(trunk | heads, images), labels)
+    mixed = cnns.balanced_accuracy(concept.decoded(trunk | heads, images), labels)
     assert seen["raw"][0, -1, 0] == mixed[0]
 
 
 def test_optimised_codes_learn_what_they_are_given(space, found):
-    rows, arrays = netspace_settings.latent_optimisation(space, found, NAMES, 1, starts=2, steps=15, learning_rate=0.05)
+    rows, arrays = experiments.latent_optimisation(space, found, NAMES, 1, starts=2, steps=15, learning_rate=0.05)
     assert {row["measure"] for row in rows} >= {"teacher_black", "performance_cat"}
     for goal in ("teacher", "performance"):
         assert np.median(arrays[f"{goal}_cat/decoded"]) > 0.8
@@ -162,10 +164,10 @@ def test_optimised_codes_learn_what_they_are_given(space, found):
 
 def test_a_step_has_as_many_photographs_of_either_class_however_rare_one_is():
     labels = (np.arange(200) % 9 == 0).astype(np.uint8)
-    rows = netspace_cnn.balanced(labels, 16, 1, "step")
+    rows = cnns.balanced(labels, 16, 1, "step")
     assert len(set(rows)) == 16
     assert labels[rows].sum() == 8
-    assert set(netspace_cnn.balanced(labels, 16, 1, "next step")) != set(rows)
+    assert set(cnns.balanced(labels, 16, 1, "next step")) != set(rows)
 
 
 def test_the_best_is_measured_on_the_half_that_did_not_choose_it(found):
@@ -176,8 +178,8 @@ def test_the_best_is_measured_on_the_half_that_did_not_choose_it(found):
     for row, (right, wrong) in enumerate(((first, second), (second, first))):
         logits[row, right, labels[right]] = 1
         logits[row, wrong, 1 - labels[wrong]] = 1
-    assert netspace_cnn.picked(concept, logits)[0] == 0
-    assert netspace_cnn.picked(concept, logits[:1])[0] == 0.5
+    assert cnns.picked(concept, logits)[0] == 0
+    assert cnns.picked(concept, logits[:1])[0] == 0.5
 
 
 def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tmp_path):
@@ -185,24 +187,24 @@ def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tm
     aligned = {side: [tmp_path / f"{side}.h5"] for side in "ab"}
     for side in "ab":
         align.write(zoos[side], zoos["a"], aligned[side][0])
-    other = netspace_cnn.concepts(aligned, shown, "published", 1, held_out=0.25, compared=48, probes=16)
+    other = cnns.concepts(aligned, shown, "published", 1, held_out=0.25, compared=48, probes=16)
     for side, concept in found.items():
         rows = concept.held_out
         assert not torch.equal(other[side].of(rows)["conv2.weight"], concept.of(rows)["conv2.weight"])
-        codes = [space.encode(netspace_cnn.read(c, rows, SETTINGS)) for c in (concept, other[side])]
+        codes = [space.encode(cnns.read(c, rows, SETTINGS)) for c in (concept, other[side])]
         torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-3)
 
 
 def test_a_fused_cnn_answers_for_both_concepts_and_is_a_zoo_file(space, found, tmp_path):
-    arrays = netspace_cnn.fuse(space, found, 1, models=3, steps=20, learning_rate=0.05)
+    arrays = cnns.fuse(space, found, 1, models=3, steps=20, learning_rate=0.05)
     assert {name: values.shape for name, values in arrays.items()} == {
-        name: (3, *shape) for name, shape in netspace_cnn.network(ARCHITECTURE, "a").shapes.items()
+        name: (3, *shape) for name, shape in cnns.network(ARCHITECTURE, "a").shapes.items()
     }
     files.write(tmp_path / "netspace.h5", "zoo", arrays)
     weights = architectures.tensors(arrays)
     for concept in found.values():
         logits = concept.decoded(weights, concept.data.validation_images)
-        assert (netspace_cnn.balanced_accuracy(logits, concept.data.validation_labels) > 0.8).all()
+        assert (cnns.balanced_accuracy(logits, concept.data.validation_labels) > 0.8).all()
 
 
 def test_zoos_too_small_are_refused(sources, tmp_path):
@@ -225,30 +227,30 @@ def test_an_architecture_never_seen_trained_is_made_between_two_that_were(found,
     ]
     seen, unseen = kinds[:2], kinds[2:]
     for kind in seen:
-        accuracy = netspace_cnn.answered(kind.network.answers, kind.weights, data.validation_images)
-        assert (netspace_cnn.balanced_accuracy(accuracy, data.validation_labels) > 0.8).all()
+        accuracy = cnns.answered(kind.network.answers, kind.weights, data.validation_images)
+        assert (cnns.balanced_accuracy(accuracy, data.validation_labels) > 0.8).all()
     longer = dataclasses.replace(SETTINGS, steps=150)
     space = architectures.embed(
         seen, data.images, longer, 1, tmp_path / "state.h5", unseen=[("small", unseen[0].network)]
     )
-    rows, arrays = netspace_settings.unseen_architectures(
+    rows, arrays = experiments.unseen_architectures(
         space, seen, unseen, data.validation_images, data.validation_labels, 1
     )
-    table = netspace_settings.table(rows)
+    table = experiments.table(rows)
     assert set(table["setting"]) == {"unseen_architectures"}
     assert np.median(arrays[f"{middle.name}/decoded"]) > 0.8
     assert arrays[f"{middle.name}/named"].mean() == 1
-    rows, _ = netspace_settings.several_architectures(space, seen, data.validation_images, data.validation_labels)
+    rows, _ = experiments.several_architectures(space, seen, data.validation_images, data.validation_labels)
     named = [row["decoded"] for row in rows if row["measure"].startswith("architecture_named")]
     assert named == [1.0, 1.0]
 
 
 def test_every_setting_has_a_figure(tmp_path):
-    draws = seeds.uniform((4,), 1, "figure")
+    draws = rng.uniform((4,), 1, "figure")
     of = dict.fromkeys(("original", "noise", "average", "decoded", "zoo", "scratch", "start", "fresh"), draws)
     arrays = {f"cat/{key}": values for key, values in of.items()} | {"cat/best": draws[:1]}
-    walk = {f"cat/{key}": seeds.uniform((4, 5), 1, key) for key in ("decoded", "raw")}
-    for setting, draw in netspace_figures.FIGURES.items():
+    walk = {f"cat/{key}": rng.uniform((4, 5), 1, key) for key in ("decoded", "raw")}
+    for setting, draw in figures.FIGURES.items():
         if setting == "shapes":  # tests/unit/test_shapes.py
             continue
         draw(walk if setting == "interpolation" else arrays, tmp_path / f"{setting}.png")
@@ -256,7 +258,7 @@ def test_every_setting_has_a_figure(tmp_path):
 
 
 def test_a_table_has_medians_and_quartiles_and_leaves_out_what_there_is_none_of():
-    row = netspace_settings.row("one_architecture", "x", None, np.array([1.0, 2.0, 3.0]), np.array([5.0]))
-    table = netspace_settings.table([row])
+    row = experiments.row("one_architecture", "x", None, np.array([1.0, 2.0, 3.0]), np.array([5.0]))
+    table = experiments.table([row])
     assert table.loc[0, ["decoded", "decoded_q25", "decoded_q75", "control", "n"]].tolist() == [2, 1.5, 2.5, 5, 3]
     assert pd.isna(table.loc[0, "original"])

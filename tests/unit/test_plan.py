@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from zoofuse import cnn, config, csv_files, cyclegan, files, plan
+from zoofuse import config, estimate
+from zoofuse.core import csv_files, files
+from zoofuse.methods import cyclegan
+from zoofuse.models import cnn
 
 DOMAINS = {"cyclegan": 2, "random": 1, "parent_a": 1, "parent_b": 1}
 TEST = {"source": "drawn", "positive": ["black cat"], "negative": ["non-black"]}
@@ -26,26 +29,26 @@ def configured(**blocks) -> dict:
     )
 
 
-def by_name(found: list[plan.Stage]) -> dict[str, plan.Stage]:
+def by_name(found: list[estimate.Stage]) -> dict[str, estimate.Stage]:
     return {stage.name: stage for stage in found}
 
 
 def test_what_it_knows_of_the_package():
-    assert list(plan.SLOWER) == list(cnn.ARCHITECTURES)
+    assert list(estimate.SLOWER) == list(cnn.ARCHITECTURES)
     presets = {
         preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()}
         for preset, layers in cyclegan.PRESETS.items()
     }
-    assert presets == plan.CYCLEGANS
+    assert presets == estimate.CYCLEGANS
     for preset, layers in cyclegan.PRESETS.items():
         for s in layers.values():
-            assert s.hidden == plan.HIDDEN
-            assert (s.batches == "mixed") == (preset in plan.MIXED)
+            assert s.hidden == estimate.HIDDEN
+            assert (s.batches == "mixed") == (preset in estimate.MIXED)
 
 
 def test_jobs_and_hours():
-    rates = plan.Rates(passes_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
-    found = by_name(plan.stages(configured(), DOMAINS, rates))
+    rates = estimate.Rates(passes_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
+    found = by_name(estimate.stages(configured(), DOMAINS, rates))
     cat, black = found["zoo of cat"], found["zoo of black"]
     assert (cat.jobs, cat.cnns) == (8, 128)
     assert (black.jobs, black.cnns) == (3, 128)
@@ -60,9 +63,9 @@ def test_jobs_and_hours():
 
 
 def test_deeper_cnns_take_longer():
-    before, after = (by_name(plan.stages(configured(zoo={"architecture": name}), DOMAINS, plan.Rates()))
+    before, after = (by_name(estimate.stages(configured(zoo={"architecture": name}), DOMAINS, estimate.Rates()))
                      for name in ("published", "deep"))  # fmt: skip
-    assert after["zoo of cat"].hours == pytest.approx(plan.SLOWER["deep"] * before["zoo of cat"].hours)
+    assert after["zoo of cat"].hours == pytest.approx(estimate.SLOWER["deep"] * before["zoo of cat"].hours)
     one, three = (found["CycleGANs of black_cat"] for found in (before, after))
     assert (one.jobs, three.jobs) == (2, 3)
     hours = before["CycleGANs of black_cat"].hours * 2  # of which conv1 takes 69 and conv2 279 of 348 parts
@@ -76,26 +79,26 @@ def test_three_concepts_have_translators_between_neighbours():
     asked["fusions"]["black_cat"] |= {"c": "small", "methods": ["cyclegan", "parent_c", "distil_weights"]}
     domains, rates = (
         DOMAINS | {"parent_c": 1, "distil_weights": 1},
-        plan.Rates(ms_per_step={"conv1": 100, "conv2": 300}),
+        estimate.Rates(ms_per_step={"conv1": 100, "conv2": 300}),
     )
-    found = by_name(plan.stages(asked, domains, rates))
+    found = by_name(estimate.stages(asked, domains, rates))
     cyclegans = found["CycleGANs of black_cat"]
     assert cyclegans.jobs == 4
     # 200 epochs of 1,000 pairs in batches of 64: 300 black with 1,000 cats, 1,000 cats with 500 small ones
     assert cyclegans.hours * 3600 == pytest.approx(200 * 16 * 0.2)
     assert found["evaluation of black_cat"].jobs == 10 + 8 + 1
-    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(8 * rates.student_seconds * plan.SERIAL)
+    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(8 * rates.student_seconds * estimate.SERIAL)
 
 
 def test_settings_change_the_plan():
     limited = configured(evaluation={"models": 10, "controls": 5}, cyclegan={"hidden": 32, "epochs": 100})
-    before, after = (by_name(plan.stages(c, DOMAINS, plan.Rates())) for c in (configured(), limited))
+    before, after = (by_name(estimate.stages(c, DOMAINS, estimate.Rates())) for c in (configured(), limited))
     assert after["CycleGANs of black_cat"].hours == pytest.approx(before["CycleGANs of black_cat"].hours / 4)
     assert (after["evaluation of black_cat"].jobs, after["evaluation of black_cat"].cnns) == (4, 20)
     existing = configured()
     existing["concepts"]["cat"] = {"zoo": "cat.h5", "models": 1000}
     existing["fusions"]["black_cat"]["generators"] = "generators.h5"
-    names = [stage.name for stage in plan.stages(existing, DOMAINS, plan.Rates())]
+    names = [stage.name for stage in estimate.stages(existing, DOMAINS, estimate.Rates())]
     assert names == [
         f"{stage} of black{'_cat' * (stage != 'zoo')}" for stage in ("zoo", "evaluation", "zero-shot", "references")
     ]
@@ -105,7 +108,9 @@ def test_cnns_that_are_trained_again(tmp_path):
     asked = configured(distil={"models": 5}, netspace={"fuse": {"models": 3}})
     methods = {"distil": 1, "cyclegan_distil": 2, "netspace": 1, "parent_b": 1}
     asked["fusions"]["black_cat"]["methods"] = list(methods)
-    found = by_name(plan.stages(asked, methods, plan.Rates(student_seconds=3600, parents_per_second=1300 / 3600)))
+    found = by_name(
+        estimate.stages(asked, methods, estimate.Rates(student_seconds=3600, parents_per_second=1300 / 3600))
+    )
     distilling = found["distilling of black_cat"]
     assert (distilling.jobs, distilling.cnns, distilling.hours) == (2, 5, 5)
     assert found["NetSpace of black_cat"].jobs == 3
@@ -115,26 +120,26 @@ def test_cnns_that_are_trained_again(tmp_path):
 
 
 def test_hours_of_the_target_netspace():
-    rates = plan.Rates()
-    hours = plan.netspace_hours(configured(), rates)
+    rates = estimate.Rates()
+    hours = estimate.netspace_hours(configured(), rates)
     assert 0.1 < hours < 1
     longer = configured(netspace={"steps": 3000})  # twice the default
     step = 8 * 64 * rates.netspace["answer"]
-    assert (plan.netspace_hours(longer, rates) - hours) * 3600 == pytest.approx(1500 * step)
+    assert (estimate.netspace_hours(longer, rates) - hours) * 3600 == pytest.approx(1500 * step)
     fewer = configured(netspace={"architectures": {"several": ["zoo", "VanillaCNN"]}})
-    assert plan.netspace_hours(fewer, rates) < hours
-    assert "snakemake netspace" in plan.text(configured(), DOMAINS)
+    assert estimate.netspace_hours(fewer, rates) < hours
+    assert "snakemake netspace" in estimate.text(configured(), DOMAINS)
     three = configured()
     three["concepts"]["small"] = three["concepts"]["cat"]
     three["fusions"]["black_cat"]["c"] = "small"
-    assert plan.netspace_hours(three, rates) == 0
+    assert estimate.netspace_hours(three, rates) == 0
 
 
 def test_hours_fall_with_jobs_at_a_time_down_to_the_longest_job():
-    stages = [plan.Stage("zoo of cat", 10, 1, 1.0, 0), plan.Stage("CycleGANs of x", 2, 0, 3.0, 0)]
-    assert plan.hours(stages, 1) == 16
-    assert plan.hours(stages, 2) == 8
-    assert plan.hours(stages, 100) == 4
+    stages = [estimate.Stage("zoo of cat", 10, 1, 1.0, 0), estimate.Stage("CycleGANs of x", 2, 0, 3.0, 0)]
+    assert estimate.hours(stages, 1) == 16
+    assert estimate.hours(stages, 2) == 8
+    assert estimate.hours(stages, 100) == 4
 
 
 def test_the_zoo_takes_the_disk_it_says(tmp_path):
@@ -143,7 +148,7 @@ def test_the_zoo_takes_the_disk_it_says(tmp_path):
     files.write(
         tmp_path / "zoo.h5", "zoo", weights | {f"history/{name}": np.zeros((300, 20)) for name in names}, settings={}
     )
-    said = by_name(plan.stages(configured(), DOMAINS, plan.Rates()))["zoo of black"].gigabytes * 1e9
+    said = by_name(estimate.stages(configured(), DOMAINS, estimate.Rates()))["zoo of black"].gigabytes * 1e9
     assert (tmp_path / "zoo.h5").stat().st_size == pytest.approx(said, rel=0.05)
 
 
@@ -152,15 +157,15 @@ def tabled(path, text):
 
 
 def test_rates_of_this_machine(tmp_path):
-    assert plan.measured(tmp_path) == plan.Rates()
+    assert estimate.measured(tmp_path) == estimate.Rates()
     tabled(
         tmp_path / "zoo_training.csv",
         "way,device,passes_per_second\n"
         "serial PyTorch,cpu,900000\nstacked (zoofuse),cuda,700000\nfused (zoofuse),cpu,90000\n",
     )
-    rates = plan.measured(tmp_path)
+    rates = estimate.measured(tmp_path)
     assert rates.passes_per_second == 700_000
-    assert rates.ms_per_step == plan.Rates().ms_per_step
+    assert rates.ms_per_step == estimate.Rates().ms_per_step
     assert "this machine (zoos" in rates.source
     assert "the rest" in rates.source
     tabled(
@@ -171,14 +176,14 @@ def test_rates_of_this_machine(tmp_path):
     tabled(
         tmp_path / "evaluation.csv", 'way,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n'
     )
-    rates = plan.measured(tmp_path)
+    rates = estimate.measured(tmp_path)
     assert rates.ms_per_step == {"conv1": 7, "conv2": 80}
     assert rates.cnns_per_second == 1.5
     assert "the rest" not in rates.source
     # A table that cannot be trusted is named and not used; the plan is made all the same.
     (tmp_path / "cyclegan.csv").write_bytes((tmp_path / "cyclegan.csv").read_bytes().replace(b",7,", b",1,"))
-    rates = plan.measured(tmp_path)
-    assert rates.ms_per_step == plan.Rates().ms_per_step
+    rates = estimate.measured(tmp_path)
+    assert rates.ms_per_step == estimate.Rates().ms_per_step
     assert rates.cnns_per_second == 1.5
     assert "cyclegan.csv: corrupt or edited (checksum mismatch)" in rates.source
 
@@ -187,7 +192,7 @@ def test_the_published_size_on_the_terminal(root):
     whole = yaml.safe_load((root / "config/config.yaml").read_text())
     for name, concept in yaml.safe_load((root / "config/paper.yaml").read_text())["concepts"].items():
         whole["concepts"][name] |= concept
-    lines = plan.text(
+    lines = estimate.text(
         config.complete(whole), dict.fromkeys(config.complete(whole)["fusions"]["black_cat"]["methods"], 1)
     )
     row = {line.split("  ")[0]: line.split() for line in lines.splitlines()}
@@ -198,5 +203,5 @@ def test_the_published_size_on_the_terminal(root):
 
 
 def test_no_torch_for_a_plan():
-    code = "import sys, zoofuse.plan; sys.exit('torch' in sys.modules)"
+    code = "import sys, zoofuse.estimate; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path}; {code}"], check=True)

@@ -12,18 +12,20 @@ import pytest
 import torch
 from PIL import Image
 
-from zoofuse import cnn, drawn, export, images, predict
+from zoofuse.data import images, synthetic
+from zoofuse.export import models, predict
+from zoofuse.models import cnn
 
 ODD = "sub folder/#1 50% <b>&\"'ü.png"
 
 
-def model(threshold: float = 0.25) -> export.Model:
+def model(threshold: float = 0.25) -> models.Model:
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     weights["heads.weight"] *= 30  # scores that differ
     about = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "threshold": threshold}
-    config = export.configuration(weights, ["black", "cat"], **about)
-    return export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config = models.configuration(weights, ["black", "cat"], **about)
+    return models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     for name in ("sub folder/deep", ".hidden"):
         (folder / name).mkdir(parents=True)
-    pictures = drawn.draw(["cat", "non-cat"], 150, 1, "predict")[0]
+    pictures = synthetic.draw(["cat", "non-cat"], 150, 1, "predict")[0]
     places = [f"{i:03d}.jpg" for i in range(100)] + [f"sub folder/deep/{i}.png" for i in range(46)]
     places += [ODD, "loud.JPEG", "moving.gif", "flat.bmp"]
     for i, (name, picture) in enumerate(zip(places, pictures, strict=True)):

@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics
 from sklearn.decomposition import PCA
 
-from zoofuse import config, evaluation, references
+from zoofuse import config
+from zoofuse.evaluation import baselines, protocols
 
 M = 80
 TRUTH = np.arange(M) % 2 == 0
@@ -27,7 +28,7 @@ def photographs(seed: int, brighter: float = 0, redder: float = 0) -> np.ndarray
 
 def by_method(images, settings):
     return {
-        method: (rows, arrays) for method, rows, arrays in references.references(images, TRUTH, VALIDATION, settings)
+        method: (rows, arrays) for method, rows, arrays in baselines.references(images, TRUTH, VALIDATION, settings)
     }
 
 
@@ -38,14 +39,14 @@ def scored(rows, protocol, clusterer="threshold"):
 
 def test_rows_and_arrays_are_those_of_an_evaluation_shard(settings):
     found = by_method(photographs(0, brighter=60), settings)
-    assert tuple(found) == references.METHODS
+    assert tuple(found) == baselines.METHODS
     for method, (rows, arrays) in found.items():
-        clusterers = evaluation.CLUSTERERS if method in ("pixels", "pca") else ["threshold"]
+        clusterers = protocols.CLUSTERERS if method in ("pixels", "pca") else ["threshold"]
         assert [(row["protocol"], row["clusterer"]) for row in rows] == [
             (protocol, clusterer) for protocol in ("published", "held_out") for clusterer in clusterers
         ]
         for row in rows:
-            assert set(row) <= set(evaluation.COLUMNS)
+            assert set(row) <= set(protocols.COLUMNS)
             assert row["tp"] + row["fp"] + row["fn"] + row["tn"] == (M if row["protocol"] == "published" else M // 2)
             if row["protocol"] == "held_out":
                 answer = arrays[f"held_out/{row['clusterer']}"]
@@ -63,23 +64,22 @@ def test_rows_and_arrays_are_those_of_an_evaluation_shard(settings):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_direction_is_found(sign):
-    rows, _ = references.thresholded(
-        references.zero_shot.brightness(photographs(1, brighter=40 * sign)), TRUTH, VALIDATION
+    rows, _ = baselines.thresholded(
+        baselines.zero_shot.brightness(photographs(1, brighter=40 * sign)), TRUTH, VALIDATION
     )
     assert [row["balanced_accuracy"] for row in rows] == [1, 1]
 
 
 def test_colour_sees_what_brightness_does_not():
     images = photographs(2, redder=10)
-    for look, low, high in ((references.zero_shot.brightness, 0.25, 0.75), (references.zero_shot.colour, 1, 1)):
-        rows, _ = references.thresholded(look(images), TRUTH, VALIDATION)
+    for look, low, high in ((baselines.zero_shot.brightness, 0.25, 0.75), (baselines.zero_shot.colour, 1, 1)):
+        rows, _ = baselines.thresholded(look(images), TRUTH, VALIDATION)
         assert low <= scored(rows, "held_out")["balanced_accuracy"] <= high
 
 
 def test_noise_is_chance_when_held_out_and_flattered_when_not():
     found = [
-        references.thresholded(references.zero_shot.colour(photographs(seed)), TRUTH, VALIDATION)[0]
-        for seed in range(40)
+        baselines.thresholded(baselines.zero_shot.colour(photographs(seed)), TRUTH, VALIDATION)[0] for seed in range(40)
     ]
     held_out = np.mean([scored(rows, "held_out")["balanced_accuracy"] for rows in found])
     error = 0.5 / np.sqrt(M / 2)  # of one balanced accuracy on the 40 photographs held out
@@ -89,19 +89,17 @@ def test_noise_is_chance_when_held_out_and_flattered_when_not():
 
 
 def test_labels_of_the_test_half_are_not_used():
-    colours = references.zero_shot.colour(photographs(3, brighter=3))
+    colours = baselines.zero_shot.colour(photographs(3, brighter=3))
     flipped = np.where(VALIDATION, TRUTH, ~TRUTH)
-    answers = [
-        references.thresholded(colours, truth, VALIDATION)[1]["held_out/threshold"] for truth in (TRUTH, flipped)
-    ]
+    answers = [baselines.thresholded(colours, truth, VALIDATION)[1]["held_out/threshold"] for truth in (TRUTH, flipped)]
     assert np.array_equal(*answers)
 
 
 def test_principal_components_are_those_of_the_fitted_half():
     x = np.random.default_rng(4).normal(size=(M, 300)).astype(np.float32)
-    found = references.principal_components(x, VALIDATION)
+    found = baselines.principal_components(x, VALIDATION)
     assert found.shape == (M, VALIDATION.sum() - 1)
     np.testing.assert_allclose(found, PCA(39, svd_solver="full").fit(x[VALIDATION]).transform(x), atol=1e-4)
     x[~VALIDATION] *= 7
-    np.testing.assert_allclose(references.principal_components(x, VALIDATION)[VALIDATION], found[VALIDATION], atol=1e-4)
-    assert references.principal_components(x, np.ones(M, bool)).shape == (M, references.COMPONENTS)
+    np.testing.assert_allclose(baselines.principal_components(x, VALIDATION)[VALIDATION], found[VALIDATION], atol=1e-4)
+    assert baselines.principal_components(x, np.ones(M, bool)).shape == (M, baselines.COMPONENTS)

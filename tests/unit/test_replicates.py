@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zoofuse import replicates
+from zoofuse.evaluation import replicates
 
 LABELS = np.repeat([0, 1], [40, 60])
 GROUPS = np.array(["cat"] * 40 + ["dog"] * 25 + ["thing"] * 35)

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from zoofuse import csv_files, findings, report, tables
+from zoofuse.core import csv_files
+from zoofuse.evaluation import tables
+from zoofuse.report import narrative, report
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -204,7 +206,7 @@ class TestAnswer:
         ],
     )
     def test_headline_goes_both_ways(self, verdicts, headline):
-        assert findings.answer(board(), against(*verdicts))["headline"] == headline
+        assert narrative.answer(board(), against(*verdicts))["headline"] == headline
 
     def test_nothing_significant_is_inconclusive_and_says_what_could_have_been_seen(self):
         controls, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
@@ -215,7 +217,7 @@ class TestAnswer:
         frame = pd.concat(rows, ignore_index=True)
         half = np.linspace(0.041, 0.123, 60)
         frame["low"], frame["high"] = frame["difference"] - half, frame["difference"] + half
-        said = findings.answer(board(), frame)
+        said = narrative.answer(board(), frame)
         assert said["headline"] == (
             "Inconclusive: differences smaller than 0.082 could not have been detected with these CNNs and images."
         )
@@ -230,22 +232,22 @@ class TestAnswer:
             ]
         )
         headline = "Inconclusive in 3 of 4 comparisons: the generated CNNs are significantly worse in 1."
-        assert findings.answer(board(), rows)["headline"] == headline
+        assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_without_intervals_no_number_is_made_up(self):
         rows = against("no clear difference", "no clear difference").assign(low=np.nan, high=np.nan)
-        said = findings.answer(board(), rows)
+        said = narrative.answer(board(), rows)
         assert said["headline"] == "Inconclusive: no difference is significant."
         assert "nan" not in " ".join(said["sentences"])
 
     def test_baselines_are_not_called_controls(self):
         rows = pd.concat([against("above", "above"), compared({("cyclegan", "brightness"): "above"})])
         headline = "Yes: the generated CNNs beat all their controls and baselines."
-        assert findings.answer(board(), rows)["headline"] == headline
+        assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_one_of_two_methods_wins_in_part(self):
         rows = pd.concat([against("above", "above"), compared({("netspace", "random"): "below"})])
-        assert findings.answer(board(), rows)["headline"] == (
+        assert narrative.answer(board(), rows)["headline"] == (
             "Mixed: all controls are beaten by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
         )
 
@@ -253,13 +255,13 @@ class TestAnswer:
         rows = [against("below", "below")]
         for protocol, what in (("held_out", "selected"), ("zero_shot", "median"), ("published", "median")):
             rows.append(compared({("cyclegan", "random"): "above"}, protocol, what))
-        found = findings.answer(board(), pd.concat(rows))
+        found = narrative.answer(board(), pd.concat(rows))
         assert found["headline"].startswith("No: the generated CNNs do worse")
         assert "2 comparisons were made" in found["sentences"][0]
         assert "above in 0, significantly below in 2, and the result is inconclusive in 0" in found["sentences"][0]
 
     def test_sentences_give_n_medians_intervals_and_the_selection_bias(self):
-        text = " ".join(findings.answer(board(), against("above", "above"))["sentences"]).replace("\u00a0", " ")
+        text = " ".join(narrative.answer(board(), against("above", "above"))["sentences"]).replace("\u00a0", " ")
         assert "0.610 for CycleGAN (n = 40), 0.520 for random initialisation (n = 40) and 0.550 for parents A" in text
         assert "0.580 (95 % interval 0.480 to 0.680) on the test, after 0.740 on validation" in text
         assert "a selection bias of 0.160" in text
@@ -273,15 +275,15 @@ class TestAnswer:
         rows += [{"method": "cyclegan", "clusterer": "own", "control": "product", "verdict": "below"}]
         rows += [{"method": "distil", "clusterer": "own", "control": "supervised", "verdict": "below"}]
         frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
-        said = findings.answer(None, frame)["sentences"]
+        said = narrative.answer(None, frame)["sentences"]
         who = "distilled from both zoos with heads of their own"
         assert said == [f"Zero-shot, yes: {who} is significantly above all 2 controls and baselines."]
         frame.loc[0, "verdict"] = "no clear difference"
-        assert "comes furthest: significantly above 1 of 2" in findings.answer(None, frame)["sentences"][0]
+        assert "comes furthest: significantly above 1 of 2" in narrative.answer(None, frame)["sentences"][0]
 
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
-        sentences = findings.answer(board(), against("above", "above"), zero)["sentences"]
+        sentences = narrative.answer(board(), against("above", "above"), zero)["sentences"]
         kinds = [next(word for word in ("held-out", "Zero-shot", "transductive", "") if word in s) for s in sentences]
         assert kinds == ["", "", "", "Zero-shot", "transductive"]
         assert "heads of their own the median AUROC is 0.600 for CycleGAN, against 0.900" in sentences[3]
@@ -290,15 +292,15 @@ class TestAnswer:
         )
 
     def test_nothing_to_compare_is_said(self):
-        assert findings.answer(None, None)["headline"].startswith("There is nothing to compare")
-        assert findings.answer(board(), against("above", "above")[:0])["headline"].startswith("There is nothing")
+        assert narrative.answer(None, None)["headline"].startswith("There is nothing to compare")
+        assert narrative.answer(board(), against("above", "above")[:0])["headline"].startswith("There is nothing")
 
 
 class TestViews:
     def views(self, tmp_path):
         beside = pd.DataFrame({"published_accuracy": [0.876, 0.842]})
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
-        found = findings.views(board(), zero, {"kmeans": cnns(tmp_path)}, {"kmeans": beside})
+        found = narrative.views(board(), zero, {"kmeans": cnns(tmp_path)}, {"kmeans": beside})
         return {view["protocol"]: view for view in found}
 
     def test_a_view_holds_one_protocol(self, tmp_path):
@@ -325,17 +327,17 @@ class TestViews:
         assert views["published"]["line"] == pytest.approx(55 / 89, abs=1e-4)
 
     def test_missing_tables_leave_views_out(self, tmp_path):
-        assert findings.views() == []
-        assert [view["protocol"] for view in findings.views(board())] == ["held_out"]
-        assert {view["protocol"] for view in findings.views(cnns={"kmeans": cnns(tmp_path)})} == {"published"}
+        assert narrative.views() == []
+        assert [view["protocol"] for view in narrative.views(board())] == ["held_out"]
+        assert {view["protocol"] for view in narrative.views(cnns={"kmeans": cnns(tmp_path)})} == {"published"}
 
     def test_a_shape_is_where_the_values_are(self):
-        low, high, counts = findings.shape(np.array([0.5] * 30 + [0.9] * 10))
+        low, high, counts = narrative.shape(np.array([0.5] * 30 + [0.9] * 10))
         centres = low + (np.arange(len(counts)) + 0.5) * (high - low) / len(counts)
         assert low < 0.5 < 0.9 < high
         assert centres[np.argmax(counts)] == pytest.approx(0.5, abs=0.01)
         assert sum(np.array(counts)[centres > 0.7]) / sum(counts) == pytest.approx(0.25, abs=0.02)
-        assert findings.shape(np.full(5, 0.5))[2].count(1.0) >= 1
+        assert narrative.shape(np.full(5, 0.5))[2].count(1.0) >= 1
 
 
 class TestPage:

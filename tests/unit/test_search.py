@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from zoofuse import config, evaluation, search
+from zoofuse import config
+from zoofuse.evaluation import protocols, search
 
 rng = np.random.default_rng(0)
 
@@ -28,7 +29,7 @@ def planted():
     truth = np.arange(96) < 40
     features = rng.normal(size=(2, 96, 12)).astype(np.float32) * 20
     features[:, :, 0] = 4.0 * truth + rng.normal(size=(2, 96)) * 0.3
-    validation = evaluation.split((~truth).astype(int), np.repeat("g", 96), 1, "f")
+    validation = protocols.split((~truth).astype(int), np.repeat("g", 96), 1, "f")
     return features, truth, validation
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from zoofuse import selectors
+from zoofuse.data import query
 
 VOCABULARY = {"black", "white", "cat", "dog", "animal", "Bombay"}
 
@@ -17,17 +17,17 @@ VOCABULARY = {"black", "white", "cat", "dog", "animal", "Bombay"}
 )
 def test_a_selector_takes_images_with_every_plain_word_and_no_excluded_one(text, matching):
     images = ["black cat", "white cat", "black dog", "white dog"]
-    selector = selectors.parse(text, VOCABULARY)
+    selector = query.parse(text, VOCABULARY)
     assert {image for image in images if selector.matches([*image.split(), "animal"])} == matching
 
 
 def test_a_vocabulary_in_capitals_is_read_in_lower_case():
-    assert selectors.parse("bombay", VOCABULARY) == selectors.parse("BOMBAY", VOCABULARY)
-    assert selectors.parse("Bombay", VOCABULARY).required == {"bombay"}
+    assert query.parse("bombay", VOCABULARY) == query.parse("BOMBAY", VOCABULARY)
+    assert query.parse("Bombay", VOCABULARY).required == {"bombay"}
 
 
 def test_equal_selectors_are_one_whatever_the_order_of_words():
-    assert len({selectors.parse("black non-cat", VOCABULARY), selectors.parse("non-cat black", VOCABULARY)}) == 1
+    assert len({query.parse("black non-cat", VOCABULARY), query.parse("non-cat black", VOCABULARY)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_equal_selectors_are_one_whatever_the_order_of_words():
 )
 def test_what_cannot_be_meant_is_refused_by_name(text, says):
     with pytest.raises(ValueError, match=says):
-        selectors.parse(text, VOCABULARY)
+        query.parse(text, VOCABULARY)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import netspace, netspace_figures, netspace_settings, netspace_shapes, seeds, shapes
+from zoofuse.core import rng
+from zoofuse.netspace import experiments, figures, shape_experiments, shapes, spaces
 
 BALL_ROOM = shapes.uniform_points(4000, 9, "test")
 QUICK = {"hidden": 16, "layers": 2, "steps": 12, "points": 64, "learning_rate": 2e-3}
@@ -14,7 +15,7 @@ FAMILY = [shapes.shape(1, i) for i in range(12)]
 def test_a_distance_is_that_to_the_nearest_point_of_the_surface():
     """Against points drawn densely on the faces of a box and the sides of a cylinder."""
     one = shapes.Shape("table", np.array([[0, 0.1, 0, 0.3, 0.05, 0.2]]), np.array([[0, -0.2, 0, 0.1, 0.2]]))
-    u, v = seeds.uniform((2, 60_000), 1, "surface").astype(float)
+    u, v = rng.uniform((2, 60_000), 1, "surface").astype(float)
     faces = []
     for axis in range(3):
         face = np.stack([2 * u - 1, 2 * v - 1, np.sign(np.arange(len(u)) % 2 - 0.5)], 1)
@@ -62,7 +63,7 @@ class Killed(Exception):
 def test_sirens_learn_and_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(shapes, "POOL", 512)
     whole = shapes.train(FAMILY[:3], 1, tmp_path / "whole.h5", **QUICK)
-    monkeypatch.setattr(netspace, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(spaces, "SAVE_EVERY", 0.0)
 
     def kill(step, loss):
         if step == 5:
@@ -87,22 +88,22 @@ def test_a_space_of_sirens_reconstructs_walks_and_has_a_figure(tmp_path, monkeyp
     monkeypatch.setattr(shapes, "POOL", 2048)
     monkeypatch.setattr(shapes, "GRID", 16)
     for name, value in (("COMPARED", 1024), ("PROBES", 128), ("MEASURED", 512)):
-        monkeypatch.setattr(netspace_shapes, name, value)
+        monkeypatch.setattr(shape_experiments, name, value)
     weights = shapes.train(FAMILY, 1, tmp_path / "sirens.h5", **QUICK | {"steps": 300, "points": 128})
-    found = netspace_shapes.family(FAMILY, shapes.siren(16, 2), weights, 0.25, 1)
+    found = shape_experiments.family(FAMILY, shapes.siren(16, 2), weights, 0.25, 1)
     assert sorted([*found.trained, *found.held_out]) == list(range(12))
-    settings = netspace.Settings(
+    settings = spaces.Settings(
         code=16, hidden=64, steps=400, networks=6, inputs=128, learning_rate=2e-3, loss="l1", mixed=0.25
     )
-    space = netspace_shapes.embed(found, settings, 1, tmp_path / "state.h5")
+    space = shape_experiments.embed(found, settings, 1, tmp_path / "state.h5")
 
-    fitted = netspace_shapes.reconstruct(space, found, found.trained, 1)
+    fitted = shape_experiments.reconstruct(space, found, found.trained, 1)
     assert np.median(fitted["decoded"]) > 3 * np.median(fitted["average"])
     assert np.median(fitted["agreement"]) > np.median(fitted["agreement_nearest"])
     assert (fitted["apart_original"] > 0).all()  # nearest to another one, not to itself
 
-    rows, arrays = netspace_settings.shapes(space, found, 1, pairs=2, points=4)
-    table = netspace_settings.table(rows).set_index("measure")
+    rows, arrays = experiments.shapes(space, found, 1, pairs=2, points=4)
+    table = experiments.table(rows).set_index("measure")
     assert table.loc["accuracy", "n"] == 3
     assert table.loc["accuracy", "decoded"] > table.loc["accuracy_average", "control"]
     assert table.loc["midpoint", "decoded"] > table.loc["midpoint", "control"]
@@ -112,7 +113,7 @@ def test_a_space_of_sirens_reconstructs_walks_and_has_a_figure(tmp_path, monkeyp
     own = shapes.accuracy(shapes.answered(found.network, found.of(found.held_out[:1]), shown), truth)
     assert arrays["walk/raw"][0, 0] == own[0]
     assert arrays["walk/decoded"].shape == (2, 4)
-    netspace_figures.shapes(arrays, tmp_path / "shapes.png")
+    figures.shapes(arrays, tmp_path / "shapes.png")
     assert (tmp_path / "shapes.png").stat().st_size > 20_000
 
 
@@ -120,4 +121,4 @@ def test_the_slope_of_a_true_distance_is_one():
     """A network that answers 0.5 x has a slope of 0.5 everywhere."""
     network = shapes.siren(1, 0)
     weights = {"layer0.weight": torch.tensor([[[0.5, 0.0, 0.0]]]), "layer0.bias": torch.zeros(1, 1)}
-    np.testing.assert_allclose(netspace_shapes.slope(network, weights, BALL_ROOM[:10]), 0.5)
+    np.testing.assert_allclose(shape_experiments.slope(network, weights, BALL_ROOM[:10]), 0.5)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse import cnn, files, imports, share
+from zoofuse.core import files
+from zoofuse.importers import imports
+from zoofuse.models import cnn
+from zoofuse.zoo import exporters
 
 EPOCHS = 4
 SETTINGS = {"architecture": "published", "epochs": EPOCHS, "checkpoint_every": 2}
@@ -44,9 +47,9 @@ def imported(path, tmp_path) -> dict[str, np.ndarray]:
     return files.read(tmp_path / "back.h5", "zoo")
 
 
-@pytest.mark.parametrize("layout", list(share.LAYOUTS))
+@pytest.mark.parametrize("layout", list(exporters.LAYOUTS))
 def test_it_reads_back_bit_by_bit(tmp_path, shards, layout):
-    share.write(shards, layout, tmp_path / "shared")
+    exporters.write(shards, layout, tmp_path / "shared")
     back = imported(tmp_path / "shared", tmp_path)
     for shard, rows in zip(shards, (slice(0, 5), slice(5, 7)), strict=True):
         for name, values in files.read(shard, "zoo", cnn.ARCHITECTURES["published"].shapes).items():
@@ -56,10 +59,10 @@ def test_it_reads_back_bit_by_bit(tmp_path, shards, layout):
         np.testing.assert_allclose(back["source/accuracy"], 0.5 + 0.01 * np.array([0, 1, 2, 3, 4, 5, 11]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("layout", list(share.LAYOUTS))
+@pytest.mark.parametrize("layout", list(exporters.LAYOUTS))
 def test_sha256sum_checks_every_file(tmp_path, shards, layout):
     folder = tmp_path / "shared"
-    share.write(shards, layout, folder)
+    exporters.write(shards, layout, folder)
     command = ["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"]
     assert subprocess.run(command, cwd=folder).returncode == 0
     listed = {line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
@@ -72,11 +75,11 @@ def test_sha256sum_checks_every_file(tmp_path, shards, layout):
     assert subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 1
 
 
-@pytest.mark.parametrize("layout", list(share.LAYOUTS))
+@pytest.mark.parametrize("layout", list(exporters.LAYOUTS))
 @pytest.mark.parametrize(("architecture", "linear"), [("published", True), ("wide", False), ("deep", True)])
 def test_what_the_card_shows_loads_a_cnn(tmp_path, monkeypatch, layout, architecture, linear):
     write_shard(tmp_path / "shard.h5", np.array([8, 9]), architecture, linear)
-    share.write([tmp_path / "shard.h5"], layout, tmp_path / "shared")
+    exporters.write([tmp_path / "shard.h5"], layout, tmp_path / "shared")
     card = (tmp_path / "shared/README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     monkeypatch.chdir(tmp_path / "shared")
@@ -92,7 +95,7 @@ def test_what_the_card_shows_loads_a_cnn(tmp_path, monkeypatch, layout, architec
 
 
 def test_the_card_tells_what_the_zoo_holds(tmp_path, shards):
-    share.write(shards, "pytorch", tmp_path / "shared")
+    exporters.write(shards, "pytorch", tmp_path / "shared")
     card = (tmp_path / "shared/README.md").read_text()
     for told in ("a zoo of 7 small CNNs", "3,674 parameters", "indices 0 to 11", "epochs 4", "seed 3", "abababab",
                  "| conv2.weight | 16 x 6 x 5 x 5 |", "lowest 0.500", "highest 0.610",
@@ -101,7 +104,7 @@ def test_the_card_tells_what_the_zoo_holds(tmp_path, shards):
 
 
 def test_trials_have_what_ray_tune_leaves(tmp_path, shards):
-    share.write(shards, "trials", tmp_path / "shared")
+    exporters.write(shards, "trials", tmp_path / "shared")
     trial = tmp_path / "shared/trial_000011"
     assert sorted(path.name for path in trial.iterdir()) == [
         "checkpoint_000002", "checkpoint_000004", "params.json", "result.json",
@@ -117,19 +120,19 @@ def test_trials_have_what_ray_tune_leaves(tmp_path, shards):
 
 
 def test_an_imported_zoo_keeps_what_it_knows(tmp_path, shards):
-    share.write(shards, "trials", tmp_path / "shared")
+    exporters.write(shards, "trials", tmp_path / "shared")
     imported(tmp_path / "shared", tmp_path)
-    share.write([tmp_path / "back.h5"], "trials", tmp_path / "again")
+    exporters.write([tmp_path / "back.h5"], "trials", tmp_path / "again")
     again = imported(tmp_path / "again", tmp_path)
     np.testing.assert_allclose(again["source/accuracy"], 0.5 + 0.01 * np.array([0, 1, 2, 3, 4, 5, 11]), rtol=1e-6)
     assert "imported from a zoo of layout trials" in (tmp_path / "again/README.md").read_text()
 
 
 def test_an_interrupted_write_leaves_the_old_folder_whole(tmp_path, shards, monkeypatch):
-    share.write(shards, "pytorch", tmp_path / "shared")
+    exporters.write(shards, "pytorch", tmp_path / "shared")
     before = (tmp_path / "shared/SHA256SUMS").read_text()
-    monkeypatch.setattr(share, "_card", lambda *_: sys.exit("killed"))
+    monkeypatch.setattr(exporters, "_card", lambda *_: sys.exit("killed"))
     with pytest.raises(SystemExit):
-        share.write(shards[:1], "pytorch", tmp_path / "shared")
+        exporters.write(shards[:1], "pytorch", tmp_path / "shared")
     assert (tmp_path / "shared/SHA256SUMS").read_text() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-0.h5", "shard-1.h5", "shared"]

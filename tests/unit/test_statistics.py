@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from zoofuse import statistics
+from zoofuse.core import intervals
 
 TRUTH = np.repeat([True, False], [17, 27])  # as small as the published test photographs' halves
 DRAWS = 1000
@@ -40,79 +40,79 @@ class TestMeasures:
     def test_balanced_accuracy_is_scikit_learns(self, rng):
         answers = rng.random((20, 44)) < rng.random((20, 1))
         expected = [balanced_accuracy_score(TRUTH, row) for row in answers]
-        np.testing.assert_allclose(statistics.balanced_accuracy(answers, TRUTH), expected)
+        np.testing.assert_allclose(intervals.balanced_accuracy(answers, TRUTH), expected)
 
     def test_auroc_is_scikit_learns_with_ties(self, rng):
         scores = rng.integers(0, 5, (20, 44)) + TRUTH
         scores[0] = 3  # nothing but ties
         expected = [roc_auc_score(TRUTH, row) for row in scores]
-        np.testing.assert_allclose(statistics.auroc(scores, TRUTH), expected)
-        assert statistics.auroc(scores, TRUTH)[0] == 0.5
+        np.testing.assert_allclose(intervals.auroc(scores, TRUTH), expected)
+        assert intervals.auroc(scores, TRUTH)[0] == 0.5
 
     def test_by_hand(self):
         truth = np.array([True, True, False, False, False])
-        assert statistics.balanced_accuracy([[True, False, False, False, True]], truth) == pytest.approx(7 / 12)
-        assert statistics.auroc([[3, 1, 2, 1, 0]], truth) == pytest.approx((3 + 1.5) / 6)
+        assert intervals.balanced_accuracy([[True, False, False, False, True]], truth) == pytest.approx(7 / 12)
+        assert intervals.auroc([[3, 1, 2, 1, 0]], truth) == pytest.approx((3 + 1.5) / 6)
 
     def test_refuses_a_class_without_photographs(self):
         with pytest.raises(ValueError, match="There is no negative photograph to measure on"):
-            statistics.balanced_accuracy(np.ones((1, 3), bool), np.ones(3, bool))
+            intervals.balanced_accuracy(np.ones((1, 3), bool), np.ones(3, bool))
 
 
 class TestResamples:
     @pytest.mark.parametrize("added", [False, True])
     def test_each_class_weighs_one_and_the_seed_says_which(self, added):
-        weights = statistics.resamples(TRUTH, 1, 200, added)
+        weights = intervals.resamples(TRUTH, 1, 200, added)
         assert weights[:44][~TRUTH].sum() + weights[:44][TRUTH].sum() + weights[44].sum() == pytest.approx(
             400, rel=1e-5
         )
         assert (weights[44] > 0).any() == added
-        np.testing.assert_array_equal(weights, statistics.resamples(TRUTH, 1, 200, added))
-        assert (weights != statistics.resamples(TRUTH, 2, 200, added)).any()
+        np.testing.assert_array_equal(weights, intervals.resamples(TRUTH, 1, 200, added))
+        assert (weights != intervals.resamples(TRUTH, 2, 200, added)).any()
 
     def test_the_variance_is_the_unbiased_one(self, rng):
         shares = np.append(rng.random(44), 0)
-        drawn = shares @ statistics.resamples(TRUTH, 0, 20000)[:-1]
+        drawn = shares @ intervals.resamples(TRUTH, 0, 20000)[:-1]
         expected = sum(shares[:44][side == TRUTH].var(ddof=1) / (side == TRUTH).sum() for side in (True, False))
         assert drawn.var() == pytest.approx(expected, rel=0.05)
-        assert drawn.mean() == pytest.approx(statistics.measure(shares, TRUTH), abs=0.005)
+        assert drawn.mean() == pytest.approx(intervals.measure(shares, TRUTH), abs=0.005)
 
     def test_the_auroc_spreads_as_its_own_bootstrap_does(self, rng):
         scores = rng.normal(size=(1, 44)) + TRUTH
-        drawn = statistics.rank_shares(scores, TRUTH)[0] @ statistics.resamples(TRUTH, 0, DRAWS)[:-1]
+        drawn = intervals.rank_shares(scores, TRUTH)[0] @ intervals.resamples(TRUTH, 0, DRAWS)[:-1]
         drawn_again = np.column_stack([rng.choice(17, (DRAWS, 17)), 17 + rng.choice(27, (DRAWS, 27))])
-        exact = statistics.auroc(scores[0][drawn_again], TRUTH)
+        exact = intervals.auroc(scores[0][drawn_again], TRUTH)
         assert drawn.std() == pytest.approx(np.std(exact), rel=0.1)
 
 
 class TestPhotographs:
-    weights = statistics.resamples(TRUTH, 0, DRAWS, added=True)
+    weights = intervals.resamples(TRUTH, 0, DRAWS, added=True)
 
     def coverage(self, shares, value):
         """Of the intervals of shares (repeats, m + 1): the share that covers a value."""
-        bounds = np.array([statistics.photograph_interval(row, self.weights) for row in shares])
+        bounds = np.array([intervals.photograph_interval(row, self.weights) for row in shares])
         return np.mean((bounds[:, 0] <= value + 1e-6) & (value - 1e-6 <= bounds[:, 1])), np.ptp(bounds, axis=1).mean()
 
     @pytest.mark.parametrize("right", [0.5, 0.8, 0.97])
     def test_balanced_accuracy_is_covered_at_the_nominal_rate(self, rng, right):
         answers = (rng.random((REPEATS, 44)) < right) == TRUTH
-        rate, width = self.coverage(statistics.right_shares(answers, TRUTH), right)
+        rate, width = self.coverage(intervals.right_shares(answers, TRUTH), right)
         assert nominal(rate)
         assert width < 0.32
 
     @pytest.mark.parametrize("distance", [0, 1, 2.5])
     def test_auroc_is_covered_at_the_nominal_rate(self, rng, distance):
         scores = rng.normal(size=(REPEATS, 44)) + distance * TRUTH
-        rate, width = self.coverage(statistics.rank_shares(scores, TRUTH), stats.norm.cdf(distance / np.sqrt(2)))
+        rate, width = self.coverage(intervals.rank_shares(scores, TRUTH), stats.norm.cdf(distance / np.sqrt(2)))
         assert nominal(rate)
         assert width < 0.37
 
-    @pytest.mark.parametrize("shares", [statistics.right_shares, statistics.rank_shares])
+    @pytest.mark.parametrize("shares", [intervals.right_shares, intervals.rank_shares])
     def test_two_equal_cnns_do_not_differ_at_the_nominal_rate(self, rng, shares):
         found = []
         for _ in range(REPEATS):
             scores = correlated(rng, 44) + TRUTH
-            a, b = shares(scores > 0.5 if shares is statistics.right_shares else scores, TRUTH)
+            a, b = shares(scores > 0.5 if shares is intervals.right_shares else scores, TRUTH)
             found.append(a - b)
         rate, width = self.coverage(np.array(found), 0)
         assert nominal(rate)
@@ -120,17 +120,17 @@ class TestPhotographs:
         assert width < 0.37
 
     def test_pairing_tells_a_difference_that_two_intervals_do_not(self):
-        ours, theirs = statistics.right_shares(np.stack([TRUTH, TRUTH ^ (np.arange(44) % 7 == 0)]), TRUTH)
-        low, high = statistics.photograph_interval(ours - theirs, self.weights)
-        assert 0 < low < statistics.measure(ours - theirs, TRUTH) < high
-        (least, _), (_, most) = (statistics.photograph_interval(each, self.weights) for each in (ours, theirs))
+        ours, theirs = intervals.right_shares(np.stack([TRUTH, TRUTH ^ (np.arange(44) % 7 == 0)]), TRUTH)
+        low, high = intervals.photograph_interval(ours - theirs, self.weights)
+        assert 0 < low < intervals.measure(ours - theirs, TRUTH) < high
+        (least, _), (_, most) = (intervals.photograph_interval(each, self.weights) for each in (ours, theirs))
         assert least < most
 
     def test_agrees_with_scipy_where_there_are_many_photographs(self, rng):
         truth = np.repeat([True, False], 400)
         answers = (rng.random((1, 800)) < 0.7) == truth
-        ours = statistics.photograph_interval(
-            statistics.right_shares(answers, truth)[0], statistics.resamples(truth, 0, 4000, added=True)
+        ours = intervals.photograph_interval(
+            intervals.right_shares(answers, truth)[0], intervals.resamples(truth, 0, 4000, added=True)
         )
         right = (answers[0] == truth).astype(float)
         theirs = stats.bootstrap(
@@ -142,16 +142,16 @@ class TestPhotographs:
         ).confidence_interval
         np.testing.assert_allclose(ours, theirs, atol=0.005)
 
-    @pytest.mark.parametrize("shares", [statistics.right_shares, statistics.rank_shares])
+    @pytest.mark.parametrize("shares", [intervals.right_shares, intervals.rank_shares])
     def test_perfect_separation_is_not_certain(self, shares):
-        low, high = statistics.photograph_interval(shares(TRUTH[None], TRUTH)[0], self.weights)
+        low, high = intervals.photograph_interval(shares(TRUTH[None], TRUTH)[0], self.weights)
         assert 0.75 < low < 0.97
         assert high >= 1 - 1e-6
 
     def test_one_photograph_of_a_class_leaves_nearly_everything_open(self):
         truth = np.repeat([True, False], [1, 30])
-        weights = statistics.resamples(truth, 0, DRAWS, added=True)
-        low, high = statistics.photograph_interval(statistics.right_shares(truth[None], truth)[0], weights)
+        weights = intervals.resamples(truth, 0, DRAWS, added=True)
+        low, high = intervals.photograph_interval(intervals.right_shares(truth[None], truth)[0], weights)
         assert low <= 0.5
         assert high == pytest.approx(1)
 
@@ -159,25 +159,25 @@ class TestPhotographs:
 class TestInterval:
     def test_a_corrected_level_is_wider_by_the_normal_quantiles(self, rng):
         draws = rng.normal(size=20000)
-        assert statistics.interval(draws) == pytest.approx((-1.96, 1.96), abs=0.05)
-        assert statistics.corrected(20) == pytest.approx(0.9975)
-        assert statistics.interval(draws, statistics.corrected(20)) == pytest.approx((-3.02, 3.02), abs=0.15)
+        assert intervals.interval(draws) == pytest.approx((-1.96, 1.96), abs=0.05)
+        assert intervals.corrected(20) == pytest.approx(0.9975)
+        assert intervals.interval(draws, intervals.corrected(20)) == pytest.approx((-3.02, 3.02), abs=0.15)
 
     def test_a_level_beyond_the_draws_is_widened_and_a_long_tail_counts(self, rng):
-        found = statistics.interval(rng.normal(size=4000), statistics.corrected(1000))
+        found = intervals.interval(rng.normal(size=4000), intervals.corrected(1000))
         assert found == pytest.approx((-4.06, 4.06), abs=0.25)
         two_heaps = np.repeat([0.0, 1.0], [990, 10])
-        assert statistics.interval(two_heaps) == (0, 0)
-        assert statistics.interval(two_heaps, statistics.corrected(20)) == (0, 1)
+        assert intervals.interval(two_heaps) == (0, 0)
+        assert intervals.interval(two_heaps, intervals.corrected(20)) == (0, 1)
 
     def test_verdicts(self):
-        assert statistics.verdict(0.01, 0.2) == "above"
-        assert statistics.verdict(-0.2, -0.01) == "below"
-        assert statistics.verdict(-0.1, 0.1) == statistics.verdict(0, 0) == "no clear difference"
+        assert intervals.verdict(0.01, 0.2) == "above"
+        assert intervals.verdict(-0.2, -0.01) == "below"
+        assert intervals.verdict(-0.1, 0.1) == intervals.verdict(0, 0) == "no clear difference"
 
 
 class TestMedians:
-    weights = statistics.resamples(TRUTH, 0, DRAWS)
+    weights = intervals.resamples(TRUTH, 0, DRAWS)
 
     def zoo(self, rng, n, skill, ease, dead=0.0):
         """Answers (n, 44) of CNNs whose skill varies, to photographs that are not equally easy for this method."""
@@ -186,7 +186,7 @@ class TestMedians:
         return right == TRUTH
 
     def draws(self, answers, seed=0, *names):
-        return statistics.median_draws(statistics.right_shares(answers, TRUTH), TRUTH, self.weights, seed, *names)
+        return intervals.median_draws(intervals.right_shares(answers, TRUTH), TRUTH, self.weights, seed, *names)
 
     def rate(self, rng, ours, theirs, spread, dead=0.0, repeats=200):
         verdicts = []
@@ -196,7 +196,7 @@ class TestMedians:
                 self.draws(self.zoo(rng, n, skill, shared + spread * rng.normal(size=44), dead), i, n, skill, name)
                 for (n, skill), name in ((ours, "ours"), (theirs, "theirs"))
             )
-            verdicts.append(statistics.verdict(*statistics.median_interval(a, b)))
+            verdicts.append(intervals.verdict(*intervals.median_interval(a, b)))
         return np.mean([verdict != "no clear difference" for verdict in verdicts])
 
     @pytest.mark.parametrize(("spread", "dead"), [(0, 0), (0.7, 0), (0, 0.5)])
@@ -212,7 +212,7 @@ class TestMedians:
     @pytest.mark.parametrize("n", [1, 2, 9, 10])
     def test_cnns_are_drawn_as_if_one_by_one(self, rng, n):
         answers = rng.random((n, 44)) < 0.5
-        scores = statistics.balanced_accuracy(answers, TRUTH)
+        scores = intervals.balanced_accuracy(answers, TRUTH)
         one_by_one = np.median(rng.choice(scores, (DRAWS, n)), axis=1)
         drawn = self.draws(answers)[0]
         assert np.unique(one_by_one).size >= np.unique(drawn.round(9)).size // 2
@@ -223,38 +223,38 @@ class TestMedians:
     def test_photographs_are_drawn_as_if_one_by_one(self, rng):
         answers = rng.random((7, 44)) < 0.5
         drawn = self.draws(answers)
-        shares = statistics.right_shares(answers, TRUTH)
+        shares = intervals.right_shares(answers, TRUTH)
         for row, part in zip(drawn[1:], (shares, shares[::2], shares[1::2]), strict=True):
             expected = [np.median(part[:, :44] @ self.weights[:44, i]) for i in range(5)]
             np.testing.assert_allclose(row[:5], expected, atol=1e-6)
 
     def test_equal_cnns_do_not_differ_and_constant_ones_have_no_spread(self):
         same = np.repeat(TRUTH[None], 30, axis=0)
-        assert statistics.median_interval(self.draws(same, 0, "a"), self.draws(same, 0, "b")) == pytest.approx((0, 0))
-        low, high = statistics.median_interval(self.draws(same), self.draws(same & False))
+        assert intervals.median_interval(self.draws(same, 0, "a"), self.draws(same, 0, "b")) == pytest.approx((0, 0))
+        low, high = intervals.median_interval(self.draws(same), self.draws(same & False))
         assert low == pytest.approx(high) == pytest.approx(0.5)
 
     def test_one_cnn_has_the_interval_of_its_photographs(self, rng):
         answers = (rng.random((1, 44)) < 0.8) == TRUTH
         ours, nothing = self.draws(answers), self.draws(np.zeros((1, 44), bool))
-        value = statistics.balanced_accuracy(answers, TRUTH)[0]
-        low, high = statistics.median_interval(ours, nothing)
+        value = intervals.balanced_accuracy(answers, TRUTH)[0]
+        low, high = intervals.median_interval(ours, nothing)
         assert low < value - 0.5 < high
-        expected = statistics.interval(statistics.right_shares(answers, TRUTH)[0] @ self.weights[:-1])
+        expected = intervals.interval(intervals.right_shares(answers, TRUTH)[0] @ self.weights[:-1])
         assert (low + 0.5, high + 0.5) == pytest.approx(expected, abs=0.01)
 
 
 class TestSelectionBias:
     def test_the_best_of_many_noise_cnns_is_flattered_on_validation_and_honest_on_test(self, rng):
         chosen, tested, covered = [], [], []
-        weights = statistics.resamples(TRUTH, 0, DRAWS, added=True)
+        weights = intervals.resamples(TRUTH, 0, DRAWS, added=True)
         for _ in range(REPEATS):
             validation, test = rng.random((2, 400, 44)) < 0.5
-            scores = statistics.balanced_accuracy(validation, TRUTH)
-            shares = statistics.right_shares(test, TRUTH)[np.argmax(scores)]
-            low, high = statistics.photograph_interval(shares, weights)
+            scores = intervals.balanced_accuracy(validation, TRUTH)
+            shares = intervals.right_shares(test, TRUTH)[np.argmax(scores)]
+            low, high = intervals.photograph_interval(shares, weights)
             chosen.append(scores.max())
-            tested.append(statistics.measure(shares, TRUTH))
+            tested.append(intervals.measure(shares, TRUTH))
             covered.append(low <= 0.5 <= high)
         bias = np.mean(np.subtract(chosen, tested))
         assert np.mean(chosen) > 0.68

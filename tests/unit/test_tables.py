@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse import csv_files, files, metrics, tables
+from zoofuse.core import csv_files, files, metrics
+from zoofuse.evaluation import tables
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
 POSITIVES, NEGATIVES = 34, 55

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from zoofuse import text
+from zoofuse.core import text
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoofuse import bench_zoo, cnn, fused, seeds, stacked, training
-from zoofuse.training import Data, Settings
+from zoofuse.benchmarks import bench_zoo
+from zoofuse.core import rng
+from zoofuse.models import cnn
+from zoofuse.native import trainer
+from zoofuse.zoo import batched, training
+from zoofuse.zoo.training import Data, Settings
 
 FUSED = pytest.param(
-    "fused", marks=pytest.mark.skipif(not fused.available()[0], reason=f"no fused trainer: {fused.available()[1]}")
+    "fused", marks=pytest.mark.skipif(not trainer.available()[0], reason=f"no fused trainer: {trainer.available()[1]}")
 )
 ALL = Settings(
     epochs=2,
@@ -28,7 +32,7 @@ ALL = Settings(
 def pictures(n: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Noise in 4 x 4 patches, redder in class 0: easy to learn, with flat regions that tie in max-pooling."""
     labels = (np.arange(n) % 3 != 0).astype(np.uint8)
-    patches = (255 * seeds.uniform((n, 8, 8, 3), 0, name)).astype(np.uint8)
+    patches = (255 * rng.uniform((n, 8, 8, 3), 0, name)).astype(np.uint8)
     patches[labels == 0, :, :, 1:] //= 2
     return patches.repeat(4, 1).repeat(4, 2), labels
 
@@ -67,7 +71,7 @@ def test_threads_and_splits_do_not_change_a_bit(data, backend):
 
 def test_stacked_split_over_memory_agrees(data, monkeypatch):
     whole = training.train(data, ALL, 1, "cat", np.arange(3), backend="stacked")
-    monkeypatch.setattr(stacked, "CPU_MEMORY", 1)  # one CNN at a time
+    monkeypatch.setattr(batched, "CPU_MEMORY", 1)  # one CNN at a time
     same(whole, training.train(data, ALL, 1, "cat", np.arange(3), backend="stacked"), {"rtol": 1e-3, "atol": 1e-4})
 
 
@@ -190,10 +194,10 @@ def test_augmentation_is_what_the_settings_say():
 
     images = torch.arange(2 * 32 * 32 * 3).remainder(256).to(torch.uint8).view(2, 32, 32, 3)
     gain = torch.tensor([[1.5, 1.0, 0.5]])
-    x = stacked.batch(images, torch.tensor([1]), torch.tensor([1]), gain)
+    x = batched.batch(images, torch.tensor([1]), torch.tensor([1]), gain)
     expected = ((images[1].flip(1).float() / 255 * gain).clamp(0, 1) - 0.5) / 0.5
     torch.testing.assert_close(x[0], expected, rtol=0, atol=0)
-    plain = stacked.batch(images, torch.tensor([1]), None, None).movedim(-1, -3)
+    plain = batched.batch(images, torch.tensor([1]), None, None).movedim(-1, -3)
     torch.testing.assert_close(plain, cnn.normalise(images[1:]), rtol=0, atol=0)
 
 
@@ -206,7 +210,7 @@ def test_adam_is_torchs():
         gradient = torch.sin(step * torch.arange(12.0)).view(2, 6) * 10.0 ** -(step % 9)
         theirs.grad = gradient.clone()
         adam.step()
-        stacked._adam([ours], [gradient], averages, 0.01, step)
+        batched._adam([ours], [gradient], averages, 0.01, step)
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-6, atol=1e-7)
 
 
@@ -215,7 +219,7 @@ def test_stacked_logits_and_gradients_are_the_models_own(data):
     one, other = ({k: torch.from_numpy(v.copy()).requires_grad_() for k, v in weights.items()} for _ in range(2))
     x = cnn.normalise(torch.from_numpy(data.images[:6]))
     expected = cnn.logits(one, x)
-    result = stacked.logits(other, x.movedim(1, -1).expand(3, 6, 32, 32, 3), ["conv1", "conv2"])
+    result = batched.logits(other, x.movedim(1, -1).expand(3, 6, 32, 32, 3), ["conv1", "conv2"])
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     for z in (expected, result):
         F.log_softmax(z, -1)[..., 0].sum().backward()
@@ -280,7 +284,7 @@ def test_bench_times_every_way_and_draws_it(data, monkeypatch, tmp_path):
     assert {bench_zoo.SERIAL, "torch.func vmap", "grouped convolutions", bench_zoo.OURS[0]} <= set(frame["way"])
     assert (frame["passes_per_second"] > 0).all()
     assert frame.set_index("way")["ratio_to_serial"][bench_zoo.SERIAL] == 1
-    if fused.available()[0]:
+    if trainer.available()[0]:
         shares = frame["passes_per_second"] * bench_zoo.PASS_FLOP / frame.attrs["peak_flops"]
         np.testing.assert_allclose(frame["share_of_peak"], shares)
         assert (frame["share_of_peak"] < 1).all()

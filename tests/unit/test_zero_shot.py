@@ -10,7 +10,10 @@ from sklearn import metrics
 from sklearn.covariance import ledoit_wolf
 from snakemake.iocontainers import InputFiles, OutputFiles
 
-from zoofuse import cnn, evaluation, files, statistics, training, zero_shot
+from zoofuse.core import files, intervals
+from zoofuse.evaluation import protocols, zero_shot
+from zoofuse.models import cnn
+from zoofuse.zoo import training
 
 rng = np.random.default_rng(0)
 ARCHITECTURE = cnn.ARCHITECTURES["published"]
@@ -60,7 +63,7 @@ def test_two_concepts_that_are_linearly_there_give_their_conjunction(concepts, t
         {name.removeprefix("probe/"): x for name, x in zero_shot.answer(conv_only(zoo(20)), concepts, images).items()},
         zero_shot.without_cnn(concepts, images)["colour"],
     ):
-        assert statistics.auroc(found["scores"], labels == 0).min() > 0.999
+        assert intervals.auroc(found["scores"], labels == 0).min() > 0.999
         assert found["validation"].min() > 0.999
         answer = found["scores"] >= found["threshold"][:, None]
         assert min(metrics.balanced_accuracy_score(labels == 0, each) for each in answer) > 0.95
@@ -72,7 +75,7 @@ def test_noise_gives_chance():
     noise = zero_shot.Concept(None, labels, None, labels)
     heads = [zero_shot.probe(training_, validation, noise) for _ in range(2)]
     p = [zero_shot.probability(head, seen) for head in heads]
-    found = statistics.auroc(zero_shot.conjunction(p, p, [labels, labels])["scores"], labels == 0)
+    found = intervals.auroc(zero_shot.conjunction(p, p, [labels, labels])["scores"], labels == 0)
     error = np.sqrt(121 / (12 * 60 * 60))  # of one AUROC of 60 + 60 photographs
     assert abs(found.mean() - 0.5) < 4 * error / np.sqrt(n)
 
@@ -107,7 +110,7 @@ def test_dead_features_and_dead_cnns_do_not_matter():
     head = zero_shot.fit_probe(more, labels)
     p = zero_shot.probability(head, more)
     assert (head.weight[0, 6:] == 0).all()
-    assert statistics.auroc(p[[0]], labels == 0) > 0.9
+    assert intervals.auroc(p[[0]], labels == 0) > 0.9
     assert (p[1:3] == 0.5).all()
     np.testing.assert_allclose(p[3], p[0], rtol=1e-3)
 
@@ -223,7 +226,7 @@ def test_three_concepts_multiply(concepts, test):
     heads = {f"fc_{side}.{part}": one[f"fc1.{part}"] for side, one in zip("abc", zoos, strict=True)
              for part in ("weight", "bias")}  # fmt: skip
     made = conv_only(zoos[0]) | heads
-    seen = evaluation.features(made, test[0])
+    seen = protocols.features(made, test[0])
     each = [zero_shot.probability(zero_shot.own_head(made, f"fc_{side}"), seen) for side in "abc"]
     answers = zero_shot.answer(made, (), test[0])
     np.testing.assert_allclose(answers["own/scores"], np.prod(each, axis=0), rtol=1e-6)
@@ -234,7 +237,7 @@ def test_supervised_learns_the_conjunction_from_its_half_only(test):
     half = np.arange(80) // 4 % 2 == 0
     asked = {"models": 2, "settings": QUICK, "seed": 1, "fusion": "red_green"}
     found = zero_shot.supervised(images, labels, half, **asked)
-    assert statistics.auroc(found["scores"][:, ~half], labels[~half] == 0).max() > 0.9
+    assert intervals.auroc(found["scores"][:, ~half], labels[~half] == 0).max() > 0.9
     elsewhere = zero_shot.supervised(images, np.where(half, labels, 1 - labels), half, **asked)
     assert all(np.array_equal(found[name], elsewhere[name]) for name in found)
 

@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from zoofuse import files, training, zoo
+from zoofuse.core import files
+from zoofuse.zoo import training, zoo
 
 SETTINGS = training.Settings(epochs=2, images_per_epoch=24, batch_size=16)
 

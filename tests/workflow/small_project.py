@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from zoofuse import drawn
+from zoofuse.data import synthetic
 
 FOLDERS = {
     "cat": (["non-black cat"], 30),
@@ -67,7 +67,7 @@ class Project:
 def draw_folders(photos: Path) -> None:
     for folder, (selectors, n) in FOLDERS.items():
         (photos / folder).mkdir(parents=True)
-        images, names = drawn.draw(selectors, n, 1, folder)
+        images, names = synthetic.draw(selectors, n, 1, folder)
         for image, name in zip(images, names, strict=True):
             Image.fromarray(image).save(photos / folder / f"{name}.png")
 

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from zoofuse import cnn, config, drawn
+from zoofuse import config
+from zoofuse.data import synthetic
+from zoofuse.models import cnn
 
 DOCS = sorted(path.name for path in Path(__file__).parents[2].glob("docs/*.md"))
 PAGES = ["README.md", "config/README.md", *(f"docs/{name}" for name in DOCS)]
@@ -56,7 +58,7 @@ def scratch(root, tmp_path):
     """The repository's top level, photographs under all names that the pages use, and an existing zoo."""
     for name in ("Snakefile", "workflow", "config", "resources"):
         (tmp_path / name).symlink_to(root / name)
-    pictures = iter(drawn.draw(["cat", "non-cat"], 100, 1, "commands")[0])
+    pictures = iter(synthetic.draw(["cat", "non-cat"], 100, 1, "commands")[0])
     folders = ["dress", "not_dress", "blue", "not_blue", "test/yes", "test/no"]  # of config/README.md
     folders += ["cat", "cat_dark", "cat_random", "black", "black_random", "test/black_cat", "test/other"]
     for folder in folders:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from small_project import Project
 
-from zoofuse import export, files
+from zoofuse.core import files
+from zoofuse.export import models
 
 # Three words of one drawing: "dark blue bird".
 CONFIG = {
@@ -64,7 +65,7 @@ def test_three_concepts_of_deeper_cnns_walk_to_the_report(empty):
     assert set(table.loc[table["method"] == "cyclegan", "head"]) == {"own", "probe"}
     assert set(table.loc[table["method"] == "parent_c", "n"]) == {6}
 
-    model = export.load(results / "models/dark_blue_bird/cyclegan")
+    model = models.load(results / "models/dark_blue_bird/cyclegan")
     assert (model.concepts, model.config["architecture"]["features"]) == (["dark", "blue", "bird"], 512)
     images = files.read(results / "test_images/dark_blue_bird.h5", "test_images")["images"]
     assert model.probabilities(images).shape == (len(images), 3)

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from small_project import CONFIG
 
-from zoofuse import cnn, drawn, files
+from zoofuse.core import files
+from zoofuse.data import synthetic
+from zoofuse.models import cnn
 
 
 def write_pet_archive(path) -> None:
@@ -20,7 +22,7 @@ def write_pet_archive(path) -> None:
     breeds = {"Abyssinian": "orange cat", "Bombay": "black cat", "beagle": "brown dog", "pug": "black dog"}
     with tarfile.open(path, "w:gz") as archive:
         for breed, words in breeds.items():
-            for number, image in enumerate(drawn.draw([words], 12, 1, breed)[0], 1):
+            for number, image in enumerate(synthetic.draw([words], 12, 1, breed)[0], 1):
                 data = io.BytesIO()
                 Image.fromarray(image).resize((90, 70)).save(data, "JPEG", quality=95)
                 member = tarfile.TarInfo(f"images/{breed}_{number}.jpg")

@@ -17,7 +17,8 @@ from PIL import Image
 from small_project import CONFIG
 
 import zoofuse
-from zoofuse import drawn, files, images
+from zoofuse.core import files
+from zoofuse.data import images, synthetic
 
 METHODS = ["cyclegan", "distil", "distil_weights"]
 
@@ -28,7 +29,7 @@ def taken(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("taken") / "project"
     shutil.copytree(made.folder, folder, copy_function=shutil.copy2)
     project = type(made)(folder, made.root)
-    for i, picture in enumerate(drawn.draw(["cat", "non-cat"], 24, 9, "new")[0]):
+    for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], 24, 9, "new")[0]):
         (folder / "new/deep").mkdir(parents=True, exist_ok=True)
         place = folder / "new" / ("deep" if i % 2 else "") / f"photograph_{i:02d}.jpg"
         Image.fromarray(picture).resize((90, 60)).save(place, quality=95)

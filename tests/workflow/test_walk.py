@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_project import CONFIG
 
-from zoofuse import files
+from zoofuse.core import files
 
 FIRST_COLUMNS = ["method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity"]
 

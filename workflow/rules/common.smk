@@ -19,12 +19,14 @@ HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
-from zoofuse import config_files, foreign, imports, interruptions, plan, text
-from zoofuse.architectures import ARCHITECTURES
-from zoofuse.checks import count_zoo, folder_faults, folders_digest, made_from, models_made
+from zoofuse import config_files, interruptions, estimate
+from zoofuse.core import text
+from zoofuse.importers import foreign, imports
+from zoofuse.models.architectures import ARCHITECTURES
+from zoofuse.preflight.folder_checks import count_zoo, folder_faults, folders_digest, made_from, models_made
 from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
-from zoofuse.files import digest
-from zoofuse.folders import spelled
+from zoofuse.core.files import digest
+from zoofuse.data.folders import spelled
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
@@ -676,7 +678,8 @@ def predicted_folder(wildcards):
 
 
 def predicted_digest(wildcards):
-    from zoofuse import predict  # here, because pandas takes a while to import
+    from zoofuse import because pandas takes a while to import
+    from zoofuse.export.models import predict  # here
 
     try:
         return predict.digest(predicted_folder(wildcards))

@@ -1,6 +1,6 @@
 # Answers of an exported model to a folder: snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
 
-from zoofuse.text import printable
+from zoofuse.core.text import printable
 
 
 rule predict:

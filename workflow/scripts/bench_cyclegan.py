@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from zoofuse import bench_cyclegan, cnn, csv_files, devices, logs
+from zoofuse.benchmarks import bench_cyclegan
+from zoofuse.core import csv_files, devices, logs
+from zoofuse.models import cnn
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import bench_evaluation, csv_files, images, logs
+from zoofuse.benchmarks import bench_evaluation
+from zoofuse.core import csv_files, logs
+from zoofuse.data import images
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

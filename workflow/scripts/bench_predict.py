@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import bench_predict, csv_files, logs
+from zoofuse.benchmarks import bench_predict
+from zoofuse.core import csv_files, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import bench_zoo, csv_files, devices, images, logs
+from zoofuse.benchmarks import bench_zoo
+from zoofuse.core import csv_files, devices, logs
+from zoofuse.data import images
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

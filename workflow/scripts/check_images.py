@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import check_images, figures, logs
+from zoofuse.core import logs
+from zoofuse.preflight import audit
+from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,9 +15,9 @@ with logs.job(snakemake.log[0]):
     places = []
     for where, source in params.sources.items():
         archive = snakemake.input.get(source["dataset"])
-        places.append(check_images.gather(where, source, params.images_root, archive, params.seed, snakemake.threads))
-    findings, named, strips = check_images.check(places, params.fusions, params.policy, params.balance, params.seed)
+        places.append(audit.gather(where, source, params.images_root, archive, params.seed, snakemake.threads))
+    findings, named, strips = audit.check(places, params.fusions, params.policy, params.balance, params.seed)
     sheets = dict(zip(params.sources, map(Path, output.sheets), strict=True))
     for where, sheet in sheets.items():
         figures.contact_sheet(strips[where], sheet)
-    check_images.write(Path(output.report).parent, findings, named, sheets, places)
+    audit.write(Path(output.report).parent, findings, named, sheets, places)

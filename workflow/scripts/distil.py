@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import config, devices, distil, logs
+from zoofuse import config
+from zoofuse.core import devices, logs
+from zoofuse.methods import distil
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import archives, logs
+from zoofuse.core import logs
+from zoofuse.data import torchvision
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -10,4 +11,4 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     source = snakemake.params.source or {}
     say(f"Fetching {snakemake.wildcards.dataset}.")
-    archives.download(snakemake.wildcards.dataset, snakemake.output[0], **source)
+    torchvision.download(snakemake.wildcards.dataset, snakemake.output[0], **source)

@@ -4,30 +4,33 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import compiled, csv_files, evaluation, files, images, logs
+from zoofuse.core import csv_files, files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import protocols
+from zoofuse.native import build
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
     zoo = files.read(snakemake.input.zoo, "zoo")
-    held = evaluation.first(zoo, snakemake.params.held_out)
-    zoo = evaluation.part(zoo, **snakemake.params.part)
+    held = protocols.first(zoo, snakemake.params.held_out)
+    zoo = protocols.part(zoo, **snakemake.params.part)
     test = images.read_test(snakemake.input.images)
     settings, method = snakemake.params.evaluation, snakemake.wildcards.method
     labels, groups = test["labels"], test["groups"]
-    validation = evaluation.split(labels, groups, snakemake.params.seed, snakemake.wildcards.fusion)
+    validation = protocols.split(labels, groups, snakemake.params.seed, snakemake.wildcards.fusion)
     rows, arrays = [], []
     with logs.bar(len(zoo["model"]), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
-        evaluated = evaluation.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings, held, say)
+        evaluated = protocols.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings, held, say)
         for scores, behind in evaluated:
             rows += [{"method": method} | row for row in scores]
             arrays.append(behind)
             bar.update()
-    csv_files.write(snakemake.output.rows, pd.DataFrame(rows, columns=evaluation.COLUMNS))
-    stacked = evaluation.stack(arrays) | {"labels": labels, "groups": groups, "validation": validation}
+    csv_files.write(snakemake.output.rows, pd.DataFrame(rows, columns=protocols.COLUMNS))
+    stacked = protocols.stack(arrays) | {"labels": labels, "groups": groups, "validation": validation}
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
     files.write(
         snakemake.output.arrays, "evaluation", stacked, settings=settings, sources=sources,
-        instruction_set=compiled.instruction_set(),
+        instruction_set=build.instruction_set(),
     )  # fmt: skip

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import figures, images, logs
+from zoofuse.core import logs
+from zoofuse.data import images
+from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import csv_files, evaluation, export, files, images, logs, zero_shot
+from zoofuse.core import csv_files, files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import protocols, zero_shot
+from zoofuse.export import models
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,23 +17,23 @@ with logs.job(snakemake.log[0]) as say:
     inputs, params, fusion = snakemake.input, snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)
     table, leaderboard = csv_files.read(inputs.zero_shot), csv_files.read(inputs.leaderboard)
-    choice = export.choose(table, leaderboard, snakemake.wildcards.method)
-    zoo = export.pick(files.read(inputs.zoo, "zoo"), choice)
+    choice = models.choose(table, leaderboard, snakemake.wildcards.method)
+    zoo = models.pick(files.read(inputs.zoo, "zoo"), choice)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in inputs.concepts]
     test = images.read_test(inputs.images)
-    validation = evaluation.split(test["labels"], test["groups"], params.seed, fusion)
-    weights, threshold = export.fit(zoo, choice, concepts, test, validation)
+    validation = protocols.split(test["labels"], test["groups"], params.seed, fusion)
+    weights, threshold = models.fit(zoo, choice, concepts, test, validation)
     sources = {Path(path).stem: files.fingerprint(path) for path in inputs.concepts}
     sources |= {"zoo": files.fingerprint(inputs.zoo), "test": files.fingerprint(inputs.images)}
     about = {"fusion": fusion, "method": snakemake.wildcards.method} | choice._asdict()
     about |= {"threshold": threshold, "seed": params.seed, "sources": sources}
-    config = export.configuration(weights, params.concepts, **about)
-    model = export.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
-    config["test"] = export.measured(model, test["images"][~validation], test["labels"][~validation], params.seed)
-    others = export.controls(table, csv_files.read(inputs.comparisons), snakemake.wildcards.method, choice.head)
+    config = models.configuration(weights, params.concepts, **about)
+    model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    config["test"] = models.measured(model, test["images"][~validation], test["labels"][~validation], params.seed)
+    others = models.controls(table, csv_files.read(inputs.comparisons), snakemake.wildcards.method, choice.head)
     photographs = [files.attributes(path, "images") for path in inputs.concepts]
     photographs.append(files.attributes(inputs.images, "test_images"))
     folder = Path(snakemake.output.config).parent
-    export.write(folder, weights, config, export.card(config, others, photographs))
-    value, low, high = (export.score(number) for number in config["test"]["auroc"])
+    models.write(folder, weights, config, models.card(config, others, photographs))
+    value, low, high = (models.score(number) for number in config["test"]["auroc"])
     say(f"{folder}: CNN {choice.domain}/{choice.model}, AUROC {value} ({low} to {high}) on the test split.")

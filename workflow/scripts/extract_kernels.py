@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import kernels, logs
+from zoofuse.core import logs
+from zoofuse.methods import kernels
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

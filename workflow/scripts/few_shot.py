@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from zoofuse import csv_files, evaluation, few_shot, figures, files, images, logs
+from zoofuse.core import csv_files, files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import few_shot, protocols
+from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,9 +18,9 @@ with logs.job(snakemake.log[0]) as say:
     params, fusion = snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)
     test = images.read_test(snakemake.input.images)
-    validation = evaluation.split(test["labels"], test["groups"], params.seed, fusion)
+    validation = protocols.split(test["labels"], test["groups"], params.seed, fusion)
     zoos = {
-        Path(path).stem: evaluation.part(files.read(path, "zoo"), params.models, 0, None)
+        Path(path).stem: protocols.part(files.read(path, "zoo"), params.models, 0, None)
         for path in snakemake.input.zoos
     }
     how = {"draws": params.draws, "seed": params.seed, "fusion": fusion}

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import generate, logs, repair
+from zoofuse.core import logs
+from zoofuse.methods import generate, merging
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -29,7 +30,7 @@ with logs.job(snakemake.log[0]):
         case "cyclegan_chosen":
             generate.chosen(Path(snakemake.input.translated), zoos, params.models, output)
         case "repair":
-            repair.write(Path(snakemake.input.average), zoos, params.seed, fusion, output)
+            merging.write(Path(snakemake.input.average), zoos, params.seed, fusion, output)
         case "random":
             generate.random(params.models, params.architecture, params.seed, fusion, output)
         case parent if parent.startswith("parent_"):

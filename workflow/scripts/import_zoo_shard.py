@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import imports, logs
+from zoofuse.core import logs
+from zoofuse.importers import imports
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

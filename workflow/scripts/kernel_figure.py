@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import figures, files, kernels, logs
+from zoofuse.core import files, logs
+from zoofuse.methods import kernels
+from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

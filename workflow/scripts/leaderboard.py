@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import csv_files, leaderboard, logs
+from zoofuse.core import csv_files, logs
+from zoofuse.evaluation import leaderboard
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import csv_files, figures, logs, tables
+from zoofuse.core import csv_files, logs
+from zoofuse.evaluation import tables
+from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import align, csv_files, files, logs, zoo
+from zoofuse.core import csv_files, files, logs
+from zoofuse.zoo import align, zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import devices, logs, netspace_cnn
+from zoofuse.core import devices, logs
+from zoofuse.netspace import cnns
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(snakemake.threads)
     device = devices.choose_device(snakemake.config["zoo"]["device"])
-    found = netspace_cnn.concepts(**snakemake.params.cnns, device=device)
-    netspace_cnn.write_answers(snakemake.output[0], found)
+    found = cnns.concepts(**snakemake.params.cnns, device=device)
+    cnns.write_answers(snakemake.output[0], found)
     for name, concept in zip(snakemake.params.names, found.values(), strict=True):
         say(f"{name}: {len(concept.trained)} CNNs to train the space on, {len(concept.held_out)} held out.")

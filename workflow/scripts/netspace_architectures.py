@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import cnn, csv_files, devices, files, images, logs, netspace, netspace_settings, seeds, training, zoo
-from zoofuse import netspace_architectures as architectures
+from zoofuse.core import csv_files, devices, files, logs, rng
+from zoofuse.data import images
+from zoofuse.models import cnn
+from zoofuse.netspace import architectures, experiments, spaces
+from zoofuse.zoo import training, zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,7 +18,7 @@ with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
     data, seed = training.Data(**images.read_concept(snakemake.input.images)), params.seed
-    shown = data.images[seeds.permutation(len(data.images), seed, "netspace", "architectures")[: params.compared]]
+    shown = data.images[rng.permutation(len(data.images), seed, "netspace", "architectures")[: params.compared]]
     kinds = {}
     for name in params.names:
         if name == "zoo":
@@ -29,7 +32,7 @@ with logs.job(snakemake.log[0]) as say:
             arrays = files.read(path, "networks")
         weights = architectures.tensors(arrays, device)
         kinds[name] = architectures.members(name, network, weights, shown, params.probes, params.held_out, seed)
-    settings, state = netspace.Settings(**params.settings), Path(params.state)
+    settings, state = spaces.Settings(**params.settings), Path(params.state)
     seen, unseen = [kinds[name] for name in params.seen], [kinds[n] for n in params.names if n not in params.seen]
     with logs.bar(settings.steps, "steps", snakemake.wildcards.setting) as bar:
         space = architectures.embed(
@@ -38,9 +41,9 @@ with logs.job(snakemake.log[0]) as say:
         )  # fmt: skip
     test = data.validation_images, data.validation_labels
     if unseen:
-        rows, arrays = netspace_settings.unseen_architectures(space, seen, unseen, *test, seed)
+        rows, arrays = experiments.unseen_architectures(space, seen, unseen, *test, seed)
     else:
-        rows, arrays = netspace_settings.several_architectures(space, seen, *test)
-    csv_files.write(snakemake.output.table, netspace_settings.table(rows))
+        rows, arrays = experiments.several_architectures(space, seen, *test)
+    csv_files.write(snakemake.output.table, experiments.table(rows))
     files.write(snakemake.output.arrays, "netspace results", arrays, setting=snakemake.wildcards.setting)
     state.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import devices, files, logs, netspace, netspace_cnn
+from zoofuse.core import devices, files, logs
+from zoofuse.netspace import cnns, spaces
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(snakemake.threads)
     device, state = devices.choose_device(snakemake.config["zoo"]["device"]), Path(snakemake.params.state)
-    settings, seed = netspace.Settings(**snakemake.params.settings), snakemake.params.seed
-    found = netspace_cnn.concepts(**snakemake.params.cnns, answers=snakemake.input.answers, device=device)
+    settings, seed = spaces.Settings(**snakemake.params.settings), snakemake.params.seed
+    found = cnns.concepts(**snakemake.params.cnns, answers=snakemake.input.answers, device=device)
     with logs.bar(settings.steps, "steps", "NetSpace") as bar:
-        space = netspace_cnn.embed(
+        space = cnns.embed(
             found, settings, seed, state, device=device, progress=lambda step, loss: bar.update(step - bar.n)
         )
     say(f"Loss over the last tenth of the steps: {space.loss[-len(space.loss) // 10 :].mean():.3f}.")
-    netspace.write(snakemake.output[0], space, seed=seed, sources=[files.fingerprint(snakemake.input.answers)])
+    spaces.write(snakemake.output[0], space, seed=seed, sources=[files.fingerprint(snakemake.input.answers)])
     state.unlink(missing_ok=True)

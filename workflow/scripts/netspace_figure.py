@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import files, logs, netspace_figures
+from zoofuse.core import files, logs
+from zoofuse.netspace import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
     arrays = files.read(snakemake.input[0], "netspace results")
-    netspace_figures.FIGURES[snakemake.params.setting](arrays, snakemake.output[0])
+    figures.FIGURES[snakemake.params.setting](arrays, snakemake.output[0])

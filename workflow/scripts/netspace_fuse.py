@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from zoofuse import devices, files, logs, netspace_cnn
+from zoofuse.core import devices, files, logs
+from zoofuse.netspace import cnns
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
-    space, found = netspace_cnn.opened(snakemake.input.space, snakemake.input.answers, device, **params.cnns)
-    arrays = netspace_cnn.fuse(space, found, params.seed, **params.chosen)
+    space, found = cnns.opened(snakemake.input.space, snakemake.input.answers, device, **params.cnns)
+    arrays = cnns.fuse(space, found, params.seed, **params.chosen)
     count = len(arrays["conv1.bias"])
     arrays |= {"model": np.arange(count, dtype=np.int32), "domain": np.repeat(["-"], count)}
     sources = [files.fingerprint(snakemake.input.space), files.fingerprint(snakemake.input.answers)]

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import logs, report
+from zoofuse.core import logs
+from zoofuse.report import report
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

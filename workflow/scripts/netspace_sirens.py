@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from zoofuse import devices, files, logs, shapes
+from zoofuse.core import devices, files, logs
+from zoofuse.netspace import shapes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import csv_files, logs
+from zoofuse.core import csv_files, logs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

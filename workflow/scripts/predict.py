@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import export, logs, predict
+from zoofuse.core import logs
+from zoofuse.export import models, predict
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(1)  # the parts of the folder run side by side
     output, folder, threads = snakemake.output, snakemake.params.folder, snakemake.threads
-    model = export.load(Path(snakemake.input.config).parent)
+    model = models.load(Path(snakemake.input.config).parent)
     found = predict.predict(model, folder, threads=threads, say=say)
     paths = {"scores": output.scores, "unreadable": output.unreadable, "gallery": output.page}
     predict.write(found, model, folder, **paths, threads=threads, say=say)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import images, logs
+from zoofuse.core import logs
+from zoofuse.data import images
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

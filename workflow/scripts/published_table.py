@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import csv_files, logs, tables
+from zoofuse.core import csv_files, logs
+from zoofuse.evaluation import tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import csv_files, figures, logs, replicates
+from zoofuse.core import csv_files, logs
+from zoofuse.evaluation import replicates
+from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import cyclegan, files, images, kernel_measures, logs, report
 from zoofuse.config import sides
+from zoofuse.core import files, logs
+from zoofuse.data import images
+from zoofuse.methods import cyclegan, kernel_measures
+from zoofuse.report import report
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

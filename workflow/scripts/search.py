@@ -5,26 +5,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoofuse import csv_files, evaluation, files, images, logs, search, zero_shot
+from zoofuse.core import csv_files, files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import protocols, search, zero_shot
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
     params, method = snakemake.params, snakemake.wildcards.method
-    zoo = evaluation.part(files.read(snakemake.input.zoo, "zoo"), params.models, 0, None)
+    zoo = protocols.part(files.read(snakemake.input.zoo, "zoo"), params.models, 0, None)
     test = images.read_test(snakemake.input.images)
-    validation = evaluation.split(test["labels"], test["groups"], params.seed, snakemake.wildcards.fusion)
+    validation = protocols.split(test["labels"], test["groups"], params.seed, snakemake.wildcards.fusion)
     weights = [None] * len(zoo["model"])
     if concepts := [
         zero_shot.read_concept(Path(path), params.probe_images, params.seed) for path in snakemake.input.concepts
     ]:
-        probes = [zero_shot.fit_probe(evaluation.features(zoo, c.images), c.labels).weight for c in concepts]
+        probes = [zero_shot.fit_probe(protocols.features(zoo, c.images), c.labels).weight for c in concepts]
         # Each probe in units of its own, or the one that is surer would decide.
         weights = list(sum(np.abs(w) / np.maximum(np.abs(w).mean(1, keepdims=True), 1e-12) for w in probes))
     with logs.bar(len(weights), "CNNs", f"searching for {method}") as bar:
         table = search.search(
-            method, evaluation.features(zoo, test["images"]), weights, test["labels"] == 0, validation,
+            method, protocols.features(zoo, test["images"]), weights, test["labels"] == 0, validation,
             params.evaluation, params.seed, bar.update,
         )  # fmt: skip
     csv_files.write(snakemake.output[0], table)

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from zoofuse import logs, share
+from zoofuse.core import logs
+from zoofuse.zoo import exporters
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    share.write(snakemake.input, snakemake.wildcards.layout, snakemake.output[0])
+    exporters.write(snakemake.input, snakemake.wildcards.layout, snakemake.output[0])

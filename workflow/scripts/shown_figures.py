@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from zoofuse import csv_files, evaluation, figures, files, images, logs, report
-from zoofuse.tables import CLUSTERERS
+from zoofuse.core import csv_files, files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import protocols
+from zoofuse.evaluation.tables import CLUSTERERS
+from zoofuse.report import figures, report
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -49,8 +52,8 @@ with logs.job(snakemake.log[0]):
             }
             for of, arrays in (("", zoo), ("held_out/", evaluated))
         )
-        features = evaluation.features(one, test["images"])[0]
-        points = {"umap": found["held_out/umap"][0], "tsne": evaluation.tsne_embedding(features, snakemake.params.tsne)}
+        features = protocols.features(one, test["images"])[0]
+        points = {"umap": found["held_out/umap"][0], "tsne": protocols.tsne_embedding(features, snakemake.params.tsne)}
         put = np.where(found[answers[0]][0], "answered yes", "answered no")
         for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):
             path = snakemake.output[f"{kind}_{which}"]

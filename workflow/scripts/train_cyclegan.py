@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from zoofuse import csv_files, cyclegan, devices, files, kernels, logs
+from zoofuse.core import csv_files, devices, files, logs
+from zoofuse.methods import cyclegan, kernels
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import logs, training, zoo
+from zoofuse.core import logs
+from zoofuse.zoo import training, zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

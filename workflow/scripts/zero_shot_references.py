@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from zoofuse import devices, evaluation, files, images, logs, training, zero_shot, zoo
+from zoofuse.core import devices, files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import protocols, zero_shot
+from zoofuse.zoo import training, zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -23,7 +26,7 @@ with logs.job(snakemake.log[0]) as say:
         without = zero_shot.without_cnn(concepts, test["images"])
         answers |= {f"{method}/probe": found for method, found in without.items()}
     if params.supervised:
-        validation = evaluation.split(test["labels"], test["groups"], params.seed, fusion)
+        validation = protocols.split(test["labels"], test["groups"], params.seed, fusion)
         say(f"{fusion}: training {params.supervised} CNNs on {validation.sum()} of its test photographs: the ceiling.")
         answers["supervised/own"] = zero_shot.supervised(
             test["images"],

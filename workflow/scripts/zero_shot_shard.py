@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse import evaluation, files, images, logs, zero_shot
+from zoofuse.core import files, logs
+from zoofuse.data import images
+from zoofuse.evaluation import protocols, zero_shot
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     params = snakemake.params
     torch.set_num_threads(snakemake.threads)
-    zoo = evaluation.part(files.read(snakemake.input.zoo, "zoo"), **params.part)
+    zoo = protocols.part(files.read(snakemake.input.zoo, "zoo"), **params.part)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in snakemake.input.concepts]
     answers = zero_shot.answer(zoo, concepts, images.read_test(snakemake.input.images)["images"], say)
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}

@@ -4,7 +4,10 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse import csv_files, figures, logs, tables, zoo
+from zoofuse.core import csv_files, logs
+from zoofuse.evaluation import tables
+from zoofuse.report import figures
+from zoofuse.zoo import zoo
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

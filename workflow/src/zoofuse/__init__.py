@@ -5,6 +5,6 @@ __version__ = "0.1.0"
 
 def load(path):
     """The exported model in the folder `path`: `.predict(pictures)`, `.threshold`, `.concepts`; see zoofuse.export."""
-    from zoofuse import export  # here, so that `import zoofuse` stays cheap
+    from zoofuse.export import models  # here, so that `import zoofuse` stays cheap
 
-    return export.load(path)
+    return models.load(path)

@@ -14,9 +14,9 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from zoofuse.architectures import ARCHITECTURES
 from zoofuse.config_files import Written, size_fault
-from zoofuse.text import printable, visible
+from zoofuse.core.text import printable, visible
+from zoofuse.models.architectures import ARCHITECTURES
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
 # Distilling on photographs, and with which remedies (`distil.training_images`); what lacks one is there for ablation.
@@ -474,18 +474,18 @@ def missing_root(setting: str, path: str) -> str | None:
 
 
 def _bad_words(where: str, place: dict) -> Iterator[str]:
-    from zoofuse import selectors
+    from zoofuse.data import query
 
     if place["source"] == "drawn":
-        from zoofuse.drawn import VOCABULARY as vocabulary
+        from zoofuse.data.synthetic import VOCABULARY as vocabulary
     else:
-        from zoofuse import archives  # imports torchvision
+        from zoofuse.data import torchvision  # imports torchvision
 
-        vocabulary = archives.VOCABULARY[place["dataset"]]
+        vocabulary = torchvision.VOCABULARY[place["dataset"]]
     for side in ("positive", "negative"):
         for text in place[side]:
             try:
-                selectors.parse(text, vocabulary)
+                query.parse(text, vocabulary)
             except ValueError as error:
                 yield f"{where}.{side}: {error}"
 

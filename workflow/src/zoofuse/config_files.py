@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import yaml
 
-from zoofuse.text import printable
+from zoofuse.core.text import printable
 
 MOST_BYTES = 4 * 2**20  # of a configuration file
 MOST_VALUES = 100_000  # keys and values, those behind an anchor counted wherever it is used

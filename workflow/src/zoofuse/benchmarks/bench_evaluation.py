@@ -1,0 +1,113 @@
+"""How many CNNs a second are evaluated, beside the obvious loop, on the same photographs in one run.
+
+The obvious loop is one process: a PyTorch module's features, UMAP, K-means, DBSCAN and one-class SVM for one CNN after
+another. zoofuse evaluates shards in as many processes as there are cores, as the workflow does.
+"""
+
+import multiprocessing
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from zoofuse.benchmarks import bench_zoo
+from zoofuse.evaluation import protocols
+from zoofuse.models import cnn
+from zoofuse.report import figures
+
+COLUMNS = ["way", "processes", "photographs", "cnns_per_second", "spread", "ratio_to_loop", "minutes_for_3498"]
+PUBLISHED_CNNS = 3498  # 1,749 of each domain
+LOOP, PUBLISHED, BOTH = "obvious loop", "zoofuse, published protocol", "zoofuse, both protocols"
+
+
+def run(
+    images: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: dict, *, processes: int, repetitions: int = 5,
+    each: int = 48, by_loop: int = 6,
+) -> pd.DataFrame:  # fmt: skip
+    """Time every way, `each` CNNs per process and repetition (by the loop fewer), interleaved; medians and IQRs.
+
+    images: uint8 (m, 32, 32, 3), with labels and groups as in a test set; settings: the config's `evaluation` block.
+    `ratio_to_loop` is the median of the ratios within a repetition.
+    """
+    truth, validation = labels == 0, protocols.split(labels, groups, 0, "bench")
+    seconds: dict[str, list[float]] = {name: [] for name in (LOOP, PUBLISHED, BOTH)}
+    context = multiprocessing.get_context("spawn")  # a forked child would hang in the parent's OpenMP threads
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        for repetition in range(repetitions + 1):  # the first warms up: imports, compilation
+            first = repetition * each * processes
+            parts = [np.arange(first + i * each, first + (i + 1) * each) for i in range(processes)]
+            took = {LOOP: _time(lambda parts=parts: _loop(parts[0][:by_loop], images, truth, settings)) / by_loop}
+            for name, held in ((PUBLISHED, set()), (BOTH, None)):
+                jobs = [(part, images, truth, validation, settings, held) for part in parts]
+                took[name] = _time(lambda jobs=jobs: list(pool.map(_shard, jobs))) / (each * processes)
+            for name, value in took.items() if repetition else ():
+                seconds[name].append(value)
+    rates = {name: 1 / np.array(values) for name, values in seconds.items()}
+    rows = []
+    for name, found in rates.items():
+        low, median, high = np.quantile(found, [0.25, 0.5, 0.75])
+        ratio, count = np.median(found / rates[LOOP]), 1 if name == LOOP else processes
+        rows.append([name, count, len(images), median, high - low, ratio, PUBLISHED_CNNS / median / 60])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def figure(frame: pd.DataFrame, path: Path) -> None:
+    """Bars of CNNs per second with their spread; PNG or SVG."""
+    rows = frame.iloc[::-1]
+    with figures.canvas(path, 0.9 + 0.4 * len(frame)) as figure:
+        axis = figure.subplots()
+        colours = [figures.PALE if way == LOOP else figures.ACCENT for way in rows["way"]]
+        axis.barh(range(len(rows)), rows["cnns_per_second"], 0.62, color=colours)
+        spread = rows["spread"] / 2
+        axis.errorbar(rows["cnns_per_second"], range(len(rows)), xerr=spread, fmt="none", ecolor=figures.INK, lw=1)
+        for y, row in enumerate(rows.itertuples()):
+            text = (
+                f"  {row.cnns_per_second:.2f} ({row.ratio_to_loop:.1f}x; 3,498 CNNs in {row.minutes_for_3498:.0f} min)"
+            )
+            axis.text(row.cnns_per_second + row.spread / 2, y, text, va="center", size=8)
+        axis.set_yticks(range(len(rows)), [f"{row.way}, {row.processes} process(es)" for row in rows.itertuples()])
+        axis.set_xlim(0, 1.9 * rows["cnns_per_second"].max())
+        axis.set_xlabel(f"CNNs per second, {rows['photographs'].iloc[0]} photographs, median and IQR")
+
+
+def _zoo(models: np.ndarray) -> dict[str, np.ndarray]:
+    weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 0, "bench", models)
+    return weights | {"model": models, "domain": np.repeat("-", len(models))}
+
+
+def _shard(job: tuple) -> None:
+    models, *rest = job
+    torch.set_num_threads(1)
+    list(protocols.evaluate_zoo(_zoo(models), *rest))
+
+
+def _loop(models: np.ndarray, images: np.ndarray, truth: np.ndarray, settings: dict) -> None:
+    """As one would write it from the report."""
+    import umap
+    from sklearn.cluster import DBSCAN, KMeans
+    from sklearn.svm import OneClassSVM
+
+    x = cnn.normalise(torch.from_numpy(images)).contiguous()
+    weights = _zoo(models)
+    for i in range(len(models)):
+        model = bench_zoo.Plain()
+        model.load_state_dict({name: torch.from_numpy(weights[name][i]) for name in model.state_dict()})
+        with torch.no_grad():
+            features = model.features(x).numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a seed leaves UMAP one thread, and it says so each time
+            points = umap.UMAP(n_components=2, **settings["umap"]).fit_transform(features)
+        KMeans(n_clusters=settings["kmeans"]["k"], random_state=settings["kmeans"]["random_state"]).fit_predict(points)
+        DBSCAN(**settings["dbscan"]).fit_predict(points)
+        OneClassSVM(kernel="rbf", **settings["one_class_svm"]).fit(points[truth]).predict(points)
+
+
+def _time(way: Callable) -> float:
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start

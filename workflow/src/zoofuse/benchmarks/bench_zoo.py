@@ -1,0 +1,228 @@
+"""How many image passes a second each way to train many small CNNs reaches, on the same images in one run.
+
+The ways: the obvious PyTorch loop, PyTorch's own ensembling (`torch.func.vmap`), grouped convolutions, and zoofuse's
+trainers. Shares are of the arithmetic a pass needs (1.6 MFLOP) at the machine's measured multiply-add rate.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoofuse.models import cnn
+from zoofuse.native import trainer
+from zoofuse.report import figures
+from zoofuse.zoo import training
+
+PASS_FLOP = 1.6e6  # forward 1.19 MFLOP; backward 0.42, as pooling routes each gradient to one of four positions
+BATCH = 128
+COLUMNS = ["way", "device", "n_cnns", "passes_per_second", "spread", "ratio_to_serial", "share_of_peak"]
+SERIAL, OURS = "serial PyTorch", ("stacked (zoofuse)", "fused (zoofuse)")
+FUSED_EPOCHS = 20  # of n_cnns x steps: a CNN's length as published, or its planning would weigh too much
+STRETCH = 0.3  # seconds a way is timed at once
+FEWEST, LONGEST = 5, 180  # repetitions, and the seconds after which a busy machine is given no more
+MEMORY_CNNS, MEMORY_IMAGES = 1749, 30_405  # the published cat zoo
+
+
+def run(
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    n_cnns: int = 8,
+    steps: int = 4,
+    repetitions: int = 7,
+    threads: int = 2,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Time every way on the same images, in batches of 128: n_cnns CNNs x steps, repeated until 0.3 s are full.
+
+    images: uint8 (N, 32, 32, 3); labels: (N,). Repetitions are interleaved over the ways; a busy machine is given
+    fewer, at least 5. `passes_per_second` is the median over repetitions, `spread` their interquartile range and
+    `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN where no peak is measured
+    (on a CPU without a compiler); the frame's `attrs` hold the measured peak in FLOP/s.
+    """
+    end = time.monotonic() + LONGEST
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        ways = _ways(images, labels, n_cnns, steps, threads, torch.device(device))
+        stretches = {name: max(1, round(STRETCH / _time(way, 1, device))) for name, (way, *_) in _warmed(ways).items()}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        peaks = []
+        while len(peaks) < repetitions and (len(peaks) < FEWEST or time.monotonic() < end):
+            peaks.append(peak_flops(threads, torch.device(device)))
+            for name, (way, *_) in ways.items():
+                seconds[name].append(_time(way, stretches[name], device) / stretches[name])
+    finally:
+        torch.set_num_threads(before)
+    peak = max(peaks)
+    rates = {name: passes / np.array(seconds[name]) for name, (_, _, passes) in ways.items()}
+    rows = []
+    for name, (_, cnns, _) in ways.items():
+        low, median, high = np.quantile(rates[name], [0.25, 0.5, 0.75])
+        ratio = np.median(rates[name] / rates[SERIAL])  # neighbours in time, so that the machine's moods cancel
+        rows.append([name, device, cnns, median, high - low, ratio, median * PASS_FLOP / peak])
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame.attrs = {"peak_flops": peak, "threads": threads, "repetitions": len(peaks)}
+    return frame
+
+
+def resident_bytes(n_cnns: int = MEMORY_CNNS, n_images: int = MEMORY_IMAGES) -> int:
+    """Largest memory of a process of its own that holds these images and trains these CNNs for one step each."""
+    code = f"from zoofuse.benchmarks import bench_zoo; bench_zoo._hold({n_cnns}, {n_images})"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); {code}"]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def figure(frame: pd.DataFrame, path: Path) -> None:
+    """Bars of passes per second with their spread, the ratio to the serial loop written beside them; PNG or SVG."""
+    rows = frame.iloc[::-1]
+    with figures.canvas(path, 0.9 + 0.34 * len(frame)) as figure:
+        axis = figure.subplots()
+        colours = [figures.ACCENT if way in OURS else figures.PALE for way in rows["way"]]
+        axis.barh(range(len(rows)), rows["passes_per_second"], 0.62, color=colours)
+        axis.errorbar(
+            rows["passes_per_second"], range(len(rows)), xerr=rows["spread"] / 2, fmt="none", ecolor=figures.INK, lw=1
+        )
+        for y, row in enumerate(rows.itertuples()):
+            share = "" if np.isnan(row.share_of_peak) else f", {row.share_of_peak:.0%} of peak"
+            axis.text(
+                row.passes_per_second + row.spread / 2,
+                y,
+                f"  {row.passes_per_second:,.0f} ({row.ratio_to_serial:.1f}x{share})",
+                va="center",
+                size=8,
+            )
+        names = [f"{row.way}, {row.n_cnns} CNN{'s' if row.n_cnns > 1 else ''}" for row in rows.itertuples()]
+        axis.set_yticks(range(len(rows)), names)
+        axis.set_xlim(0, 1.65 * rows["passes_per_second"].max())
+        axis.set_xlabel(f"image passes per second on {', '.join(sorted(set(rows['device'])))}, median and IQR")
+
+
+def _ways(
+    images: np.ndarray, labels: np.ndarray, n: int, steps: int, threads: int, device: torch.device
+) -> dict[str, tuple[Callable, int, int]]:
+    """Name -> (a function that trains CNNs, how many CNNs, how many image passes it takes)."""
+    settings = training.Settings(epochs=1, images_per_epoch=steps * BATCH, batch_size=BATCH)
+    data = training.Data(images, labels, images[:0], labels[:0])
+    order = torch.from_numpy(training.plan(settings, 0, "bench", np.arange(n), labels).order[:, 0]).long().to(device)
+    x = cnn.normalise(torch.from_numpy(images)).contiguous().to(device)  # in memory, ready: a favour to the others
+    y = torch.from_numpy(labels.astype(np.int64)).to(device)
+    start = cnn.initial_weights(cnn.ARCHITECTURES[settings.architecture], 0, "bench", np.arange(n))
+    stacked = {name: torch.from_numpy(value).to(device) for name, value in start.items()}
+
+    def ours(backend: str, epochs: int = 1) -> tuple[Callable, int, int]:
+        options = {"backend": backend, "device": str(device), "threads": threads}
+        longer = replace(settings, epochs=epochs)
+        return lambda: training.train(data, longer, 0, "bench", np.arange(n), **options), n, n * epochs * steps * BATCH
+
+    def together(logits: Callable) -> tuple[Callable, int, int]:
+        return lambda: _train_together(logits, stacked, x, y, order), n, n * steps * BATCH
+
+    single = {name: value[0] for name, value in stacked.items()}
+    ways = {
+        SERIAL: (lambda: _train_plainly(single, x, y, order[0]), 1, steps * BATCH),
+        "torch.func vmap": together(torch.func.vmap(_logits)),
+        "grouped convolutions": together(cnn.logits),
+        OURS[0]: ours("stacked"),
+    }
+    if device.type == "cpu":
+        ways["one PyTorch CNN per thread"] = ours("serial")
+        if trainer.available()[0]:
+            ways[OURS[1]] = ours("fused", FUSED_EPOCHS)
+    return ways
+
+
+class Plain(nn.Module):
+    """The CNN as one would write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.fc1 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 2)
+
+    def features(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc1(self.features(x))
+
+
+def _train_plainly(start: dict[str, Tensor], x: Tensor, y: Tensor, order: Tensor) -> dict[str, Tensor]:
+    model = Plain().to(x.device)
+    model.load_state_dict(start)
+    adam = torch.optim.Adam(model.parameters(), lr=0.01)
+    for rows in order.split(BATCH):
+        adam.zero_grad()
+        F.cross_entropy(model(x[rows]), y[rows]).backward()
+        adam.step()
+    return dict(model.named_parameters())
+
+
+def _logits(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """One CNN's, to be mapped over CNNs by torch.func."""
+    for layer in ("conv1", "conv2"):
+        x = F.max_pool2d(F.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"])), 2)
+    return F.linear(x.flatten(1), weights["fc1.weight"], weights["fc1.bias"])
+
+
+def _train_together(
+    logits: Callable, start: dict[str, Tensor], x: Tensor, y: Tensor, order: Tensor
+) -> dict[str, Tensor]:
+    weights = {name: value.clone().requires_grad_() for name, value in start.items()}
+    adam = torch.optim.Adam(weights.values(), lr=0.01)
+    for rows in order.split(BATCH, dim=1):
+        adam.zero_grad()
+        z = logits(weights, x[rows])  # (n, b, 2)
+        (F.cross_entropy(z.flatten(0, 1), y[rows].flatten()) * len(rows)).backward()  # sum over CNNs of batch means
+        adam.step()
+    return weights
+
+
+def _warmed(ways: dict) -> dict:
+    for way, *_ in ways.values():
+        way()
+    return ways
+
+
+def _time(way: Callable, times: int, device: str) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        way()
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_flops(threads: int, device: torch.device) -> float:
+    """FLOP/s: multiply-adds in registers on all threads of a CPU; a large float32 matrix product on a GPU."""
+    if device.type == "cuda":
+        a = torch.randn(8192, 8192, device=device)
+        return 2 * 8192**3 * 5 / _time(lambda: a @ a, 5, str(device))
+    if not trainer.available()[0]:
+        return float("nan")
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(trainer.peak, [0.1] * threads))
+
+
+def _hold(n_cnns: int, n_images: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (n_images, 32, 32, 3), np.uint8)
+    labels = np.arange(n_images) % 2
+    data = training.Data(images, labels, images[:100], labels[:100])
+    training.train(data, training.Settings(epochs=1, images_per_epoch=BATCH), 0, "bench", np.arange(n_cnns))
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss begins with the parent's on Linux
+        print(next(1024 * int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line))
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,0 +1,212 @@
+"""The whole procedure from several seeds: what is left of a difference when zoos, students and halves are made anew.
+
+A run's own intervals know one zoo and one half of the photographs. Here every run counts once, by its median over CNNs;
+runs are paired by their seed. Its variance has two parts: photographs drawn again for all runs at once, and the
+spread between runs. Student's t has the degrees of freedom that Satterthwaite (1946) gives to such a sum. Where each
+run drew test images of its own, their spread is part of that between runs.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from zoofuse.core import files, intervals, rng
+from zoofuse.core.text import printable
+from zoofuse.evaluation import leaderboard
+from zoofuse.evaluation.tables import REFERENCES, is_generated, tier
+
+COLUMNS = {
+    "replicates": [
+        "method", "protocol", "clusterer", "against", "runs", "n", "median", "low", "high", "least", "greatest", "tier",
+    ],
+    "replicate_comparisons": [
+        "method", "protocol", "clusterer", "control", "runs", "difference", "low", "high", "least", "greatest",
+        "comparisons", "verdict",
+    ],
+}  # fmt: skip
+ALL = "all"
+LEAST_NEGATIVES = 10  # photographs of a group that an AUROC against it alone needs
+DRAWS = 1000
+_DIGITS = 6
+
+
+class Run(NamedTuple):
+    """A run's answers by (method, protocol, clusterer or head): (n, m), bool if held out, else scores."""
+
+    labels: np.ndarray  # (m,), 0 for the conjunction
+    groups: np.ndarray
+    validation: np.ndarray
+    answers: dict[tuple[str, str, str], np.ndarray]
+
+
+class Medians(NamedTuple):
+    """Medians over n CNNs: of each run (r,), and of each run with the photographs drawn again (r, draws)."""
+
+    n: int
+    found: np.ndarray
+    drawn: np.ndarray
+
+
+def read(
+    shards: Iterable[tuple[Path, Path]],
+    zero_shot: Mapping[str, Iterable[Path]],
+    references: Path | None,
+    folder: str | None = None,
+) -> Run:
+    """The predictions of one run.
+
+    Args:
+        shards, zero_shot, references: as `leaderboard.tables` has them.
+        folder: where the run lies, if it is another than this one.
+
+    Raises:
+        FileError: a file of the run is missing, corrupt, or of an older version of zoofuse; the message says how to
+            make it again in its folder.
+    """
+    try:
+        return _read(shards, zero_shot, references)
+    except files.AccessError:
+        raise
+    except files.FileError as error:
+        if folder is None:
+            raise
+        raise files.FileError(
+            f"replicates: the run in {printable(folder)} can't be used. {error} The command for that folder is "
+            f"snakemake tables --directory {printable(folder)}, with the settings and the seed of that run. If an "
+            "older version of zoofuse made the run, delete its whole folder results and make it again, or name "
+            "another run."
+        ) from error
+
+
+def _read(shards, zero_shot, references) -> Run:
+    about, answers = None, {}
+    for method, table, arrays in leaderboard.evaluated(shards):
+        about = about or [arrays[name] for name in ("labels", "groups", "validation")]
+        for clusterer in table.loc[table["protocol"] == "held_out", "clusterer"].unique():
+            answers[method, "held_out", clusterer] = arrays[f"held_out/{clusterer}"]
+    for method, head, arrays in leaderboard.zero_shot_answers(zero_shot, references):
+        answers[method, "zero_shot", head] = np.nan_to_num(arrays["scores"])
+    return Run(*about, answers)
+
+
+def tables(
+    runs: Mapping[str, Run], seed: int, draws: int = DRAWS, own_images: bool = False
+) -> tuple[dict[str, pd.DataFrame], dict]:
+    """The tables by name, with the columns of COLUMNS, and the `Medians` behind them by method, protocol and clusterer.
+
+    runs: where each lies -> its answers; own_images: whether each has test images of its own, as drawn ones are.
+    Raises ValueError where runs are fewer than two, or not comparable.
+    """
+    _check(runs, own_images)
+    runs = list(runs.values())
+    counts = None if own_images else _drawn_again(runs[0].labels == 0, seed, draws)
+    kinds = [kind for kind in runs[0].answers if all(kind in run.answers for run in runs)]
+    medians = {kind: _medians(runs, kind, counts) for kind in kinds}
+    rows = [_row(kind, ALL, of) for kind, of in medians.items()]
+    for group in [group for group in _groups(runs[0]) if all(group in _groups(run) for run in runs)]:
+        zero_shot = [kind for kind in kinds if kind[1] == "zero_shot"]
+        rows += [_row(kind, group, _medians(runs, kind, counts, group)) for kind in zero_shot]
+    found = {"replicates": rows, "replicate_comparisons": _comparisons(medians)}
+    tables = {name: pd.DataFrame(found[name], columns=columns).round(_DIGITS) for name, columns in COLUMNS.items()}
+    return tables, medians
+
+
+def interval(found: np.ndarray, drawn: np.ndarray, level: float = intervals.LEVEL) -> tuple[float, float]:
+    """Low and high of the mean of `found` (r,), which are `drawn` (r, draws) when photographs are drawn again."""
+    between, photographs = found.var(ddof=1) / len(found), drawn.mean(0).var()
+    variance = between + photographs
+    freedom = (len(found) - 1) * (variance / between) ** 2 if between else np.inf
+    wide = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
+    return float(found.mean() - wide), float(found.mean() + wide)
+
+
+def _check(runs: Mapping[str, Run], own_images: bool) -> None:
+    if len(runs) < 2:
+        raise ValueError("replicates: there is one run; name at least one folder with a run from another seed.")
+    (first, one), *others = runs.items()
+    seen = {one.validation.tobytes(): first}
+    for name, run in others:
+        same = np.array_equal(run.labels, one.labels) and np.array_equal(run.groups, one.groups)
+        if not (same or own_images):
+            raise ValueError(f"replicates: {name} has other test photographs than {first}; name runs on the same ones.")
+        if (twin := seen.setdefault(run.validation.tobytes(), name)) != name:
+            raise ValueError(f"replicates: {name} and {twin} split the test photographs alike, so they have one seed; "
+                             "name runs from different seeds.")  # fmt: skip
+
+
+def _drawn_again(truth: np.ndarray, seed: int, draws: int) -> np.ndarray:
+    """(m, draws) how often each photograph is drawn; each class of k photographs is drawn k - 1 times."""
+    counts = np.zeros(len(truth) * draws, np.float32)
+    for side in (True, False):
+        members = np.flatnonzero(truth == side)
+        u = rng.uniform((max(len(members) - 1, 1), draws), seed, "replicates", "positive" if side else "negative")
+        drawn = members[np.minimum((u * np.float32(len(members))).astype(int), len(members) - 1)]
+        counts += np.bincount((drawn * draws + np.arange(draws)).ravel(), minlength=len(counts))
+    return counts.reshape(len(truth), draws)
+
+
+def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | None, group: str = ALL) -> Medians:
+    """counts: as `_drawn_again` gives them; None where photographs are not drawn again, `drawn` is `found` then."""
+    found, drawn = [], []
+    for run in runs:
+        shown = ~run.validation & ((run.labels == 0) | (group == ALL) | (run.groups == group))
+        truth, answers = run.labels[shown] == 0, run.answers[kind][:, shown]
+        shares = (intervals.right_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
+        found.append(np.median(intervals.measure(shares, truth)))
+        if counts is None:
+            drawn.append(found[-1:])
+            continue
+        weights = counts[shown]
+        for side in (truth, ~truth):
+            total = weights[side].sum(0)
+            weights[side] = np.where(total > 0, weights[side], 1) / np.where(total > 0, total, side.sum())
+        drawn.append(np.median(shares[:, :-1].astype(np.float32) @ weights, axis=0))
+    return Medians(len(answers), np.array(found), np.array(drawn))
+
+
+def _groups(run: Run) -> list[str]:
+    """Groups of negatives that are large enough for an AUROC of their own."""
+    names, sizes = np.unique(run.groups[run.labels != 0], return_counts=True)
+    return [str(name) for name, size in zip(names, sizes, strict=True) if size >= 2 * LEAST_NEGATIVES]
+
+
+def _row(kind: tuple[str, str, str], against: str, medians: Medians) -> dict:
+    method, protocol, clusterer = kind
+    low, high = interval(medians.found, medians.drawn)
+    return (
+        {"method": method, "protocol": protocol, "clusterer": clusterer, "against": against}
+        | {"runs": len(medians.found), "n": medians.n, "median": medians.found.mean(), "low": max(low, 0)}
+        | {"high": min(high, 1), "least": medians.found.min(), "greatest": medians.found.max()}
+        | {"tier": tier(method, clusterer)}
+    )
+
+
+def _comparisons(medians: dict) -> list[dict]:
+    """Each generated method with the controls and references, paired as in `leaderboard`, corrected by protocol."""
+    rows = []
+    for protocol in dict.fromkeys(kind[1] for kind in medians):
+        of = {(method, clusterer): m for (method, p, clusterer), m in medians.items() if p == protocol}
+        others: dict[str, dict[str, Medians]] = {}
+        for (method, clusterer), found in of.items():
+            if not is_generated(method):
+                others.setdefault(method, {})[clusterer] = found
+        pairs = []
+        for (method, clusterer), ours in of.items():
+            for control, theirs in others.items() if is_generated(method) else ():
+                if clusterer in theirs or control in REFERENCES:
+                    pairs.append((method, clusterer, control, ours, theirs.get(clusterer, next(iter(theirs.values())))))
+        level = intervals.corrected(len(pairs))
+        for method, clusterer, control, ours, theirs in pairs:
+            difference = ours.found - theirs.found
+            low, high = interval(difference, ours.drawn - theirs.drawn, level)
+            rows.append(
+                {"method": method, "protocol": protocol, "clusterer": clusterer, "control": control}
+                | {"runs": len(difference), "difference": difference.mean(), "low": max(low, -1), "high": min(high, 1)}
+                | {"least": difference.min(), "greatest": difference.max(), "comparisons": len(pairs)}
+                | {"verdict": intervals.verdict(low, high)}
+            )
+    return rows

@@ -1,0 +1,163 @@
+"""Evaluation rows and zoo histories as tables: per clusterer, in summary, beside the published."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from zoofuse.config import NEEDS_IMAGES
+from zoofuse.core import csv_files, files
+
+CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
+FIRST_COLUMNS = ["method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity"]
+MEASURES = ["accuracy", "balanced_accuracy"]
+PARENTS = ("parent_a", "parent_b", "parent_c", "parent_d", "parent_e")
+CONTROLS = ("random", *PARENTS, "average", "noise", "shuffled", "matched")
+ALWAYS_NO = "always_no"
+REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
+PUBLISHED_METHOD = "cyclegan"
+# What a method was made from besides the zoos' weights: photographs and labels, of the concepts or the conjunction.
+TIERS = dict.fromkeys(NEEDS_IMAGES, "parents") | {"supervised": "conjunction"}
+
+Path = str | os.PathLike
+
+
+def tier(method: str, head: str | None = None) -> str:
+    """`weights`, `parents` or `conjunction`: the most that a method, or a method's heads, were made from.
+
+    Probes are fitted on the concepts' own photographs.
+    """
+    return TIERS.get(method, "parents" if head == "probe" else "weights")
+
+
+def is_generated(method: str) -> bool:
+    """Whether a method makes new CNNs: whatever is neither a control nor a reference does."""
+    return method not in CONTROLS and method not in REFERENCES
+
+
+def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:
+    """The evaluation rows of one clusterer, one per CNN and protocol, from any number of shards.
+
+    Columns begin method, domain, model, accuracy, precision, recall, entropy, purity; sorted by the first three, then
+    by protocol. Shards without rows of this clusterer (references that are not clustered) are left out.
+    Raises ValueError when a file lacks a column, no file holds this clusterer, or a CNN comes twice.
+    """
+    key, frames, held = ["method", "domain", "model", "protocol"], [], set()
+    for path in paths:
+        frame = csv_files.read(path)
+        if missing := [name for name in [*FIRST_COLUMNS, "protocol", "clusterer"] if name not in frame]:
+            raise ValueError(f"{path}: has no column {', '.join(missing)}; it holds {', '.join(frame)}.")
+        held |= set(frame["clusterer"])
+        frames.append(frame[frame["clusterer"] == clusterer].drop(columns="clusterer"))
+    if clusterer not in held:
+        found = ", ".join(sorted(held)) or "no rows"
+        raise ValueError(f"{path}: has no rows of clusterer {clusterer!r}, nor has another; they hold {found}.")
+    table = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    if (twice := table[table.duplicated(key)]).size:
+        cnn = " ".join(map(str, twice[key[:3]].iloc[0]))
+        raise ValueError(f"{clusterer}: {cnn} comes twice; name each shard once.")
+    rest = [name for name in table if name not in FIRST_COLUMNS]
+    return table[FIRST_COLUMNS + rest].sort_values(key, ignore_index=True)
+
+
+def of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The rows of one protocol, `published` or `held_out`, of a `clusterer_table`: the two are never mixed."""
+    return table[table["protocol"] == protocol]
+
+
+def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Per clusterer, method and domain: the distribution over CNNs, and last what always answering "no" would score.
+
+    By the published protocol. tables: clusterer -> `clusterer_table`. For accuracy and balanced accuracy: median,
+    quartiles and `*_best_picked_on_test`, the maximum, which was selected on the test images it is measured on and is
+    therefore no estimate of what its CNN would do on others; `model_picked_on_test` is the index of the most accurate
+    CNN. constant_share is the share of CNNs that give every image the same answer.
+    Raises ValueError when the rows of a table do not come from one test set.
+    """
+    rows = []
+    for clusterer, table in tables.items():
+        table = of_protocol(table, "published")
+        sizes = pd.DataFrame({"positive": table["tp"] + table["fn"], "negative": table["fp"] + table["tn"]})
+        if len(sizes.drop_duplicates()) != 1:
+            raise ValueError(f"{clusterer}: rows of more than one test set; evaluate all methods on the same one.")
+        for (method, domain), group in table.groupby(["method", "domain"], sort=True):
+            constant = (group["tp"] + group["fp"] == 0) | (group["fn"] + group["tn"] == 0)
+            row = {"clusterer": clusterer, "method": method, "domain": domain, "n": len(group)}
+            for measure in MEASURES:
+                q25, median, q75 = group[measure].quantile([0.25, 0.5, 0.75])
+                row |= {f"{measure}_median": median, f"{measure}_q25": q25, f"{measure}_q75": q75}
+                row[f"{measure}_best_picked_on_test"] = group[measure].max()
+            row |= {"model_picked_on_test": group.loc[group["accuracy"].idxmax(), "model"]}
+            rows.append(row | {"constant_share": constant.mean()})
+        positive, negative = sizes.iloc[0]
+        always = {"clusterer": clusterer, "method": ALWAYS_NO, "domain": "-", "n": 1, "constant_share": 1.0}
+        for measure, value in zip(MEASURES, (negative / (positive + negative), 0.5), strict=True):
+            always |= {f"{measure}_{name}": value for name in ("median", "q25", "q75")}
+        rows.append(always)
+    table = pd.DataFrame(rows)
+    return table.astype({"model_picked_on_test": "Int64"})
+
+
+def published(path: Path) -> pd.DataFrame:
+    """A table of resources/published under the names its columns deserve (see the README there).
+
+    What is printed as precision is the recall and the other way round; entropy and purity are within each true class.
+    """
+    table = pd.read_csv(path, dtype={"domain": str})
+    names = {
+        "accuracy": "published_accuracy",
+        "precision": "published_recall",
+        "recall": "published_precision",
+        "entropy": "published_entropy_within_class",
+        "purity": "published_purity_within_class",
+    }
+    columns = ["model", "domain", "published_accuracy", "published_precision", "published_recall"]
+    return table.rename(columns=names)[[*columns, "published_entropy_within_class", "published_purity_within_class"]]
+
+
+def beside_published(table: pd.DataFrame, published_csv: Path) -> pd.DataFrame:
+    """The published rows with our generated CNN of the same index and domain beside each; NaN where we have none.
+
+    table: of `clusterer_table`. An equal index is an equal place in the procedure; unless the published zoo itself was
+    evaluated it is another CNN, and the published rows were picked by their score. Our entropy and purity
+    are within clusters, as the report defines them, and do not compare with the published ones.
+    """
+    table = of_protocol(table, "published")
+    ours = table.loc[table["method"] == PUBLISHED_METHOD, FIRST_COLUMNS[1:]]
+    rows = published(published_csv).merge(ours, how="left", on=["model", "domain"], indicator=True)
+    rows["note"] = np.where(rows.pop("_merge") == "both", "same index and domain", "no such index in this run")
+    return rows
+
+
+def zoo_history(paths: Iterable[Path]) -> dict[str, np.ndarray]:
+    """The histories of a zoo's shards as one, in the order of the CNNs' global indices.
+
+    Returns model (n,), and loss, validation_balanced_accuracy, validation_positive_share (n, epochs); collapsed (n,)
+    bool is true where the last epoch's answer to every validation image is the same.
+    Raises FileError when a shard cannot be read or has no history.
+    """
+    names = ["model", *(f"history/{x}" for x in ("loss", "validation_balanced_accuracy", "validation_positive_share"))]
+    shards = [files.read(path, "zoo", names) for path in paths]
+    history = {name.split("/")[-1]: np.concatenate([shard[name] for shard in shards]) for name in names}
+    order = np.argsort(history["model"], kind="stable")
+    history = {name: values[order] for name, values in history.items()}
+    share = history["validation_positive_share"][:, -1]
+    history["collapsed"] = (share == 0) | (share == 1)
+    return history
+
+
+def zoo_table(histories: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
+    """One row per concept: number of CNNs, their final validation balanced accuracy, how many collapsed.
+
+    histories: concept -> `zoo_history`. Median and quartiles are over all CNNs, the collapsed ones included.
+    """
+    rows = []
+    for concept, history in histories.items():
+        final = history["validation_balanced_accuracy"][:, -1]
+        q25, median, q75 = np.nanquantile(final, [0.25, 0.5, 0.75])
+        collapsed = history["collapsed"]
+        row = {"concept": concept, "n": len(final), "epochs": history["loss"].shape[1]}
+        row |= {"balanced_accuracy_median": median, "balanced_accuracy_q25": q25, "balanced_accuracy_q75": q75}
+        rows.append(row | {"collapsed": int(collapsed.sum()), "collapsed_share": collapsed.mean()})
+    return pd.DataFrame(rows)

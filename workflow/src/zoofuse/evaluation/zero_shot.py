@@ -1,0 +1,318 @@
+"""Answers of a CNN to a conjunction it was never shown: the product of the probabilities of its concepts.
+
+A head is a linear layer on a CNN's features for one concept. `own` heads come with the CNN (fc_a, fc_b and so on of a
+generated zoo file) and are used as they are; `probe` heads are fitted in closed form on the concepts' own training
+photographs and calibrated on their validation photographs, which also give the thresholds and the score that selects a
+CNN. Nothing that fits takes a test photograph, and nothing but `supervised`, the ceiling, takes the conjunction's
+labels. Class 0 is the concept everywhere.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor
+
+from zoofuse.core import files, intervals, rng
+from zoofuse.data import images
+from zoofuse.evaluation import protocols
+from zoofuse.native import trainer
+from zoofuse.zoo import training
+
+CHUNK = 16  # CNNs whose features are held at once: some 100 MB
+HELD_OUT = 0.25  # share of the supervised CNNs' photographs that selects among them and sets their threshold
+_LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that seldom fires is not blown up
+_LEAST_SHRINKAGE = 1e-3
+
+Zoo = Mapping[str, np.ndarray]
+Answers = dict[str, np.ndarray]
+
+
+class Concept(NamedTuple):
+    """A concept's own photographs, uint8 (k, 32, 32, 3), and their labels (k,), 0 for the concept."""
+
+    images: np.ndarray  # training, as many of either class
+    labels: np.ndarray
+    validation_images: np.ndarray
+    validation_labels: np.ndarray
+
+
+class Head(NamedTuple):
+    """n linear heads for one concept: its probability is the logistic function of weight . features + bias."""
+
+    weight: np.ndarray  # (n, f)
+    bias: np.ndarray  # (n,)
+
+
+def read_concept(path: Path, probe_images: int, seed: int) -> Concept:
+    """A concept's photographs: at most `probe_images` of each class for training, equally many, and all for validation.
+
+    Raises files.FileError.
+    """
+    found = images.read_concept(path)
+    name, labels = files.attributes(path, "images")["concept"], found["labels"]
+    each = min(probe_images, *np.bincount(labels, minlength=2).tolist())
+    chosen = []
+    for label in (0, 1):
+        members = np.flatnonzero(labels == label)
+        chosen.append(members[rng.permutation(len(members), seed, "probe", name, label)[:each]])
+    rows = np.concatenate(chosen)
+    return Concept(found["images"][rows], labels[rows], found["validation_images"], found["validation_labels"])
+
+
+def own_head(zoo: Zoo, layer: str) -> Head:
+    """The zoo's own linear layer `layer`, weight (n, 2, f) and bias (n, 2), as a head: softmax of two is logistic."""
+    weight, bias = zoo[f"{layer}.weight"], zoo[f"{layer}.bias"]
+    return Head(weight[:, 0] - weight[:, 1], bias[:, 0] - bias[:, 1])
+
+
+def own_heads(zoo: Zoo) -> list[Head]:
+    """The heads that a generated zoo file brings for its concepts, fc_a first; none where it brings none."""
+    layers = sorted(name.removesuffix(".weight") for name in zoo if name.startswith("fc_") and name.endswith(".weight"))
+    return [own_head(zoo, layer) for layer in layers]
+
+
+def fit_probe(features: np.ndarray, labels: np.ndarray) -> Head:
+    """Linear discriminants of n CNNs in closed form, from features (n, k, f) of photographs with labels (k,).
+
+    Gaussian classes of one covariance and equal priors; features standardised within the classes, the pooled covariance
+    of these shrunk towards a multiple of the identity (Ledoit and Wolf 2004, J. Multivariate Analysis 88, 365-411).
+    A feature that is the same for every photograph gets weight 0; a CNN with only such features answers 1/2.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+    concept = torch.from_numpy(labels == 0)
+    first = x[:, 0]
+    x = x - first[:, None]  # exactly 0 where a feature is the same for every photograph
+    size = _positive(x.abs().amax((1, 2)))[:, None]
+    x /= size[..., None]  # so that no square overflows
+    means = torch.stack([x[:, concept].mean(1), x[:, ~concept].mean(1)])  # (2, n, f)
+    x -= means[(~concept).long()].transpose(0, 1)
+    variance = x.square().mean(1)
+    spread = _positive((variance + _LEAST_SHARE * variance.mean(1, keepdim=True)).sqrt())  # (n, f)
+    x /= spread[:, None]
+    covariance = torch.bmm(x.transpose(1, 2), x) / x.shape[1]
+    difference, middle = (means[0] - means[1]) / spread, (means[0] + means[1]) / 2
+    weight = torch.cholesky_solve(difference[..., None], torch.linalg.cholesky(_shrunk(covariance, x)))[..., 0] / spread
+    bias = -(weight * (middle + first / size)).sum(1)
+    return Head((weight / size).numpy(), bias.numpy())
+
+
+def _shrunk(covariance: Tensor, x: Tensor) -> Tensor:
+    """Ledoit and Wolf's estimate from covariances (n, f, f) of centred x (n, k, f)."""
+    f, k = covariance.shape[-1], x.shape[1]
+    mean = covariance.diagonal(dim1=1, dim2=2).mean(1)
+    squares = covariance.square().sum((1, 2))
+    distance = (squares - f * mean.square()).clamp(min=0)
+    error = (x.square().sum(2).square().mean(1) - squares) / k
+    share = torch.where(distance > 0, error / distance, 1.0).clamp(_LEAST_SHRINKAGE, 1)[:, None]
+    shrunk = (1 - share[..., None]) * covariance
+    shrunk.diagonal(dim1=1, dim2=2).add_(share * _positive(mean)[:, None])
+    return shrunk
+
+
+def _positive(values: Tensor) -> Tensor:
+    return torch.where(values > 0, values, 1.0)
+
+
+def calibrated(head: Head, features: np.ndarray, labels: np.ndarray) -> Head:
+    """The heads with their logits brought to scale on photographs they were not fitted on.
+
+    features: (n, v, f), labels: (v,). The scale is the discriminant of one number. Without it a probe on many features
+    is too sure of itself, and the head that is most so decides the product. The order of a head's answers stays, or all
+    become 1/2 where it would turn round.
+    """
+    line = fit_probe(logit(head, features)[..., None], labels)
+    scale = np.maximum(line.weight[:, 0], 0)
+    return Head(head.weight * scale[:, None], np.where(scale > 0, head.bias * scale + line.bias, 0))
+
+
+def logit(head: Head, features: np.ndarray) -> np.ndarray:
+    """(n, m) log odds of the concept, from features (n, m, f)."""
+    return np.nan_to_num((features @ head.weight[..., None])[..., 0] + head.bias[:, None])
+
+
+def probability(head: Head, features: np.ndarray) -> np.ndarray:
+    """(n, m) float64 probability of the concept, from features (n, m, f)."""
+    return expit(logit(head, features).astype(np.float64))
+
+
+def best_threshold(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thresholds (n,) of best balanced accuracy for scores (n, m), and that accuracy (n,).
+
+    The concept is answered where the score is at least the threshold, which lies midway between two neighbouring
+    scores, the lowest of the best ones on a tie; or is the lowest score, where answering always is best.
+    """
+    scores = np.asarray(scores, np.float64)  # so that something lies midway
+    order = np.argsort(scores, axis=1, kind="stable")
+    ordered, concept = np.take_along_axis(scores, order, 1), (labels == 0)[order]
+    right = concept / concept[0].sum() - ~concept / (~concept[0]).sum()  # lost by answering no to this one
+    lost = np.cumsum(right, 1) - right
+    lost[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = np.inf  # no threshold lies between equal scores
+    best = np.argmin(np.round(lost, 12), 1)[:, None]  # rounded: sums of shares tie
+    below = np.take_along_axis(ordered, np.maximum(best - 1, 0), 1)
+    threshold = (np.take_along_axis(ordered, best, 1) + below) / 2
+    return threshold[:, 0], (0.5 - np.take_along_axis(lost, best, 1) / 2 + 0.0)[:, 0]
+
+
+def conjunction(test: Sequence[np.ndarray], validation: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Answers:
+    """What n CNNs with a head for each concept answer to photographs that may show all concepts.
+
+    test: the heads' probabilities (n, m) for the test photographs; validation: theirs (n, v) for their own
+    concept's validation photographs, with `labels` (v,); both empty where a concept brings none.
+    Returns scores (n, m) float32, the product; validation (n,), the mean of the AUROCs; threshold (n,), the product
+    of the thresholds of best balanced accuracy; the last two NaN without validation photographs.
+    """
+    answers = {"scores": np.prod(test, axis=0).astype(np.float32)}
+    if not len(validation):
+        return answers | dict.fromkeys(("validation", "threshold"), np.full(len(test[0]), np.nan))
+    pairs = list(zip(validation, labels, strict=True))
+    answers["validation"] = np.mean([intervals.auroc(scores, label == 0) for scores, label in pairs], axis=0)
+    answers["threshold"] = np.prod([best_threshold(*pair)[0] for pair in pairs], axis=0)
+    return answers
+
+
+def fit_heads(zoo: Zoo, concepts: Sequence[Concept], validation: Sequence[np.ndarray]) -> dict[str, list[Head]]:
+    """Kind of head -> the heads for all concepts, of every kind that the zoo and the concepts' photographs allow.
+
+    validation: the features (n, v, f) of each concept's validation photographs.
+    """
+    heads = {"own": own} if (own := own_heads(zoo)) else {}
+    if concepts:
+        heads["probe"] = [probe(_features(zoo, c.images), v, c) for c, v in zip(concepts, validation, strict=True)]
+    return heads
+
+
+def probe(training: np.ndarray, validation: np.ndarray, concept: Concept) -> Head:
+    """`fit_probe`, then `calibrated`, from the features of a concept's training and validation photographs."""
+    return calibrated(fit_probe(training, concept.labels), validation, concept.validation_labels)
+
+
+def answer(
+    zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray, say: Callable[[str], None] | None = None
+) -> Answers:
+    """`{head}/scores`, `{head}/validation`, `{head}/threshold` (see `conjunction`) of a zoo's n CNNs.
+
+    concepts: those of all domains, or () where any brings no photographs: then there are own heads only, and
+    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: is told of each CNN whose features
+    overflow on test images, which counts as degenerate.
+    """
+    parts = []
+    for start in range(0, len(zoo["model"]), CHUNK):
+        part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
+        validation = [_features(part, concept.validation_images) for concept in concepts]
+        heads = fit_heads(part, concepts, validation)  # before any test photograph is looked at
+        features = _features(part, test, say) if heads else None
+        found = {}
+        for kind, pair in heads.items():
+            seen = [probability(head, features) for head in pair]
+            own = [probability(*each) for each in zip(pair, validation, strict=False)]
+            labels = [concept.validation_labels for concept in concepts]
+            found |= {f"{kind}/{name}": values for name, values in conjunction(seen, own, labels).items()}
+        parts.append(found)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+# References: what the parents, photographs without a CNN, and training on the conjunction itself reach.
+
+
+def parents(zoos: Sequence[Zoo], concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Answers]:
+    """`product`: CNN i of every zoo, multiplied; `ensemble`: the mean over each zoo, multiplied.
+
+    zoos and concepts: of all domains; the CNNs' own linear layers answer, and nothing where a zoo brings none.
+    concepts as in `answer`.
+    """
+    if not all("fc1.weight" in zoo for zoo in zoos):
+        return {}
+    seen = [zoo_probability(zoo, test) for zoo in zoos]
+    own = [zoo_probability(*each) for each in zip(zoos, (c.validation_images for c in concepts), strict=False)]
+    labels = [concept.validation_labels for concept in concepts]
+    n = min(map(len, seen))
+    mean = [[p.mean(0, keepdims=True) for p in side] for side in (seen, own)]
+    return {
+        "product": conjunction([p[:n] for p in seen], [p[:n] for p in own], labels),
+        "ensemble": conjunction(*mean, labels),
+    }
+
+
+def zoo_probability(zoo: Zoo, photographs: np.ndarray) -> np.ndarray:
+    """(n, m) probability of class 0 by the CNNs' own linear layer fc1."""
+    parts = []
+    for start in range(0, len(zoo["model"]), CHUNK):
+        part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
+        logits = trainer.answers(part, photographs)
+        parts.append(expit(np.nan_to_num(logits[..., 0] - logits[..., 1]).astype(np.float64)))
+    return np.concatenate(parts)
+
+
+def brightness(photographs: np.ndarray) -> np.ndarray:
+    """(m, 1) mean over all pixels and channels, 0 to 1."""
+    return colour(photographs).mean(1, keepdims=True)
+
+
+def colour(photographs: np.ndarray) -> np.ndarray:
+    """(m, 3) mean red, green, blue, 0 to 1."""
+    return photographs.mean((1, 2), dtype=np.float64) / 255
+
+
+def pixels(photographs: np.ndarray) -> np.ndarray:
+    """(m, 3072) raw pixels, 0 to 1."""
+    return photographs.reshape(len(photographs), -1).astype(np.float32) / 255
+
+
+WITHOUT_CNN = {"brightness": brightness, "colour": colour, "pixels": pixels}
+
+
+def without_cnn(concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Answers]:
+    """`brightness`, `colour`, `pixels`: the same probes and product on numbers that need no CNN."""
+    answers = {}
+    for method, look in WITHOUT_CNN.items():
+        validation = [look(concept.validation_images)[None] for concept in concepts]
+        heads = [probe(look(c.images)[None], v, c) for c, v in zip(concepts, validation, strict=True)]
+        own = [probability(*each) for each in zip(heads, validation, strict=True)]
+        seen = [probability(head, look(test)[None]) for head in heads]
+        answers[method] = conjunction(seen, own, [concept.validation_labels for concept in concepts])
+    return answers
+
+
+def supervised(
+    photographs: np.ndarray,
+    labels: np.ndarray,
+    validation: np.ndarray,
+    *,
+    models: int,
+    settings: training.Settings,
+    seed: int,
+    fusion: str,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Answers:
+    """The ceiling: CNNs trained on the conjunction itself, on the validation half of the test photographs.
+
+    The only ones that see its labels. labels (m,), 0 for the conjunction; validation (m,) bool, that half. A quarter of
+    it is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each class,
+    images mirrored at random, else `settings`. Returns scores (models, m), validation and threshold (models,).
+    """
+    held_out = np.zeros(len(labels), bool)
+    for label in (0, 1):
+        members = np.flatnonzero(validation & (labels == label))
+        members = members[rng.permutation(len(members), seed, "supervised", fusion, label)]
+        held_out[members[: max(1, round(HELD_OUT * len(members)))]] = True
+    train = validation & ~held_out
+    data = training.Data(photographs[train], labels[train], photographs[held_out], labels[held_out])
+    settings = replace(settings, balance="balanced", flip=True, checkpoint_every=0)
+    indices, name = np.arange(models), f"{fusion}/supervised"
+    trained = training.train(data, settings, seed, name, indices, device=device, threads=threads)
+    found = zoo_probability(trained.weights | {"model": indices}, photographs)
+    return {
+        "scores": found.astype(np.float32),
+        "validation": intervals.auroc(found[:, held_out], labels[held_out] == 0),
+        "threshold": best_threshold(found[:, held_out], labels[held_out])[0],
+    }
+
+
+def _features(zoo: Zoo, photographs: np.ndarray, say: Callable[[str], None] | None = None) -> np.ndarray:
+    return protocols.finite_features(zoo, photographs, say)

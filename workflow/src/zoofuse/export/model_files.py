@@ -1,0 +1,370 @@
+"""The files of an exported model: one typed description of config.json, by which it is written and checked when read.
+
+A model comes from elsewhere as often as not, so nothing in it is believed: sizes are bounded before anything is
+allocated, the weights must be those that the configuration describes, and every fault is a ModelError that names the
+file, the key and what is expected there. Imports no torch.
+"""
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pydantic
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+
+from zoofuse.core import text
+from zoofuse.models.architectures import Architecture
+
+FORMAT, FORMAT_VERSION = "zoofuse model", 1
+WEIGHTS, CONFIG, ONNX, CARD = "model.safetensors", "config.json", "model.onnx", "README.md"
+LAYERS = (
+    "(convolution without padding, ReLU, max-pool 2) for each conv layer, flatten, linear heads, logistic function; "
+    "score = product over heads"
+)
+MAX_CONFIG = 1 << 20  # bytes; an exported one has about 2,000
+MAX_HEADER = 1 << 16  # bytes of a safetensors file that are not weights; about 500 are written
+MAX_PARAMETERS = 1 << 24
+MAX_ACTIVATIONS = 1 << 26  # bytes for one image, the published architecture needs 0.3 MB
+MAX_MULTIPLY_ADDS = 10**9  # for one image, the published architecture needs 600,000
+_LFS = b"version https://git-lfs"
+_AGAIN = "Export or fetch the model again."
+
+
+class ModelError(ValueError):
+    """An exported model that is missing, corrupt or not what zoofuse writes; the message names file, key and remedy."""
+
+
+def _showable(value: str) -> str:
+    if text.visible(value) != value or "\n" in value or "\t" in value:
+        raise PydanticCustomError("text", "holds control characters")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=500), pydantic.AfterValidator(_showable)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Interval = Annotated[list[Share | None], Field(min_length=3, max_length=3)]
+Half = Annotated[list[Literal[0.5]], Field(min_length=3, max_length=3)]
+
+
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Labels(_Part):
+    """What the two predictions mean."""
+
+    yes: Text
+    no: Text
+
+
+class Layers(_Part):
+    """The shapes of the CNN; see zoofuse.architectures."""
+
+    layers: Literal[LAYERS]
+    channels: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=17)]
+    kernel_size: Annotated[int, Field(ge=1, le=64)]
+    image_size: Annotated[int, Field(ge=1, le=1024)]
+    features: Count
+    parameters: Count
+
+    @property
+    def architecture(self) -> Architecture:
+        return Architecture(tuple(self.channels), self.kernel_size, self.image_size)
+
+    @pydantic.model_validator(mode="after")
+    def _bounded(self):
+        architecture = self.architecture
+        if self.channels[0] != 3:
+            raise PydanticCustomError("channels", "channels should begin with 3, those of an RGB image")
+        if min(architecture.sizes) < 1:
+            raise PydanticCustomError("size", "nothing is left of an image of image_size after all channels' layers")
+        if self.features != architecture.features:
+            raise PydanticCustomError(
+                "features", f"features should be {architecture.features}, as channels and sizes make them"
+            )
+        if activations(architecture) > MAX_ACTIVATIONS or multiply_adds(architecture) > MAX_MULTIPLY_ADDS:
+            raise PydanticCustomError(
+                "large",
+                f"channels, kernel_size and image_size should need at most {MAX_ACTIVATIONS >> 20} MiB and "
+                f"{MAX_MULTIPLY_ADDS:,} multiply-adds for one image",
+            )
+        return self
+
+
+class Normalisation(_Part):
+    """From pixels to what the first layer takes: (pixels / divide - mean) / std."""
+
+    divide: Literal[255]
+    mean: Half
+    std: Half
+
+
+class Measured(_Part):
+    """What the model reached on test images; each measure is [value, low, high]."""
+
+    positive: Count
+    negative: Count
+    auroc: Interval
+    balanced_accuracy: Interval
+
+
+class Configuration(_Part):
+    """config.json. `checksum` covers all other keys; files written before it have none."""
+
+    format: Literal[FORMAT]
+    format_version: Literal[FORMAT_VERSION]
+    zoofuse: Text
+    concepts: Annotated[list[Text], Field(min_length=1, max_length=64)]
+    labels: Labels
+    architecture: Layers
+    normalisation: Normalisation
+    picture: Text
+    fusion: Text
+    method: Text
+    domain: Text
+    model: Count
+    head: Literal["own", "probe"]
+    tier: Literal["parents", "labelled"]
+    threshold: Share
+    seed: Count
+    sources: Annotated[dict[Text, Digest], Field(max_length=100)]
+    test: Measured | None = None
+    sha256: Digest
+    checksum: Digest | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _of_one_size(self):
+        parameters = sum(math.prod(shape) for shape in self.shapes.values())
+        if parameters > MAX_PARAMETERS:
+            raise PydanticCustomError("large", f"architecture should have at most {MAX_PARAMETERS:,} parameters")
+        if self.architecture.parameters != parameters:
+            raise PydanticCustomError(
+                "parameters", f"architecture.parameters should be {parameters}, as the other keys make them"
+            )
+        return self
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of every tensor in model.safetensors."""
+        layers, k = self.architecture, len(self.concepts)
+        shapes = {name: shape for name, shape in layers.architecture.shapes.items() if name.startswith("conv")}
+        return shapes | {"heads.weight": (k, layers.features), "heads.bias": (k,)}
+
+
+def activations(architecture: Architecture) -> int:
+    """Bytes that one image takes at most on its way through the convolutions, float32."""
+    total = 3 * architecture.image_size**2
+    for cin, cout, size in _convolved(architecture):
+        total += (cout + cin * architecture.kernel_size**2) * size**2  # the result, and the image as columns
+    return 4 * total
+
+
+def multiply_adds(architecture: Architecture) -> int:
+    """Multiplications of all convolutions for one image."""
+    return sum(cin * cout * (architecture.kernel_size * size) ** 2 for cin, cout, size in _convolved(architecture))
+
+
+def _convolved(architecture: Architecture) -> list[tuple[int, int, int]]:
+    """Channels in and out, and rows, of each convolution's result."""
+    sizes = [size - architecture.kernel_size + 1 for size in architecture.sizes[:-1]]
+    return list(zip(architecture.channels, architecture.channels[1:], sizes, strict=False))
+
+
+def content(config: Mapping) -> bytes:
+    """config.json as it is written, with its checksum.
+
+    Args:
+        config: all keys of `Configuration` but the checksum.
+
+    Raises:
+        ModelError: a key is missing, unknown or has a value that `read` would refuse.
+    """
+    valid = _validated(config, CONFIG).model_dump(exclude_unset=True)
+    return (json.dumps(valid | {"checksum": _checksum(valid)}, indent=2) + "\n").encode()
+
+
+def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
+    """The configuration and the weights of an exported model.
+
+    Args:
+        path: the model's folder, or one of the files in it.
+
+    Returns:
+        config.json, and name -> float32 array for every tensor of model.safetensors.
+
+    Raises:
+        ModelError: there is no model, it is corrupt, or it asks for more than any exported model needs.
+    """
+    folder = _folder(path)
+    config = _configuration(folder / CONFIG)
+    return config.model_dump(exclude_unset=True), _weights(folder / WEIGHTS, config)
+
+
+def irregular(path: str | os.PathLike | bytes) -> str | None:
+    """Why `path` is not a file that can be read from beginning to end, or None where it is one.
+
+    FIFOs, sockets and devices would make the reader wait for ever.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "a link to a file that does not exist" if os.path.islink(path) else "no such file"
+    except (OSError, ValueError) as error:  # a loop of links, a name that is too long or has a null character
+        return getattr(error, "strerror", None) or str(error)
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket"}
+    kind = next((kind for is_kind, kind in kinds.items() if is_kind(mode)), "a device")
+    return f"{kind}, not a file"
+
+
+def _folder(path: str | os.PathLike) -> Path:
+    try:
+        name = os.fsdecode(os.fsencode(path))
+    except TypeError:
+        raise ModelError(f"A model's folder is a str or a Path, not {type(path).__name__}.") from None
+    except UnicodeEncodeError:
+        raise ModelError(f"{path!a}: not a name that a file can have.") from None
+    if not name or "\0" in name:
+        raise ModelError(f"'{text.printable(name)}': not a name that a file can have.")
+    if name.startswith("~") and not os.path.lexists(name):
+        name = os.path.expanduser(name)
+    folder = Path(name)
+    return folder.parent if folder.name in (WEIGHTS, CONFIG, ONNX, CARD) and not os.path.isdir(folder) else folder
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    """The whole file, of at most so many bytes."""
+    shown = text.printable(path)
+    if cause := irregular(path):
+        if cause == "no such file" or not os.path.isdir(path.parent):
+            raise ModelError(f"{text.printable(path.parent)}: no model lies here ({path.name} is missing). Name a "
+                             f"folder that `snakemake models` made, such as {_nearby(path.parent)}.")  # fmt: skip
+        raise ModelError(f"{shown}: {cause}. {_AGAIN}")
+    try:  # between the look and the opening it may have become a FIFO, which is not to be waited for
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:
+            status = os.fstat(handle.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError(f"{shown}: not a file. {_AGAIN}")
+            if status.st_size > most:
+                raise ModelError(f"{shown}: {status.st_size:,} bytes, at most {most:,} are expected. {_AGAIN}")
+            data = handle.read(most + 1)
+    except OSError as error:
+        raise ModelError(f"{shown}: cannot be read ({error.strerror}).") from None
+    if data.startswith(_LFS):
+        raise ModelError(f"{shown}: a Git LFS pointer, not the file itself. Run `git lfs pull` in its folder.")
+    if len(data) > most:
+        raise ModelError(f"{shown}: grows while it is read. {_AGAIN}")
+    return data
+
+
+def _nearby(folder: Path) -> str:
+    """A model in a folder of `folder`, as for a fusion whose method was left out; else an example."""
+    try:
+        inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+    except OSError:
+        inner = []
+    return text.printable(inner[0]) if inner else "results/models/black_cat/cyclegan"
+
+
+def _configuration(path: Path) -> Configuration:
+    data, shown = _bytes(path, MAX_CONFIG), text.printable(path)
+    try:
+        config = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_refused)
+    except RecursionError:
+        raise ModelError(f"{shown}: damaged (nested too deeply). {_AGAIN}") from None
+    except ValueError as error:
+        raise ModelError(f"{shown}: damaged ({text.visible(str(error))[:200]}). {_AGAIN}") from None
+    told = (config.get("format"), config.get("format_version")) if isinstance(config, dict) else ()
+    if told != (FORMAT, FORMAT_VERSION):
+        raise ModelError(f"{shown}: is no {FORMAT!r} of version {FORMAT_VERSION}. Name another folder, or use the "
+                         "version of zoofuse that wrote it.")  # fmt: skip
+    valid = _validated(config, shown)
+    if valid.checksum and valid.checksum != _checksum(config):
+        raise ModelError(f"{shown}: corrupt or edited (checksum mismatch). {_AGAIN} Where you changed it on purpose, "
+                         "remove its key 'checksum'.")  # fmt: skip
+    return valid
+
+
+def _validated(config: Mapping, shown: str) -> Configuration:
+    try:
+        return Configuration.model_validate(dict(config))
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        key = ascii(".".join(map(str, first["loc"])))[1:-1][:100]
+        value = _at(config, first["loc"])
+        told = "" if value is None or isinstance(value, Mapping | list) else f", not {ascii(value)[:60]}"
+        if first["type"] == "missing":
+            fault = f"{key} is missing"
+        elif first["type"] == "extra_forbidden":
+            fault = f"{key} is not a key of a model"
+        else:
+            fault = f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}{told}".removeprefix(": ")
+        raise ModelError(f"{shown}: {fault}. {_AGAIN}") from None
+
+
+def _at(value, place: tuple):
+    for key in place:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def _weights(path: Path, config: Configuration) -> dict[str, np.ndarray]:
+    from safetensors import deserialize
+
+    shown, shapes = text.printable(path), config.shapes
+    least = 8 + 4 * sum(math.prod(shape) for shape in shapes.values())
+    data = _bytes(path, least + MAX_HEADER)
+    if len(data) < least:
+        raise ModelError(f"{shown}: truncated: {len(data):,} bytes, at least {least:,} are expected. {_AGAIN}")
+    if hashlib.sha256(data).hexdigest() != config.sha256:
+        raise ModelError(f"{shown}: is not the file that {CONFIG} tells of (checksum mismatch). Fetch or export both "
+                         "again.")  # fmt: skip
+    try:
+        tensors = dict(deserialize(data))
+    except Exception as error:  # whatever safetensors says about a file that only looks like its format
+        raise ModelError(f"{shown}: not a safetensors file ({text.visible(str(error))[:200]}). {_AGAIN}") from None
+    if missing := sorted(set(shapes) - set(tensors)):
+        raise ModelError(f"{shown}: {missing[0]} is missing. {_AGAIN}")
+    if extra := sorted(set(tensors) - set(shapes)):
+        raise ModelError(f"{shown}: {text.printable(extra[0])[:100]} is not a tensor of this model. {_AGAIN}")
+    arrays = {}
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor["dtype"] != "F32" or tuple(tensor["shape"]) != shape:
+            raise ModelError(f"{shown}: {name} is {tensor['dtype']} {list(tensor['shape'])}, expected F32 "
+                             f"{list(shape)} as {CONFIG} describes it. {_AGAIN}")  # fmt: skip
+        arrays[name] = np.frombuffer(tensor["data"], "<f4").reshape(shape).astype(np.float32)
+        if not np.isfinite(arrays[name]).all():
+            raise ModelError(f"{shown}: {name} contains NaN or Inf. {_AGAIN}")
+    return arrays
+
+
+def _checksum(config: Mapping) -> str:
+    rest = {key: value for key, value in config.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key[:60]!a} is there twice")
+        found[key] = value
+    return found
+
+
+def _refused(constant: str):
+    raise ValueError(f"{constant} is not a number")

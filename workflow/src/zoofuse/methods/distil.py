@@ -1,0 +1,372 @@
+"""A fusion by distillation: one CNN of the zoo's size learns what all zoos answer, a head for each concept.
+
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student is trained on the teachers'
+probabilities. Here the teachers are the zoos of two or more concepts and the student has one logistic output for each.
+Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from zoofuse.core import files, rng
+from zoofuse.data import images
+from zoofuse.models import cnn
+from zoofuse.native import build, trainer
+from zoofuse.zoo import align, training, zoo
+
+SHAPES = 24  # in an image of dead leaves
+SHIFT = 3  # pixels that a photograph is moved at most, each way
+# A concept is one of colour from this colour_share on: the more coloured of the two (True), and the other one (False),
+# whose CNNs may have taken to colours only because the first one's are missing among its photographs.
+COLOUR = {True: 0.5, False: 0.75}
+LOANS = 20  # ways to lend colours that are averaged
+_CHUNK = 1000  # images drawn at once
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the students depend on, beside the zoos, the photographs, the seed and their index."""
+
+    images: int = 12000  # in each set of images that is drawn: 2 or 3 sets of photographs
+    epochs: int = 15
+    batch_size: int = 128
+    learning_rate: float = 0.003  # falling to 0 along a cosine
+    teachers: int = 16  # of each zoo, the best by their own validation
+    temperature: float = 1.0  # that softens the teachers' logits on invented images
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise ValueError(f"distil.{name}: {value} is too small; write a number above 0.")
+
+
+WEIGHTS = Settings(images=10000, epochs=20, teachers=32, temperature=4.0)  # of `from_weights`
+PARENTS = Settings()  # of `from_parents`
+
+
+def from_weights(
+    zoos: Mapping[str, list[Path]],
+    output: Path,
+    *,
+    n: int,
+    settings: Settings,
+    seed: int,
+    fusion: str,
+    architecture: str,
+    start: Path | None = None,
+    **how,
+) -> None:
+    """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A", "B" and so on.
+
+    They learn the zoos' answers on images of dead leaves (see `leaves`).
+
+    Args:
+        zoos: Domain -> zoo files.
+        output: The zoo file to write.
+        n: How many students.
+        settings: What they depend on.
+        seed: The run's seed.
+        fusion: The fusion's name.
+        architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
+        start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
+            model and domain.
+        **how: backend, device and threads as `training.train` takes them.
+
+    Raises:
+        ValueError: A zoo holds CNNs of another architecture.
+    """
+    parents = _parents(zoos, architecture)
+    pictures = leaves(settings.images, seed, fusion, "leaves")
+    teachers = (_best(of_side, settings.teachers) for of_side in parents.values())
+    answers = [probability(of_side, pictures, settings.temperature) for of_side in teachers]
+    begin = None
+    if start is not None:
+        begin = files.read(start, "zoo")
+        domains = dict.fromkeys(begin["domain"].tolist())
+        rows = np.concatenate([np.flatnonzero(begin["domain"] == domain)[:n] for domain in domains])
+        begin = {name: values[rows] for name, values in begin.items()}
+    sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
+    sources |= {} if start is None else {"start": files.fingerprint(start)}
+    students = (parents, output, n, settings, seed, fusion, architecture)
+    _write(pictures, np.stack(answers, 1), *students, begin, sources, "weights", how)
+
+
+def from_parents(
+    zoos: Mapping[str, list[Path]],
+    photographs: Mapping[str, Path],
+    output: Path,
+    *,
+    n: int,
+    settings: Settings,
+    seed: int,
+    fusion: str,
+    architecture: str,
+    student: str | None = None,
+    remedies: Collection[str] = ("fair", "recoloured"),
+    **how,
+) -> None:
+    """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
+
+    Labels and validation photographs are the concepts' own; see `training_images`.
+
+    Args:
+        zoos: Domain -> zoo files.
+        photographs: Domain -> the concept's images file.
+        output: The zoo file to write.
+        n: How many students.
+        settings: What they depend on.
+        seed: The run's seed.
+        fusion: The fusion's name.
+        architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
+        student: That of the students, by default that of the zoos.
+        remedies: See `training_images`.
+        **how: backend, device and threads as `training.train` takes them.
+
+    Raises:
+        ValueError: A zoo holds CNNs of another architecture.
+    """
+    parents = _parents(zoos, architecture)
+    data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
+    teachers = {side: _best(of_side, settings.teachers) for side, of_side in parents.items()}
+    pictures, targets = training_images(teachers, data, settings.images, seed, fusion, remedies=remedies)
+    sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
+    sources |= {f"images_{side}": files.fingerprint(path) for side, path in photographs.items()}
+    students = (parents, output, n, settings, seed, fusion, student or architecture)
+    _write(pictures, targets, *students, None, sources, "parents", how)
+
+
+# ---------------------------------------------------------------------------------------------- what students see
+
+
+def training_images(
+    teachers: Mapping[str, align.CNN],
+    data: Mapping[str, training.Data],
+    n: int,
+    seed: int,
+    *names,
+    remedies: Collection[str] = ("fair", "recoloured"),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
+
+    A concept's photographs lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
+    not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour. fair:
+    negatives that another zoo takes for its own are left out, as no positive can balance them. recoloured: n of its
+    photographs take the colours of the other concepts', by turns, keep their own label, and get the others from the
+    other zoos; without it, n more of its photographs are shown as they are.
+    """
+    shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in data}
+    coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
+    pictures, targets = [], []
+    for at, side in enumerate(data):
+        of, others = data[side], [other for other in data if other != side]
+        fair = np.ones(len(of.labels), bool)
+        if "fair" in remedies and not coloured[side]:
+            taken = [probability(teachers[other], of.images) >= 0.5 for other in others]
+            kept = (of.labels == 0) | ~np.any(taken, axis=0)
+            fair = kept if (of.labels[kept] == 1).any() else fair
+        rounds = {"plain": fair}
+        if not coloured[side]:
+            rounds |= {"recoloured": np.ones(len(fair), bool)} if "recoloured" in remedies else {"again": fair}
+        for name, allowed in rounds.items():
+            rows = _balanced(of.labels, allowed, n, seed, *names, side, name)
+            shown = _moved(of.images[rows], seed, *names, side, name)
+            if name == "recoloured":
+                lent = np.stack([_donors(data[other], n, seed, *names, side) for other in others])
+                shown = recolour(shown, lent[np.arange(n) % len(others), np.arange(n)], seed, *names, side)
+            answers = np.full((n, len(data)), np.nan, np.float32)
+            answers[:, at] = 1 - of.labels[rows]
+            for column, other in enumerate(data):
+                if other != side and coloured[other]:  # a zoo of shapes can't be trusted with colours it did not see
+                    answers[:, column] = probability(teachers[other], shown)
+            pictures.append(shown)
+            targets.append(answers)
+    return np.concatenate(pictures), np.concatenate(targets)
+
+
+def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) -> float:
+    """How much of what the teachers know of their concept goes over with a photograph's colours, about 0 to 1.
+
+    Validation photographs take each other's colours: AUROC above 0.5 for the lender's label, divided by that for a
+    photograph's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
+    where photographs are few.
+    """
+    labels, pictures = data.validation_labels == 0, data.validation_images
+    if labels.all() or not labels.any():
+        raise ValueError(f"{'/'.join(map(str, names))}: its validation photographs are all of one class.")
+    gone = []
+    for loan in range(LOANS):
+        lenders = rng.permutation(len(labels), seed, *names, "lenders", loan)
+        swapped = recolour(pictures, pictures[lenders], seed, *names, "swapped", loan, whole=True)
+        gone.append(roc_auc_score(labels[lenders], probability(teachers, swapped)) - 0.5)
+    return float(np.mean(gone) / max(roc_auc_score(labels, probability(teachers, pictures)) - 0.5, 1e-3))
+
+
+def recolour(pictures: np.ndarray, donors: np.ndarray, seed: int, *names, whole: bool = False) -> np.ndarray:
+    """Photographs in the colours of as many others, both uint8 (n, 32, 32, 3), more or less so by chance.
+
+    Mean and spread of each channel, weighted towards the middle, become the donor's (Reinhard et al. 2001, "Color
+    transfer between images", in RGB); in half of the photographs only within a soft ellipse about the middle. `whole`:
+    all of each photograph, and fully.
+    """
+    line = np.linspace(-1, 1, pictures.shape[1], dtype=np.float32)
+    x, y = line, line[:, None]
+    middle = np.exp(-2 * (x**2 + y**2))[..., None]
+    middle /= middle.sum()
+    chance = rng.uniform((len(pictures), 6, 1, 1), seed, *names, "recolour")
+    result = np.empty_like(pictures)
+    for start in range(0, len(pictures), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        image, donor = pictures[part].astype(np.float32), donors[part].astype(np.float32)
+        (mean, spread), (wanted, spread_wanted) = _statistics(image, middle), _statistics(donor, middle)
+        changed = (image - mean) * np.clip(spread_wanted / spread, 0.3, 2) + wanted
+        strength, left, top, width, height, everywhere = np.moveaxis(chance[part], 1, 0)
+        across = (x - (0.6 * left - 0.3)) / (0.5 + 0.6 * width)
+        along = (y - (0.6 * top - 0.3)) / (0.5 + 0.6 * height)
+        inside = 1 / (1 + np.exp(np.clip(6 * (across**2 + along**2 - 1), -30, 30)))
+        share = np.ones_like(inside) if whole else (0.5 + 0.5 * strength) * np.where(everywhere < 0.5, 1, inside)
+        result[part] = np.clip(np.rint(image + share[..., None] * (changed - image)), 0, 255)
+    return result
+
+
+def leaves(n: int, seed: int, *names) -> np.ndarray:
+    """uint8 (n, 32, 32, 3): dead leaves, ellipses and boxes of all sizes that hide each other, and no photograph.
+
+    Their sizes follow a power law, which gives the edges and the scale invariance of photographs (Lee, Mumford and
+    Huang 2001; Baradad et al. 2021, "Learning to see by looking at noise"). Each image has its own palette.
+    """
+    size = 32
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    result = np.empty((n, size, size, 3), np.uint8)
+    for start in range(0, n, _CHUNK):
+        m, key = min(_CHUNK, n - start), (*names, start)
+        base, spread, vivid, grain = np.split(rng.uniform((m, 1, 6), seed, *key, "palette"), [3, 4, 5], axis=2)
+        tones = rng.normal((m, SHAPES + 1, 4), seed, *key, "tones")
+        base = base.mean(2, keepdims=True) + vivid * (base - base.mean(2, keepdims=True))
+        colours = base + (0.1 + 0.5 * spread) * (0.7 * tones[..., :1] + 0.6 * vivid * tones[..., 1:])
+        image = np.repeat(np.repeat(colours[:, :1, None], size, 1), size, 2)
+        chance = rng.uniform((SHAPES, 6, m, 1, 1), seed, *key, "shapes")
+        for shape, (radius, left, top, angle, narrow, box) in enumerate(chance, start=1):
+            angle = np.pi * angle
+            across, down = x - size * left, y - size * top
+            u = np.cos(angle) * across + np.sin(angle) * down
+            v = (np.cos(angle) * down - np.sin(angle) * across) / (0.3 + 0.7 * narrow)
+            distance = np.where(box < 0.4, np.maximum(np.abs(u), np.abs(v)), np.hypot(u, v))
+            hides = distance < np.minimum(2 / np.sqrt(0.01 + 0.99 * radius), size / 2)
+            image = np.where(hides[..., None], colours[:, shape, None, None], image)
+        image += 0.08 * grain[..., None] * rng.normal(image.shape, seed, *key, "grain")
+        result[start : start + m] = np.rint(255 * np.clip(image, 0, 1))
+    return result
+
+
+def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """(m,) float32: the mean probability of their concept that n CNNs with a linear layer see in m uint8 images."""
+    logits = trainer.answers(cnns, pictures)
+    finite = np.isfinite(logits).all((1, 2))
+    if not finite.any():
+        raise ValueError(
+            f"distil: the outputs of all {len(finite)} teachers of a zoo overflow to infinity or NaN, as their weights "
+            "are too large; import a zoo whose CNNs give finite outputs."
+        )
+    logits = logits[finite]  # one such teacher would make every target unknown
+    lead = np.clip((logits[..., 0] - logits[..., 1]) / temperature, -30, 30)
+    return (1 / (1 + np.exp(-lead))).mean(0, dtype=np.float64).astype(np.float32)
+
+
+# ---------------------------------------------------------------------------------------------- helpers
+
+
+def _best(cnns: align.CNN, n: int) -> align.CNN:
+    """Parameters of the n CNNs that did best on their own validation, of the first n where a zoo tells nothing."""
+    finite = np.all([np.isfinite(cnns[name].reshape(len(cnns[name]), -1)).all(1) for name in _parameters(cnns)], axis=0)
+    best = np.argsort(np.where(finite, -zoo.validation(cnns), 1), kind="stable")[:n]
+    return {name: cnns[name][best[finite[best]]] for name in _parameters(cnns)}
+
+
+def _parents(zoos: Mapping[str, list[Path]], architecture: str) -> dict[str, align.CNN]:
+    """Domain -> the CNNs of its zoo; raises ValueError for CNNs of another architecture than the one that is known."""
+    shapes = cnn.ARCHITECTURES[architecture].shapes
+    parents = {side: zoo.read(paths) for side, paths in zoos.items()}
+    for side, cnns in parents.items():
+        if {name: cnns[name].shape[1:] for name in _parameters(cnns)} != shapes:
+            raise ValueError(
+                f"{zoos[side][0]}: its CNNs are not of architecture {architecture}. Write the zoo's own architecture "
+                "under zoo.architecture."
+            )
+    return parents
+
+
+def _parameters(cnns: align.CNN) -> list[str]:
+    return [name for name in cnns if name.startswith(("conv", "fc1"))]
+
+
+def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
+    """(n,) rows, half of each class, none twice before all its class were drawn."""
+    drawn = []
+    for label, count in enumerate((n // 2, n - n // 2)):
+        members = np.flatnonzero((labels == label) & allowed)
+        laps = -(-count // len(members))
+        orders = [members[rng.permutation(len(members), seed, *names, label, lap)] for lap in range(laps)]
+        drawn.append(np.concatenate(orders)[:count])
+    return np.concatenate(drawn)
+
+
+def _donors(data: training.Data, n: int, seed: int, *names) -> np.ndarray:
+    """(n, ...) images whose colours are lent: half from the concept's positives, half from all its photographs."""
+    u, coin = rng.uniform((2, n), seed, *names, "lent")
+    positives = np.flatnonzero(data.labels == 0)
+    rows = np.where(coin < 0.5, positives[(u * len(positives)).astype(int)], (u * len(data.labels)).astype(int))
+    return data.images[rows]
+
+
+def _moved(pictures: np.ndarray, seed: int, *names) -> np.ndarray:
+    """Each image moved by up to SHIFT pixels; its edge is repeated."""
+    side = pictures.shape[1]
+    wide = np.pad(pictures, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+    corners = (rng.uniform((len(pictures), 2), seed, *names, "moved") * (2 * SHIFT + 1)).astype(int)
+    return np.stack([one[i : i + side, j : j + side] for one, (i, j) in zip(wide, corners, strict=True)])
+
+
+def _statistics(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and spread (n, 1, 1, 3) of each channel; 4 grey levels are added, or flat images would explode."""
+    mean = (image * weights).sum((1, 2), keepdims=True)
+    variance = ((image - mean) ** 2 * weights).sum((1, 2), keepdims=True)
+    return mean, np.sqrt(variance) + 4
+
+
+def _write(
+    pictures, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, tier, how
+) -> None:
+    """Train the students, of this architecture, and write their zoo file."""
+    labels = np.zeros(len(pictures), np.uint8)
+    data = training.Data(pictures, labels, pictures[:0], labels[:0], targets)
+    train = training.Settings(
+        architecture=architecture,
+        epochs=settings.epochs,
+        images_per_epoch=len(pictures),
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        schedule="cosine",
+        balance="published",
+        flip=True,
+    )
+    models = np.arange(n if begin is None else len(begin["model"]), dtype=np.int32)
+    initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
+    weights = training.train(data, train, seed, f"{fusion}/distil_{tier}", models, initial=initial, **how).weights
+    arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
+    for row, side in enumerate(parents):  # a logistic output as two classes of opposite logits
+        head = f"fc_{side.lower()}"
+        arrays[f"{head}.weight"] = np.stack([weights["fc1.weight"][:, row], -weights["fc1.weight"][:, row]], 1) / 2
+        arrays[f"{head}.bias"] = np.stack([weights["fc1.bias"][:, row], -weights["fc1.bias"][:, row]], 1) / 2
+    arrays["model"] = models if begin is None else begin["model"]
+    arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
+    every = {
+        name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
+    }
+    if align.alike(arrays, every):
+        arrays["nearest_parent"] = align.nearest_parent(arrays, every)
+    about = {"tier": tier, "settings": asdict(settings), "seed": seed, "sources": sources}
+    files.write(output, "zoo", arrays, instruction_set=build.instruction_set(), **about)

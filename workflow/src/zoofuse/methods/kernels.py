@@ -1,0 +1,47 @@
+"""Kernel banks: all kernels of one conv layer, or of both layers as one volume, domain beside domain."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from zoofuse.core import files
+from zoofuse.zoo import zoo
+
+
+def extract(zoos: Mapping[str, Iterable[Path]], layer: str, output: Path, say: Callable[[str], None] = print) -> None:
+    """Write one layer's bank, or that of layer "joint", from the zoo files of each domain, "A", "B" and so on.
+
+    say: is told where a zoo's files were trained in ways that do not give the same bits.
+
+    `output` (kind "kernels"): A (n_a, out, in, k, k), B (n_b, out, in, k, k), ... float32, and the CNNs' global
+    indices model_A (n_a,), model_B (n_b,), ...
+    """
+    arrays, sources = {}, {}
+    for domain, paths in zoos.items():
+        names = [f"{each}.weight" for each in (("conv1", "conv2") if layer == "joint" else (layer,))]
+        found = zoo.read(list(paths), ["model", *names])
+        arrays[domain] = joined(*(found[name] for name in names)) if layer == "joint" else found[names[0]]
+        arrays[f"model_{domain}"] = found["model"]
+        zoo.tell_mixed(list(paths), f"Zoo {domain}", say)
+        sources[domain] = [files.fingerprint(path) for path in paths]
+    files.write(output, "kernels", arrays, layer=layer, sources=sources)
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Domain -> kernels (n, out, in, k, k) of a bank written by `extract`, A first."""
+    bank = files.read(path, "kernels")
+    return {domain: bank[domain] for domain in sorted(bank) if not domain.startswith("model")}
+
+
+def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """conv1 (n, out, in, k, k) and conv2 (n, out2, out, k, k) as one volume (n, in + out2, out, k, k).
+
+    conv1's outputs are conv2's inputs: they are the volume's channels, so that whoever changes it sees both.
+    """
+    return np.concatenate([first.swapaxes(1, 2), second], axis=1)
+
+
+def parted(volume: np.ndarray, inputs: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """conv1 and conv2 out of what `joined` made of them; inputs: those of conv1."""
+    return np.ascontiguousarray(volume[:, :inputs].swapaxes(1, 2)), volume[:, inputs:]

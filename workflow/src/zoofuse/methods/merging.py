@@ -1,0 +1,56 @@
+"""REPAIR: merged CNNs whose channels vary as much as their parents' do.
+
+Jordan et al. 2023, "REPAIR: REnormalizing Permuted Activations for Interpolation Repair": averaging weights lets the
+variance of activations collapse. Each channel of the merged CNN is scaled and shifted so that its mean and standard
+deviation before the ReLU are the means of its parents', layer after layer.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zoofuse.core import files
+from zoofuse.methods import distil
+from zoofuse.models import cnn
+from zoofuse.zoo import zoo
+
+IMAGES = 500  # of dead leaves, that activations are measured on
+_AT_ONCE = 16  # CNNs
+
+
+def write(average: Path, zoos: Mapping[str, list[Path]], seed: int, fusion: str, output: Path) -> None:
+    """The CNNs of a file by `generate.average`, repaired on images that no photograph is needed for; same heads."""
+    arrays = files.read(average, "zoo")
+    n = len(arrays["model"])
+    parents = [{name: values[:n] for name, values in zoo.read(paths).items()} for paths in zoos.values()]
+    arrays |= repaired(arrays, parents, distil.leaves(IMAGES, seed, fusion, "repair"))
+    files.write(output, "zoo", arrays, method="repair", seed=seed, sources=[files.fingerprint(average)])
+
+
+def repaired(merged: Mapping[str, np.ndarray], parents: list, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Conv weights and biases (n, ...) of n merged CNNs; parents: their n CNNs of each kind; images: uint8."""
+    x = cnn.normalise(torch.from_numpy(images))
+    names = [name for name in merged if name.startswith("conv")]
+    found = {name: merged[name].copy() for name in names}
+    for start in range(0, len(found["conv1.bias"]), _AT_ONCE):
+        own, *others = (
+            {name: torch.from_numpy(of[name][start : start + _AT_ONCE]) for name in names} for of in (found, *parents)
+        )
+        with torch.inference_mode():
+            wanted = [
+                torch.stack(values).mean(0) for values in zip(*(_statistics(of, x) for of in others), strict=True)
+            ]
+            for layer, (mean, spread) in enumerate(wanted, start=1):
+                now_mean, now_spread = list(_statistics(own, x))[layer - 1]  # with the layers before it repaired
+                scale = spread / now_spread.clamp_min(1e-6)
+                own[f"conv{layer}.weight"] *= scale[..., None, None, None]
+                own[f"conv{layer}.bias"].sub_(now_mean).mul_(scale).add_(mean)
+    return found
+
+
+def _statistics(weights: cnn.Weights, x: torch.Tensor):
+    """For each layer the mean and standard deviation (2, n, out) of its channels before the ReLU."""
+    for values in cnn.preactivations(weights, x):
+        yield torch.stack([values.mean((0, 3, 4)), values.std((0, 3, 4))])

@@ -1,0 +1,104 @@
+"""Many UMAPs at once: umap-learn makes each, but for the layout, which C++ computes side by side (layout.cpp).
+
+A layout is one update after another, and most of the time that an evaluation takes. The result is what umap-learn
+computes, bit for bit but where powers that differ by 1e-15 round differently: in about one layout of a thousand.
+"""
+
+import ctypes
+import functools
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from zoofuse.native import build
+
+FEWEST = 4  # layouts that are faster side by side than one by one
+_SOURCE = Path(__file__).with_name("layout.cpp")
+
+
+class _Set(ctypes.Structure):  # mirrors layout.cpp
+    _fields_ = (
+        [(name, ctypes.c_void_p) for name in ("head", "tail", "from", "to", "every", "random")]
+        + [(name, ctypes.c_int64) for name in ("edges", "epochs", "others", "move_other")]
+        + [(name, ctypes.c_double) for name in ("a", "b", "strength", "rate", "negatives")]
+    )
+
+
+def fit(reducers: Sequence, data: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """`fit_transform` of n umap.UMAP with two components, each to its own data: n arrays (m, 2) float32."""
+    found = _together([functools.partial(reducer.fit_transform, x) for reducer, x in zip(reducers, data, strict=True)])
+    for reducer, points in zip(reducers, found, strict=True):
+        reducer.embedding_ = points
+    return found
+
+
+def transform(reducers: Sequence, data: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """`transform` of n fitted umap.UMAP, each of its own new data: n arrays (k, 2) float32."""
+    return _together([functools.partial(reducer.transform, x) for reducer, x in zip(reducers, data, strict=True)])
+
+
+def available() -> tuple[bool, str]:
+    """Whether the C++ runs here (building it if need be), and how or why not, in one line."""
+    return build.available(_SOURCE)
+
+
+def _together(calls: Sequence) -> list[np.ndarray]:
+    """What the calls return, with the layouts that umap-learn asks for in them made at the end, all at once."""
+    if len(calls) < FEWEST or not available()[0]:
+        return [call() for call in calls]
+    found, asked = [], []
+    with _held_back() as layouts:
+        for call in calls:
+            layouts.clear()
+            found.append(call())
+            asked.append(layouts[0] if layouts else None)
+    made = [layout for layout in asked if layout is not None]
+    _lay_out(made)
+    for i, layout in enumerate(asked):
+        if layout is not None:  # a point without neighbours has no place
+            found[i] = np.where(np.isnan(found[i]), np.float32(np.nan), layout["head_embedding"])
+    return found
+
+
+@contextmanager
+def _held_back() -> Iterator[list[dict]]:
+    """While this lasts, umap-learn leaves points where they begin, and what it was to do with them is in the list."""
+    import umap
+
+    original = umap.umap_.optimize_layout_euclidean
+    signature, layouts = inspect.signature(original), []
+
+    def note(*args, **options):
+        asked = signature.bind(*args, **options)
+        asked.apply_defaults()
+        layouts.append(asked.arguments)
+        return asked.arguments["head_embedding"].copy()
+
+    umap.umap_.optimize_layout_euclidean = note
+    try:
+        yield layouts
+    finally:
+        umap.umap_.optimize_layout_euclidean = original
+
+
+def _lay_out(layouts: Sequence[dict]) -> None:
+    """Move each `head_embedding` to its place; arguments as umap.layouts.optimize_layout_euclidean has them."""
+    sets, kept = [], []
+    for asked in layouts:
+        head, tail = asked["head_embedding"], asked["tail_embedding"]
+        seed = head[:, 0].astype(np.float64).view(np.int64)[:, None]  # each point draws its own numbers
+        arrays = [
+            *(np.ascontiguousarray(asked[name], np.int32) for name in ("head", "tail")),
+            np.ascontiguousarray(asked["epochs_per_sample"], np.float64),
+            np.ascontiguousarray(asked["rng_state"] + seed),
+        ]
+        assert all(x.dtype == np.float32 and x.flags.c_contiguous and x.shape[1] == 2 for x in (head, tail))
+        kept.append(arrays)
+        sizes = [len(arrays[0]), *(int(asked[name]) for name in ("n_epochs", "n_vertices", "move_other"))]
+        numbers = [asked[name] for name in ("a", "b", "gamma", "initial_alpha", "negative_sample_rate")]
+        sets.append(_Set(head.ctypes.data, tail.ctypes.data, *(x.ctypes.data for x in arrays), *sizes, *numbers))
+    library = build.library(_SOURCE, build.instruction_set())
+    library.zoofuse_layout((_Set * len(sets))(*sets), ctypes.c_int64(len(sets)))

@@ -1,0 +1,298 @@
+"""Several architectures in one NetSpace, and architectures that it never saw trained.
+
+The zoo's CNN, a VanillaCNN of three convolutions, and residual networks (He et al. 2016, section 4.2: 6n + 2 layers,
+shortcuts without parameters) at a width that a CPU trains. These are trained here with batch normalisation, which is
+folded into the convolutions before anything is embedded. All are CNNs of one concept.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoofuse.core import rng
+from zoofuse.models import cnn
+from zoofuse.netspace import cnns, spaces
+from zoofuse.zoo import training
+
+Norm = Callable[[str, Tensor], Tensor]  # convolution's name, outputs (b, n * c, h, w) -> the same shape
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Convolutions 3x3 with padding 1, then a mean over the image and a linear layer.
+
+    layers: name -> (channels in, channels out, stride). residual: after the first, pairs with a shortcut.
+    """
+
+    name: str
+    layers: Mapping[str, tuple[int, int, int]]
+    residual: bool
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, (cin, cout, _) in self.layers.items():
+            shapes |= {f"{name}.weight": (cout, cin, 3, 3), f"{name}.bias": (cout,)}
+        width = list(self.layers.values())[-1][1]
+        return shapes | {"fc.weight": (2, width), "fc.bias": (2,)}
+
+    def answers(self, weights: Mapping[str, Tensor], images: Tensor, norm: Norm | None = None) -> Tensor:
+        """(n, b, 2) for images uint8 (b, 32, 32, 3)."""
+        n, x = len(weights["fc.bias"]), cnn.normalise(images)
+        kept = x
+        for at, (name, (_, cout, stride)) in enumerate(self.layers.items()):
+            opens = self.residual and at % 2 == 1  # stem, then pairs
+            if opens:
+                kept = x
+            kernels, bias = weights[f"{name}.weight"].flatten(0, 1), weights[f"{name}.bias"].flatten()
+            y = F.conv2d(x, kernels, bias, stride=stride, padding=1, groups=1 if at == 0 else n)
+            y = norm(name, y) if norm else y
+            if self.residual and at and not opens:
+                y = y + _shortcut(kept, n, cout, y.shape[-1])
+            x = F.relu(y)
+        pooled = x.mean((2, 3)).unflatten(1, (n, -1)).transpose(0, 1)
+        return cnns.head(weights, pooled, "fc")
+
+    @property
+    def network(self) -> spaces.Network:
+        # Without normalisation changes add up from layer to layer, and a deep network that changes much dies.
+        return spaces.Network(self.shapes, self.answers, gain=max(1, len(self.layers) / 2))
+
+
+def _shortcut(x: Tensor, n: int, channels: int, size: int) -> Tensor:
+    """The block's input, every other pixel and new channels zero where the block changes size (option A)."""
+    stride = x.shape[-1] // size
+    x = x[:, :, ::stride, ::stride].unflatten(1, (n, -1))
+    return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[2])).flatten(1, 2)
+
+
+def resnet(depth: int, widths: Sequence[int] = (4, 8, 16)) -> Architecture:
+    """A residual network of 6n + 2 layers, at half the published resolution: a stem of stride 2."""
+    if (depth - 2) % 6 or depth < 8:
+        raise ValueError(f"a residual network of {depth} layers; write 8, 14, 20, 26 or 32.")
+    layers, before = {"stem": (3, widths[0], 2)}, widths[0]
+    for stage, width in enumerate(widths):
+        for block in range((depth - 2) // 6):
+            stride = 2 if stage and not block else 1
+            layers[f"stage{stage}.{block}.0"] = (before, width, stride)
+            layers[f"stage{stage}.{block}.1"] = (width, width, 1)
+            before = width
+    return Architecture(f"ResNet{depth}", layers, True)
+
+
+VANILLA = Architecture("VanillaCNN", {"conv1": (3, 8, 2), "conv2": (8, 16, 2), "conv3": (16, 16, 2)}, False)
+
+
+def zoo_cnn(architecture: cnn.Architecture) -> spaces.Network:
+    """The zoo's CNN with its own linear layer."""
+
+    def answers(weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        return cnns.head(weights, cnns.features(weights, cnn.normalise(images)), "fc1")
+
+    return spaces.Network(architecture.shapes, answers)
+
+
+def named(name: str) -> Architecture:
+    """VanillaCNN, or ResNet with the number of its layers: ResNet8, ResNet14, ..."""
+    if name == VANILLA.name:
+        return VANILLA
+    if name.startswith("ResNet") and name[6:].isdigit():
+        return resnet(int(name[6:]))
+    raise ValueError(f"netspace: there is no architecture {name!r}; write zoo, VanillaCNN, ResNet8, ResNet14, ...")
+
+
+def fresh(network: spaces.Network, seed: int, name: str, n: int = 1) -> dict[str, np.ndarray]:
+    """n networks as He et al. 2015 initialise them, zero biases, name -> float32 (n, ...)."""
+    weights = {}
+    for key, shape in network.shapes.items():
+        spread = 0 if key.endswith("bias") else np.sqrt(2 / np.prod(shape[1:]))
+        weights[key] = np.float32(spread) * rng.normal((n, *shape), seed, "netspace", "fresh", name, key)
+    return weights
+
+
+def train(
+    architecture: Architecture, data: training.Data, n: int, seed: int, *, steps: int, batch: int = 64,
+    learning_rate: float = 0.01, device: str = "cpu",
+) -> dict[str, Tensor]:  # fmt: skip
+    """n networks of an architecture, each from its own weights on the same balanced batches; batch norm folded.
+
+    Adam, the learning rate falling to 0 as half a cosine. Returns name -> (n, ...).
+    """
+    name, momentum = architecture.name, 0.1
+    start = fresh(architecture.network, seed, name, n)
+    weights = {key: torch.from_numpy(value).to(device).requires_grad_() for key, value in start.items()}
+    gains, means, variances = {}, {}, {}
+    for layer, (_, cout, _) in architecture.layers.items():
+        gains[layer] = torch.ones(n * cout, device=device, requires_grad=True)
+        means[layer], variances[layer] = torch.zeros(n * cout, device=device), torch.ones(n * cout, device=device)
+    adam = torch.optim.Adam([*weights.values(), *gains.values()], lr=learning_rate)
+    images, labels = torch.from_numpy(data.images).to(device), torch.from_numpy(data.labels.astype(np.int64)).to(device)
+
+    def norm(layer: str, y: Tensor) -> Tensor:
+        bias = weights[f"{layer}.bias"].flatten()  # stands for batch normalisation's addend
+        y = y - bias[:, None, None]
+        return F.batch_norm(y, means[layer], variances[layer], gains[layer], bias, True, momentum)
+
+    for step in range(steps):
+        adam.param_groups[0]["lr"] = learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
+        rows = cnns.balanced(data.labels, batch, seed, "netspace", name, step)
+        answers = architecture.answers(weights, images[rows], norm)
+        loss = F.cross_entropy(answers.flatten(0, 1), labels[rows].repeat(n)) * n
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return {key: value.detach() for key, value in folded(weights, gains, means, variances).items()}
+
+
+def folded(weights: Mapping[str, Tensor], gains, means, variances, epsilon: float = 1e-5) -> dict[str, Tensor]:
+    """Convolutions that answer as they did with batch normalisation behind them: gain (x - mean) / deviation + bias."""
+    plain = dict(weights)
+    for layer in gains:
+        n = len(weights["fc.bias"])
+        factor = (gains[layer] / torch.sqrt(variances[layer] + epsilon)).view(n, -1)
+        plain[f"{layer}.weight"] = weights[f"{layer}.weight"] * factor[..., None, None, None]
+        plain[f"{layer}.bias"] = weights[f"{layer}.bias"] - means[layer].view(n, -1) * factor
+    return plain
+
+
+# ---------------------------------------------------------------------------------------------- the two settings
+
+
+@dataclass
+class Members:
+    """Networks of one architecture: their weights, and their answers to the probes and to the compared photographs."""
+
+    name: str
+    network: spaces.Network
+    weights: dict[str, Tensor]
+    probes: np.ndarray
+    answers: np.ndarray
+    held_out: np.ndarray  # rows
+    trained: np.ndarray
+
+
+def members(
+    name: str,
+    network: spaces.Network,
+    weights: dict[str, Tensor],
+    images: np.ndarray,
+    probes: int,
+    held_out: float,
+    seed: int,
+) -> Members:
+    """images: uint8 (m, ...), the photographs compared on; the first `probes` of them are what the encoder reads."""
+    n = len(next(iter(weights.values())))
+    order = rng.permutation(n, seed, "netspace", "held out", name)
+    count = max(2, round(held_out * n))
+    answers = cnns.answered(network.answers, weights, images)
+    return Members(name, network, weights, answers[:, :probes], answers, np.sort(order[:count]), np.sort(order[count:]))
+
+
+def embed(
+    kinds: Sequence[Members], images: np.ndarray, settings: spaces.Settings, seed: int, state, *,
+    unseen: Sequence[tuple[str, spaces.Network]] = (), device: str = "cpu", progress=None,
+) -> spaces.Space:  # fmt: skip
+    """A space of several architectures, told apart by the code.
+
+    unseen: architectures between the first and the last of `kinds`, without any trained network: a code on the way from
+    a network of the first to one of the last, at the architecture's place on it, has to name the architecture and to
+    decode to one of it that answers as the two do at that place of the way (published: an interpolation loss).
+    """
+    names = [kind.name for kind in kinds] + [name for name, _ in unseen]
+    networks = [kind.network for kind in kinds] + [network for _, network in unseen]
+    starts = [_shallow(fresh(network, seed, name)) for name, network in zip(names, networks, strict=True)]
+    groups = [
+        spaces.Group(kind.network, _read(kind, kind.trained, at, len(names)), images, kind.answers[kind.trained], at)
+        for at, kind in enumerate(kinds)
+    ]
+    first, last = groups[0], groups[-1]
+    ends = [torch.from_numpy(group.read).to(device) for group in (first, last)]
+    wanted = [torch.from_numpy(group.answers).to(device) for group in (first, last)]
+    inputs = torch.from_numpy(images).to(device)
+
+    def between(p: spaces.Parameters, step: int) -> Tensor:
+        at = len(kinds) + step % len(unseen)
+        share = (step % len(unseen) + 1) / (len(unseen) + 1)
+        key = (seed, "netspace", "between", step)
+        pair = [rng.permutation(len(read), *key, i)[: settings.networks // 2].copy() for i, read in enumerate(ends)]
+        count = min(map(len, pair))
+        drawn = rng.permutation(len(images), *key, "inputs")[: settings.inputs].copy()
+        codes = [spaces.encode(p, settings, read[rows[:count]]) for read, rows in zip(ends, pair, strict=True)]
+        code = torch.lerp(*codes, share)
+        target = torch.lerp(
+            *(answers[rows[:count]][:, drawn] for answers, rows in zip(wanted, pair, strict=True)), share
+        )
+        weights = spaces.from_prep(spaces.decode(p, code, at), networks[at].shapes)
+        apart = spaces.distance(settings, networks[at].answers(weights, inputs[drawn]), target).mean()
+        which = F.linear(code, p["which.weight"], p["which.bias"])
+        return apart + F.cross_entropy(which, torch.full((count,), at, device=which.device))
+
+    return spaces.train(
+        networks,
+        groups,
+        settings,
+        starts,
+        seed,
+        state,
+        device=device,
+        progress=progress,
+        between=between if unseen else None,
+    )
+
+
+def _shallow(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The second convolution of each residual block zero, so that a block starts as its shortcut: without normalisation
+    a deep network dies otherwise (Zhang et al. 2019, "Fixup initialization")."""
+    return {
+        name: np.zeros_like(values) if name.startswith("stage") and name.endswith(".1.weight") else values
+        for name, values in weights.items()
+    }
+
+
+def _read(kind: Members, rows: np.ndarray, at: int, architectures: int) -> np.ndarray:
+    return spaces.read_answers(kind.probes[rows], at, architectures)
+
+
+def reconstruct(
+    space: spaces.Space, kinds: Sequence[Members], images: np.ndarray, labels: np.ndarray
+) -> dict[str, dict[str, np.ndarray]]:
+    """Of each architecture the held-out networks: balanced accuracies original, decoded and average (of the weights of
+    all trained on), the agreement of their answers, and whether the code names the architecture; arrays (n,)."""
+    found = {}
+    for at, kind in enumerate(kinds):
+        codes = space.encode(_read(kind, kind.held_out, at, len(space.networks)))
+        named = space.architecture(codes).argmax(1)
+        own = cnns.answered(kind.network.answers, {k: v[kind.held_out] for k, v in kind.weights.items()}, images)
+        made = cnns.answered(kind.network.answers, detached(space.decode(codes, at)), images)
+        mean = {name: values[kind.trained].mean(0, keepdim=True) for name, values in kind.weights.items()}
+        averaged = cnns.balanced_accuracy(cnns.answered(kind.network.answers, mean, images), labels)
+        found[kind.name] = {
+            "original": cnns.balanced_accuracy(own, labels),
+            "decoded": cnns.balanced_accuracy(made, labels),
+            "average": np.repeat(averaged, len(own)),
+            "agreement": (own.argmax(-1) == made.argmax(-1)).mean(1),
+            "agreement_control": (own.argmax(-1) == np.roll(own, 1, 0).argmax(-1)).mean(1),
+            "named": (named == at).cpu().numpy().astype(float),
+        }
+    return found
+
+
+def unseen_codes(space: spaces.Space, kinds: Sequence[Members], share: float) -> Tensor:
+    """Codes on the way from held-out networks of the first architecture to those of the last, at this share of it."""
+    total = len(space.networks)
+    ends = [(kinds[0], 0), (kinds[-1], len(kinds) - 1)]
+    codes = [space.encode(_read(kind, kind.held_out, at, total)) for kind, at in ends]
+    n = min(map(len, codes))
+    return torch.lerp(codes[0][:n], codes[1][:n], share)
+
+
+def detached(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.detach() for name, values in weights.items()}
+
+
+def tensors(weights: Mapping[str, np.ndarray], device: str = "cpu") -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values).to(device) for name, values in weights.items()}

@@ -1,0 +1,404 @@
+"""NetSpace: networks embedded in a space of codes by what they answer, and decoded from codes to working weights.
+
+Berardi et al. 2022, "Learning the space of deep models" (ICPR, arXiv 2206.05194). An encoder reads a network, a
+decoder writes parameters, and the loss compares the answers of both networks on the same inputs, never their weights:
+a decoded network may have other channels in another order. Networks of any architecture, CNNs or others, are read and
+written as a PRep, the padded representation of their parameters: (n, rows, width), in the order of `Network.shapes`.
+
+Here the decoder is a small perceptron whose output is a scale and an addend away from the parameters, for each of them
+as published; ours start at a fresh network's values, so that decoding starts where training does. The encoder reads
+either the network's answers to fixed inputs, in which the order of channels does not show, or its PRep (published).
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoofuse.core import files, rng
+
+ENCODERS = ("answers", "parameters")
+LOSSES = ("kl", "mse", "l1")
+SAVE_EVERY = 5.0  # seconds between two writes of the state
+
+Parameters = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture: parameter name -> shape, and how n networks answer.
+
+    answers: weights name -> (n, ...), inputs (b, ...) as the networks' group holds them -> (n, b, outputs).
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    answers: Callable[[Mapping[str, Tensor], Tensor], Tensor]
+    gain: float = 1.0  # what its sums are multiplied by, a SIREN's 30; a decoder's first changes are smaller by it
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(map(math.prod, self.shapes.values()))
+
+
+@dataclass(frozen=True)
+class Group:
+    """n networks of one architecture that were trained on the same inputs.
+
+    read (n, ...): what the encoder reads of each, see `read_answers` and `to_prep`. inputs (m, ...) and
+    answers (n, m, outputs): the inputs compared on, and the networks' own answers to them.
+    architecture: index among the space's architectures.
+    """
+
+    network: Network
+    read: np.ndarray
+    inputs: np.ndarray
+    answers: np.ndarray
+    architecture: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a space depends on beside its networks and the seed."""
+
+    encoder: str = "answers"
+    code: int = 64  # numbers in a code; published 4,096
+    hidden: int = 256  # units of the encoder, and of the decoder's two layers
+    width: int = 256  # of a PRep's rows; published 10,000
+    steps: int = 1500
+    networks: int = 8  # in a step
+    inputs: int = 64  # in a step
+    learning_rate: float = 1e-3  # falls to 0 as half a cosine
+    # kl: of softened class probabilities (Hinton et al. 2015); for networks that answer numbers mse or l1
+    loss: str = "kl"
+    temperature: float = 4.0
+    # Share of a step's networks that are decoded from a point between two codes, to answer between the two.
+    mixed: float = 0.5
+    # For deep networks without normalisation, which a few large steps kill: the largest norm of a step's gradient
+    # (Pascanu et al. 2013), 0 for any, and the share of the steps in which the learning rate rises.
+    clip: float = 0.0
+    rise: float = 0.0
+
+    def __post_init__(self):
+        for name, known in (("encoder", ENCODERS), ("loss", LOSSES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"netspace: {name} {getattr(self, name)!r} is unknown; write {' or '.join(known)}.")
+
+
+@dataclass(frozen=True)
+class Space:
+    """A trained space: its parameters by name, and the loss of every step."""
+
+    settings: Settings
+    networks: tuple[Network, ...]
+    parameters: Parameters
+    loss: np.ndarray
+
+    def encode(self, read: np.ndarray) -> Tensor:
+        """What the encoder reads, (n, ...) -> codes (n, code)."""
+        with torch.no_grad():
+            return encode(self.parameters, self.settings, torch.from_numpy(read).to(self.parameters["scale.0"].device))
+
+    def decode(self, codes: Tensor, architecture: int = 0) -> Parameters:
+        """Codes (n, code) -> weights, name -> (n, ...); gradients reach the codes."""
+        return from_prep(decode(self.parameters, codes, architecture), self.networks[architecture].shapes)
+
+    def architecture(self, codes: Tensor) -> Tensor:
+        """Logits (n, architectures) of which one a code stands for."""
+        return F.linear(codes, self.parameters["which.weight"], self.parameters["which.bias"])
+
+
+# ---------------------------------------------------------------------------------------------- PRep
+
+
+def to_prep(weights: Mapping[str, Tensor | np.ndarray], shapes: Mapping[str, tuple[int, ...]], width: int, rows: int):
+    """Weights name -> (n, ...) to float32 (n, rows, width), padded with zeros; ValueError if rows are too few."""
+    flat = torch.cat([torch.as_tensor(weights[name]).reshape(-1, math.prod(shapes[name])) for name in shapes], dim=1)
+    if flat.shape[1] > rows * width:
+        raise ValueError(f"{flat.shape[1]} parameters do not fit into {rows} rows of {width}; write more rows.")
+    return F.pad(flat.float(), (0, rows * width - flat.shape[1])).unflatten(1, (rows, width))
+
+
+def from_prep(prep: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> Parameters:
+    """(n, rows, width) to weights name -> (n, ...); the padding is ignored."""
+    flat = prep.flatten(1)
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    parts = flat[:, : sum(sizes)].split(sizes, dim=1)
+    return {name: part.unflatten(1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+def rows_for(networks: Sequence[Network], width: int) -> int:
+    """Rows that the largest of these architectures needs."""
+    return -(-max(network.size for network in networks) // width)
+
+
+def read_answers(answers: np.ndarray, architecture: int = 0, architectures: int = 1) -> np.ndarray:
+    """What the encoder "answers" reads: answers (n, inputs, outputs) less their mean over the outputs, flat and within
+    (-1, 1), and which architecture answered, where there are several."""
+    centred = (answers - answers.mean(-1, keepdims=True) if answers.shape[-1] > 1 else answers)[..., :1]
+    which = np.zeros((len(answers), architectures if architectures > 1 else 0), np.float32)
+    which[:, architecture : architecture + 1] = 1
+    return np.concatenate([np.tanh(centred.reshape(len(answers), -1) / 4), which], 1).astype(np.float32)
+
+
+# ---------------------------------------------------------------------------------------------- encoder and decoder
+
+
+def encode(p: Parameters, s: Settings, read: Tensor) -> Tensor:
+    """(n, ...) as `Group.read` holds it -> codes (n, code)."""
+    if s.encoder == "answers":
+        x = F.leaky_relu(F.linear(read, p["encoder.0.weight"], p["encoder.0.bias"]))
+        return F.linear(x, p["encoder.1.weight"], p["encoder.1.bias"])
+    # Published: along the rows, the largest over the width, then across the rows, the largest over those.
+    x = read.unsqueeze(1)
+    for i in range(4):
+        step, padding = ((1, 2), (0, 1)) if i < 2 else ((1, 1), (1, 0))
+        x = F.conv2d(x, p[f"encoder.{i}.weight"], p[f"encoder.{i}.bias"], stride=step, padding=padding)
+        x = F.leaky_relu(x)
+        if i == 1:
+            x = x.amax(3, keepdim=True)
+    return x.amax((2, 3))
+
+
+def decode(p: Parameters, codes: Tensor, architecture: int = 0) -> Tensor:
+    """Codes (n, code) -> PReps (n, rows, width) of networks of this architecture."""
+    x = codes
+    for i in range(2):
+        x = F.leaky_relu(F.linear(x, p[f"decoder.{i}.weight"], p[f"decoder.{i}.bias"]))
+    scale, addend = p[f"scale.{architecture}"], p[f"addend.{architecture}"]
+    x = F.linear(x, p["decoder.2.weight"], p["decoder.2.bias"]).view(-1, *scale.shape)
+    return x * scale + addend
+
+
+def initial(
+    s: Settings,
+    networks: Sequence[Network],
+    fresh: Sequence[Mapping[str, np.ndarray]],
+    read: tuple[int, ...],
+    seed: int,
+) -> Parameters:
+    """The parameters before training. fresh: a fresh network of each architecture, name -> (1, ...), the addend;
+    read: shape of what the encoder reads of one network."""
+    rows = rows_for(networks, s.width)
+    h = max(1, s.code // 32)
+    if s.encoder == "answers":
+        layers = {"encoder.0": (s.hidden, read[0]), "encoder.1": (s.code, s.hidden)}
+    else:
+        kernels = [(h, 1, 1, 3), (2 * h, h, 1, 3), (4 * h, 2 * h, 3, 1), (s.code, 4 * h, 3, 1)]
+        layers = {f"encoder.{i}": kernel for i, kernel in enumerate(kernels)}
+    layers |= {"decoder.0": (s.hidden, s.code), "decoder.1": (s.hidden, s.hidden)}
+    layers |= {"decoder.2": (rows * s.width, s.hidden), "which": (len(networks), s.code)}
+    p = {}
+    for name, shape in layers.items():
+        # He et al. 2015; the last layer's outputs near 1, so that `scale` says what a code can change at first
+        spread = math.sqrt((1 if name in ("decoder.2", "which") else 2) / math.prod(shape[1:]))
+        p[f"{name}.weight"] = torch.from_numpy(spread * rng.normal(shape, seed, "netspace", "initial", name))
+        p[f"{name}.bias"] = torch.zeros(shape[0])
+    for i, (network, values) in enumerate(zip(networks, fresh, strict=True)):
+        fan_in = {name: math.prod(network.shapes[name.replace("bias", "weight")][1:]) for name in network.shapes}
+        scales = {
+            name: torch.full((1, *network.shapes[name]), 0.3 / network.gain / math.sqrt(fan_in[name]))
+            for name in network.shapes
+        }
+        p[f"scale.{i}"] = to_prep(scales, network.shapes, s.width, rows)[0]
+        p[f"addend.{i}"] = to_prep(values, network.shapes, s.width, rows)[0]
+    return p
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def distance(s: Settings, answers: Tensor, wanted: Tensor) -> Tensor:
+    """(n,) how far answers (n, b, outputs) are from the wanted ones, by the settings' loss."""
+    if s.loss == "mse":
+        return ((answers - wanted) ** 2).mean((1, 2))
+    if s.loss == "l1":
+        return (answers - wanted).abs().mean((1, 2))
+    t = s.temperature
+    apart = F.kl_div(F.log_softmax(answers / t, -1), F.log_softmax(wanted / t, -1), reduction="none", log_target=True)
+    return t**2 * apart.sum(-1).mean(1)
+
+
+def train(
+    networks: Sequence[Network],
+    groups: Sequence[Group],
+    settings: Settings,
+    fresh: Sequence[Mapping[str, np.ndarray]],
+    seed: int,
+    state_path: Path,
+    *,
+    device: str = "cpu",
+    progress: Callable[[int, float], None] | None = None,
+    between: Callable[[Parameters, int], Tensor] | None = None,
+) -> Space:
+    """Train a space on these networks; a step takes one group, the groups by turns.
+
+    networks: the architectures, in the order of the groups' `architecture`; fresh: a fresh network of each, name ->
+    (1, ...). between: a further loss of each step, from the parameters and the step, for what lies between networks.
+    state_path: file of the state, written every few seconds; what was stopped goes on from it to the same bits.
+    Raises ValueError when a loss is not finite.
+    """
+    s = settings
+    tensors = [tuple(torch.from_numpy(a).to(device) for a in (g.read, g.inputs, g.answers)) for g in groups]
+
+    def loss(p: Parameters, step: int) -> Tensor:
+        at = step % len(groups)
+        group, (read, inputs, answers) = groups[at], tensors[at]
+        rows, images, mixed, share = _draw(len(read), len(inputs), s, seed, step)
+        codes = encode(p, s, read[rows])
+        wanted = answers[rows][:, images]
+        blend = torch.from_numpy(share).to(device)
+        codes = torch.lerp(codes, codes[mixed], blend[:, None])
+        wanted = torch.lerp(wanted, wanted[mixed], blend[:, None, None])
+        weights = from_prep(decode(p, codes, group.architecture), group.network.shapes)
+        total = distance(s, group.network.answers(weights, inputs[images]), wanted).mean()
+        if len(networks) > 1:
+            labels = torch.full((len(codes),), group.architecture, device=device)
+            total = total + F.cross_entropy(F.linear(codes, p["which.weight"], p["which.bias"]), labels)
+        return total + between(p, step) if between else total
+
+    parameters, losses = descend(
+        initial(s, networks, fresh, groups[0].read.shape[1:], seed),
+        loss,
+        steps=s.steps,
+        learning_rate=s.learning_rate,
+        clip=s.clip,
+        rise=s.rise,
+        state_path=state_path,
+        identity=_identity(groups, s, fresh, seed, device),
+        device=device,
+        progress=progress,
+    )
+    return Space(s, tuple(networks), parameters, losses)
+
+
+def descend(
+    start: Parameters,
+    loss: Callable[[Parameters, int], Tensor],
+    *,
+    steps: int,
+    learning_rate: float,
+    clip: float = 0.0,
+    rise: float = 0.0,
+    state_path: Path,
+    identity: str,
+    device: str = "cpu",
+    progress: Callable[[int, float], None] | None = None,
+) -> tuple[Parameters, np.ndarray]:
+    """Parameters moved by Adam, the rate falling to 0 as half a cosine; returns them and the loss of every step.
+
+    loss: parameters and step -> a number. clip, rise: as `Settings` has them. state_path: file of the state, written
+    every few seconds; what was stopped goes on from it to the same bits where `identity` is the same. Raises ValueError
+    when a loss is not finite.
+    """
+    shapes = {name: value.shape for name, value in start.items()}
+    state = _load(state_path, identity)
+    if state is None:
+        flat = np.concatenate([value.numpy().ravel() for value in start.values()])
+        state = {"parameters": flat, "moments": np.zeros((2, len(flat)), np.float32)}
+        state |= {"loss": np.full(steps, np.nan, np.float32), "done": np.zeros(1, np.int64)}
+    flat = torch.from_numpy(state["parameters"]).to(device).requires_grad_()
+    adam = torch.optim.Adam([flat], lr=learning_rate)
+    done, losses = int(state["done"][0]), state["loss"]
+    first, second = torch.from_numpy(state["moments"]).to(device)
+    adam.state[flat] = {"step": torch.tensor(float(done)), "exp_avg": first, "exp_avg_sq": second}
+    saved = time.monotonic()
+    for step in range(done, steps):
+        value = loss(_views(flat, shapes), step)
+        risen = min(1, (step + 1) / (rise * steps)) if rise else 1
+        adam.param_groups[0]["lr"] = risen * learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+        adam.zero_grad()
+        value.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(flat, clip)
+        adam.step()
+        losses[step] = value.item()
+        if not math.isfinite(losses[step]):
+            raise ValueError(f"netspace: the loss is {losses[step]} in step {step + 1}; write a smaller learning_rate.")
+        if step + 1 == steps or time.monotonic() - saved >= SAVE_EVERY:
+            moments = torch.stack([adam.state[flat][name] for name in ("exp_avg", "exp_avg_sq")]).cpu().numpy()
+            state = {"parameters": flat.detach().cpu().numpy(), "moments": moments, "loss": losses}
+            files.write(state_path, _STATE, state | {"done": np.array([step + 1])}, identity=identity)
+            saved = time.monotonic()
+        if progress:
+            progress(step + 1, float(losses[step]))
+    return _views(flat.detach(), shapes), losses
+
+
+def _draw(n: int, m: int, s: Settings, seed: int, step: int):
+    """Which networks and inputs a step takes, and with which other of them, at which share, each network is mixed."""
+    names = (seed, "netspace", "step", step)
+    rows = rng.permutation(n, *names, "networks")[: s.networks]
+    images = rng.permutation(m, *names, "inputs")[: s.inputs]
+    draws = rng.uniform((2, len(rows)), *names, "mixed")
+    share = np.where(draws[0] < s.mixed, draws[1], 0).astype(np.float32)
+    return rows, images, np.roll(np.arange(len(rows)), 1), share
+
+
+def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> Parameters:
+    parts = flat.split([math.prod(shape) for shape in shapes.values()])
+    return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+# ---------------------------------------------------------------------------------------------- codes
+
+
+def optimise(
+    codes: Tensor, loss: Callable[[Tensor, int], Tensor], *, steps: int, learning_rate: float = 0.01
+) -> Tensor:
+    """Codes (n, code) moved by Adam along a frozen decoder, each for itself; loss: codes and step -> (n,)."""
+    codes = codes.detach().clone().requires_grad_()
+    adam = torch.optim.Adam([codes], lr=learning_rate)
+    for step in range(steps):
+        adam.zero_grad()
+        loss(codes, step).sum().backward()
+        adam.step()
+    return codes.detach()
+
+
+# ---------------------------------------------------------------------------------------------- state and space files
+
+
+_STATE = "netspace state"
+
+
+def _identity(groups: Sequence[Group], s: Settings, fresh: Sequence, seed: int, device: str) -> str:
+    arrays = [a for g in groups for a in (g.read, g.inputs, g.answers)] + [v for f in fresh for v in f.values()]
+    digests = [(a.shape, hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()) for a in map(np.asarray, arrays)]
+    return files.digest([asdict(s), seed, device, digests, [g.architecture for g in groups]])
+
+
+def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
+    if not Path(path).exists():
+        return None
+    try:
+        if files.attributes(path, _STATE).get("identity") != identity:
+            print(f"{path}: the state of other networks, settings or seed; ignored, training starts anew.")
+            return None
+        return files.read(path, _STATE)
+    except files.AccessError:
+        raise  # it may be intact, and starting anew would replace it
+    except files.FileError as error:
+        print(f"{path}: ignored, training starts anew ({error}).")
+        return None
+
+
+def write(path: Path, space: Space, **attributes) -> None:
+    """The space as a file (kind "netspace"); `attributes` as `files.write` takes."""
+    arrays = {name: value.cpu().numpy() for name, value in space.parameters.items()}
+    files.write(path, "netspace", arrays | {"history/loss": space.loss}, settings=asdict(space.settings), **attributes)
+
+
+def read(path: Path, networks: Sequence[Network], device: str = "cpu") -> Space:
+    """The space of a file; networks: its architectures, in their order. Raises files.FileError."""
+    arrays, settings = files.read(path, "netspace"), files.attributes(path, "netspace")["settings"]
+    loss = arrays.pop("history/loss")
+    parameters = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
+    return Space(Settings(**settings), tuple(networks), parameters, loss)

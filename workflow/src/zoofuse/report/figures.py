@@ -1,0 +1,535 @@
+"""Figures of the report: each function takes arrays or frames and writes one image, PNG or SVG by the path's suffix.
+
+One look for all: generated CNNs in vermilion, controls in grey, published values in blue (Okabe and Ito's palette,
+told apart in every common colour blindness), never by colour alone. No pyplot, so nothing depends on a display.
+"""
+
+import contextlib
+import itertools
+import math
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from zoofuse.core import metrics, text
+from zoofuse.core.files import atomic_path
+from zoofuse.evaluation.tables import ALWAYS_NO, CLUSTERERS, PARENTS, PUBLISHED_METHOD, is_generated, of_protocol
+from zoofuse.report import pages
+
+ACCENT, BLUE, GREEN, PURPLE, AMBER, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+INK, GREY, PALE = "#222222", "#767676", "#D9D9D9"
+SERIES = [BLUE, ACCENT, GREEN, PURPLE, AMBER, SKY, INK]
+DASHES = ["-", "--", "-.", ":"]
+MARKERS = "osD^vPX*<>hp"
+PUBLISHED_ALWAYS_NO = 55 / 89
+WIDTH = 7.2  # inches, for every figure: text keeps one size through the report
+DPI = 160
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "text.parse_math": False,  # $ in a name is a dollar sign; no text here is mathematics
+    "svg.fonttype": "none",
+    "svg.hashsalt": "zoofuse",
+}
+SLICES = 32  # filters, and input channels, of one CNN in a figure of kernels
+_METHODS = {
+    PUBLISHED_METHOD: "CycleGAN",
+    "cyclegan_biases": "CycleGAN, with biases",
+    "cyclegan_chosen": "CycleGAN, best parents",
+    "distil": "distilled from both zoos",
+    "distil_plain": "distilled, no remedy",
+    "distil_fair": "distilled, fair negatives only",
+    "distil_recoloured": "distilled, recoloured only",
+    "distil_deep": "distilled, a larger CNN",
+    "distil_weights": "distilled, no photographs",
+    "cyclegan_distil": "CycleGAN, then distilled",
+    "repair": "average, renormalised",
+    "netspace": "NetSpace, between both zoos",
+    ALWAYS_NO: "always “no”",
+    "random": "random initialisation",
+    **{parent: f"parents {parent[-1].upper()}" for parent in PARENTS},
+    "average": "average of parents",
+    "noise": "parents plus noise",
+    "shuffled": "shuffled weights",
+    "matched": "matched kernels",
+    "brightness": "mean brightness",
+    "colour": "mean colour",
+    "pixels": "raw pixels",
+    "pca": "PCA of pixels",
+    "product": "product of two parents",
+    "ensemble": "all parents together",
+    "supervised": "supervised CNN",
+}
+
+Path = str | os.PathLike
+
+
+def plain(name: str, most: int = 40) -> str:
+    """A name from outside as a figure can show it: on one line, at most `most` letters wide, its middle left out.
+
+    Args:
+        name: of a concept, group, method or anything else that people or files named.
+        most: the width in letters; letters of East Asian scripts and emoji count twice.
+
+    Returns:
+        The text. One that begins with "_", which matplotlib leaves out of legends, has a blank before it.
+    """
+    shown = text.printable(pages.shown(str(name)))
+    if _width(shown) > most:
+        head, tail = shown[:most], shown[-most:]
+        while _width(head) > most * 0.6:
+            head = head[:-1]
+        while _width(tail) > most * 0.3:
+            tail = tail[1:]
+        shown = f"{head}…{tail}"
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def _width(shown: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in shown)
+
+
+def method_label(method: str, domain: str = "-") -> str:
+    """How a method is called in figures and report: `cyclegan`, `A` -> generated A."""
+    label = _METHODS.get(method, method.replace("_", " "))
+    return label if domain == "-" or label.endswith(f" {domain}") else f"{label} {domain}"
+
+
+def examples(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, columns: int = 16, rows: int = 2) -> None:
+    """A contact sheet: for each set evenly spaced images of both classes, at most `rows` lines of `columns` each.
+
+    sets: name -> (images uint8 (m, h, w, 3), labels (m,), class 0 = the concept).
+    """
+    strips = []
+    for name, (images, labels) in sets.items():
+        for label, title in ((0, "positive"), (1, "negative")):
+            members = images[labels == label]
+            n = len(members)
+            shown = members[np.linspace(0, n - 1, min(n, rows * columns)).round().astype(int)]
+            strips.append((f"{plain(name)}: {title} ({n:,})", shown, columns))
+    contact_sheet(strips, path)
+
+
+def contact_sheet(strips: Sequence[tuple[str, np.ndarray, int]], path: Path) -> None:
+    """Strip below strip: (title, images uint8 (m, h, w, 3), images in a line)."""
+    sheets = [_sheet(images, columns) for _, images, columns in strips]
+    heights = [sheet.shape[0] / sheet.shape[1] * WIDTH + 0.28 for sheet in sheets]
+    with canvas(path, sum(heights)) as figure:
+        axes = figure.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axis, sheet, (title, *_) in zip(axes, sheets, strips, strict=True):
+            axis.imshow(sheet, interpolation="nearest", aspect="equal")
+            axis.set_title(plain(title, 90), fontweight="normal")
+            axis.set_axis_off()
+
+
+def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
+    """Final validation balanced accuracy of every CNN, one panel per concept; collapsed CNNs stand out in vermilion.
+
+    histories: concept -> `tables.zoo_history`.
+    """
+    bins = np.linspace(0, 1, 41)
+    with canvas(path, 0.5 + 1.45 * len(histories)) as figure:
+        axes = figure.subplots(len(histories), 1, squeeze=False, sharex=True)[:, 0]
+        for axis, (concept, history) in zip(axes, histories.items(), strict=True):
+            final, collapsed = history["validation_balanced_accuracy"][:, -1], history["collapsed"]
+            sound = final[~collapsed]
+            axis.hist(sound, bins, color=BLUE, label="answering both ways")
+            stuck = np.nan_to_num(final[collapsed], nan=0.5)
+            look = {"color": ACCENT, "hatch": "////", "edgecolor": "white", "linewidth": 0}
+            words = f"collapsed: {collapsed.sum():,} of {len(final):,}"
+            axis.hist(stuck, bins, bottom=np.histogram(sound, bins)[0], label=words, **look)
+            axis.axvline(np.nanmedian(final), color=INK, linewidth=1, linestyle="--")
+            axis.set_title(f"{plain(concept)}: median {np.nanmedian(final):.3f} over {len(final):,} CNNs")
+            axis.set_ylabel("CNNs")
+            axis.set_ylim(0, 1.06 * np.histogram(np.nan_to_num(final, nan=0.5), bins)[0].max())
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, borderaxespad=0)
+        lowest = min(np.nanmin(history["validation_balanced_accuracy"][:, -1]) for history in histories.values())
+        axes[-1].set_xlim(min(0.45, math.floor(lowest * 20) / 20), 1)
+        axes[-1].set_xlabel("validation balanced accuracy after the last epoch (0.5 = chance)")
+
+
+def zoo_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
+    """Loss and validation balanced accuracy per epoch: median line and band between the quartiles of all CNNs.
+
+    histories: concept -> `tables.zoo_history`.
+    """
+    names = {"loss": "training loss", "validation_balanced_accuracy": "validation balanced accuracy"}
+    with canvas(path, 2.6) as figure:
+        axes = figure.subplots(1, 2)
+        for axis, (name, title) in zip(axes, names.items(), strict=True):
+            for i, (concept, history) in enumerate(histories.items()):
+                q25, median, q75 = np.nanquantile(history[name], [0.25, 0.5, 0.75], axis=0)
+                epochs = np.arange(1, len(median) + 1)
+                colour, dash = SERIES[i % len(SERIES)], DASHES[i % len(DASHES)]
+                marker = "o" if len(epochs) == 1 else None
+                axis.fill_between(epochs, q25, q75, color=colour, alpha=0.18, linewidth=0)
+                axis.plot(
+                    epochs, median, color=colour, linestyle=dash, linewidth=1.6, marker=marker, label=plain(concept)
+                )
+            axis.set_title(title)
+            axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.grid(axis="y")
+        axes[0].legend()
+
+
+def methods(
+    tables: Mapping[str, pd.DataFrame], path: Path, published: Mapping[str, pd.DataFrame] | None = None
+) -> None:
+    """Accuracy of every CNN by method and clusterer, the figure that says whether generated CNNs beat their controls.
+
+    tables: clusterer -> `tables.clusterer_table`, of which the published protocol is shown; published: clusterer ->
+    `tables.published`, shown as a last row.
+    Every dot is a CNN, the box holds the middle half with the median as its line; the dashed line is what always
+    answering "no" scores on these test images, and for the published row on the published ones.
+    """
+    published = published or {}
+    tables = {clusterer: of_protocol(table, "published") for clusterer, table in tables.items()}
+    known = list(_METHODS)
+    keys = sorted(
+        {key for table in tables.values() for key in zip(table["method"], table["domain"], strict=True)},
+        key=lambda key: (not is_generated(key[0]), known.index(key[0]) if key[0] in known else len(known), key),
+    )
+    rows = [plain(method_label(*key)) for key in keys] + (["published,\nhand-picked"] if published else [])
+    with canvas(path, 0.85 + 0.42 * len(rows)) as figure:
+        axes = figure.subplots(1, len(tables), squeeze=False, sharex=True, sharey=True)[0]
+        lowest, dashed = 1.0, {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
+        for axis, (clusterer, table) in zip(axes, tables.items(), strict=True):
+            always = (table["fp"] + table["tn"]).iloc[0] / table[["tp", "fp", "fn", "tn"]].iloc[0].sum()
+            axis.plot([always] * 2, [-0.6, len(keys) - 0.5], **dashed)
+            for y, key in enumerate(keys):
+                ours = table[(table["method"] == key[0]) & (table["domain"] == key[1])]["accuracy"].to_numpy()
+                _distribution(axis, ours, y, ACCENT if is_generated(key[0]) else GREY)
+                lowest = min([lowest, always, *ours])
+            if clusterer in published:
+                theirs = published[clusterer]["published_accuracy"].to_numpy()
+                _distribution(axis, theirs, len(keys), BLUE)
+                axis.plot([PUBLISHED_ALWAYS_NO] * 2, [len(keys) - 0.5, len(keys) + 0.55], **dashed)
+                axis.plot(theirs.max(), len(keys), "D", color=BLUE, markersize=5, markeredgecolor="white", zorder=5)
+                lowest = min(lowest, theirs.min())
+            axis.set_title(plain(CLUSTERERS.get(clusterer, clusterer)))
+            axis.grid(axis="x")
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].set_ylim(len(rows) - 0.45, -0.6)
+        axes[0].set_xlim(math.floor(lowest * 20 - 0.2) / 20, 1)
+        handles = [Line2D([], [], label="always “no”", **dashed)]
+        if published:
+            handles.append(Line2D([], [], color=BLUE, marker="D", markersize=5, linestyle="", label="best published"))
+        figure.supxlabel("accuracy on the test images", fontsize=9)
+        figure.legend(handles=handles, loc="outside upper right", ncols=2)
+
+
+def few_shot(table: pd.DataFrame, path: Path) -> None:
+    """AUROC over the number of labelled photographs of each class: median over CNNs, a line for each method.
+
+    table: with the columns of `few_shot.COLUMNS`; 0 photographs are the CNNs' own heads.
+    """
+    with canvas(path, 3.6) as figure:
+        axis = figure.subplots()
+        places = {each: place for place, each in enumerate(sorted(table["each"].unique()))}
+        looks = zip(itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
+        for (method, rows), (colour, marker) in zip(table.groupby("method", sort=False), looks, strict=False):
+            strong = is_generated(method)
+            rows, x = rows.sort_values("each"), rows.sort_values("each")["each"].map(places)
+            look = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.8 if strong else 0.9}
+            axis.plot(x, rows["median"], label=plain(method_label(method)), alpha=1 if strong else 0.7, **look)
+        axis.axhline(0.5, color=GREY, linewidth=0.7, linestyle=":")
+        axis.set_xticks(list(places.values()), [str(each) for each in places])
+        axis.set_xlabel("labelled photographs of each class")
+        axis.set_ylabel("AUROC on the test half")
+        axis.grid(axis="y")
+        figure.legend(loc="outside right center")
+
+
+def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
+    """A dot for each run's median over CNNs, and the interval of their mean, method below method.
+
+    medians: (method, protocol, clusterer or head) -> `replicates.Medians`; table: `replicates` of `replicates.tables`.
+    """
+    panels = {
+        ("held_out", "kmeans"): ("K-means", "balanced accuracy"),
+        ("zero_shot", "own"): ("own heads", "AUROC"),
+        ("zero_shot", "probe"): ("probes", "AUROC"),
+    }
+    kinds = pd.MultiIndex.from_frame(table[["protocol", "clusterer"]])
+    shown = table[(table["against"] == "all") & kinds.isin(list(panels))]
+    names = list(dict.fromkeys(shown["method"]))
+    with canvas(path, 1.1 + 0.24 * len(names)) as figure:
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
+        for axis, ((protocol, clusterer), (title, measure)) in zip(axes, panels.items(), strict=True):
+            rows = shown[(shown["protocol"] == protocol) & (shown["clusterer"] == clusterer)]
+            for row in rows.itertuples():
+                y, colour = names.index(row.method), ACCENT if is_generated(row.method) else GREY
+                found = medians[row.method, protocol, clusterer].found
+                axis.plot([row.low, row.high], [y, y], color=colour, linewidth=4, alpha=0.25, solid_capstyle="butt")
+                axis.plot(found, [y] * len(found), "o", color=colour, markersize=3.5, alpha=0.8, markeredgewidth=0)
+                axis.plot(row.median, y, "|", color=INK, markersize=9)
+            axis.axvline(0.5, color=GREY, linewidth=0.7, linestyle=":")
+            axis.set_title(title)
+            axis.set_xlabel(measure)
+            axis.grid(axis="x")
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+        axes[0].set_xlim(math.floor(10 * min(0.5, shown["least"].min())) / 10, 1)
+        axes[0].set_yticks(range(len(names)), [plain(method_label(name)) for name in names])
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
+
+
+def cosine_heatmap(
+    features: np.ndarray, labels: np.ndarray, groups: Sequence[str], path: Path, title: str = ""
+) -> None:
+    """Cosine similarity of every two photographs' features, ordered by class and group, group names on both axes.
+
+    features (m, f), labels (m,) with class 0 = the concept, groups (m,) names. A zero vector is similar to nothing.
+    """
+    groups = np.asarray(groups).astype(str)
+    order = np.lexsort((groups, labels))
+    similarity = metrics.cosine_similarity(features)[np.ix_(order, order)]
+    low, high = np.quantile(similarity, [0.02, 0.98])
+    keys = list(zip(np.asarray(labels)[order], groups[order], strict=True))
+    starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
+    middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(keys)], strict=True)]
+    positives = int(np.sum(np.asarray(labels) == 0))
+    with canvas(path, 5.6) as figure:
+        axis = figure.subplots()
+        image = axis.imshow(similarity, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+        names = [plain(keys[start][1], 24) for start in starts]
+        _sparse_ticks(axis.set_yticks, middles, names, len(keys) / 40)
+        _sparse_ticks(axis.set_xticks, middles, names, len(keys) / 40, rotation=90)
+        for edge in starts[1:]:
+            own = edge == positives
+            for line in (axis.axhline, axis.axvline):
+                line(edge - 0.5, color="white", linewidth=1.6 if own else 0.4, alpha=1 if own else 0.6)
+        axis.spines[:].set_visible(False)
+        axis.set_title(plain(title, 80))
+        bar = figure.colorbar(image, ax=axis, shrink=0.7, extend="both")
+        bar.outline.set_visible(False)
+        bar.set_label("cosine similarity (scale cut at the 2nd and 98th percentile)")
+
+
+def embedding_scatter(
+    points: np.ndarray, labels: np.ndarray, groups: Sequence[str], clusters: np.ndarray, path: Path, title: str = ""
+) -> None:
+    """The two-dimensional embedding (UMAP, t-SNE) twice: by what the photographs are, and by the cluster they fell in.
+
+    points (m, 2), labels (m,) with class 0 = the concept, groups (m,) names, clusters (m,) names or int,
+    -1 = noise.
+    """
+    groups, labels, clusters = np.asarray(groups).astype(str), np.asarray(labels), np.asarray(clusters)
+    # the largest groups have a sign of their own, the rest share one, so that the legend stays readable
+    others, counts = np.unique(groups[labels != 0], return_counts=True)
+    named = sorted(others[np.argsort(-counts, kind="stable")][: 7 if len(others) > 8 else 8])
+    with canvas(path, 4.1) as figure:
+        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+        for i, group in enumerate(named):
+            mask = (labels != 0) & (groups == group)
+            colour = [BLUE, SKY, GREY, PURPLE][i % 4]
+            look = {"marker": MARKERS[i + 1], "facecolor": "none", "edgecolor": colour, "linewidth": 0.9}
+            left.scatter(*points[mask].T, s=15, label=f"{plain(group, 30)} ({mask.sum()})", **look)
+        if (rest := (labels != 0) & ~np.isin(groups, named)).any():
+            left.scatter(*points[rest].T, s=9, marker=".", color=GREY, label=f"other groups ({rest.sum()})")
+        positive = labels == 0
+        look = {"color": ACCENT, "edgecolor": "white", "linewidth": 0.4, "zorder": 3}
+        left.scatter(*points[positive].T, s=18, label=f"positive ({positive.sum()})", **look)
+        left.set_title("what they are")
+        for i, cluster in enumerate(np.unique(clusters)):
+            mask = clusters == cluster
+            look = {"color": SERIES[i % len(SERIES)], "marker": MARKERS[i % len(MARKERS)], "edgecolor": "white"}
+            if cluster == -1:
+                look = {"color": GREY, "marker": "x"}
+            name = "noise" if cluster == -1 else cluster if clusters.dtype.kind == "U" else f"cluster {cluster}"
+            words = f"{plain(name, 30)} ({mask.sum()}, {np.sum(mask & positive)} positive)" if i < 10 else None
+            right.scatter(*points[mask].T, s=18, linewidth=0.6, label=words, **look)
+        right.set_title("where they were put")
+        for axis in (left, right):
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(True)
+            axis.spines[:].set_color(PALE)
+            tight = {"handletextpad": 0.2, "columnspacing": 0.8, "borderpad": 0}
+            axis.legend(
+                loc="upper left", bbox_to_anchor=(0, -0.02), ncols=2 if axis is left else 1, fontsize=7.5, **tight
+            )
+        if title:
+            figure.suptitle(plain(title, 100), x=0.01, ha="left", fontsize=9.5)
+
+
+def kernels(
+    real_a: np.ndarray,
+    a_to_b: np.ndarray,
+    real_b: np.ndarray,
+    b_to_a: np.ndarray,
+    path: Path,
+    names: Sequence[str] = "AB",
+) -> None:
+    """Kernels before and after translation; each row is one CNN of A and, independently, one of B.
+
+    real_a, a_to_b, real_b, b_to_a: (rows, out, in, k, k), row i of a_to_b translated from row i of real_a. Three input
+    channels are shown as colour patches, one per filter; otherwise every slice is grey, input channels down and
+    filters across, SLICES of each at most. One scale for the whole figure, symmetric about zero, so that sizes compare.
+    """
+    a, b = (plain(name, 14) for name in names)
+    titles = (f"{a}, trained", f"{a} → {b}", f"{b}, trained", f"{b} → {a}")
+    stacks = (real_a, a_to_b, real_b, b_to_a)
+    scale = max(np.quantile(np.abs(x), 0.995) for x in stacks) or 1.0
+    mosaics = [[_mosaic(np.clip(x / scale, -1, 1) / 2 + 0.5) for x in stack] for stack in stacks]
+    rows, (height, width) = len(real_a), mosaics[0][0].shape[:2]
+    with canvas(path, 0.55 + rows * (WIDTH / 4 * height / width + 0.08)) as figure:
+        axes = figure.subplots(rows, 4, squeeze=False)
+        for column, (title, images) in enumerate(zip(titles, mosaics, strict=True)):
+            for axis, image in zip(axes[:, column], images, strict=True):
+                axis.imshow(
+                    image,
+                    cmap="gray",
+                    vmin=0,
+                    vmax=1,
+                )
+                axis.set_axis_off()
+            axes[0, column].set_title(title, color=ACCENT if "→" in title else INK)
+        figure.supxlabel(
+            f"grey or colour value: black is minus {scale:.2f}, mid-grey 0, white {scale:.2f}", fontsize=8, color=GREY
+        )
+
+
+def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
+    """Losses and measures of the CycleGANs per epoch, a panel each; layers differ by colour, domains by dash.
+
+    histories: layer -> name -> (epochs,), NaN where not measured; a name that ends in _A or _B belongs to that domain,
+    of a layer named conv1-bc to the first or second of its two.
+    """
+    families = list(dict.fromkeys(_domain(name)[0] for history in histories.values() for name in history))
+    columns = 3
+    rows = math.ceil(len(families) / columns)
+    with canvas(path, 0.6 + 1.35 * rows) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+        for axis, family in zip(panels, families, strict=False):
+            for colour, history in zip(itertools.cycle(SERIES), histories.values(), strict=False):
+                for name in (name for name in history if _domain(name)[0] == family):
+                    values = np.asarray(history[name], float)
+                    epochs = np.flatnonzero(np.isfinite(values))
+                    look = {"linestyle": "--" if _domain(name)[1] == "B" else "-", "linewidth": 1.1, "color": colour}
+                    marker = "." if len(epochs) <= 12 else None
+                    axis.plot(epochs + 1, values[epochs], marker=marker, markersize=4, **look)
+            axis.set_title(plain(family.replace("_", " ")), fontsize=8.5, fontweight="normal")
+            axis.grid(axis="y")
+            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+        for axis in panels[len(families) :]:
+            axis.set_visible(False)
+        for axis in panels[max(0, len(families) - columns) : len(families)]:
+            axis.xaxis.set_tick_params(labelbottom=True)
+        colours = zip(itertools.cycle(SERIES), histories, strict=False)
+        handles = [Line2D([], [], color=colour, label=plain(layer)) for colour, layer in colours]
+        domains = (
+            ("first domain", "second domain") if any("-" in layer for layer in histories) else ("domain A", "domain B")
+        )
+        handles += [
+            Line2D([], [], color=GREY, linestyle=dash, label=domain)
+            for domain, dash in zip(domains, ("-", "--"), strict=True)
+        ]
+        figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 6))
+        figure.supxlabel("epoch", fontsize=9)
+
+
+@contextlib.contextmanager
+def canvas(path: Path, height: float) -> Iterator[Figure]:
+    """A figure of the house's width, written atomically to `path` when the block ends."""
+    suffix = os.path.splitext(path)[1].lstrip(".")
+    if suffix not in ("png", "svg"):
+        raise ValueError(f"{path}: figures are written as .png or .svg; end the name with one of them.")
+    # no date or version inside, so that the same numbers give the same bytes
+    metadata = {"Software": None} if suffix == "png" else {"Date": None, "Creator": None}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, height), layout="constrained")
+        yield figure
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
+
+
+def _domain(name: str) -> tuple[str, str]:
+    """loss_adversarial_A -> (loss_adversarial, A); a name without a domain keeps an empty one."""
+    return (name[:-2], name[-1]) if name.endswith(("_A", "_B")) else (name, "")
+
+
+def _distribution(axis: Axes, values: np.ndarray, y: int, colour: str) -> None:
+    """A row of dots, one per value, over a box of the quartiles with the median as a heavy line."""
+    if not values.size:
+        return
+    # the golden ratio spreads neighbours evenly, without random numbers
+    spread = (np.arange(values.size) * 0.6180339887 % 1 - 0.5) * 0.5
+    size, alpha = (9, 0.45) if values.size <= 300 else (4, 0.2)
+    axis.scatter(np.sort(values), y + spread, s=size, color=colour, alpha=alpha, linewidth=0, zorder=2, rasterized=True)
+    q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75])
+    axis.barh(y, q75 - q25, 0.62, q25, facecolor="none", edgecolor=colour, linewidth=1.1, zorder=3)
+    axis.plot([median, median], [y - 0.31, y + 0.31], color=INK, linewidth=2.4, solid_capstyle="butt", zorder=4)
+
+
+def _sparse_ticks(set_ticks, positions: list[float], names: list[str], gap: float, **style) -> None:
+    """Ticks for the groups, leaving out a name that would overprint the one before it."""
+    kept: list[int] = []
+    for i, position in enumerate(positions):
+        if not kept or position - positions[kept[-1]] >= gap:
+            kept.append(i)
+    set_ticks([positions[i] for i in kept], [names[i] for i in kept], fontsize=8, **style)
+
+
+def _sheet(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
+    """uint8 (m, h, w, 3) -> one white sheet (rows * (h + gap), columns * (w + gap), 3)."""
+    m, h, w, _ = images.shape
+    lines = max(1, math.ceil(m / columns))
+    sheet = np.full((lines * (h + gap), columns * (w + gap), 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = divmod(i, columns)
+        sheet[y * (h + gap) : y * (h + gap) + h, x * (w + gap) : x * (w + gap) + w] = image
+    return sheet
+
+
+def _mosaic(kernel: np.ndarray) -> np.ndarray:
+    """(out, in, k, k) in [0, 1] -> RGB (h, w, 3) when in = 3, else grey (h, w); tiles a thin gap apart on white.
+
+    Of a layer with more than SLICES filters or input channels the first ones, or none could be told from another.
+    """
+    kernel = kernel[:SLICES, :SLICES]
+    tiles = kernel.repeat(6, axis=2).repeat(6, axis=3)  # so that the gap is two thirds of a weight
+    out, cin, size, _ = tiles.shape
+    step = size + 4
+    if cin == 3:
+        columns = math.ceil(math.sqrt(out * 1.5))
+        mosaic = np.ones((math.ceil(out / columns) * step, columns * step, 3))
+        for i in range(out):
+            y, x = i // columns * step, i % columns * step
+            mosaic[y : y + size, x : x + size] = tiles[i].transpose(1, 2, 0)
+        return mosaic
+    mosaic = np.ones((cin * step, out * step))
+    for y in range(cin):
+        for x in range(out):
+            mosaic[y * step : y * step + size, x * step : x * step + size] = tiles[x, y]
+    return mosaic

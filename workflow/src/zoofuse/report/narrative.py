@@ -1,0 +1,353 @@
+"""What the report says and draws, from the tables: headline, sentences, and the rows of its interactive figures.
+
+Held-out, zero-shot and published protocol are answered one after another and drawn in views of their own, never in one.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import gaussian_filter1d
+
+from zoofuse.evaluation import tables
+from zoofuse.evaluation.tables import CLUSTERERS, PARENTS
+from zoofuse.report.figures import method_label
+
+HEADS = {"own": "heads of their own", "probe": "fitted probes"}
+PROTOCOLS = {"held_out": "Held out", "zero_shot": "Zero-shot", "published": "As published"}
+_FIRST = ["random", *PARENTS, "average"]  # after the generating methods, before the other controls
+_DOTS = 150  # up to so many CNNs every one is drawn
+_BINS = 48
+
+
+def answer(
+    leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None, zero_shot: pd.DataFrame | None = None
+) -> dict:
+    """Whether generated CNNs beat their controls, in words: {"headline": str, "sentences": [str]}.
+
+    The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians: a
+    generating method wins under a clusterer when it is above every control and baseline. "Yes" when all win; "No"
+    when all comparisons are below, or none is above and every method under every clusterer is below one; "Mixed" when
+    some win, or some comparisons are above and some below; else "Inconclusive", with the difference that could have
+    been detected.
+    Sentences: held out, then zero-shot, then the published protocol, which is transductive.
+    """
+    sentences = []
+    headline = "There is nothing to compare: no generated CNNs, or no controls."
+    if comparisons is not None:
+        held = comparisons[(comparisons["protocol"] == "held_out") & (comparisons["what"] == "median")]
+        if len(held):
+            headline = _headline(held)
+            sentences += [_compared(held), *_detectable(held)]
+        sentences += _zero_shot_best(comparisons)
+    if leaderboard is not None:
+        held = tables.of_protocol(leaderboard, "held_out")
+        sentences += _medians(held) + _selected(held)
+    if zero_shot is not None and len(zero_shot):
+        sentences += _zero_shot(zero_shot, comparisons)
+    if leaderboard is not None:
+        sentences += _published(tables.of_protocol(leaderboard, "published"))
+    return {"headline": headline, "sentences": sentences}
+
+
+def views(
+    leaderboard: pd.DataFrame | None = None,
+    zero_shot: pd.DataFrame | None = None,
+    cnns: Mapping[str, pd.DataFrame] | None = None,
+    published: Mapping[str, pd.DataFrame] | None = None,
+) -> list[dict]:
+    """What the figure of all methods can show: one view for each protocol and clusterer (zero-shot: kind of heads).
+
+    cnns: clusterer -> `tables.clusterer_table`; published: clusterer -> `tables.beside_published`.
+    A view is {protocol, name, label, axis, line, line_label, rows}; a row {label, role, n, median, q25, q75, low, high,
+    shape, dots, selected, note}: role generated, control, reference or published; shape: relative frequency in equal
+    bins from low to high; dots: every value, where there are few; selected: {name, value, low, high}.
+    """
+    cnns, published = cnns or {}, published or {}
+    found = []
+    if leaderboard is not None:
+        held = tables.of_protocol(leaderboard, "held_out")
+        for clusterer in [name for name in held["clusterer"].unique() if name in CLUSTERERS]:
+            values = _values(cnns.get(clusterer), "held_out", "balanced_accuracy")
+            part = held[held["clusterer"].isin([clusterer, "threshold"])]
+            rows = [
+                _row(row, values.get(row["method"]), "selected on validation") for _, row in ordered(part).iterrows()
+            ]
+            look = {"axis": "balanced accuracy on the test split", "line": 0.5, "line_label": "constant prediction"}
+            found.append(
+                {"protocol": "held_out", "name": clusterer, "label": CLUSTERERS[clusterer], **look, "rows": rows}
+            )
+    if zero_shot is not None:
+        for head, part in zero_shot.groupby("head", sort=False):
+            rows = [
+                _row(row, None, "selected on the concepts' validation images") for _, row in ordered(part).iterrows()
+            ]
+            look = {"axis": "AUROC on the test split", "line": 0.5, "line_label": "chance"}
+            found.append({"protocol": "zero_shot", "name": head, "label": HEADS.get(head, head), **look, "rows": rows})
+    for clusterer, frame in cnns.items():
+        values = _values(frame, "published", "accuracy")
+        if not values:
+            continue
+        first = tables.of_protocol(frame, "published").iloc[0]
+        always = (first["fp"] + first["tn"]) / first[["tp", "fp", "fn", "tn"]].sum()
+        methods = ordered(pd.DataFrame({"method": list(values)}))["method"]
+        rows = [_raw_row(method_label(method), role(method), values[method]) for method in methods]
+        if clusterer in published:
+            theirs = published[clusterer]["published_accuracy"].to_numpy()
+            row = _raw_row("published, hand-picked", "published", theirs)
+            rows.append(row | {"note": "always “no” scores 0.618 on the published images"})
+        look = {"axis": "accuracy on the test images", "line": round(always, 4), "line_label": "always “no”"}
+        label = CLUSTERERS.get(clusterer, clusterer)
+        found.append({"protocol": "published", "name": clusterer, "label": label, **look, "rows": rows})
+    return found
+
+
+def differences(comparisons: pd.DataFrame) -> list[dict]:
+    """Each generated method less each control, with its corrected interval: rows of the second figure, by protocol."""
+    return [
+        {
+            "protocol": row["protocol"],
+            "name": row["clusterer"],
+            "what": row["what"],
+            "method": method_label(row["method"]),
+            "control": method_label(row["control"]),
+            "difference": _number(row["difference"]),
+            "low": _number(row["low"]),
+            "high": _number(row["high"]),
+            "verdict": row["verdict"],
+        }
+        for _, row in comparisons.dropna(subset=["difference"]).iterrows()
+    ]
+
+
+def role(method: str) -> str:
+    """generated, reference or control: which part a method plays."""
+    if tables.is_generated(method):
+        return "generated"
+    return "reference" if method in tables.REFERENCES else "control"
+
+
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by method: generating ones, controls, references; the order within is the table's."""
+    rank = frame["method"].map(role).map(["generated", "control", "reference"].index)
+    place = frame["method"].map({name: i for i, name in enumerate(_FIRST)}).fillna(len(_FIRST))
+    return frame.assign(_rank=rank, _place=place).sort_values(["_rank", "_place"], kind="stable").drop(
+        columns=["_rank", "_place"]
+    )  # fmt: skip
+
+
+def shape(values: np.ndarray) -> tuple[float, float, list[float]]:
+    """Relative frequencies of (n,) values in equal bins, lightly smoothed, the highest 1; and where the bins end."""
+    low, high = float(np.min(values)), float(np.max(values))
+    pad = max(0.06 * (high - low), 0.004)
+    counts, edges = np.histogram(values, _BINS, (low - pad, high + pad))
+    smooth = gaussian_filter1d(counts.astype(float), 1.2, mode="constant")
+    return round(edges[0], 4), round(edges[-1], 4), (smooth / smooth.max()).round(3).tolist()
+
+
+def _headline(held: pd.DataFrame) -> str:
+    n = len(held)
+    # Baselines (brightness, colour ...) are no controls, but stand beside them in the comparisons.
+    others = "controls and baselines" if held["control"].isin(tables.REFERENCES).any() else "controls"
+    above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
+    verdicts = held.groupby(["clusterer", "method"], sort=False)["verdict"]
+    wins = verdicts.agg(lambda some: (some == "above").all())
+    losses = verdicts.agg(lambda some: (some == "below").any())
+    if wins.all():
+        return f"Yes: the generated CNNs beat all their {others}."
+    if below == n:
+        return f"No: the generated CNNs do worse than all their {others}."
+    if above == below == 0:
+        return f"Inconclusive: {_undetected(held) or 'no difference is significant'}."
+    if wins.any():
+        cases = wins.groupby("method", sort=False).agg(["sum", "size"])
+        listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
+        return f"Mixed: all {others} are beaten by {_and(listed)} cases."
+    if above and below:
+        return f"Mixed: the generated CNNs are significantly better in {above} and worse in {below} of {n} comparisons."
+    if losses.all():
+        return f"No: the generated CNNs are significantly better than none of their {others}, and worse than some."
+    which = f"better in {above}" if above else f"worse in {below}"
+    return f"Inconclusive in {n - above - below} of {n} comparisons: the generated CNNs are significantly {which}."
+
+
+def _compared(held: pd.DataFrame) -> str:
+    n = len(held)
+    above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
+    return (
+        f"On test images that nothing was fitted to or selected on, {n} comparisons were made (each generating "
+        "method with each control and baseline, under each clusterer): the median of the generated CNNs is "
+        f"significantly above in {above}, significantly below in {below}, and the result is inconclusive in "
+        f"{n - above - below}. The intervals are over CNNs and images and corrected for making {n} comparisons."
+    )
+
+
+def _detectable(held: pd.DataFrame) -> list[str]:
+    widths = _half_widths(held)
+    if not len(widths):
+        return []
+    return [
+        "Half the width of its interval is the smallest difference that an inconclusive comparison could have "
+        f"detected: {np.median(widths):.2g} at the median, {widths.min():.2g} to {widths.max():.2g}."
+    ]
+
+
+def _undetected(held: pd.DataFrame) -> str:
+    widths = _half_widths(held)
+    if not len(widths):
+        return ""
+    return f"differences smaller than {np.median(widths):.2g} could not have been detected with these CNNs and images"
+
+
+def _half_widths(rows: pd.DataFrame) -> np.ndarray:
+    """Of the corrected intervals of comparisons that are significant in neither direction."""
+    rows = rows[~rows["verdict"].isin(["above", "below"])]
+    return ((rows["high"] - rows["low"]) / 2).dropna().to_numpy(float)
+
+
+def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
+    """The method and heads above most controls and baselines; `supervised`, which saw the conjunction, is left out."""
+    rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
+    rows = rows[rows["control"] != "supervised"]
+    if rows.empty:
+        return []
+    above = (rows["verdict"] == "above").groupby([rows["method"], rows["clusterer"]], sort=False).agg(["sum", "size"])
+    method, head = (above["sum"] / above["size"]).idxmax()
+    count, of = above.loc[(method, head)]
+    who = f"{method_label(method)} with {HEADS.get(head, head)}"
+    if count == of:
+        return [f"Zero-shot, yes: {who} is significantly above all {of} controls and baselines."]
+    return [f"Zero-shot, {who} comes furthest: significantly above {count} of {of} controls and baselines."]
+
+
+def _medians(held: pd.DataFrame) -> list[str]:
+    clusterers = [name for name in held["clusterer"].unique() if name in CLUSTERERS]
+    if not clusterers:
+        return []
+    part = ordered(held[held["clusterer"] == clusterers[0]])
+    listed = [f"{row['median']:.3f} for {method_label(row['method'])} (n\u00a0=\u00a0{row['n']:,})"
+              for _, row in part.iterrows() if role(row["method"]) != "reference"]  # fmt: skip
+    return [
+        f"With {CLUSTERERS[clusterers[0]]} the median balanced accuracy is {_and(listed)}; a constant prediction has "
+        "0.5."
+    ]
+
+
+def _selected(held: pd.DataFrame) -> list[str]:
+    """The generated CNN and the control with the best validation scores, and what they are worth on the test."""
+    kinds = held["method"].map(role)
+    picked = {}
+    for kind in ("generated", "control"):
+        rows = held[(kinds == kind) & held["validation"].notna()]
+        if len(rows):
+            picked[kind] = rows.loc[rows["validation"].idxmax()]
+    if "generated" not in picked:
+        return []
+    ours = picked["generated"]
+    text = (
+        f"Selected on validation, CNN {_who(ours)} has {_interval(ours)} on the test, after "
+        f"{ours['validation']:.3f} on validation: a selection bias of {ours['validation'] - ours['test']:.3f}."
+    )
+    if "control" in picked:
+        text += f" The control selected in the same way, {_who(picked['control'])}, has {_interval(picked['control'])}."
+    return [text]
+
+
+def _zero_shot(zero_shot: pd.DataFrame, comparisons: pd.DataFrame | None) -> list[str]:
+    parts = []
+    for head, rows in zero_shot.groupby("head", sort=False):
+        rows = ordered(rows)
+        ours = [f"{row['median']:.3f} for {method_label(row['method'])}" for _, row in rows.iterrows()
+                if role(row["method"]) == "generated"]  # fmt: skip
+        others = [f"{row['median']:.3f} for {method_label(row['method'])}" for _, row in rows.iterrows()
+                  if role(row["method"]) != "generated"]  # fmt: skip
+        if ours:
+            against = f", against {_and(others)}" if others else ""
+            parts.append(f"with {HEADS.get(head, head)} the median AUROC is {_and(ours)}{against}")
+    if not parts:
+        return []
+    text = "Zero-shot, by the product of heads that never saw the conjunction: " + "; ".join(parts) + " (chance 0.5)."
+    if comparisons is not None:
+        rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
+        if len(rows):
+            above, below = (int((rows["verdict"] == verdict).sum()) for verdict in ("above", "below"))
+            counts = f"{above} are significantly above and {below} significantly below"
+            text += f" Of {len(rows)} comparisons of medians {counts}."
+    return [text]
+
+
+def _published(rows: pd.DataFrame) -> list[str]:
+    kinds = rows["method"].map(role)
+    best = {}
+    for kind in ("generated", "control"):
+        part = rows[kinds == kind]
+        if len(part):
+            best[kind] = part.loc[part["test"].idxmax()]
+    if "generated" not in best:
+        return []
+    ours = best["generated"]
+    text = (
+        "Measured as published, which is transductive (the test images themselves are clustered, and the best CNN "
+        f"is selected on them), the best generated CNN reaches a balanced accuracy of {ours['test']:.3f}"
+    )
+    if "control" in best:
+        control = best["control"]
+        text += f" and, selected in the same way, the best control {control['test']:.3f}"
+        text += f" ({method_label(control['method'])})"
+    return [f"{text}. Such a maximum is no estimate, and nothing above is compared with it."]
+
+
+def _who(row: pd.Series) -> str:
+    clusterer = CLUSTERERS.get(row["clusterer"], row["clusterer"])
+    return f"{row['selected']} ({method_label(row['method'])}; {clusterer}, best of {row['n']:,})"
+
+
+def _interval(row: pd.Series) -> str:
+    text = f"a balanced accuracy of {row['test']:.3f}"
+    if pd.notna(row["test_low"]):
+        text += f" (95\u00a0% interval {row['test_low']:.3f} to {row['test_high']:.3f})"
+    return text
+
+
+def _values(frame: pd.DataFrame | None, protocol: str, measure: str) -> dict[str, np.ndarray]:
+    """method -> the CNNs' values."""
+    if frame is None:
+        return {}
+    part = tables.of_protocol(frame, protocol)
+    return {method: group[measure].dropna().to_numpy() for method, group in part.groupby("method", sort=False)}
+
+
+def _row(row: pd.Series, values: np.ndarray | None, how: str) -> dict:
+    """A row of leaderboard or zero_shot, with the CNNs' own values where they are known."""
+    numbers = {name: _number(row[name]) for name in ("median", "q25", "q75")}
+    selected = {"name": str(row["selected"]), "value": _number(row["test"]), "how": how}
+    selected |= {"low": _number(row["test_low"]), "high": _number(row["test_high"])}
+    made = {"label": method_label(row["method"]), "role": role(row["method"]), "n": int(row["n"])}
+    made |= numbers | {"selected": selected if selected["value"] is not None else None, "note": ""}
+    if "dead_share" in row and row["dead_share"] > 0:
+        made["note"] = f"{row['dead_share']:.0%} give every image the same features"
+    return made | _spread(values)
+
+
+def _raw_row(label: str, kind: str, values: np.ndarray) -> dict:
+    q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).round(4).tolist()
+    best = {"name": "", "value": round(float(values.max()), 4), "low": None, "high": None}
+    best["how"] = "maximum, selected on the test images"
+    row = {"label": label, "role": kind, "n": len(values), "median": median, "q25": q25, "q75": q75}
+    return row | {"selected": best, "note": ""} | _spread(values)
+
+
+def _spread(values: np.ndarray | None) -> dict:
+    if values is None or len(values) < 2:
+        return {"low": None, "high": None, "shape": [], "dots": []}
+    low, high, counts = shape(values)
+    dots = np.sort(values).round(4).tolist() if len(values) <= _DOTS else []
+    return {"low": low, "high": high, "shape": counts, "dots": dots}
+
+
+def _number(value) -> float | None:
+    return None if pd.isna(value) else round(float(value), 4)
+
+
+def _and(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]

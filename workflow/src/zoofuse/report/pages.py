@@ -1,0 +1,100 @@
+"""HTML pages that ask nothing of a network and run no script but their own, whatever names they show."""
+
+import base64
+import functools
+import hashlib
+import importlib.resources
+import re
+from collections.abc import Iterable
+
+import jinja2
+from markupsafe import Markup
+
+from zoofuse.core import text
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool = False, **context) -> str:
+    """A page from the package's `name`.html, `name`.js and report.css or `name`.css, where there are such files.
+
+    Every value is escaped for HTML, and its control characters become visible. The page's content security policy
+    allows the page's own script and `scripts` by their SHA-256 and no other: neither inline handlers nor links to
+    javascript: nor eval; no address can be asked for anything.
+
+    Args:
+        name: of the template: report, check or gallery.
+        scripts: texts that the page's script may add as script elements.
+        styles_at_run_time: the page's scripts set styles (Plotly does), so that styles can't be told by their hash.
+        context: the template's variables, besides policy, style and script, which are set here.
+
+    Returns:
+        The HTML.
+    """
+    style = _asset(f"{name}.css")
+    if name == "check":
+        style = _asset("report.css") + style
+    script = _asset(f"{name}.js")
+    hashes = [_source(content) for content in (script, *scripts) if content]
+    policy = {
+        "default-src": "'none'",
+        "script-src": " ".join(hashes) or "'none'",
+        "style-src": "'unsafe-inline'" if styles_at_run_time else _source(style),
+        "img-src": "data:",
+        "connect-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("zoofuse.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined, finalize=shown,
+    )  # fmt: skip
+    environment.filters |= {"value": _value, "heading": heading}
+    return environment.get_template(f"{name}.html").render(
+        context,
+        # No quotes but single ones and nothing from outside, so that nothing in it needs to be escaped.
+        policy=Markup("; ".join(f"{directive} {sources}" for directive, sources in policy.items())),
+        style=Markup(style),
+        script=Markup(script),
+    )
+
+
+def shown(value):
+    """A value as a page shows it: in text, control characters become visible and what UTF-8 can't hold U+FFFD.
+
+    Args:
+        value: anything; lists and mappings are taken apart, keys included, and all but text is left as it is.
+    """
+    if type(value) is str:
+        return _visible(value)
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}
+    return [shown(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def heading(column: str) -> str:
+    """A column's or setting's name in words."""
+    return str(column).replace("_", " ")
+
+
+@functools.lru_cache(100_000)
+def _visible(value: str) -> str:
+    return text.visible(_SURROGATES.sub("\ufffd", value))
+
+
+def _value(cell, digits: int | None) -> str:
+    if cell is None:
+        return "–"  # noqa: RUF001
+    if digits is None or (digits == 0 and abs(cell) < 10_000):
+        return str(cell)
+    return f"{cell:,.{digits}f}"
+
+
+def _source(content: str) -> str:
+    """What a content security policy calls a script or style of this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _asset(name: str) -> str:
+    asset = importlib.resources.files("zoofuse.report").joinpath("templates", name)
+    return asset.read_text(encoding="utf-8") if asset.is_file() else ""

@@ -1,0 +1,397 @@
+"""Train a concept's CNNs, each from its own weights on its own order of images, in one of three ways.
+
+`serial` is the obvious PyTorch loop and the reference, `stacked` trains all CNNs at once (any architecture, made for
+GPUs), `fused` is C++ for the published architecture on CPUs. Given the same CNN index they compute the same numbers
+within float32 rounding. Published settings: Adam, learning rate 0.01, batches of 128, 20 epochs (code of the report).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoofuse.core import rng
+from zoofuse.models import cnn
+from zoofuse.native import trainer
+from zoofuse.zoo import batched
+
+BACKENDS = ("serial", "stacked", "fused")
+_CHOICES = {
+    "architecture": cnn.ARCHITECTURES,
+    "schedule": ("constant", "cosine", "linear"),
+    "balance": ("balanced", "published"),
+}
+
+Progress = Callable[[int, int], None]  # (CNNs finished, image passes done) since the last call
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a concept's CNNs depend on, beside seed, concept, index and images."""
+
+    architecture: str = "published"
+    epochs: int = 20
+    images_per_epoch: int = 1000
+    batch_size: int = 128  # the last batch of an epoch may be shorter
+    learning_rate: float = 0.01
+    schedule: str = "constant"  # cosine and linear fall to 0 over all steps
+    balance: str = "balanced"  # half of an epoch from each class; published: from all images, redrawn each epoch
+    flip: bool = False  # mirror each drawn image with probability 1/2
+    brightness: float = 0.0  # pixels times a gain in [1 - brightness, 1 + brightness], one for the image,
+    colour: float = 0.0  # and times one in [1 - colour, 1 + colour] for each channel, clipped to [0, 1]
+    checkpoint_every: int = 0  # keep the weights after every k-th epoch; 0 keeps the final ones only
+
+    def __post_init__(self):
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is unknown; write one of {', '.join(choices)}.")
+        for name, low in {"epochs": 1, "images_per_epoch": 1, "batch_size": 1, "checkpoint_every": 0}.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name}: {getattr(self, name)} is too small; write a whole number from {low} up.")
+        for name in ("brightness", "colour"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is not a share; write a number from 0 to 1.")
+
+    @property
+    def checkpoint_epochs(self) -> list[int]:
+        """Epochs, counted from 1, after which weights are kept."""
+        every = self.checkpoint_every
+        return list(range(every, self.epochs + 1, every)) if every else []
+
+    @property
+    def batches(self) -> list[slice]:
+        """Where each batch lies in an epoch."""
+        starts = range(0, self.images_per_epoch, self.batch_size)
+        return [slice(start, min(start + self.batch_size, self.images_per_epoch)) for start in starts]
+
+    @property
+    def learning_rates(self) -> np.ndarray:
+        """(epochs * batches,) float64."""
+        steps = self.epochs * len(self.batches)
+        done = np.arange(steps) / steps
+        shape = {"constant": 1 + 0 * done, "cosine": (1 + np.cos(np.pi * done)) / 2, "linear": 1 - done}
+        return self.learning_rate * shape[self.schedule]
+
+
+@dataclass
+class Data:
+    """Images (N, 32, 32, 3) uint8 and labels (N,), 0 the concept and 1 anything else; as in an images file.
+
+    With targets, float32 (N, k) in [0, 1], the CNNs have k outputs, 2 or more, which are answers of their own, each
+    learnt by logistic regression, and NaN marks an answer that is not known; the labels only serve to draw images.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    validation_images: np.ndarray
+    validation_labels: np.ndarray
+    targets: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.targets is not None:
+            self.targets = np.ascontiguousarray(self.targets, np.float32)
+            if self.targets.shape[:1] != (len(self.images),) or self.targets.ndim != 2 or self.targets.shape[1] < 2:
+                raise ValueError(f"targets must be {(len(self.images), 2)} or wider, not {self.targets.shape}.")
+        for images, labels in ((self.images, self.labels), (self.validation_images, self.validation_labels)):
+            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+                raise ValueError(f"images must be uint8 (N, height, width, 3), not {images.dtype} {images.shape}.")
+            if labels.shape != images.shape[:1] or not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"labels must be {images.shape[:1]} of 0 (concept) and 1 (other), not {labels.shape}.")
+
+    @property
+    def outputs(self) -> int:
+        return 2 if self.targets is None else self.targets.shape[1]
+
+
+@dataclass
+class Plan:
+    """Which images each CNN sees, and how; row i belongs to the i-th of the asked models. m = images_per_epoch."""
+
+    order: np.ndarray  # int32 (n, epochs, m), rows of Data.images
+    flip: np.ndarray | None  # uint8 (n, epochs, m)
+    gain: np.ndarray | None  # float32 (n, epochs, m, 3)
+
+
+@dataclass
+class Trained:
+    """n trained CNNs.
+
+    weights: name -> float32 (n, ...). checkpoints: name -> float32 (n, k, ...), or {} without checkpoints.
+    history: `loss`, the mean cross-entropy over an epoch's images as they were trained on;
+    `validation_balanced_accuracy`, mean over the classes of the share answered right (NaN without such images);
+    `validation_positive_share`, the share of validation images answered class 0: a CNN at 0 or 1 has collapsed to one
+    answer. Each float64 (n, epochs).
+    """
+
+    weights: dict[str, np.ndarray]
+    history: dict[str, np.ndarray]
+    checkpoints: dict[str, np.ndarray]
+
+
+def plan(settings: Settings, seed: int, concept: str, models: np.ndarray, labels: np.ndarray) -> Plan:
+    """Orders and augmentations of the CNNs with these global indices.
+
+    A CNN's rows depend on seed, concept, its index, the settings and the labels only. `balanced` draws each class
+    without replacement across epochs and begins a new permutation when the class is used up, so that within a class
+    no image is seen more than once oftener than another. `published` draws every epoch anew from all images.
+    Raises ValueError when the images do not suffice.
+    """
+    epochs, m = settings.epochs, settings.images_per_epoch
+    order = np.empty((len(models), epochs, m), np.int32)
+    draw = {"balanced": _balanced, "published": _published}[settings.balance]
+    for row, model in enumerate(models):
+        order[row] = draw(settings, labels, (seed, "order", concept, int(model)))
+    flip = gain = None
+    if settings.flip:
+        flip = np.empty((len(models), epochs, m), np.uint8)
+        for row, model in enumerate(models):
+            flip[row] = rng.uniform((epochs, m), seed, "flip", concept, int(model)) < 0.5
+    if settings.brightness or settings.colour:
+        gain = np.empty((len(models), epochs, m, 3), np.float32)
+        for row, model in enumerate(models):
+            common = 2 * rng.uniform((epochs, m, 1), seed, "brightness", concept, int(model)) - 1
+            channel = 2 * rng.uniform((epochs, m, 3), seed, "colour", concept, int(model)) - 1
+            gain[row] = (1 + settings.brightness * common) * (1 + settings.colour * channel)
+    return Plan(order, flip, gain)
+
+
+def _published(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarray:
+    m = settings.images_per_epoch
+    if m > len(labels):
+        raise ValueError(
+            f"images_per_epoch: {m} cannot be drawn without replacement from {len(labels)} images; "
+            f"write at most {len(labels)}, or balance: balanced."
+        )
+    order = np.empty((settings.epochs, m), np.int32)
+    for epoch in range(settings.epochs):
+        keys = rng.bits(len(labels), *names, epoch)
+        lowest = np.argpartition(keys, m - 1)[:m]
+        order[epoch] = lowest[np.argsort(keys[lowest])]
+    return order
+
+
+def _balanced(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarray:
+    epochs, m = settings.epochs, settings.images_per_epoch
+    half = (m + (np.arange(epochs) % 2 == 0)) // 2  # an odd image goes to class 0 and class 1 by turns
+    order = np.empty((epochs, m), np.int32)
+    for label, counts in enumerate((half, m - half)):
+        members = np.flatnonzero(labels == label)
+        if not len(members):
+            raise ValueError(f"balance: balanced needs images of both classes; there is none of class {label}.")
+        rounds = -(-counts.sum() // len(members))
+        drawn = np.concatenate([members[np.argsort(rng.bits(len(members), *names, label, r))] for r in range(rounds)])
+        ends = np.cumsum(counts)
+        for epoch in range(epochs):
+            own = slice(0, counts[epoch]) if label == 0 else slice(m - counts[epoch], m)
+            order[epoch, own] = drawn[ends[epoch] - counts[epoch] : ends[epoch]]
+    mix = np.argsort(rng.bits(epochs * m, *names, "mix").reshape(epochs, m), axis=1)
+    return np.take_along_axis(order, mix, axis=1)
+
+
+def choose_backend(settings: Settings, device: str = "cpu", outputs: int = 2) -> tuple[str, str]:
+    """The backend that `auto` stands for on this machine, for CNNs with so many outputs, and why in one line."""
+    if torch.device(device).type != "cpu":
+        return "stacked", f"stacked: all CNNs at once on {device}"
+    if settings.architecture != trainer.ARCHITECTURE:
+        return "serial", f"serial: one PyTorch CNN per thread, as the fused trainer knows only {trainer.ARCHITECTURE!r}"
+    if outputs != 2:
+        return "serial", "serial: one PyTorch CNN per thread, as the fused trainer knows only CNNs of two outputs"
+    available, reason = trainer.available()
+    if available:
+        return "fused", f"fused: {reason}"
+    return "serial", f"serial: one PyTorch CNN per thread (slower), as the fused trainer is missing: {reason}"
+
+
+def train(
+    data: Data,
+    settings: Settings,
+    seed: int,
+    concept: str,
+    models: np.ndarray,
+    *,
+    backend: str = "auto",
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Progress | None = None,
+    initial: dict[str, np.ndarray] | None = None,
+) -> Trained:
+    """Train the CNNs with these global indices.
+
+    serial and fused give the same bits for any `threads` and however models are split over calls; stacked the same
+    numbers within rounding, because the libraries below may pick another kernel for another number of CNNs.
+    `initial`: name -> (n, ...), what some or all parameters start from, instead of PyTorch's initialisation.
+    `progress` is called from the calling thread. Raises ValueError for settings that do not fit data or machine.
+    """
+    if backend == "auto":
+        backend, _ = choose_backend(settings, device, data.outputs)
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: {backend!r} is unknown; write auto or one of {', '.join(BACKENDS)}.")
+    if backend == "fused":
+        _check_fused(settings, device, data.outputs)
+    size = cnn.ARCHITECTURES[settings.architecture].image_size
+    if data.images.shape[1:3] != (size, size):
+        raise ValueError(f"images are {data.images.shape[1:3]}, {settings.architecture!r} takes {size} x {size}.")
+    models = np.asarray(models)
+    job = _Job(data, settings, seed, concept, models, device)
+    job.weights |= {name: np.array(values, np.float32) for name, values in (initial or {}).items()}
+    if backend == "stacked":
+        batched.train(job, threads, progress)
+    else:
+        _one_by_one(trainer.train_one if backend == "fused" else _train_one, job, threads, progress)
+    return job.trained()
+
+
+def _check_fused(settings: Settings, device: str, outputs: int) -> None:
+    available, reason = trainer.available()
+    if (settings.architecture, torch.device(device).type, outputs) != (trainer.ARCHITECTURE, "cpu", 2):
+        available, reason = False, f"it trains architecture {trainer.ARCHITECTURE!r} with two outputs on the CPU only"
+    if not available:
+        raise ValueError(f"backend: fused cannot be used here: {reason}. Write auto.")
+
+
+class _Job:
+    """What one call of `train` asks for, and the arrays its backend fills, one row per CNN."""
+
+    def __init__(self, data: Data, settings: Settings, seed: int, concept: str, models: np.ndarray, device: str):
+        self.data, self.settings, self.models, self.device = data, settings, models, torch.device(device)
+        self.seed, self.concept = seed, concept
+        self.architecture = replace(cnn.ARCHITECTURES[settings.architecture], classes=data.outputs)
+        self.weights = cnn.initial_weights(self.architecture, seed, concept, models)
+        kept = (len(models), len(settings.checkpoint_epochs))
+        shapes = self.architecture.shapes.items() if settings.checkpoint_every else ()
+        self.checkpoints = {name: np.empty((*kept, *shape), np.float32) for name, shape in shapes}
+        self.loss = np.full((len(models), settings.epochs), np.nan)
+        self.answered = np.zeros((len(models), settings.epochs, 2), np.int64)  # class 0, for images of class 0 and 1
+
+    def plan(self, rows: slice) -> Plan:
+        return plan(self.settings, self.seed, self.concept, self.models[rows], self.data.labels)
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """Images, labels, validation images, validation labels, targets, on the device; images uint8, labels int64."""
+        images, labels, *validation = (torch.from_numpy(array).to(self.device) for array in self.bytes.values())
+        targets = None if self.data.targets is None else torch.from_numpy(self.data.targets).to(self.device)
+        return images, labels.long(), validation[0], validation[1].long(), targets
+
+    @cached_property
+    def bytes(self) -> dict[str, np.ndarray]:
+        """Data's arrays by name, contiguous uint8."""
+        names = ("images", "labels", "validation_images", "validation_labels")
+        return {name: np.ascontiguousarray(getattr(self.data, name), np.uint8) for name in names}
+
+    def trained(self) -> Trained:
+        counts = np.bincount(self.data.validation_labels, minlength=2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            positive = self.answered / counts
+            balanced = (positive[..., 0] + 1 - positive[..., 1]) / 2
+            share = self.answered.sum(-1) / counts.sum()
+        history = {
+            "loss": self.loss,
+            "validation_balanced_accuracy": balanced,
+            "validation_positive_share": share,
+        }
+        return Trained(self.weights, history, self.checkpoints)
+
+
+def _one_by_one(train_one: Callable, job: _Job, threads: int, progress: Progress | None) -> None:
+    """Train each CNN on a thread of its own; `train_one(job, row, passes, stop)` adds to `passes`, heeds `stop`."""
+    rows, passes, stop = deque(range(len(job.models))), np.zeros(len(job.models), np.int64), np.zeros(1, np.int64)
+    finished = deque()
+
+    def work():
+        with contextlib.suppress(IndexError):  # no row left
+            while not stop[0]:
+                row = rows.popleft()
+                train_one(job, row, passes[row : row + 1], stop)
+                finished.append(row)
+
+    with _torch_threads(1), ThreadPoolExecutor(threads) as pool:
+        workers = [pool.submit(work) for _ in range(threads)]
+        reported, pending = (0, 0), True
+        try:
+            while pending:
+                done, pending = wait(workers, timeout=0.1, return_when=FIRST_EXCEPTION)
+                for worker in done:
+                    worker.result()
+                reported = _report(progress, reported, (len(finished), int(passes.sum())))
+        finally:
+            stop[0] = 1  # after an error or Ctrl-C the others end after their current step
+
+
+def _report(progress: Progress | None, before: tuple[int, int], now: tuple[int, int]) -> tuple[int, int]:
+    if progress and now != before:
+        progress(now[0] - before[0], now[1] - before[1])
+    return now
+
+
+@contextlib.contextmanager
+def _torch_threads(n: int):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
+    """The reference: one CNN, plain PyTorch."""
+    torch.set_num_threads(1)  # a setting of each thread; one CNN's bits must not depend on it
+    settings, device = job.settings, job.device
+    images, labels, validation, validation_labels, targets = job.tensors
+    plan = job.plan(slice(row, row + 1))
+    order = torch.from_numpy(plan.order[0]).to(device).long()
+    flip = None if plan.flip is None else torch.from_numpy(plan.flip[0]).to(device)
+    gain = None if plan.gain is None else torch.from_numpy(plan.gain[0]).to(device)
+    weights = {name: torch.from_numpy(value[row]).to(device).requires_grad_() for name, value in job.weights.items()}
+    adam = torch.optim.Adam(weights.values(), lr=settings.learning_rate)
+    rates = iter(settings.learning_rates)
+
+    def logits(x: Tensor) -> Tensor:
+        x = x.movedim(-1, 1).contiguous()
+        for layer in job.architecture.conv_layers:
+            x = F.max_pool2d(F.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"])), 2)
+        return F.linear(x.flatten(1), weights["fc1.weight"], weights["fc1.bias"])
+
+    for epoch in range(settings.epochs):
+        total = 0.0
+        for part in settings.batches:
+            if stop[0]:
+                return
+            rows = order[epoch, part]
+            x = batched.batch(images, rows, _part(flip, epoch, part), _part(gain, epoch, part))
+            z = logits(x)
+            known = None if targets is None else targets[rows]
+            loss = F.cross_entropy(z, labels[rows]) if known is None else batched.answer_loss(z, known).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.param_groups[0]["lr"] = next(rates)
+            adam.step()
+            total += loss.item() * len(rows)
+            passes += len(rows)
+        job.loss[row, epoch] = total / settings.images_per_epoch
+        with torch.no_grad():
+            for start in range(0, len(validation), settings.batch_size):
+                part = slice(start, start + settings.batch_size)
+                z = logits(batched.batch(validation, torch.arange(len(validation), device=device)[part], None, None))
+                first = ~(z[:, 1] > z[:, 0])
+                job.answered[row, epoch] += np.bincount(validation_labels[part][first].cpu(), minlength=2)
+        if epoch + 1 in settings.checkpoint_epochs:
+            for name, value in weights.items():
+                at = settings.checkpoint_epochs.index(epoch + 1)
+                job.checkpoints[name][row, at] = value.detach().cpu().numpy()
+    for name, value in weights.items():
+        job.weights[name][row] = value.detach().cpu().numpy()
+
+
+def _part(values: Tensor | None, epoch: int, part: slice) -> Tensor | None:
+    return None if values is None else values[epoch, part]
