@@ -19,6 +19,7 @@ from small_project import made, project  # noqa: E402, F401
 SHARED = ("slurm", "made", "whole", "browser")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {}
     for item in items:
