@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
@@ -14,18 +15,32 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "workflow"))
 from small_project import made, project  # noqa: E402, F401
 
-# Tests that share something costly run one after another in one of pytest's processes, the longest groups first: by
-# fixture (a project that has run), else by folder (one SLURM, one Chromium), else by file.
-SHARED = ("slurm", "made", "whole", "browser")
+# Tests of one folder here share something costly (a project that has run, a SLURM, a Chromium), so one of pytest's
+# processes runs them all; elsewhere those of one file. The longest come first.
+TOGETHER = ("workflow", "faults", "slurm", "browser")
+ALSO = {"tests/cases/test_workflow.py": "workflow"}
+
+
+def scope(nodeid: str) -> str:
+    """What a test is run together with."""
+    file = nodeid.split("::")[0]
+    folder = ALSO.get(file) or Path(file).parent.name
+    return folder if folder in TOGETHER else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {}
-    for item in items:
-        shared = [name for name in SHARED if name in item.fixturenames or item.path.parent.name == name]
-        places[item] = (SHARED.index(shared[0]), shared[0]) if shared else (len(SHARED), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(places[item][1]))
-    items.sort(key=lambda item: places[item][0])  # stable: within a group the order stays
+    items.sort(key=lambda item: [*TOGETHER, scope(item.nodeid)].index(scope(item.nodeid)))  # stable
+
+
+class Together(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Together:
+    config.option.loadscopereorder = False
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

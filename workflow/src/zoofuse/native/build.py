@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
-_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
+_FLAGS = ["-w", "-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
 # Off: the source says which products are fused with a sum, so that every instruction set computes the same bits. On for
 # the layout, where GCC vectorises nothing otherwise; AVX2 and AVX-512 agree there too.
 _CONTRACT = {"layout": "fast"}
@@ -100,13 +100,9 @@ def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
     if compiler is None:
         raise RuntimeError("no C++ compiler found (c++, g++ or clang++); install one, or set CXX")
     code, version, _ = _run([compiler, "--version"])
-    command = [
-        compiler,
-        *_FLAGS,
-        f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}",
-        *_SETS[kind].split(),
-        str(source),
-    ]
+    contract = f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}"
+    # Whole paths, as the compiler runs in another folder.
+    command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), str(source.absolute())]
     texts = [source.read_text()]
     texts += [source.with_name(name).read_text() for name in re.findall(r'#include "(.+)"', texts[0])]
     parts = [*texts, *command[:-1], version if code == 0 else "", sys.platform]
@@ -114,10 +110,14 @@ def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
     return f"{source.stem}-{kind}-{key}.so", command
 
 
-def _run(command: list[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a compiler, which is ended with all its children after COMPILER_SECONDS."""
+def _run(command: list[str], folder: Path | None = None) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a compiler, which is ended with all its children after COMPILER_SECONDS.
+
+    folder: where it runs, by default this process's own.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         options = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": errors, "start_new_session": True}
+        options |= {"cwd": folder}
         with subprocess.Popen(command, **options) as process:
             try:
                 code = process.wait(COMPILER_SECONDS)
@@ -140,7 +140,7 @@ def _run(command: list[str]) -> tuple[int, str, str]:
 
 
 class Folder:
-    """A folder that was opened and found to be this user's own and private; `path` is for messages and children."""
+    """A folder that was opened and found to be this user's own and private; `path` is for messages."""
 
     def __init__(self, path: Path):
         """Open `path`; raises OSError where it is a link, or not this user's, or others can write to it."""
@@ -162,10 +162,11 @@ class Folder:
     def __exit__(self, *_) -> None:
         os.close(self.fd)
 
-    def child(self, name: str) -> Path:
-        """A path to what is called `name` in the folder that was opened, whatever its own path leads to by now."""
-        through = Path(f"/proc/{os.getpid()}/fd/{self.fd}")
-        return (through if through.exists() else self.path) / name
+    @property
+    def opened(self) -> Path:
+        """For this process and its children: the folder that was opened, whatever its own path leads to by now."""
+        through = Path(f"/proc/self/fd/{self.fd}")
+        return through if through.exists() else self.path
 
 
 def _check_private(status: os.stat_result, path: Path) -> None:
@@ -246,10 +247,10 @@ def _build(folder: Folder, name: str, command: list[str]) -> bytes:
     """Compile a library, put it into the cache whole and return it."""
     temporary = f".{name}.{os.getpid()}.{os.urandom(8).hex()}"
     try:
-        code, _, errors = _run([*command, "-o", str(folder.child(temporary))])
+        code, _, errors = _run([*command, "-o", temporary], folder.opened)
         if code:
             lines = errors.strip().splitlines() or [f"exit code {code}"]
-            said = next((line for line in lines if "error" in line.lower()), lines[0])
+            said = next((line for line in lines if "error" in line and not line.startswith("collect2")), lines[0])
             raise RuntimeError(f"{command[0]} failed: {said}")
         fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
         with open(fd, "rb+") as file:
