@@ -774,7 +774,11 @@ def test_case_50_few_kernel_sets(tmp_path, backend, a, b, preset, changes):
 
 @pytest.mark.parametrize(
     ("a", "said"),
-    [(sets(3), "at least 4 are needed"), (np.full_like(sets(4), np.nan), "not finite"), (0 * sets(4), "the same value")],
+    [
+        (sets(3), "at least 4 are needed"),
+        (np.full_like(sets(4), np.nan), "not finite"),
+        (0 * sets(4), "the same value"),
+    ],
 )
 def test_case_50_what_cannot_be_trained_on_is_refused(tmp_path, a, said):
     settings = cyclegan.settings("best", "conv1", epochs=1, hidden=4)
