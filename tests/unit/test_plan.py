@@ -188,9 +188,7 @@ def test_the_published_size_on_the_terminal(root):
     whole = yaml.safe_load((root / "config/config.yaml").read_text())
     for name, concept in yaml.safe_load((root / "config/paper.yaml").read_text())["concepts"].items():
         whole["concepts"][name] |= concept
-    lines = estimate.text(
-        config.complete(whole), dict.fromkeys(config.complete(whole)["fusions"]["black_cat"]["methods"], 1)
-    )
+    lines = estimate.text(config.complete(whole))
     row = {line.split("  ")[0]: line.split() for line in lines.splitlines()}
     assert row["zoo of cat"][3:5] == ["14", "128"]
     assert row["zoo of black"][3:5] == ["22", "128"]
