@@ -11,7 +11,7 @@ from small_project import CONFIG, Project, draw_folders
 import zoofuse
 from zoofuse.core import files
 
-ROOT_FILES = ("Snakefile", "workflow", "config", "resources")
+FOLDERS = ("workflow", "config", "resources")
 
 
 def recipe(root, heading: str) -> str:
@@ -24,11 +24,10 @@ def recipe(root, heading: str) -> str:
 def extended(tmp_path_factory, root):
     """A copy of the project with both recipes followed, and a run of it."""
     folder = tmp_path_factory.mktemp("recipes")
-    for name in ROOT_FILES:
-        source = root / name
-        ignore = shutil.ignore_patterns("__pycache__", "downloads")
-        (shutil.copytree(source, folder / "copy" / name, ignore=ignore) if source.is_dir()
-         else shutil.copy(source, folder / "copy" / name))  # fmt: skip
+    ignore = shutil.ignore_patterns("__pycache__", "downloads")
+    for name in FOLDERS:
+        shutil.copytree(root / name, folder / "copy" / name, ignore=ignore)
+    shutil.copy(root / "Snakefile", folder / "copy")
     package = folder / "copy/workflow/src/zoofuse"
     (package / "methods/midpoint.py").write_text(recipe(root, "A new method"))
     with (package / "models/architectures.py").open("a") as handle:
