@@ -38,7 +38,9 @@ def extended(tmp_path_factory, root):
     config["zoo"]["architecture"] = "four"
     methods = ["midpoint", "cyclegan", "distil", "random", "parent_a", "parent_b"]
     config["fusions"]["black_cat"]["methods"] = methods
-    run = project.snakemake("all", "models", config=config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(package.parent))  # whatever else is installed or named there
+        run = project.snakemake("all", "models", config=config)
     assert run.returncode == 0, run.stdout
     return project
 

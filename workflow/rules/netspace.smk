@@ -19,6 +19,7 @@ rule netspace_answers:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_answers"),
         cnns=netspace_cnns,
         names=fusion_sides,
     message:
@@ -46,6 +47,7 @@ rule netspace_embed:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        code=code_of("netspace_embed"),
         cnns=netspace_cnns,
         seed=config["seed"],
         settings=netspace_space(config["netspace"]["steps"]),
@@ -80,6 +82,7 @@ rule netspace_setting:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_setting"),
         cnns=netspace_cnns,
         names=fusion_sides,
         seed=config["seed"],
@@ -109,6 +112,7 @@ rule netspace_networks:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         **{key: config["netspace"]["architectures"][key] for key in ("models", "batch")},
+        code=code_of("netspace_networks"),
         steps=config["netspace"]["architectures"]["training_steps"],
         seed=config["seed"],
     message:
@@ -137,6 +141,7 @@ rule netspace_architectures:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **{key: config["netspace"][key] for key in ("compared", "probes")},
+        code=code_of("netspace_architectures"),
         held_out=config["netspace"]["architectures"]["held_out"],
         names=lambda wildcards: netspace_architectures(wildcards.setting),
         # Of the unseen setting the two ends only.
@@ -175,6 +180,7 @@ rule netspace_fuse:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_fuse"),
         cnns=netspace_cnns,
         seed=config["seed"],
         chosen=config["netspace"]["fuse"],
@@ -205,6 +211,7 @@ rule netspace_figure:
     conda:
         "../envs/zoofuse.yaml"
     params:
+        code=code_of("netspace_figure"),
         setting="{setting}",
     message:
         "Figure of NetSpace's {wildcards.setting}"
@@ -226,6 +233,7 @@ rule netspace_sirens:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_sirens"),
         models=config["netspace"]["shapes"]["models"],
         settings={
             **{key: config["netspace"]["shapes"][key] for key in ("hidden", "layers", "points", "loss")},
@@ -257,6 +265,7 @@ rule netspace_shapes:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_shapes"),
         held_out=config["netspace"]["shapes"]["held_out"],
         settings=netspace_shapes_space(),
         walks=config["netspace"]["interpolation"],
@@ -281,6 +290,7 @@ use rule netspace_figure as netspace_shapes_figure with:
     log:
         "<logs>/netspace_figure/shapes.log",
     params:
+        code=code_of("netspace_figure"),
         setting="shapes",
     message:
         "Figure of NetSpace's shapes"
@@ -295,6 +305,8 @@ rule netspace_summary:
         "<logs>/netspace_summary.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("netspace_summary"),
     message:
         "Table of NetSpace: results/netspace/summary.csv"
     script:
@@ -316,6 +328,8 @@ rule netspace_report:
         "<logs>/netspace_report.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("netspace_report"),
     message:
         "Report: results/netspace/report.html"
     script:
