@@ -148,7 +148,9 @@ def script_code(script, functions=()):
 def method_code(wildcards):
     """As `code_of`, of the script that makes CNNs and of the one method that it calls."""
     make = registry.get(wildcards.method).make
-    return script_code("generate", (f"{make.__module__}:{make.__qualname__.partition(".")[0]}",) if make else ())
+    if make is None:
+        return script_code("generate")
+    return script_code("generate", (":".join([make.__module__, make.__qualname__.split(".")[0]]),))
 
 
 def conv_layers():

@@ -1,8 +1,9 @@
 """The code that decides a job's numbers, as one digest, so that an edit re-runs what depends on it and nothing else.
 
-Snakemake re-runs a job whose parameters changed. This digest is one of them: it covers the job's script, every function,
-class and constant of the package that the script reaches by name, and the C++ sources that these name. Comments,
-docstrings, layout and code that the script does not reach leave it as it is. Nothing is imported: files are read.
+Snakemake re-runs a job whose parameters changed. This digest is one of them: it covers the job's script, every
+function, class and constant of the package that the script reaches by name, and the C++ sources that these name.
+Comments, docstrings, layout and code that the script does not reach leave it as it is. Nothing is imported: files are
+read.
 """
 
 import ast
@@ -15,7 +16,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 SOURCES = (".cpp", ".hpp", ".h")
 # What words a job prints decides no number.
-ASIDE = (PACKAGE / "core" / "logs.py", PACKAGE / "core" / "text.py")
+ASIDE = ("core/logs.py", "core/text.py")
 
 
 def digest(script: Path, functions: Iterable[str] = ()) -> str:
@@ -41,9 +42,9 @@ def digest(script: Path, functions: Iterable[str] = ()) -> str:
 
 def _reach(path: Path | None, name: str, reached: dict[str, str]) -> None:
     """Add a module's definition, and all that it reaches."""
-    if path is None or path in ASIDE:
+    if path is None or (file := path.relative_to(PACKAGE).as_posix()) in ASIDE:
         return
-    key = f"{path.relative_to(PACKAGE)}:{name}"
+    key = f"{file}:{name}"
     if key in reached:
         return
     nodes = _definitions(path).get(name)
@@ -65,9 +66,8 @@ def _follow(node: ast.AST, bound: dict[str, tuple], reached: dict[str, str], pat
         elif isinstance(inner, ast.Name):
             if inner.id in bound:
                 _resolve(bound[inner.id], None, reached)
-            elif path is not None:
-                if inner.id in _definitions(path):
-                    _reach(path, inner.id, reached)
+            elif path is not None and inner.id in _definitions(path):
+                _reach(path, inner.id, reached)
         elif isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value.endswith(SOURCES):
             for source in _sources((path or PACKAGE).with_name(inner.value)):
                 reached[source.name] = _without_comments(source)
@@ -130,18 +130,20 @@ def _defined(node: ast.AST) -> Iterator[str]:
         for inner in ast.walk(node):
             if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
                 yield inner.id
-            elif isinstance(inner, ast.Subscript) and isinstance(inner.ctx, ast.Store):
-                if isinstance(inner.value, ast.Name):  # TABLE["name"] = ...
-                    yield inner.value.id
+            elif _is_entry(inner):  # TABLE["name"] = ...
+                yield inner.value.id
+
+
+def _is_entry(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name)
 
 
 class _Bare(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                node.body = body[1:] or [ast.Pass()]
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
         return node
 
 
