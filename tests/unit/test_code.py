@@ -7,15 +7,42 @@ import pytest
 from zoofuse.core import code
 
 FILES = {
-    "core/numbers.py": '"""Numbers."""\n\nTABLE = {"a": 1}\nSPARE = 2\n\n\ndef used(x):\n    return x + TABLE["a"]\n\n\n'
-    "def unused(x):\n    return x\n",
     "core/__init__.py": "",
-    "methods/many.py": "from zoofuse.core import numbers\nfrom pathlib import Path\n\n_SOURCE = Path(__file__)"
-    '.with_name("fast.cpp")\n\n\ndef one():\n    from zoofuse.core.numbers import used\n\n    return used(_helper())\n\n\n'
-    "def _helper():\n    return _SOURCE\n\n\ndef other():\n    return numbers.unused(3)\n",
+    "core/numbers.py": """
+'''Numbers.'''
+TABLE = {"a": 1}
+SPARE = 2
+
+def used(x):
+    return x + TABLE["a"]
+
+def unused(x):
+    return x
+""",
+    "methods/many.py": """
+from pathlib import Path
+from zoofuse.core import numbers
+
+_SOURCE = Path(__file__).with_name("fast.cpp")
+
+def one():
+    from zoofuse.core.numbers import used
+    return used(_helper())
+
+def _helper():
+    return _SOURCE
+
+def other():
+    return numbers.unused(3)
+""",
     "methods/fast.cpp": '#include "simd.h"\nint f() { return 1; } // one\n',
     "methods/simd.h": "inline int g() { return 2; }\n",
-    "script.py": '"""A job."""\n\nfrom zoofuse.methods import many\n\nprint(many.one())\n',
+    "script.py": """
+'''A job.'''
+from zoofuse.methods import many
+
+print(many.one())
+""",
 }
 
 
@@ -61,8 +88,8 @@ def test_what_a_script_reaches_changes_it(package, file, old, new):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("script.py", '"""A job."""', '"""Another description."""\n\n# a comment'),
-        ("core/numbers.py", '"""Numbers."""', ""),
+        ("script.py", "'''A job.'''", "'''Another description.'''\n# a comment"),
+        ("core/numbers.py", "'''Numbers.'''", ""),
         ("core/numbers.py", "SPARE = 2", "SPARE = 3"),
         ("core/numbers.py", "    return x\n", "    return -x\n"),
         ("core/numbers.py", "def used(x):\n", 'def used(x):\n    """What it does."""\n\n'),
