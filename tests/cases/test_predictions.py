@@ -19,7 +19,9 @@ import torch
 from PIL import Image
 
 import zoofuse
-from zoofuse.core import files, logs
+from zoofuse.core import logs
+from zoofuse.core.errors import FileError
+from zoofuse.core.temporary import atomic_path
 from zoofuse.data import images, synthetic
 from zoofuse.export import models, predict
 from zoofuse.models import cnn
@@ -129,15 +131,15 @@ def test_case_60_a_gallery_that_fails_loses_no_table(tmp_path, model, pictures, 
 
 def test_case_60_the_disk_is_full_when_the_gallery_is_written(tmp_path, model, pictures, monkeypatch):
     """Then the page cannot be replaced: the one that was written before the tables stays, and the job is not failed."""
-    real, calls = files.atomic_path, []
+    real, calls = atomic_path, []
 
     def full(path):
         calls.append(path)
         if len(calls) > 3:  # the note and the two tables found room
-            raise files.FileError("no room")
+            raise FileError("no room")
         return real(path)
 
-    monkeypatch.setattr(files, "atomic_path", full)
+    monkeypatch.setattr(predict, "atomic_path", full)
     scores, _, html = written(model, pictures, tmp_path, print)
     assert len(calls) == 5
     assert len(scores) == 4

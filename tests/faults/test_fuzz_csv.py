@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from tiny_project import assert_same, contents, copied
 
-from zoofuse.core import csv_files, files
+from zoofuse.core import csv_files
+from zoofuse.core.errors import FileError
 from zoofuse.evaluation import replicates, tables
 from zoofuse.report import report
 
@@ -101,14 +102,14 @@ def test_no_damaged_table_is_read(whole, tmp_path):
                 continue
             tried += 1
             path.write_bytes(wrong)
-            with pytest.raises(files.FileError) as error:
+            with pytest.raises(FileError) as error:
                 csv_files.read(path)
             assert str(error.value).startswith(f"{path}: ")
             assert "Delete the file and run the same snakemake command again" in str(error.value)
         for other in rng.sample(sorted(contents), 2):  # the end of another table, with its checksum
             path.write_bytes(content[: len(content) // 2] + contents[other][len(contents[other]) // 2 :])
             if path.read_bytes() not in contents.values():
-                with pytest.raises(files.FileError, match="checksum"):
+                with pytest.raises(FileError, match="checksum"):
                     csv_files.read(path)
     assert tried > 0.9 * TRIES * len(contents)
     print(f"{tried} damaged tables, none read")
@@ -158,7 +159,7 @@ def test_a_run_of_an_older_version_is_no_replicate(whole, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         table = csv_files.read(whole.folder / path.relative_to(old))
         table.to_csv(path, index=False)  # as it was written before tables had a checksum
-    with pytest.raises(files.FileError) as error:
+    with pytest.raises(FileError) as error:
         replicates.read(shards(old), {}, None, folder="runs/2")
     said = str(error.value)
     assert said.startswith("replicates: the run in runs/2 can't be used. ")

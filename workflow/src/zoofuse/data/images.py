@@ -234,7 +234,7 @@ def prepare_test(
 def read_concept(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """A concept's images as training.Data takes them: images, labels, validation_images, validation_labels.
 
-    Raises files.FileError. What else `prepare_concept` lists is read by files.read(path, "images").
+    Raises FileError. What else `prepare_concept` lists is read by files.read(path, "images").
     """
     arrays = files.read(path, "images", ["images", "labels", "split"])
     held_out = arrays["split"] == 1
@@ -249,7 +249,7 @@ def read_concept(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def read_test(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """A fusion's test set: images, labels, names and groups, as `prepare_concept` describes them.
 
-    Raises files.FileError.
+    Raises FileError.
     """
     return files.read(path, "test_images", ["images", "labels", "names", "groups"])
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoofuse.core import files, logs
+from zoofuse.core import logs
+from zoofuse.core.temporary import atomic_path
 from zoofuse.data import query
 from zoofuse.data.images import ImageError, attempt, refuse_unreadable, stacked
 
@@ -60,7 +61,7 @@ def download(dataset: str, path: str | PathLike, url: str | None = None, md5: st
     elsewhere = f"write downloads.{dataset}.url: the address of a copy, such as file:///folder/{path.name}"
     if not url.startswith(("https://", "http://", "file://")):
         raise ImageError(f"downloads.{dataset}.url: {url!r} is no https, http or file address; {elsewhere}.")
-    with files.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         try:
             _fetch(url, temporary, f"fetching {dataset}")
         except (OSError, http.client.HTTPException) as error:

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 import zoofuse
-from zoofuse.core import files, intervals, text
+from zoofuse.core import intervals, text
+from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import model_files, model_inputs
 from zoofuse.models import cnn
@@ -302,7 +303,7 @@ def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: 
         model_files.CONFIG: model_files.content(config),
     }
     for name, content in written.items():
-        with files.atomic_path(folder / name) as path:
+        with atomic_path(folder / name) as path:
             path.write_bytes(content)
 
 

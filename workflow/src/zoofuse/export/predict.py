@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from zoofuse.core import files, logs, text
+from zoofuse.core.temporary import atomic_path
 from zoofuse.data import folders, images
 from zoofuse.export import model_files
 from zoofuse.report import pages
@@ -189,7 +190,7 @@ def write_tables(predictions: Predictions, scores: str | os.PathLike, unreadable
         table = table.assign(file=table["file"].map(text.printable).map(text.cell))
         if "cause" in table:
             table["cause"] = table["cause"].map(text.cell)
-        with files.atomic_path(path) as temporary:
+        with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
 
@@ -220,7 +221,7 @@ def write(
         say: takes a line for the log.
 
     Raises:
-        files.FileError: there is no room or no permission to write.
+        FileError: there is no room or no permission to write.
     """
     _note(gallery, scores, "It is being made.")
     write_tables(predictions, scores, unreadable)
@@ -234,7 +235,7 @@ def write(
 
 
 def _note(path: str | os.PathLike, scores: str | os.PathLike, state: str) -> None:
-    with files.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>No gallery</title>\n'
             """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">\n"""
@@ -290,7 +291,7 @@ def page(
             for name, cause in predictions.unreadable.itertuples(index=False)
         ],
     )
-    with files.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import special, stats
 
 from zoofuse.core import csv_files, intervals, rng, text
-from zoofuse.core.files import atomic_path
+from zoofuse.core.temporary import atomic_path
 from zoofuse.data import folders, images
 from zoofuse.report import pages
 

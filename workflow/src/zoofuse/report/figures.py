@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from zoofuse.core import metrics, text
-from zoofuse.core.files import atomic_path
+from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation.tables import ALWAYS_NO, CLUSTERERS, PARENTS, PUBLISHED_METHOD, is_generated, of_protocol
 from zoofuse.report import pages
 

@@ -25,7 +25,8 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from zoofuse.core import csv_files, files, text
-from zoofuse.core.files import atomic_path
+from zoofuse.core.errors import FileError
+from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation.tables import CLUSTERERS, of_protocol
 from zoofuse.report import narrative, pages
 from zoofuse.report.narrative import PROTOCOLS
@@ -456,7 +457,7 @@ def _data_uri(path: str | os.PathLike) -> str:
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever Pillow says about a damaged file
-        raise files.FileError(f"{path}: damaged or not a PNG ({error}). {files.REMAKE}") from error
+        raise FileError(f"{path}: damaged or not a PNG ({error}). {files.REMAKE}") from error
 
 
 def _webp(image: Image.Image, lossless: bool) -> str:
