@@ -13,11 +13,8 @@ import numpy as np
 
 from zoofuse.core import files, logs, rng
 from zoofuse.core.text import printable
-from zoofuse.data.decoding import MAX_PIXELS, Decoded, ImageError, content_kind, contents, examine, file_size, thumbnail
-from zoofuse.data.folders import SUFFIXES, listing, spelled
-
-# Of zoofuse.decoding and zoofuse.folders, under the name that callers know.
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Decoded", "ImageError", "content_kind", "examine", "thumbnail"]
+from zoofuse.data.decoding import Decoded, ImageError, contents, examine, file_size
+from zoofuse.data.folders import listing, spelled
 
 LEAST = 2  # images of each class of a concept: one to train on, one for validation
 LEAST_TEST = 4  # of each class of a test, which is halved; two of each half are clustered, compared and resampled

@@ -23,7 +23,8 @@ import numpy as np
 from zoofuse.core import logs
 from zoofuse.core.temporary import atomic_path
 from zoofuse.data import query
-from zoofuse.data.images import ImageError, attempt, refuse_unreadable, stacked
+from zoofuse.data.decoding import ImageError
+from zoofuse.data.images import attempt, refuse_unreadable, stacked
 
 MAX_MEMBER = 64 * 2**20  # bytes of one file in an archive; CIFAR-10's largest has 31 million
 

@@ -79,7 +79,7 @@ class Model:
             (m,) float32 scores from 0 to 1: the product of `probabilities`. One image gives one score, (1,).
 
         Raises:
-            images.ImageError: a ValueError: an image that cannot be read, or an array of another dtype or shape.
+            decoding.ImageError: a ValueError: an image that cannot be read, or an array of another dtype or shape.
         """
         return self.probabilities(pictures).prod(1)
 
