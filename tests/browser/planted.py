@@ -14,7 +14,7 @@ import pandas as pd
 from zoofuse.core import csv_files, rng
 from zoofuse.data import synthetic
 from zoofuse.evaluation import protocols, tables
-from zoofuse.report import figures, narrative, report
+from zoofuse.report import figures, kernel_figures, narrative, report
 
 METHODS = {  # method: (domains, median balanced accuracy)
     "cyclegan": ("AB", 0.58),
@@ -215,7 +215,7 @@ def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
 def fusion_figures(folder: Path, photographs: dict) -> dict:
     generator = np.random.default_rng(0)
     kernels = [generator.normal(size=(4, 6, 3, 5, 5)).astype(np.float32) for _ in range(4)]
-    figures.kernels(*kernels, folder / "kernels_conv1.png", ("black", "cat"))
+    kernel_figures.kernels(*kernels, folder / "kernels_conv1.png", ("black", "cat"))
     features = photographs["images"].reshape(len(photographs["images"]), -1).astype(np.float32)
     figures.cosine_heatmap(features, photographs["labels"], photographs["groups"], folder / "cosine_selected.png")
     return {"kernels_conv1": folder / "kernels_conv1.png", "cosine": [folder / "cosine_selected.png"]}
