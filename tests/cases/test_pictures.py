@@ -27,6 +27,7 @@ from zoofuse.data.content import content_kind
 from zoofuse.data.decoding import ImageError, thumbnail
 from zoofuse.data.folders import SUFFIXES
 from zoofuse.preflight import audit, folder_checks
+from zoofuse.preflight.places import gather
 
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
 JPEG = odd.saved(odd.scene(), "JPEG", quality=95)
@@ -121,7 +122,7 @@ def test_case_22_an_image_and_its_nas_thumbnail_are_never_in_two_sets(photos):
     assert arrays["names"].tolist() == [f"cat/a_{i:03d}.png" for i in range(8)] + [
         f"other/a_{i}.png" for i in range(100, 108)
     ]
-    place = audit.gather("concepts.cat", source() | {"dataset": None}, str(photos), None, 1, 1)
+    place = gather("concepts.cat", source() | {"dataset": None}, str(photos), None, 1, 1)
     assert len(place.names) == 16
     assert any("@eaDir" in row[5] for row in audit._files(place, {"unreadable": "refuse"}))
 
@@ -207,7 +208,7 @@ def test_case_01_everything_that_cannot_be_read_is_named_or_counted(photos):
     arrays, attributes = prepared(photos, unreadable="skip")
     assert attributes["unreadable_skipped"] == len(causes)
     assert sorted(arrays["unreadable"]) == sorted(f"cat/{name}: {cause}" for name, cause in causes.items())
-    place = audit.gather("concepts.cat", source(), str(photos), None, 1, 2)
+    place = gather("concepts.cat", source(), str(photos), None, 1, 2)
     assert dict(place.unreadable) == {f"cat/{name}": cause for name, cause in causes.items()}
 
 
@@ -653,7 +654,7 @@ def test_case_30_a_damaged_profile_is_ignored_and_told(photos, name, format):
     _, attributes = prepared(photos)
     assert attributes["profiles_ignored"] == 1
     assert "1 have a colour profile that makes no sense" in images.summary(attributes)
-    place = audit.gather("concepts.cat", source(), str(photos), None, 1, 1)
+    place = gather("concepts.cat", source(), str(photos), None, 1, 1)
     rows = [row for row in audit._files(place, {"unreadable": "refuse"}) if row[0] == "profile"]
     assert "cat/odd.png" in rows[0][5]
 
