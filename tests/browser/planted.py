@@ -14,7 +14,7 @@ import pandas as pd
 from zoofuse.core import csv_files, rng
 from zoofuse.data import synthetic
 from zoofuse.evaluation import protocols, tables
-from zoofuse.report import figures, kernel_figures, narrative, report
+from zoofuse.report import figures, kernel_figures, narrative, report, run_facts
 
 METHODS = {  # method: (domains, median balanced accuracy)
     "cyclegan": ("AB", 0.58),
@@ -70,9 +70,9 @@ def arguments(folder: Path, n: int = 40) -> dict:
         "image_notes": ["cat/broken.jpg could not be read and was skipped."],
         **zoo(results),
         "settings": {"seed": 47, "zoo": {"epochs": 20, "folders": ["cat", "cat_dark"]}},
-        "environment": report.versions(),
+        "environment": run_facts.versions(),
         "times": run_times(results / "benchmarks"),
-        "sizes": report.folder_sizes(results),
+        "sizes": run_facts.folder_sizes(results),
     }
 
 
@@ -244,7 +244,7 @@ def run_times(folder: Path) -> pd.DataFrame:
         for i in range(jobs):
             record = {"s": 10.0 + i, "h:m:s": "0:00:10", "cpu_time": 19.5, "max_rss": 900.0 + i, "mean_load": 190.0}
             (folder / rule / f"{i}.jsonl").write_text(json.dumps(record) + "\n")
-    return report.run_times(folder)
+    return run_facts.run_times(folder)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tiny_project import assert_same, contents, copied
 from zoofuse.core import csv_files
 from zoofuse.core.errors import FileError
 from zoofuse.evaluation import replicates, tables
-from zoofuse.report import report
+from zoofuse.report import run_facts
 
 FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 TRIES = 60 * FUZZ  # of each table
@@ -171,7 +171,7 @@ def test_a_run_of_an_older_version_is_no_replicate(whole, tmp_path):
 def test_damaged_benchmarks_cost_their_line_only(whole, tmp_path):
     """Snakemake writes them, without a checksum; the report shows them and computes nothing from them."""
     folder, rng = whole.folder / "results/benchmarks", random.Random(16)
-    jobs = report.run_times(folder)["jobs"].sum()
+    jobs = run_facts.run_times(folder)["jobs"].sum()
     assert jobs > 10
     for path in folder.rglob("*.jsonl"):
         (copy := tmp_path / "b" / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def test_damaged_benchmarks_cost_their_line_only(whole, tmp_path):
         path.write_bytes(rng.choice([wrong_bits, cut])(content, rng) if rng.random() < 0.7 and content else content)
         with open(path, "ab") as file:
             file.write(rng.choice(hostile))
-        times = report.run_times(tmp_path / "b")
+        times = run_facts.run_times(tmp_path / "b")
         assert times.empty or np.isfinite(times["seconds"]).all()
         json.dumps(times.to_dict("records"), allow_nan=True)
 
