@@ -16,26 +16,14 @@ import yaml
 
 from zoofuse.config_files import Written, size_fault
 from zoofuse.core.text import printable, visible
+from zoofuse.methods import registry
+from zoofuse.methods.registry import LETTERS
 from zoofuse.models.architectures import ARCHITECTURES
 
 BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
-# Distilling on photographs, and with which remedies (`distil.training_images`); what lacks one is there for ablation.
-REMEDIES = {
-    "distil": ("fair", "recoloured"),
-    "distil_plain": (),
-    "distil_fair": ("fair",),
-    "distil_recoloured": ("recoloured",),
-    "distil_deep": ("fair", "recoloured"),  # one student of the deep architecture, to show what size alone would give
-}
-DISTILLED = (*REMEDIES, "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
-# Methods whose CNNs are something new; all others are controls.
-GENERATED = ("cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair", *DISTILLED, "netspace")
-CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
-NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
 # Architectures of two conv layers, which one translator can take together.
 JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
-LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
 LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs
 # What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
@@ -100,7 +88,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
             at = fusion["methods"].index("parent_b") + 1
             fusion["methods"][at:at] = [f"parent_{side}" for side in sides(fusion)[2:]]
         if name not in named and _existing(config, fusion):
-            fusion["methods"] = [method for method in fusion["methods"] if method not in NEEDS_IMAGES]
+            fusion["methods"] = [method for method in fusion["methods"] if not registry.get(method).needs_images]
     return config
 
 
@@ -111,7 +99,13 @@ def sides(fusion: dict) -> list[str]:
 
 @functools.cache
 def _schema() -> dict:
-    return yaml.safe_load(SCHEMA.read_text())
+    """The schema, with what the registry and the architectures know filled in."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    methods = schema["$defs"]["fusion"]["properties"]["methods"]
+    methods["items"] = {"enum": list(registry.methods())}
+    methods["default"] = [name for name, of in registry.methods().items() if of.default]
+    schema["properties"]["zoo"]["properties"]["architecture"]["enum"] = list(ARCHITECTURES)
+    return schema
 
 
 def is_overlay(config: dict) -> bool:
@@ -385,12 +379,12 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             if fusion[one] == fusion[other]:
                 yield f"fusions.{name}: {one} and {other} are both {fusion[one]!r}; name two different concepts."
         for method in fusion["methods"]:
-            if method.startswith("parent_") and method[-1] not in letters:
-                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {method[-1]}; leave it out."
-        if "netspace" in fusion["methods"] and len(letters) > 2:
-            yield f"fusions.{name}.methods: netspace joins two concepts, not {len(letters)}; leave it out."
-        for method in NEEDS_IMAGES:
-            if method in fusion["methods"] and name in named and (existing := _existing(config, fusion)):
+            of = registry.get(method)
+            if of.letter and of.letter not in letters:
+                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {of.letter}; leave it out."
+            if len(letters) > of.concepts:
+                yield f"fusions.{name}.methods: {method} joins two concepts, not {len(letters)}; leave it out."
+            if of.needs_images and name in named and (existing := _existing(config, fusion)):
                 yield (
                     f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
                     "existing zoo; leave it out, or take distil_weights."
@@ -491,13 +485,17 @@ def _bad_words(where: str, place: dict) -> Iterator[str]:
 
 
 def settings_table() -> str:
-    """Every setting of the schema as a Markdown table, for config/README.md."""
+    """Every setting of the schema and every method as Markdown tables, for config/README.md."""
     schema = _schema()
     rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
     for path, setting, needed in _settings(schema, schema, ""):
         missing = "(needed)" if needed else "(none)"
         default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else missing
         rows.append(f"| `{path}` | {default} | {_allowed(setting)} | {setting.get('description', '')} |")
+    rows += ["", "| method | default | role | what it is |", "|---|---|---|---|"]
+    for name, of in registry.methods().items():
+        source = f" ({of.cites})" if of.cites else ""
+        rows.append(f"| `{name}` | {'yes' if of.default else ''} | {of.role} | {of.about}{source} |")
     return "\n".join(rows) + "\n"
 
 
