@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse.core import devices, files, rng
+from zoofuse.core import devices, files, private, rng
 from zoofuse.evaluation import few_shot, protocols, zero_shot
 from zoofuse.methods import cyclegan, distil, kernels
 from zoofuse.models import cnn
@@ -400,10 +400,10 @@ def test_case_25_without_a_home_the_temporary_folder_is_used(small, place):
     def homeless() -> tuple[int, str]:
         for name in ("XDG_CACHE_HOME", "HOME", "CXX"):
             os.environ.pop(name, None)
-        build.tempfile.tempdir = str(temporary)
+        private.tempfile.tempdir = str(temporary)
         with pytest.raises(RuntimeError):
             Path.home()
-        with build.cache_folder() as folder:
+        with private.cache_folder() as folder:
             return number(small), str(folder.path)
 
     assert as_user(STRANGER, homeless) == (42, str(temporary / f"zoofuse-{STRANGER}"))
@@ -439,9 +439,9 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
     temporary = place / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
-    monkeypatch.setattr(build.tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(build, "_tell", build._tell.__wrapped__)
-    build._of_this_process.cache_clear()
+    monkeypatch.setattr(private.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(private, "tell", private.tell.__wrapped__)
+    private._of_this_process.cache_clear()
     place.chmod(0o777)
     (theirs / "library").mkdir(mode=0o777)
     (theirs / "library").chmod(0o777)
@@ -474,13 +474,13 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
         said = capfd.readouterr().err
         wanted = {"writable folder": "can be written by other users", "their folder": f"belongs to user {STRANGER}"}
         assert wanted.get(way, "is a link, which is not followed") in said
-    build._of_this_process.cache_clear()
+    private._of_this_process.cache_clear()
 
 
 @needs_compiler
 def test_a_private_folder_that_was_swapped_after_it_was_opened(small, place):
     """The folder that was checked is the one that is written to and read from, wherever its path leads meanwhile."""
-    with build.cache_folder() as folder:
+    with private.cache_folder() as folder:
         name, command = build._recipe(small, build.instruction_set())
         folder.path.rename(place / "checked")
         (place / "other").mkdir()

@@ -16,6 +16,7 @@ import pytest
 from safetensors.numpy import save
 
 from zoofuse.core import files
+from zoofuse.core.errors import FileError
 from zoofuse.data import images
 from zoofuse.importers import imports
 from zoofuse.methods import cyclegan, kernels
@@ -78,7 +79,7 @@ def test_no_wrong_bit_is_read(results, tmp_path, name):
         path.write_bytes(wrong)
         try:
             assert flat(reader(path)) == right, f"bit {place} is read wrongly"
-        except files.FileError as error:
+        except FileError as error:
             detected.append(str(error))
     assert all(said.startswith(f"{path}: ") and WAY_OUT in said for said in detected)
     assert len(detected) == 2 * FLIPS
@@ -94,7 +95,7 @@ def test_truncated_and_foreign_files_are_refused_by_name(results, tmp_path, name
     damaged += [(tmp_path / file).read_bytes() for file in ("foreign.h5", "other.h5")] + [b"no HDF5 at all"]
     for wrong in damaged:
         path.write_bytes(wrong)
-        with pytest.raises(files.FileError) as error:
+        with pytest.raises(FileError) as error:
             STAGES[name](path)
         assert str(error.value).startswith(f"{path}: ")
         assert WAY_OUT in str(error.value) or "holds 'something else', expected" in str(error.value)
@@ -148,7 +149,7 @@ def pointing_outside(path, secret):
 
 def test_hdf5_that_points_to_other_files_is_refused(tmp_path):
     for path in pointing_outside(tmp_path / "forged.h5", tmp_path / "secret.h5"):
-        with pytest.raises(files.FileError, match=r"conv1\.weight lies in another file, which is not read"):
+        with pytest.raises(FileError, match=r"conv1\.weight lies in another file, which is not read"):
             files.read(path, "zoo")
         told = r"conv1\.weight (lies in another file, which is not read|is a soft link to /elsewhere, which this)"
         for reader in (imports.count, lambda path: imports.import_generators(path, "conv1", tmp_path / "made.h5")):
@@ -160,7 +161,7 @@ def test_hdf5_that_points_to_other_files_is_refused(tmp_path):
 def test_a_shape_that_no_memory_holds_is_refused(tmp_path):
     with forged(tmp_path / "forged.h5") as handle:
         handle.create_dataset("conv1.weight", (2**40,), "f4")  # nothing of it is on the disk
-    with pytest.raises(files.FileError, match=r"dataset conv1\.weight is damaged \(its shape is"):
+    with pytest.raises(FileError, match=r"dataset conv1\.weight is damaged \(its shape is"):
         files.read(tmp_path / "forged.h5", "zoo")
 
 
@@ -195,7 +196,7 @@ def test_forged_files_with_a_valid_checksum_are_refused_at_once(tmp_path, name):
     with forged(tmp_path / "forged.h5") as handle:
         HOSTILE[name](handle)
     start = time.process_time()
-    with pytest.raises(files.FileError, match=r"forged\.h5: ") as error:
+    with pytest.raises(FileError, match=r"forged\.h5: ") as error:
         files.read(tmp_path / "forged.h5", "zoo")
     assert WAY_OUT in str(error.value)
     assert time.process_time() - start < 2
@@ -213,7 +214,7 @@ def test_text_that_is_named_again_and_again_is_refused(tmp_path):
     content[place : place + 16 * 60_000] = first * 60_000
     path.write_bytes(content)
     sealed(path)
-    with pytest.raises(files.FileError, match=r"dataset x is damaged \(its text is too long\)"):
+    with pytest.raises(FileError, match=r"dataset x is damaged \(its text is too long\)"):
         files.read(path, "zoo")
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from zoofuse.core import files
 from zoofuse.data import images, torchvision
-from zoofuse.data.images import ImageError
+from zoofuse.data.decoding import ImageError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import zoofuse
 from zoofuse.benchmarks import bench_cyclegan
 from zoofuse.core import files, rng
+from zoofuse.core.errors import FileError
 from zoofuse.methods import cyclegan
 
 SMALL = {"epochs": 3, "batch_size": 8, "hidden": 8, "measure_every": 2}
@@ -442,7 +443,7 @@ def test_generators_come_back_from_their_file(tmp_path, domains):
     )
     np.testing.assert_array_equal(history["loss_cycle"], trained.history["loss_cycle"])
     assert files.attributes(path, "generators")["seed"] == 1
-    with pytest.raises(files.FileError):
+    with pytest.raises(FileError):
         cyclegan.read_generators(tmp_path / "state.h5")
 
 

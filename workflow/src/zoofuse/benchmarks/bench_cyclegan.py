@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoofuse.benchmarks import bench_zoo
 from zoofuse.methods import cyclegan
 from zoofuse.methods.cyclegan import Settings
-from zoofuse.report import figures
+from zoofuse.report.canvas import ACCENT, BLUE, GREY, canvas
 
 
 class PlainCycleGAN:
@@ -192,11 +192,11 @@ def figure(frame: pd.DataFrame, path: str | Path) -> None:
     ways = list(dict.fromkeys(zip(frame["way"], frame["device"], strict=True)))
     layers = list(dict.fromkeys(frame["layer"]))
     width = 0.8 / len(ways)
-    with figures.canvas(path, 3.2) as canvas:
-        axes = canvas.subplots()
+    with canvas(path, 3.2) as drawn:
+        axes = drawn.subplots()
         for number, (way, device) in enumerate(ways):
             rows = frame[(frame["way"] == way) & (frame["device"] == device)].set_index("layer").loc[layers]
-            colour = {PLAIN: figures.GREY, OURS["pytorch"]: figures.BLUE}.get(way, figures.ACCENT)
+            colour = {PLAIN: GREY, OURS["pytorch"]: BLUE}.get(way, ACCENT)
             places = np.arange(len(layers)) + number * width
             bars = axes.bar(places, rows["minutes_for_published_size"], width, label=f"{way}, {device}", color=colour)
             axes.bar_label(bars, [f"{ratio:.1f}x" for ratio in rows["ratio_to_plain"]])

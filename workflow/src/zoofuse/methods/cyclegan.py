@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse.core import files, rng
+from zoofuse.core.errors import AccessError
 from zoofuse.methods import kernel_measures
 from zoofuse.native import build, cyclegan_steps
 
@@ -649,7 +650,7 @@ def write_generators(path: str | Path, trained: Trained, **attributes) -> None:
 
 
 def read_generators(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
-    """ "A2B" and "B2A" -> name -> float32, as `translate` takes; raises files.FileError."""
+    """ "A2B" and "B2A" -> name -> float32, as `translate` takes; raises FileError."""
     return {way: values for way, values in _groups(path).items() if way != "history"}
 
 
@@ -688,7 +689,7 @@ def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
             print(f"{path}: the state of {others}; ignored, training starts anew.")
             return None
         return files.read(path, _STATE)
-    except files.AccessError:
+    except AccessError:
         raise  # it may be intact, and starting anew would replace it
     except ValueError as error:
         print(f"{path}: ignored, training starts anew ({error}).")

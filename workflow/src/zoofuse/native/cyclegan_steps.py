@@ -6,19 +6,25 @@ import ctypes
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from zoofuse.native import build
 
-if TYPE_CHECKING:
-    from zoofuse.methods.cyclegan import Settings
-
 SIZE = 5  # rows and columns of a kernel
 _SOURCE = Path(__file__).with_name("cyclegan.cpp")
 _Pair, _Counts = ctypes.c_void_p * 2, ctypes.c_int64 * 2
+
+
+class Losses(Protocol):
+    """What decides a step's losses: of a CycleGAN's settings, the part that is known here."""
+
+    hidden: int  # channels between the two layers of a network
+    adversarial: str  # "mse after sigmoid" or "mse on logits"
+    cycle_weight: float
+    identity_weight: float
 
 
 class _Step(ctypes.Structure):  # mirrors cyclegan.cpp
@@ -37,7 +43,7 @@ def available() -> tuple[bool, str]:
 
 
 def generator_step(
-    s: Settings,
+    s: Losses,
     generators: Tensor,
     discriminators: Tensor,
     x: Mapping[str, Tensor],
@@ -60,7 +66,7 @@ def generator_step(
 
 
 def discriminator_step(
-    s: Settings,
+    s: Losses,
     discriminators: Tensor,
     real: Mapping[str, Tensor],
     fakes: Mapping[str, Tensor],
@@ -75,7 +81,7 @@ def discriminator_step(
     return {f"discriminator_{domain}": loss for domain, loss in zip("AB", losses, strict=True)}, gradient
 
 
-def _call(name, kind, s: Settings, threads, generators, discriminators, real, fakes, gradient, losses) -> None:
+def _call(name, kind, s: Losses, threads, generators, discriminators, real, fakes, gradient, losses) -> None:
     channels, depth, *size = real["A"].shape[:-1]
     assert size == [SIZE, SIZE], size
     real, fakes = ([sets[domain].contiguous() for domain in "AB"] for sets in (real, fakes))

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from zoofuse.core import devices, files, logs
+from zoofuse.core.errors import AccessError, FileError
+from zoofuse.core.temporary import link_or_copy
 from zoofuse.data import images
 from zoofuse.native import build
 from zoofuse.zoo import training
@@ -168,7 +170,7 @@ class _Rate:
 def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None]) -> dict[int, Path]:
     """Index -> file, for the wanted CNNs of this recipe that the store holds; a damaged file is dropped.
 
-    Raises files.AccessError where a file can't be read now.
+    Raises AccessError where a file can't be read now.
     """
     found: dict[int, Path] = {}
     for path in sorted(store.glob("*.h5")):
@@ -178,9 +180,9 @@ def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None])
                 if wanted := [model for model in held if model in models]:
                     files.read(path, "zoo")  # every digest
                     found |= dict.fromkeys(wanted, path)
-        except files.AccessError:
+        except AccessError:
             raise  # the CNNs may be intact: what took hours is not deleted because a disk or a network is not there
-        except (files.FileError, KeyError) as error:
+        except (FileError, KeyError) as error:
             if path.exists():  # else another shard of this zoo has just tidied it away
                 say(f"{path.name}: can't be used, its CNNs are trained again ({error})")
                 path.unlink(missing_ok=True)
@@ -204,12 +206,12 @@ def _keep(store: Path, output: Path, recipe: str) -> None:
     """Give the finished shard a second name in the store and remove what it replaces."""
     held = set(files.read(output, "zoo", ["model"])["model"].tolist())
     kept = store / f"shard-{recipe[:8]}-{min(held):06d}-{max(held):06d}.h5"
-    files.link_or_copy(output, kept)
+    link_or_copy(output, kept)
     for path in store.glob("*.h5"):
         try:
             other = files.attributes(path, "zoo")["recipe"] != recipe
             covered = path != kept and set(files.read(path, "zoo", ["model"])["model"].tolist()) <= held
             if other or covered:
                 path.unlink()
-        except (files.FileError, KeyError, FileNotFoundError):
+        except (FileError, KeyError, FileNotFoundError):
             continue
