@@ -74,7 +74,7 @@ import json, os, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from zoofuse.core import csv_files
-from zoofuse.methods import cyclegan
+from zoofuse.methods.cyclegan import io
 from zoofuse.core import files
 from zoofuse.netspace import spaces as netspace
 from zoofuse.zoo import zoo
@@ -106,7 +106,7 @@ def told(folder):
         lambda: files.fingerprint(folder / "a.h5")[:0],
         lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
         lambda: sorted(zoo._stored(folder, "r", range(3), print)),
-        lambda: cyclegan._load(folder / "state/state.h5", "i")["x"].tolist(),
+        lambda: io._load(folder / "state/state.h5", "i")["x"].tolist(),
         lambda: netspace._load(folder / "space/state.h5", "i")["x"].tolist(),
     ):
         try:
