@@ -77,7 +77,7 @@ from zoofuse.core import csv_files
 from zoofuse.methods.cyclegan import io
 from zoofuse.core import files
 from zoofuse.netspace import spaces as netspace
-from zoofuse.zoo import zoo
+from zoofuse.zoo import shards
 
 
 def written(folder, without_locks=False):
@@ -105,7 +105,7 @@ def told(folder):
         lambda: files.attributes(folder / "a.h5", "zoo")["recipe"],
         lambda: files.fingerprint(folder / "a.h5")[:0],
         lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
-        lambda: sorted(zoo._stored(folder, "r", range(3), print)),
+        lambda: sorted(shards._stored(folder, "r", range(3), print)),
         lambda: io._load(folder / "state/state.h5", "i")["x"].tolist(),
         lambda: netspace._load(folder / "space/state.h5", "i")["x"].tolist(),
     ):

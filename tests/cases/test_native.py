@@ -26,7 +26,7 @@ from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
 from zoofuse.methods.cyclegan.train import train as train_cyclegan
 from zoofuse.models import cnn
 from zoofuse.native import build, cyclegan_steps, trainer
-from zoofuse.zoo import training, zoo
+from zoofuse.zoo import shards, training, zoo
 
 AVAILABLE, REASON = trainer.available()
 needs_compiler = pytest.mark.skipif(not AVAILABLE, reason=f"no C++: {REASON}")
@@ -197,7 +197,7 @@ def shard(folder: Path, models: range, monkeypatch, kind: str, **changes) -> tup
         "backend": "serial",
     }
     output = folder / f"{models.start}-{models.stop}.h5"
-    zoo.train_shard(
+    shards.train_shard(
         images, output, models=models, store=folder / "store", device="cpu", say=said.append, **how | changes
     )
     return output, said

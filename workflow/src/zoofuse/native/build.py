@@ -23,8 +23,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
 _FLAGS = ["-w", "-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
 # Off: the source says which products are fused with a sum, so that every instruction set computes the same bits. On for
@@ -44,6 +42,8 @@ def instruction_set() -> str:
     """The widest vectors this machine's processor and system run, as PyTorch detects them."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "neon"
+    import torch  # here: reading what others trained needs only `arithmetic`
+
     return {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
 
 
