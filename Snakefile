@@ -25,7 +25,7 @@ config = checked(config)
 if workflow.is_main_process and workflow.output_settings.dryrun:
     check_interpreter()
     if all(concept["models"] for concept in config["concepts"].values()):  # else an existing zoo is gone
-        logger.info(plan.text(config, METHODS))
+        logger.info(estimate.text(config))
 
 
 pathvars:
