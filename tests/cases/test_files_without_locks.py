@@ -75,10 +75,10 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from zoofuse.core import csv_files, temporary
 from zoofuse.core.errors import FileError
-from zoofuse.methods import cyclegan
+from zoofuse.methods.cyclegan import io
 from zoofuse.core import files
 from zoofuse.netspace import spaces as netspace
-from zoofuse.zoo import zoo
+from zoofuse.zoo import shards
 
 
 def written(folder, without_locks=False):
@@ -106,8 +106,8 @@ def told(folder):
         lambda: files.attributes(folder / "a.h5", "zoo")["recipe"],
         lambda: files.fingerprint(folder / "a.h5")[:0],
         lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
-        lambda: sorted(zoo._stored(folder, "r", range(3), print)),
-        lambda: cyclegan._load(folder / "state/state.h5", "i")["x"].tolist(),
+        lambda: sorted(shards._stored(folder, "r", range(3), print)),
+        lambda: io._load(folder / "state/state.h5", "i")["x"].tolist(),
         lambda: netspace._load(folder / "space/state.h5", "i")["x"].tolist(),
     ):
         try:

@@ -21,10 +21,12 @@ import torch
 
 from zoofuse.core import devices, files, private, rng
 from zoofuse.evaluation import few_shot, protocols, zero_shot
-from zoofuse.methods import cyclegan, distil, kernels
+from zoofuse.methods import distil, kernels
+from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
+from zoofuse.methods.cyclegan.train import train as train_cyclegan
 from zoofuse.models import cnn
 from zoofuse.native import build, cyclegan_steps, trainer
-from zoofuse.zoo import training, zoo
+from zoofuse.zoo import shards, training, zoo
 
 AVAILABLE, REASON = trainer.available()
 needs_compiler = pytest.mark.skipif(not AVAILABLE, reason=f"no C++: {REASON}")
@@ -124,7 +126,7 @@ def test_case_06_gradients_are_the_same_bits_for_batches_of_any_length(libraries
 @pytest.mark.skipif(len(SETS) < 2, reason="one instruction set here")
 @pytest.mark.parametrize(("layer", "inputs", "outputs"), [("conv1", 3, 6), ("conv2", 6, 16)])
 def test_case_06_cyclegan_steps_are_the_same_bits(libraries, layer, inputs, outputs):
-    settings = cyclegan.settings("best", layer, epochs=1, hidden=11)  # blocks of channels that are not full
+    settings = cyclegan_settings("best", layer, epochs=1, hidden=11)  # blocks of channels that are not full
     parameters = settings.hidden * inputs * 27 + settings.hidden
     sizes = {
         "generators": parameters + inputs * (settings.hidden * 27 + 1),
@@ -195,7 +197,7 @@ def shard(folder: Path, models: range, monkeypatch, kind: str, **changes) -> tup
         "backend": "serial",
     }
     output = folder / f"{models.start}-{models.stop}.h5"
-    zoo.train_shard(
+    shards.train_shard(
         images, output, models=models, store=folder / "store", device="cpu", say=said.append, **how | changes
     )
     return output, said
@@ -610,7 +612,7 @@ def test_case_24_numba_settings_are_named(name, value, said):
         "try: evaluation._umap()\n"
         "except evaluation.EvaluationError as error: print(error)\n"
     )
-    environment = os.environ | {name: value, "PYTHONPATH": str(Path(protocols.__file__).parents[1])}
+    environment = os.environ | {name: value, "PYTHONPATH": str(Path(protocols.__file__).parents[2])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said in run.stdout, run.stderr
     assert "Traceback" not in run.stderr
@@ -622,7 +624,7 @@ def test_case_31_numba_keeps_its_code_beside_the_compiled(tmp_path):
         "print(os.environ['NUMBA_CACHE_DIR'], numba.config.CACHE_DIR)\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(protocols.__file__).parents[1])}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(protocols.__file__).parents[2])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert run.stdout.split() == [str(tmp_path / "zoofuse" / "numba")] * 2
 
@@ -756,8 +758,8 @@ def sets(n: int) -> np.ndarray:
     ],
 )
 def test_case_50_few_kernel_sets(tmp_path, backend, a, b, preset, changes):
-    settings = cyclegan.settings(preset, "conv1", epochs=1, hidden=4, **changes)
-    trained = cyclegan.train(a, b, settings, 1, state_path=tmp_path / "state", threads=1, backend=backend)
+    settings = cyclegan_settings(preset, "conv1", epochs=1, hidden=4, **changes)
+    trained = train_cyclegan(a, b, settings, 1, state_path=tmp_path / "state", threads=1, backend=backend)
     assert all(np.isfinite(values).all() for made in trained.generators.values() for values in made.values())
 
 
@@ -770,21 +772,21 @@ def test_case_50_few_kernel_sets(tmp_path, backend, a, b, preset, changes):
     ],
 )
 def test_case_50_what_cannot_be_trained_on_is_refused(tmp_path, a, said):
-    settings = cyclegan.settings("best", "conv1", epochs=1, hidden=4)
+    settings = cyclegan_settings("best", "conv1", epochs=1, hidden=4)
     with pytest.raises(ValueError, match=said):
-        cyclegan.train(a, sets(4), settings, 1, state_path=tmp_path / "state", backend="pytorch")
+        train_cyclegan(a, sets(4), settings, 1, state_path=tmp_path / "state", backend="pytorch")
 
 
 def test_case_50_an_interrupted_run_equals_an_undisturbed_one(tmp_path):
-    settings = cyclegan.settings("best", "conv1", epochs=3, hidden=4)
-    whole = cyclegan.train(sets(6), sets(4), settings, 1, state_path=tmp_path / "whole", threads=1)
+    settings = cyclegan_settings("best", "conv1", epochs=3, hidden=4)
+    whole = train_cyclegan(sets(6), sets(4), settings, 1, state_path=tmp_path / "whole", threads=1)
 
     def interrupt(epoch, losses):
         if epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cyclegan.train(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1, progress=interrupt)
-    again = cyclegan.train(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1)
+        train_cyclegan(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1, progress=interrupt)
+    again = train_cyclegan(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1)
     for way, made in whole.generators.items():
         assert all(np.array_equal(values, again.generators[way][name]) for name, values in made.items())

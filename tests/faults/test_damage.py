@@ -19,7 +19,10 @@ from zoofuse.core import files
 from zoofuse.core.errors import FileError
 from zoofuse.data import images
 from zoofuse.importers import imports
-from zoofuse.methods import cyclegan, kernels
+from zoofuse.methods import kernels
+from zoofuse.methods.cyclegan.io import read_generators
+from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
+from zoofuse.methods.cyclegan.train import train as train_cyclegan
 from zoofuse.netspace import spaces
 from zoofuse.zoo import zoo
 
@@ -36,7 +39,7 @@ STAGES = {  # what a job reads, and how
     "test_images/black_cat.h5": images.read_test,
     "zoo/cat/shard-0000.h5": lambda path: zoo.read([path]),
     "kernels/black_cat/conv1.h5": kernels.read,
-    "cyclegan/black_cat/conv1/generators.h5": cyclegan.read_generators,
+    "cyclegan/black_cat/conv1/generators.h5": read_generators,
     "generated/black_cat/cyclegan.h5": read("zoo"),
     "evaluation/black_cat/cyclegan/shard-0000.h5": read("evaluation"),
     "evaluation/black_cat/references/pca.h5": read("evaluation"),
@@ -103,13 +106,13 @@ def test_truncated_and_foreign_files_are_refused_by_name(results, tmp_path, name
 
 def test_an_unfinished_cyclegan_with_a_damaged_state_starts_anew(tmp_path, capsys):
     a, b = np.random.default_rng(1).random((2, 6, 4, 2, 5, 5), np.float32)
-    settings = cyclegan.settings("report", "conv1", epochs=2, hidden=2, batch_size=4)
+    settings = cyclegan_settings("report", "conv1", epochs=2, hidden=2, batch_size=4)
     state = tmp_path / "state.h5"
-    right = flat(cyclegan.train(a, b, settings, 1, state_path=state).generators)
+    right = flat(train_cyclegan(a, b, settings, 1, state_path=state).generators)
     content = state.read_bytes()
     for place in random.Random(1).sample(range(512, len(content)), 10):
         state.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert flat(cyclegan.train(a, b, settings, 1, state_path=state).generators) == right
+        assert flat(train_cyclegan(a, b, settings, 1, state_path=state).generators) == right
     assert capsys.readouterr().out.count("ignored, training starts anew") == 10
 
 

@@ -328,7 +328,7 @@ def test_addresses_and_checksums_are_torchvisions(dataset, end, tmp_path, monkey
 
 def test_a_configuration_is_checked_without_importing_torch():
     code = "import sys, zoofuse.data.images, zoofuse.data.torchvision; sys.exit('torch' in sys.modules)"
-    paths = os.pathsep.join(filter(None, [str(Path(torchvision.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    paths = os.pathsep.join(filter(None, [str(Path(torchvision.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}).returncode == 0
 
 

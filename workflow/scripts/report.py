@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zoofuse.config import sides
 from zoofuse.core import files, logs
 from zoofuse.data import images
-from zoofuse.methods import cyclegan, kernel_measures
+from zoofuse.methods.cyclegan import io, measures
 from zoofuse.report import report, run_facts
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def counts(attributes):
 
 def verdict(translator, path):
     """On a layer's translator, which has the letters of its two concepts behind it where there are more."""
-    return kernel_measures.verdict(cyclegan.read_history(path), (translator.partition("-")[2] or "ab").upper())
+    return measures.verdict(io.read_history(path), (translator.partition("-")[2] or "ab").upper())
 
 
 with logs.job(snakemake.log[0]):

@@ -21,8 +21,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
 from zoofuse.core.private import Folder, cache_folder, check_private, tell
 
 COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
@@ -44,6 +42,8 @@ def instruction_set() -> str:
     """The widest vectors this machine's processor and system run, as PyTorch detects them."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "neon"
+    import torch  # here: reading what others trained needs only `arithmetic`
+
     return {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
 
 
