@@ -13,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from zoofuse.native import build
+from zoofuse.native import bindings, build
+from zoofuse.native.bindings import pointer
 
 FEWEST = 4  # layouts that are faster side by side than one by one
 _SOURCE = Path(__file__).with_name("layout.cpp")
 
 
-class _Set(ctypes.Structure):  # mirrors layout.cpp
+class _Set(ctypes.Structure):  # SET of layout.cpp
     _fields_ = (
-        [(name, ctypes.c_void_p) for name in ("head", "tail", "from", "to", "every", "random")]
+        [("head", pointer("float32")), ("tail", pointer("float32")), ("from", pointer("int32"))]
+        + [("to", pointer("int32")), ("every", pointer("float64")), ("random", pointer("int64"))]
         + [(name, ctypes.c_int64) for name in ("edges", "epochs", "others", "move_other")]
         + [(name, ctypes.c_double) for name in ("a", "b", "strength", "rate", "negatives")]
     )
@@ -42,7 +44,7 @@ def transform(reducers: Sequence, data: Sequence[np.ndarray]) -> list[np.ndarray
 
 def available() -> tuple[bool, str]:
     """Whether the C++ runs here (building it if need be), and how or why not, in one line."""
-    return build.available(_SOURCE)
+    return bindings.available(_SOURCE, _Set)
 
 
 def _together(calls: Sequence) -> list[np.ndarray]:
@@ -100,5 +102,6 @@ def _lay_out(layouts: Sequence[dict]) -> None:
         sizes = [len(arrays[0]), *(int(asked[name]) for name in ("n_epochs", "n_vertices", "move_other"))]
         numbers = [asked[name] for name in ("a", "b", "gamma", "initial_alpha", "negative_sample_rate")]
         sets.append(_Set(head.ctypes.data, tail.ctypes.data, *(x.ctypes.data for x in arrays), *sizes, *numbers))
-    library = build.library(_SOURCE, build.instruction_set())
-    library.zoofuse_layout((_Set * len(sets))(*sets), ctypes.c_int64(len(sets)))
+    library = bindings.library(_SOURCE, build.instruction_set(), _Set)
+    library.zoofuse_layout.argtypes, library.zoofuse_layout.restype = [ctypes.POINTER(_Set), ctypes.c_int64], None
+    library.zoofuse_layout((_Set * len(sets))(*sets), len(sets))

@@ -1,5 +1,5 @@
 // Trains one CNN of the published architecture (3x32x32, conv 5x5 to 6, pool, conv 5x5 to 16, pool, linear to 2) with
-// everything in the core's cache. Called by fused.py, one CNN per thread; compiled once per instruction set.
+// everything in the core's cache. Called by trainer.py, one CNN per thread; compiled once per instruction set.
 //
 // Forward: LANES images at a time, one in each lane of a vector, so that convolution, pooling and its argmax need no
 // shuffles. The four positions of a pooling window are computed together in registers; only the winner is stored.
@@ -20,18 +20,15 @@
 #include <memory>
 #include <utility>
 
-#include "vectors.hpp"
+#include "fields.h"
+#include "simd.h"
 
 namespace {
 
-typedef float V __attribute__((vector_size(4 * LANES)));
-typedef int32_t I __attribute__((vector_size(4 * LANES)));
-typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float V8 __attribute__((vector_size(32), may_alias));
 
-constexpr int OCTET = 8;                                   // images whose gradients are summed together
-constexpr int PARTS = LANES < OCTET ? OCTET / LANES : 1;   // vectors that are filled before a step back
-constexpr int GROUP = PARTS * LANES;                       // images in them
+constexpr int PARTS = LANES < OCTET ? OCTET / LANES : 1;  // vectors filled before a step back
+constexpr int GROUP = PARTS * LANES;                      // images in them
 static_assert(LANES % OCTET == 0 || OCTET % LANES == 0, "whole octets");
 
 constexpr int K = 5, COLOURS = 3, C1 = 6, C2 = 16, CLASSES = 2;
@@ -75,13 +72,6 @@ struct alignas(64) Workspace {
     Sums sums;
 };
 
-inline V broadcast(float x) { return x - V{}; }
-inline float total(V8 x) {
-    float sum = 0;
-    for (int i = 0; i < OCTET; i++) sum += x[i];
-    return sum;
-}
-
 typedef float Share __attribute__((vector_size(4 * (LANES < OCTET ? LANES : OCTET)), may_alias));  // of an octet
 
 // sum += a * b, and sum += a, of the images of this part: octet after octet where a vector holds several
@@ -96,14 +86,6 @@ inline void add(V8& sum, int part, const V& a) {
 }
 
 // ---- images ----
-
-template <int... k> inline V shuffle(V a, V b, std::integer_sequence<int, k...>) {
-#ifdef __clang__
-    return __builtin_shufflevector(a, b, k...);
-#else
-    return __builtin_shuffle(a, b, I{k...});
-#endif
-}
 
 // Exchange the off-diagonal H x H blocks of each pair of rows, from the largest down.
 template <int H, int... k> inline void exchange(V (&rows)[LANES], std::integer_sequence<int, k...> lanes) {
@@ -485,20 +467,31 @@ void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64
 
 }  // namespace
 
-extern "C" {
+#define JOB(FIELD)                                                                             \
+    FIELD(const uint8_t*, images)                                                              \
+    FIELD(const uint8_t*, labels)                                                              \
+    FIELD(const uint8_t*, validation_images)                                                   \
+    FIELD(const uint8_t*, validation_labels)                                                   \
+    FIELD(const float*, targets)    /* (images, 2) or null */                                  \
+    FIELD(const int32_t*, order)    /* (epochs, per_epoch) */                                  \
+    FIELD(const uint8_t*, flip)     /* (epochs, per_epoch) or null */                          \
+    FIELD(const float*, gain)       /* (epochs, per_epoch, 3) or null */                       \
+    FIELD(const double*, rates)     /* (steps,) */                                             \
+    FIELD(int64_t, validation)      /* images */                                               \
+    FIELD(int64_t, epochs)                                                                     \
+    FIELD(int64_t, per_epoch)                                                                  \
+    FIELD(int64_t, batch_size)                                                                 \
+    FIELD(int64_t, checkpoint_every)                                                           \
+    FIELD(float*, weights)          /* (3674,) in and out */                                   \
+    FIELD(float*, checkpoints)      /* (k, 3674) */                                            \
+    FIELD(double*, loss)            /* (epochs,) */                                            \
+    FIELD(int64_t*, answered)       /* (epochs, 2) */                                          \
+    FIELD(int64_t*, passes)         /* images trained on so far */                             \
+    FIELD(int64_t*, stop)           /* read after each step */
 
-struct Job {  // mirrored in fused.py
-    const uint8_t *images, *labels, *validation_images, *validation_labels;
-    const float* targets;  // (images, 2) or null
-    const int32_t* order;  // (epochs, per_epoch)
-    const uint8_t* flip;   // (epochs, per_epoch) or null
-    const float* gain;     // (epochs, per_epoch, 3) or null
-    const double* rates;   // (steps,)
-    int64_t validation, epochs, per_epoch, batch_size, checkpoint_every;
-    float *weights, *checkpoints;  // (3674,) in and out; (k, 3674)
-    double* loss;                  // (epochs,)
-    int64_t *answered, *passes, *stop;  // (epochs, 2); images trained on so far; read after each step
-};
+SHARED_STRUCT(Job, JOB)  // trainer.py has the same
+
+extern "C" {
 
 void zoofuse_train(const Job* job) {
     std::unique_ptr<Workspace> my(new Workspace());  // zeros
