@@ -1,12 +1,15 @@
 """Many UMAPs at once: umap-learn makes each, but for the layout, which C++ computes side by side (layout.cpp).
 
 A layout is one update after another, and most of the time that an evaluation takes. The result is what umap-learn
-computes, bit for bit but where powers that differ by 1e-15 round differently: in about one layout of a thousand.
+computes, bit for bit but where powers that differ by 1e-15 round differently: in about one layout of a thousand. A
+private function of umap-learn is replaced for this, so only in versions that were tested.
 """
 
 import ctypes
 import functools
 import inspect
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from zoofuse.native import bindings, build
 from zoofuse.native.bindings import pointer
 
 FEWEST = 4  # layouts that are faster side by side than one by one
+TESTED = "0.5.8", "0.5.12"  # the first and the last version of umap-learn that tests/unit/test_layout.py passed with
 _SOURCE = Path(__file__).with_name("layout.cpp")
 
 
@@ -49,7 +53,7 @@ def available() -> tuple[bool, str]:
 
 def _together(calls: Sequence) -> list[np.ndarray]:
     """What the calls return, with the layouts that umap-learn asks for in them made at the end, all at once."""
-    if len(calls) < FEWEST or not available()[0]:
+    if len(calls) < FEWEST or not _tested() or not available()[0]:
         return [call() for call in calls]
     found, asked = [], []
     with _held_back() as layouts:
@@ -63,6 +67,31 @@ def _together(calls: Sequence) -> list[np.ndarray]:
         if layout is not None:  # a point without neighbours has no place
             found[i] = np.where(np.isnan(found[i]), np.float32(np.nan), layout["head_embedding"])
     return found
+
+
+def _tested() -> bool:
+    """Whether this version of umap-learn was tested with the C++; if not, a line on stderr says so, once."""
+    import umap
+
+    first, last = map(_numbers, TESTED)
+    if first <= _numbers(umap.__version__) <= last:
+        return True
+    _tell_untested(umap.__version__)
+    return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
+@functools.cache
+def _tell_untested(version: str) -> None:
+    print(
+        f"umap-learn {version} computes the layouts itself, more slowly: the C++ layout was tested with versions "
+        f"{TESTED[0]} to {TESTED[1]} only.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager
