@@ -5,6 +5,9 @@
 // algorithm 5), so a set's layout does not depend on the others. Nor does it depend on the width of
 // the processor's vectors: AVX2 and AVX-512 give the same bits. Without fused multiply-adds some powers differ in their
 // last digit, as umap-learn's own arithmetic then does.
+//
+// Reference: umap-learn, of which tests/unit/test_layout.py expects the same bits; a single update
+// and `power` alone in tests/unit/test_scalar_references.py.
 
 #include <algorithm>
 #include <cstdint>

@@ -12,6 +12,8 @@
 //
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK, output channels at once (4 * BLOCK
 // accumulators must fit in the registers).
+//
+// "Reference" names the plain computation that a test compares a kernel with; all are in tests/unit.
 
 #include <chrono>
 #include <cmath>
@@ -159,6 +161,7 @@ void develop(Workspace& my, const Source* sources, int images, int part = 0) {
 }
 
 // ---- forward ----
+// Reference: `logits` in test_scalar_references.py.
 
 // One row of pooling windows, CHANNELS output channels from `first` on. Ties and NaN as in PyTorch: the first maximum
 // in row-major order wins, a NaN wins over numbers.
@@ -257,6 +260,7 @@ void forward(Workspace& my, int part = 0) {
 }
 
 // ---- backward ----
+// Reference: autograd in float64, `reference` in test_fused.py.
 
 // sum[ky] += gradient * the patch's row ky, over a list; KY rows from FIRST on at a time, as registers allow.
 template <int FIRST, int WIDE, int LINE>
@@ -383,6 +387,7 @@ struct Batch {
 
 // Both outputs as answers of their own to two targets in [0, 1], NaN where unknown: the sum of their logistic losses, and
 // its gradients by the logits of one lane.
+// Reference: PyTorch's loop, in `test_two_answers_are_learnt_alike_everywhere` of test_distil.py.
 double answer(const V (&logits)[CLASSES], const float* targets, int lane, int64_t size, V (&gradient)[CLASSES]) {
     double loss = 0;
     for (int k = 0; k < CLASSES; k++) {
@@ -442,6 +447,7 @@ double loss_and_gradient(Workspace& my, const Batch& batch) {
 }
 
 // torch.optim.Adam's step (betas 0.9, 0.999, epsilon 1e-8), in its order of operations.
+// Reference: `adam` in test_scalar_references.py.
 void adam(Workspace& my, double rate, int64_t step) {
     const float size = rate / (1 - std::pow(0.9, step)), root = std::sqrt(1 - std::pow(0.999, step));
     for (int i = 0; i < PARAMETERS; i++) {
@@ -454,6 +460,7 @@ void adam(Workspace& my, double rate, int64_t step) {
 }
 
 // Adds to answered[label] how many of the images are taken for class 0.
+// Reference: `test_adam_and_validation` in test_scalar_references.py.
 void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* answered) {
     for (int64_t start = 0; start < n; start += LANES) {
         const int group = n - start < LANES ? n - start : LANES;
@@ -493,6 +500,7 @@ SHARED_STRUCT(Job, JOB)  // trainer.py has the same
 
 extern "C" {
 
+// Reference: PyTorch's loop, in `test_backends_agree_with_the_plain_loop` of test_training.py.
 void zoofuse_train(const Job* job) {
     std::unique_ptr<Workspace> my(new Workspace());  // zeros
     std::memcpy(my->weights, job->weights, sizeof my->weights);
