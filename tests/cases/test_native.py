@@ -151,11 +151,10 @@ def test_case_06_cyclegan_steps_are_the_same_bits(libraries, layer, inputs, outp
 @pytest.mark.skipif("generic" not in SETS, reason="hardware always has fused multiply-adds here")
 def test_case_06_fused_multiply_adds_without_hardware_round_once(libraries, tmp_path):
     """Sums midway between two floats, tiny ones and huge ones, against the C library's."""
-    shutil.copy(Path(build.__file__).with_name("vectors.hpp"), tmp_path)
+    shutil.copy(Path(build.__file__).with_name("simd.h"), tmp_path)
     source = tmp_path / "check.cpp"
     source.write_text(
-        '#include "vectors.hpp"\n'
-        "typedef float V __attribute__((vector_size(16)));\n"
+        '#include "simd.h"\n'
         'extern "C" void both(const V* a, const V* b, const V* c, V* ours, float* theirs, long n) {\n'
         "  for (long i = 0; i < n; i++) {\n"
         "    ours[i] = fused<V>(a[i], b[i], c[i]);\n"

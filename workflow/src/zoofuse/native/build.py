@@ -103,11 +103,19 @@ def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
     contract = f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}"
     # Whole paths, as the compiler runs in another folder.
     command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), str(source.absolute())]
-    texts = [source.read_text()]
-    texts += [source.with_name(name).read_text() for name in re.findall(r'#include "(.+)"', texts[0])]
-    parts = [*texts, *command[:-1], version if code == 0 else "", sys.platform]
+    parts = [*_texts(source), *command[:-1], version if code == 0 else "", sys.platform]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return f"{source.stem}-{kind}-{key}.so", command
+
+
+def _texts(source: Path) -> list[str]:
+    """What a source says, and all headers beside it that it includes, those of headers too."""
+    paths, texts = [source], []
+    for path in paths:  # which grows
+        texts.append(path.read_text())
+        named = [path.with_name(name) for name in re.findall(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', texts[-1], re.M)]
+        paths += [header for header in dict.fromkeys(named) if header not in paths]
+    return texts
 
 
 def _run(command: list[str], folder: Path | None = None) -> tuple[int, str, str]:

@@ -11,11 +11,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from zoofuse.native import build
+from zoofuse.native import bindings, build
+from zoofuse.native.bindings import pointer
 
 SIZE = 5  # rows and columns of a kernel
 _SOURCE = Path(__file__).with_name("cyclegan.cpp")
-_Pair, _Counts = ctypes.c_void_p * 2, ctypes.c_int64 * 2
+_Pair, _Counts = pointer("float32") * 2, ctypes.c_int64 * 2
 
 
 class Losses(Protocol):
@@ -27,19 +28,19 @@ class Losses(Protocol):
     identity_weight: float
 
 
-class _Step(ctypes.Structure):  # mirrors cyclegan.cpp
+class _Step(ctypes.Structure):  # STEP of cyclegan.cpp
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("channels", "depth", "hidden", "probabilities", "threads")]
         + [(name, ctypes.c_double) for name in ("cycle_weight", "identity_weight")]
-        + [(name, ctypes.c_void_p) for name in ("generators", "discriminators")]
+        + [(name, pointer("float32")) for name in ("generators", "discriminators")]
         + [("real", _Pair), ("reals", _Counts), ("fake", _Pair), ("fakes", _Counts)]
-        + [(name, ctypes.c_void_p) for name in ("gradient", "losses")]
+        + [("gradient", pointer("float32")), ("losses", pointer("float64"))]
     )
 
 
 def available() -> tuple[bool, str]:
     """Whether the C++ runs here (building it if need be), and how or why not, in one line."""
-    return build.available(_SOURCE)
+    return bindings.available(_SOURCE, _Step)
 
 
 def generator_step(
@@ -98,7 +99,7 @@ def _call(name, kind, s: Losses, threads, generators, discriminators, real, fake
 @functools.cache
 def _library(kind: str | None = None) -> ctypes.CDLL:
     """The compiled steps for an instruction set, this machine's by default."""
-    library = build.library(_SOURCE, kind or build.instruction_set())
+    library = bindings.library(_SOURCE, kind or build.instruction_set(), _Step)
     for call in (library.zoofuse_generators, library.zoofuse_discriminators):
-        call.argtypes, call.restype = [ctypes.c_void_p], None
+        call.argtypes, call.restype = [ctypes.POINTER(_Step)], None
     return library
