@@ -20,7 +20,8 @@ rule train_cyclegan:
     params:
         cyclegan=config["cyclegan"],
         seed=config["seed"],
-        # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
+        # The state of an unfinished training run. It is not an output, because Snakemake deletes
+        # outputs before a job starts.
         state="results/cyclegan/{fusion}/{translator}/.state.h5",
     message:
         "Training the CycleGAN of {wildcards.translator} for {wildcards.fusion}"
@@ -42,6 +43,6 @@ rule import_generators:
     params:
         architecture=config["zoo"]["architecture"],
     message:
-        "Reading the generators of {wildcards.translator} for {wildcards.fusion}"
+        "Importing the generators of {wildcards.translator} for {wildcards.fusion}"
     script:
         "../scripts/import_generators.py"

@@ -1,4 +1,4 @@
-# Fusions that work: CNNs that learn what both zoos answer, and zoos in one channel order.
+# Distillation (CNNs that learn to predict what both zoos predict) and channel alignment of zoos.
 
 
 rule align_zoo:
@@ -17,7 +17,7 @@ rule align_zoo:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     message:
-        "Bringing zoo {wildcards.side} of {wildcards.fusion} into one channel order"
+        "Aligning the channels of zoo {wildcards.side} of {wildcards.fusion}"
     script:
         "../scripts/align_zoo.py"
 
@@ -45,6 +45,6 @@ rule distil:
         architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:
-        "Distilling the zoos of {wildcards.fusion} by {wildcards.method}"
+        "Distilling the zoos of {wildcards.fusion} with {wildcards.method}"
     script:
         "../scripts/distil.py"

@@ -43,7 +43,7 @@ rule clusterer_table:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Table of {wildcards.held_out}{wildcards.clusterer} on {wildcards.fusion}"
+        "Writing the {wildcards.held_out}{wildcards.clusterer} table of {wildcards.fusion}"
     script:
         "../scripts/clusterer_table.py"
 
@@ -58,6 +58,6 @@ rule summary_table:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Summary of {wildcards.fusion}"
+        "Writing the summary table of {wildcards.fusion}"
     script:
         "../scripts/summary_table.py"

@@ -20,7 +20,7 @@ rule zoo_figures:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Table and figures of the zoos"
+        "Writing the table and plotting the figures of the zoos"
     script:
         "../scripts/zoo_figures.py"
 
@@ -41,7 +41,7 @@ rule example_figure:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Contact sheet of the images"
+        "Plotting example images"
     script:
         "../scripts/example_figure.py"
 
@@ -63,7 +63,7 @@ rule method_figure:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Figure of all methods on {wildcards.fusion}"
+        "Plotting all methods on {wildcards.fusion}"
     script:
         "../scripts/method_figure.py"
 
@@ -87,7 +87,7 @@ rule kernel_figure:
     params:
         names=fusion_sides,
     message:
-        "Figure of {wildcards.layer} kernels before and after translation"
+        "Plotting {wildcards.layer} kernels before and after translation"
     script:
         "../scripts/kernel_figure.py"
 
@@ -111,7 +111,7 @@ rule cyclegan_figure:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "Figure of the CycleGANs' training"
+        "Plotting CycleGAN training curves"
     script:
         "../scripts/cyclegan_figure.py"
 
@@ -143,6 +143,6 @@ rule shown_figures:
     params:
         tsne=config["evaluation"]["tsne"],
     message:
-        "Embeddings and cosine similarity of two CNNs of {wildcards.fusion}"
+        "Plotting embeddings and cosine similarities of two CNNs of {wildcards.fusion}"
     script:
         "../scripts/shown_figures.py"
