@@ -28,7 +28,7 @@ if workflow.is_main_process and workflow.output_settings.dryrun:
     check_interpreter()
     # The size of an existing zoo is unknown once its file is gone; without it no cost can be estimated.
     if all(concept["models"] for concept in config["concepts"].values()):
-        logger.info(plan.text(config, METHODS))
+        logger.info(estimate.text(config))
 
 
 pathvars:

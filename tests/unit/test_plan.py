@@ -14,7 +14,7 @@ from zoofuse.core import csv_files, files
 from zoofuse.methods import cyclegan
 from zoofuse.models import cnn
 
-DOMAINS = {"cyclegan": 2, "random": 1, "parent_a": 1, "parent_b": 1}
+METHODS = ["cyclegan", "random", "parent_a", "parent_b"]
 TEST = {"source": "drawn", "positive": ["black cat"], "negative": ["non-black"]}
 
 
@@ -23,7 +23,7 @@ def configured(**blocks) -> dict:
     return config.complete(
         {
             "concepts": {"cat": drawn | {"models": 1000}, "black": drawn | {"models": 300, "images_per_epoch": 500}},
-            "fusions": {"black_cat": {"a": "black", "b": "cat", "methods": list(DOMAINS), "test": TEST}},
+            "fusions": {"black_cat": {"a": "black", "b": "cat", "methods": METHODS, "test": TEST}},
         }
         | blocks
     )
@@ -34,7 +34,9 @@ def by_name(found: list[estimate.Stage]) -> dict[str, estimate.Stage]:
 
 
 def test_what_it_knows_of_the_package():
-    assert list(estimate.SLOWER) == list(cnn.ARCHITECTURES)
+    assert (
+        cnn.ARCHITECTURES["published"].slower == 1 < cnn.ARCHITECTURES["wide"].slower < cnn.ARCHITECTURES["deep"].slower
+    )
     presets = {
         preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()}
         for preset, layers in cyclegan.PRESETS.items()
@@ -48,7 +50,7 @@ def test_what_it_knows_of_the_package():
 
 def test_jobs_and_hours():
     rates = estimate.Rates(passes_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
-    found = by_name(estimate.stages(configured(), DOMAINS, rates))
+    found = by_name(estimate.stages(configured(), rates))
     cat, black = found["zoo of cat"], found["zoo of black"]
     assert (cat.jobs, cat.cnns) == (8, 128)
     assert (black.jobs, black.cnns) == (3, 128)
@@ -63,9 +65,9 @@ def test_jobs_and_hours():
 
 
 def test_deeper_cnns_take_longer():
-    before, after = (by_name(estimate.stages(configured(zoo={"architecture": name}), DOMAINS, estimate.Rates()))
+    before, after = (by_name(estimate.stages(configured(zoo={"architecture": name}), estimate.Rates()))
                      for name in ("published", "deep"))  # fmt: skip
-    assert after["zoo of cat"].hours == pytest.approx(estimate.SLOWER["deep"] * before["zoo of cat"].hours)
+    assert after["zoo of cat"].hours == pytest.approx(cnn.ARCHITECTURES["deep"].slower * before["zoo of cat"].hours)
     one, three = (found["CycleGANs of black_cat"] for found in (before, after))
     assert (one.jobs, three.jobs) == (2, 3)
     hours = before["CycleGANs of black_cat"].hours * 2  # of which conv1 takes 69 and conv2 279 of 348 parts
@@ -77,11 +79,8 @@ def test_three_concepts_have_translators_between_neighbours():
     asked = configured()
     asked["concepts"]["small"] = asked["concepts"]["cat"] | {"models": 500}
     asked["fusions"]["black_cat"] |= {"c": "small", "methods": ["cyclegan", "parent_c", "distil_weights"]}
-    domains, rates = (
-        DOMAINS | {"parent_c": 1, "distil_weights": 1},
-        estimate.Rates(ms_per_step={"conv1": 100, "conv2": 300}),
-    )
-    found = by_name(estimate.stages(asked, domains, rates))
+    rates = estimate.Rates(ms_per_step={"conv1": 100, "conv2": 300})
+    found = by_name(estimate.stages(asked, rates))
     cyclegans = found["CycleGANs of black_cat"]
     assert cyclegans.jobs == 4
     # 200 epochs of 1,000 pairs in batches of 64: 300 black with 1,000 cats, 1,000 cats with 500 small ones
@@ -92,13 +91,13 @@ def test_three_concepts_have_translators_between_neighbours():
 
 def test_settings_change_the_plan():
     limited = configured(evaluation={"models": 10, "controls": 5}, cyclegan={"hidden": 32, "epochs": 100})
-    before, after = (by_name(estimate.stages(c, DOMAINS, estimate.Rates())) for c in (configured(), limited))
+    before, after = (by_name(estimate.stages(c, estimate.Rates())) for c in (configured(), limited))
     assert after["CycleGANs of black_cat"].hours == pytest.approx(before["CycleGANs of black_cat"].hours / 4)
     assert (after["evaluation of black_cat"].jobs, after["evaluation of black_cat"].cnns) == (4, 20)
     existing = configured()
     existing["concepts"]["cat"] = {"zoo": "cat.h5", "models": 1000}
     existing["fusions"]["black_cat"]["generators"] = "generators.h5"
-    names = [stage.name for stage in estimate.stages(existing, DOMAINS, estimate.Rates())]
+    names = [stage.name for stage in estimate.stages(existing, estimate.Rates())]
     assert names == [
         f"{stage} of black{'_cat' * (stage != 'zoo')}" for stage in ("zoo", "evaluation", "zero-shot", "references")
     ]
@@ -106,11 +105,8 @@ def test_settings_change_the_plan():
 
 def test_cnns_that_are_trained_again(tmp_path):
     asked = configured(distil={"models": 5}, netspace={"fuse": {"models": 3}})
-    methods = {"distil": 1, "cyclegan_distil": 2, "netspace": 1, "parent_b": 1}
-    asked["fusions"]["black_cat"]["methods"] = list(methods)
-    found = by_name(
-        estimate.stages(asked, methods, estimate.Rates(student_seconds=3600, parents_per_second=1300 / 3600))
-    )
+    asked["fusions"]["black_cat"]["methods"] = ["distil", "cyclegan_distil", "netspace", "parent_b"]
+    found = by_name(estimate.stages(asked, estimate.Rates(student_seconds=3600, parents_per_second=1300 / 3600)))
     distilling = found["distilling of black_cat"]
     assert (distilling.jobs, distilling.cnns, distilling.hours) == (2, 5, 5)
     assert found["NetSpace of black_cat"].jobs == 3
@@ -128,7 +124,7 @@ def test_hours_of_the_target_netspace():
     assert (estimate.netspace_hours(longer, rates) - hours) * 3600 == pytest.approx(1500 * step)
     fewer = configured(netspace={"architectures": {"several": ["zoo", "VanillaCNN"]}})
     assert estimate.netspace_hours(fewer, rates) < hours
-    assert "snakemake netspace" in estimate.text(configured(), DOMAINS)
+    assert "snakemake netspace" in estimate.text(configured())
     three = configured()
     three["concepts"]["small"] = three["concepts"]["cat"]
     three["fusions"]["black_cat"]["c"] = "small"
@@ -148,7 +144,7 @@ def test_the_zoo_takes_the_disk_it_says(tmp_path):
     files.write(
         tmp_path / "zoo.h5", "zoo", weights | {f"history/{name}": np.zeros((300, 20)) for name in names}, settings={}
     )
-    said = by_name(estimate.stages(configured(), DOMAINS, estimate.Rates()))["zoo of black"].gigabytes * 1e9
+    said = by_name(estimate.stages(configured(), estimate.Rates()))["zoo of black"].gigabytes * 1e9
     assert (tmp_path / "zoo.h5").stat().st_size == pytest.approx(said, rel=0.05)
 
 
@@ -192,9 +188,7 @@ def test_the_published_size_on_the_terminal(root):
     whole = yaml.safe_load((root / "config/config.yaml").read_text())
     for name, concept in yaml.safe_load((root / "config/paper.yaml").read_text())["concepts"].items():
         whole["concepts"][name] |= concept
-    lines = estimate.text(
-        config.complete(whole), dict.fromkeys(config.complete(whole)["fusions"]["black_cat"]["methods"], 1)
-    )
+    lines = estimate.text(config.complete(whole))
     row = {line.split("  ")[0]: line.split() for line in lines.splitlines()}
     assert row["zoo of cat"][3:5] == ["14", "128"]
     assert row["zoo of black"][3:5] == ["22", "128"]

@@ -311,7 +311,7 @@ class TestViews:
             "zero_shot": ["CycleGAN", "supervised CNN"],
             "published": ["CycleGAN", "random initialisation", "published, hand-picked"],
         }
-        assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "control", "control", "reference"]
+        assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "control", "control", "baseline"]
 
     def test_rows_are_the_leaderboards_and_the_cnns_of_the_same_protocol(self, tmp_path):
         views, frame = self.views(tmp_path), cnns(tmp_path)

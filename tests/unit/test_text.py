@@ -14,6 +14,8 @@ from zoofuse.core import text
         ("gpj.\u202eexe", "gpj.\\u202eexe"),
         ("line\u2028end", "line\\u2028end"),
         (os.fsdecode(b"\xff.jpg"), "\ufffd.jpg"),
+        (b"\xff.jpg", "\ufffd.jpg"),
+        ("\ud800half a pair", "\ufffdhalf a pair"),
     ],
 )
 def test_a_name_is_shown_on_one_line_and_moves_no_cursor(name, shown):

@@ -19,39 +19,18 @@ HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation; snakemake hands this path on to every script.
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
-from zoofuse import config_files, interruptions, estimate
+from zoofuse import config_files, estimate, interruptions
 from zoofuse.core import text
 from zoofuse.importers import foreign, imports
+from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, folder_faults, folders_digest, made_from, models_made
-from zoofuse.config import CHOSEN, DISTILLED, GENERATED, REMEDIES, complete, is_overlay, sides
+from zoofuse.config import complete, is_overlay, sides
 from zoofuse.core.files import digest
 from zoofuse.data.folders import spelled
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
-# Method -> in how many domains it makes CNNs: one for each way of a translation, or one in all.
-METHODS = {
-    "cyclegan": 2,
-    "cyclegan_biases": 2,
-    "cyclegan_chosen": 2,
-    **dict.fromkeys(REMEDIES, 1),
-    "distil_weights": 1,
-    "cyclegan_distil": 2,
-    "repair": 1,
-    "netspace": 1,
-    "random": 1,
-    "parent_a": 1,
-    "parent_b": 1,
-    "parent_c": 1,
-    "parent_d": 1,
-    "parent_e": 1,
-    "average": 1,
-    "noise": 2,
-    "shuffled": 2,
-    "matched": 2,
-}
-CONTROLS = [method for method in METHODS if method not in GENERATED]
 
 
 def default_config():
@@ -409,58 +388,56 @@ def translators(fusion):
 
 
 def method_inputs(wildcards):
-    """What a method makes its CNNs from."""
-    fusion, method = wildcards.fusion, wildcards.method
-    if method.startswith("parent_"):
-        return {f"zoo_{method[-1]}": zoo_of(method[-1])(wildcards)}
-    zoos, banks = fusion_parents(wildcards), f"results/kernels/{fusion}/{{}}.h5".format
-    translated = {"translated": f"results/generated/{fusion}/cyclegan.h5"}
-    match method:
-        case "cyclegan":
-            trained = [f"results/cyclegan/{fusion}/{translator}/generators.h5" for translator in translators(fusion)]
-            return zoos | {"banks": [banks(volume) for volume in volumes(fusion)], "generators": trained}
-        case "cyclegan_biases":
-            return zoos | translated
-        case "cyclegan_chosen":  # an aligned zoo keeps no history
-            return {f"zoo_{side}": fusion_zoo(wildcards, side) for side in concepts_of(fusion)} | translated
-        case "repair":
-            return zoos | {"average": f"results/generated/{fusion}/average.h5"}
-        case "average":
-            return zoos
-        case "noise":
-            return translated | {"banks": [banks(layer) for layer in conv_layers()]}
-        case "shuffled" | "matched":
-            return translated
-    return {}
-
-
-def distil_inputs(wildcards):
-    """Zoos with their histories, which tell their best CNNs; photographs of the concepts, or translated CNNs to begin from."""
-    concepts = concepts_of(wildcards.fusion)
-    inputs = {f"zoo_{side}": fusion_zoo(wildcards, side) for side in concepts}
-    if wildcards.method in REMEDIES:
-        inputs |= {f"images_{side}": f"results/images/{concept}.h5" for side, concept in concepts.items()}
-    if wildcards.method == "cyclegan_distil":
-        inputs["translated"] = f"results/generated/{wildcards.fusion}/cyclegan.h5"
+    """What a method makes its CNNs from, by what it says it needs (`registry.Method`)."""
+    fusion = wildcards.fusion
+    concepts = concepts_of(fusion)
+    bank, made = f"results/kernels/{fusion}/{{}}.h5".format, f"results/generated/{fusion}/{{}}.h5".format
+    inputs = {}
+    for need in registry.get(wildcards.method).needs:
+        match need:
+            case "zoos":
+                inputs |= fusion_parents(wildcards)
+            case "own zoo":
+                side = registry.get(wildcards.method).letter
+                inputs[f"zoo_{side}"] = zoo_of(side)(wildcards)
+            case "trained":  # an aligned zoo keeps no history
+                inputs |= {f"zoo_{side}": fusion_zoo(wildcards, side) for side in concepts}
+            case "volumes":
+                inputs["banks"] = [bank(volume) for volume in volumes(fusion)]
+            case "layers":
+                inputs["banks"] = [bank(layer) for layer in conv_layers()]
+            case "generators":
+                names = translators(fusion)
+                inputs["generators"] = [f"results/cyclegan/{fusion}/{name}/generators.h5" for name in names]
+            case "images":
+                inputs |= {f"images_{side}": f"results/images/{concept}.h5" for side, concept in concepts.items()}
+            case other if other.startswith("method:"):
+                name = other.removeprefix("method:")
+                inputs[f"made_{name}"] = made(name)
     return inputs
+
+
+def methods_by_effort(effort):
+    return [name for name, of in registry.methods().items() if of.effort == effort]
+
+
+def method_options(wildcards):
+    """A method's parameters, so that a changed one makes its CNNs anew."""
+    return dict(registry.get(wildcards.method).options)
 
 
 def generated_counts(fusion):
     """Method -> number of CNNs it makes of each domain for a fusion."""
-    sizes = {side: models_of(concept) for side, concept in concepts_of(fusion).items()}
-    n = min(sizes.values())
-    students = dict.fromkeys(DISTILLED, config["distil"]["models"])
-    students["distil_deep"] = 1
-    students["cyclegan_distil"] = min(n, students["cyclegan_distil"])  # each begins from a translated CNN
-    fewer = {"netspace": min(n, config["netspace"]["fuse"]["models"]), "cyclegan_chosen": math.ceil(n / CHOSEN)}
-    parents = {f"parent_{side}": size for side, size in sizes.items()}
-    return dict.fromkeys(METHODS, n) | parents | students | fewer
+    return registry.counts({side: models_of(concept) for side, concept in concepts_of(fusion).items()}, config)
 
 
-def asked_count(wildcards):
-    """The number of CNNs where a method needs to be told; nothing where it follows from what the method is made from."""
-    asked = wildcards.method in ("random", "cyclegan_chosen")
-    return generated_counts(wildcards.fusion)[wildcards.method] if asked else None
+def method_count(wildcards):
+    return known(generated_counts(wildcards.fusion), wildcards.method, f"method of {wildcards.fusion}")
+
+
+def evaluated_limit(method):
+    """The setting that bounds how many of a method's CNNs are evaluated; None for all."""
+    return config["evaluation"]["models" if registry.get(method).is_generated else "controls"]
 
 
 def generated_zoos(wildcards):
@@ -477,8 +454,8 @@ def fusion_parents(wildcards):
 def evaluation_ranges(fusion, method):
     """Shard name -> (start, stop) among the evaluated CNNs of a method, domain after domain."""
     each = generated_counts(fusion)[method]
-    limit = config["evaluation"]["controls" if method in CONTROLS else "models"] or each
-    return shard_ranges(METHODS[method] * min(each, limit), config["evaluation"]["shard_size"])
+    domains = registry.get(method).domains
+    return shard_ranges(domains * min(each, evaluated_limit(method) or each), config["evaluation"]["shard_size"])
 
 
 def evaluation_shards(fusion, method):
@@ -489,13 +466,12 @@ def evaluated_part(wildcards):
     """Which CNNs of a method a shard evaluates, for `evaluation.part`."""
     ranges = evaluation_ranges(wildcards.fusion, wildcards.method)
     start, stop = known(ranges, wildcards.shard, f"evaluation shard of {wildcards.method}")
-    limit = config["evaluation"]["controls" if wildcards.method in CONTROLS else "models"]
-    return {"limit": limit, "start": start, "stop": stop}
+    return {"limit": evaluated_limit(wildcards.method), "start": start, "stop": stop}
 
 
 def held_out_limit(wildcards):
     """Of how many CNNs of each domain of a method the held-out protocol is asked for."""
-    return None if wildcards.method in CONTROLS else config["evaluation"]["held_out"]
+    return config["evaluation"]["held_out"] if registry.get(wildcards.method).is_generated else None
 
 
 def evaluation_settings(wildcards):
@@ -662,7 +638,7 @@ def exported_models():
         f"results/models/{name}/{method}/config.json"
         for name, fusion in config["fusions"].items()
         for method in fusion["methods"]
-        if method not in CONTROLS
+        if registry.get(method).is_generated
     ]
 
 
@@ -678,8 +654,7 @@ def predicted_folder(wildcards):
 
 
 def predicted_digest(wildcards):
-    from zoofuse import because pandas takes a while to import
-    from zoofuse.export.models import predict  # here
+    from zoofuse.export import predict  # here, because pandas takes a while to import
 
     try:
         return predict.digest(predicted_folder(wildcards))

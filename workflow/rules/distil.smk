@@ -24,7 +24,7 @@ rule align_zoo:
 
 rule distil:
     input:
-        unpack(distil_inputs),
+        unpack(method_inputs),
     output:
         "results/generated/{fusion}/{method}.h5",
     log:
@@ -32,7 +32,7 @@ rule distil:
     benchmark:
         "<benchmarks>/distil/{fusion}-{method}.jsonl"
     wildcard_constraints:
-        method=only(DISTILLED),
+        method=only(methods_by_effort("training")),
     conda:
         "../envs/zoofuse.yaml"
     threads: config["zoo"]["threads"]
@@ -41,10 +41,11 @@ rule distil:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        models=lambda wildcards: generated_counts(wildcards.fusion)[wildcards.method],
+        models=method_count,
+        options=method_options,
         architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:
-        "Distilling the zoos of {wildcards.fusion} with {wildcards.method}"
+        "Training {wildcards.method} CNNs for {wildcards.fusion}"
     script:
-        "../scripts/distil.py"
+        "../scripts/generate.py"

@@ -6,14 +6,15 @@ rule generate:
     log:
         "<logs>/generate/{fusion}-{method}.log",
     wildcard_constraints:
-        method=all_but_methods([*DISTILLED, "netspace"]),
+        method=all_but_methods(methods_by_effort("training") + methods_by_effort("own rule")),
     conda:
         "../envs/zoofuse.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        models=asked_count,
+        models=method_count,
+        options=method_options,
         architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:

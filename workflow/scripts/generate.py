@@ -4,43 +4,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse.core import logs
-from zoofuse.methods import generate, merging
+from zoofuse.methods import registry
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def paths(name):
-    return [Path(path) for path in snakemake.input.get(name, [])]
+def named(prefix):
+    """What follows the prefix in an input's name -> its files."""
+    inputs = {name: paths for name, paths in snakemake.input.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        for name, paths in inputs.items()
+    }
 
 
-with logs.job(snakemake.log[0]):
-    method, fusion, output = snakemake.wildcards.method, snakemake.wildcards.fusion, Path(snakemake.output[0])
-    params = snakemake.params
-    zoos = {name[-1].upper(): paths(name) for name, _ in snakemake.input.items() if name.startswith("zoo_")}
-    banks = {path.stem: path for path in paths("banks")}
-    match method:
-        case "cyclegan":
-            generators = {layer: [] for layer in banks}
-            for path in paths("generators"):
-                generators[path.parent.name.split("-")[0]].append(path)
-            generate.translate(zoos, banks, generators, output)
-        case "cyclegan_biases":
-            generate.biases(Path(snakemake.input.translated), zoos, output)
-        case "cyclegan_chosen":
-            generate.chosen(Path(snakemake.input.translated), zoos, params.models, output)
-        case "repair":
-            merging.write(Path(snakemake.input.average), zoos, params.seed, fusion, output)
-        case "random":
-            generate.random(params.models, params.architecture, params.seed, fusion, output)
-        case parent if parent.startswith("parent_"):
-            domain = method[-1].upper()
-            generate.parent(zoos[domain], domain, output)
-        case "average":
-            generate.average(zoos, output)
-        case "noise":
-            generate.noise(Path(snakemake.input.translated), banks, params.seed, fusion, output)
-        case "shuffled":
-            generate.shuffled(Path(snakemake.input.translated), params.seed, fusion, output)
-        case "matched":
-            generate.matched(Path(snakemake.input.translated), params.seed, fusion, output)
+with logs.job(snakemake.log[0]) as say:
+    params, method = snakemake.params, registry.get(snakemake.wildcards.method)
+    device = "cpu"
+    if method.effort == "training":
+        from zoofuse.core import devices  # imports torch, which other methods may not need
+
+        device = devices.choose_device(snakemake.config["zoo"]["device"])
+        say(f"Training on {device}, {snakemake.threads} threads.")
+    banks = [Path(path) for path in snakemake.input.get("banks", [])]
+    generators = {path.stem: [] for path in banks}
+    for path in map(Path, snakemake.input.get("generators", [])):
+        generators[path.parent.name.split("-")[0]].append(path)
+    method.make(
+        registry.Job(
+            output=Path(snakemake.output[0]),
+            fusion=snakemake.wildcards.fusion,
+            seed=params.seed,
+            count=params.models,
+            architecture=params.architecture,
+            options=params.options,
+            zoos={side.upper(): paths for side, paths in named("zoo_").items()},
+            banks={path.stem: path for path in banks},
+            generators=generators,
+            images={side.upper(): paths[0] for side, paths in named("images_").items()},
+            made={name: paths[0] for name, paths in named("made_").items()},
+            device=device,
+            threads=snakemake.threads,
+        )
+    )

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,26 +15,13 @@ import yaml
 
 from zoofuse.config_files import Written, size_fault
 from zoofuse.core.text import printable, visible
+from zoofuse.methods import registry
+from zoofuse.methods.registry import LETTERS
 from zoofuse.models.architectures import ARCHITECTURES
 
-BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
-# Distilling on photographs, and with which remedies (`distil.training_images`); what lacks one is there for ablation.
-REMEDIES = {
-    "distil": ("fair", "recoloured"),
-    "distil_plain": (),
-    "distil_fair": ("fair",),
-    "distil_recoloured": ("recoloured",),
-    "distil_deep": ("fair", "recoloured"),  # one student of the deep architecture, to show what size alone would give
-}
-DISTILLED = (*REMEDIES, "distil_weights", "cyclegan_distil")  # methods that train the CNNs they make
-# Methods whose CNNs are something new; all others are controls.
-GENERATED = ("cyclegan", "cyclegan_biases", "cyclegan_chosen", "repair", *DISTILLED, "netspace")
-CHOSEN = 4  # of so many translated CNNs cyclegan_chosen takes one
-NEEDS_IMAGES = (*REMEDIES, "netspace")  # methods that existing zoos can't be given to
 TRAINED = 64  # CNNs of a concept that does not say how many
 # Architectures of two conv layers, which one translator can take together.
 JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
-LETTERS = "abcde"  # under which a fusion names its concepts
 LARGEST = 10**18  # fits in 64 bits
 LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs
 # What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
@@ -62,7 +48,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     Raises:
         ConfigError: names all faults at once, each with what to write instead.
     """
-    schema = _schema()
+    schema = full_schema()
     written = written or Written([], {}, {})
     if not isinstance(config, dict):
         raise ConfigError("The configuration can't be used: write keys at the top level, such as concepts and fusions.")
@@ -100,7 +86,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
             at = fusion["methods"].index("parent_b") + 1
             fusion["methods"][at:at] = [f"parent_{side}" for side in sides(fusion)[2:]]
         if name not in named and _existing(config, fusion):
-            fusion["methods"] = [method for method in fusion["methods"] if method not in NEEDS_IMAGES]
+            fusion["methods"] = [method for method in fusion["methods"] if not registry.get(method).needs_images]
     return config
 
 
@@ -110,8 +96,14 @@ def sides(fusion: dict) -> list[str]:
 
 
 @functools.cache
-def _schema() -> dict:
-    return yaml.safe_load(SCHEMA.read_text())
+def full_schema() -> dict:
+    """The schema, with what the registry and the architectures know filled in."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    methods = schema["$defs"]["fusion"]["properties"]["methods"]
+    methods["items"] = {"enum": list(registry.methods())}
+    methods["default"] = [name for name, of in registry.methods().items() if of.default]
+    schema["properties"]["zoo"]["properties"]["architecture"]["enum"] = list(ARCHITECTURES)
+    return schema
 
 
 def is_overlay(config: dict) -> bool:
@@ -126,7 +118,7 @@ def is_overlay(config: dict) -> bool:
 
 @functools.cache
 def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(_schema())
+    return jsonschema.Draft202012Validator(full_schema())
 
 
 def _unknown(error: jsonschema.ValidationError) -> list[str]:
@@ -234,7 +226,7 @@ def _existing(config: dict, fusion: dict) -> list[str]:
     return [fusion[side] for side in sides(fusion) if "zoo" in config["concepts"].get(fusion[side], {})]
 
 
-def _resolved(schema: dict, root: dict) -> dict:
+def resolved(schema: dict, root: dict) -> dict:
     if "$ref" not in schema:
         return schema
     target = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
@@ -243,7 +235,7 @@ def _resolved(schema: dict, root: dict) -> dict:
 
 def _filled(value, schema: dict, root: dict):
     """`value` with the defaults of its schema, and with numbers written as text (YAML's 1e-3, --config) as numbers."""
-    schema = _resolved(schema, root)
+    schema = resolved(schema, root)
     if isinstance(value, str):
         kinds = [schema.get("type", [])] if isinstance(schema.get("type"), str) else schema.get("type", [])
         readers = {"integer": int, "number": float, "boolean": {"true": True, "false": False}.__getitem__}
@@ -259,7 +251,7 @@ def _filled(value, schema: dict, root: dict):
     known = schema.get("properties", {})
     value = dict(value)  # YAML's anchors make one mapping of several
     for key, sub in known.items():
-        sub = _resolved(sub, root)
+        sub = resolved(sub, root)
         if key not in value and "default" in sub:
             value[key] = copy.deepcopy(sub["default"])
     other = schema.get("additionalProperties")
@@ -385,12 +377,12 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             if fusion[one] == fusion[other]:
                 yield f"fusions.{name}: {one} and {other} are both {fusion[one]!r}; name two different concepts."
         for method in fusion["methods"]:
-            if method.startswith("parent_") and method[-1] not in letters:
-                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {method[-1]}; leave it out."
-        if "netspace" in fusion["methods"] and len(letters) > 2:
-            yield f"fusions.{name}.methods: netspace joins two concepts, not {len(letters)}; leave it out."
-        for method in NEEDS_IMAGES:
-            if method in fusion["methods"] and name in named and (existing := _existing(config, fusion)):
+            of = registry.get(method)
+            if of.letter and of.letter not in letters:
+                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {of.letter}; leave it out."
+            if len(letters) > of.concepts:
+                yield f"fusions.{name}.methods: {method} joins two concepts, not {len(letters)}; leave it out."
+            if of.needs_images and name in named and (existing := _existing(config, fusion)):
                 yield (
                     f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
                     "existing zoo; leave it out, or take distil_weights."
@@ -488,54 +480,3 @@ def _bad_words(where: str, place: dict) -> Iterator[str]:
                 query.parse(text, vocabulary)
             except ValueError as error:
                 yield f"{where}.{side}: {error}"
-
-
-def settings_table() -> str:
-    """Every setting of the schema as a Markdown table, for config/README.md."""
-    schema = _schema()
-    rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
-    for path, setting, needed in _settings(schema, schema, ""):
-        missing = "(needed)" if needed else "(none)"
-        default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else missing
-        rows.append(f"| `{path}` | {default} | {_allowed(setting)} | {setting.get('description', '')} |")
-    return "\n".join(rows) + "\n"
-
-
-def _settings(schema: dict, root: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
-    """(dotted path, resolved schema, needed) of every setting that is no mapping."""
-    for name, sub in schema.get("properties", {}).items():
-        sub = _resolved(sub, root)
-        if isinstance(sub.get("additionalProperties"), dict):
-            yield from _settings(_resolved(sub["additionalProperties"], root), root, f"{prefix}{name}.<name>.")
-        elif sub.get("type") == "object":
-            yield from _settings(sub, root, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", sub, name in schema.get("required", [])
-
-
-def _allowed(setting: dict) -> str:
-    if "enum" in setting:
-        return ", ".join(setting["enum"])
-    if setting.get("type") == "array":
-        items = setting["items"]
-        return f"list of {', '.join(items['enum'])}" if "enum" in items else "list of text"
-    kinds = setting["type"] if isinstance(setting["type"], list) else [setting["type"]]
-    bounds = {
-        "minimum": "at least",
-        "exclusiveMinimum": "more than",
-        "maximum": "at most",
-        "exclusiveMaximum": "less than",
-    }
-    told = [f"{words} {setting[key]}" for key, words in bounds.items() if key in setting]
-    return ", ".join([" or ".join(kinds), *told])
-
-
-def main() -> None:
-    """Write the table of settings anew into the file named on the command line, between its two markers."""
-    path = Path(sys.argv[1])
-    before, _, rest = path.read_text().partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{settings_table()}{END}{rest.partition(END)[2]}")
-
-
-if __name__ == "__main__":
-    main()

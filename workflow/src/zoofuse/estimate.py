@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoofuse.config import CHOSEN, DISTILLED, GENERATED, sides
+from zoofuse.config import sides
+from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 
-# Image passes of the published CNN, trained in C++, in the time of one: on one core of an AMD Zen 5, by process time.
-SLOWER = {"published": 1, "wide": 14, "deep": 34}
 SERIAL = 8  # the same of the published CNN in PyTorch, which distilling more than two concepts takes
 # What follows from numbers elsewhere in the package; a test holds them equal.
 CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
@@ -94,15 +93,14 @@ def measured(folder: Path) -> Rates:
     return Rates(**found, source=f"as measured on this machine ({here}, {folder}){rest}{''.join(unusable)}")
 
 
-def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage]:
+def stages(config: dict, rates: Rates) -> list[Stage]:
     """The stages of a run from nothing; tables, figures and the report take seconds each.
 
-    config: as `config.complete` returns it, with the number of CNNs of every concept; domains: method -> number of
-    domains that it makes CNNs of.
+    config: as `config.complete` returns it, with the number of CNNs of every concept.
     """
     zoo, evaluation = config["zoo"], config["evaluation"]
     sizes = {name: concept["models"] for name, concept in config["concepts"].items()}
-    architecture, slower = ARCHITECTURES[zoo["architecture"]], SLOWER[zoo["architecture"]]
+    architecture, slower = ARCHITECTURES[zoo["architecture"]], ARCHITECTURES[zoo["architecture"]].slower
     parameters = 4 * architecture.parameters  # bytes
     kept = 1 + (zoo["epochs"] // zoo["checkpoint_every"] if zoo["checkpoint_every"] else 0)
     found = []
@@ -122,23 +120,25 @@ def stages(config: dict, domains: Mapping[str, int], rates: Rates) -> list[Stage
             tasks = [(layer, size, pair) for layer, size in volumes.items() for pair in pairs]
             hours = sum(_cyclegan_hours(config["cyclegan"], *task, rates) for task in tasks)
             found.append(Stage(f"CycleGANs of {name}", len(tasks), 0, hours / len(tasks), banks))
-        sizes_made = {f"parent_{side}": size for side, size in parents.items()}
-        sizes_made |= {"netspace": config["netspace"]["fuse"]["models"]}
-        sizes_made |= dict.fromkeys(DISTILLED, config["distil"]["models"])
-        sizes_made |= {"cyclegan_chosen": math.ceil(min(parents.values()) / CHOSEN), "distil_deep": 1}
-        if distilled := [method for method in fusion["methods"] if method in DISTILLED]:
-            each, way = config["distil"]["models"], slower if len(parents) == 2 else max(slower, SERIAL)
-            work = [SLOWER["deep"] if method == "distil_deep" else each * way for method in distilled]
+        counts = registry.counts(parents, config)
+        methods = {method: registry.get(method) for method in fusion["methods"]}
+        if trained := [of for of in methods.values() if of.effort == "training"]:
+            way = slower if len(parents) == 2 else max(slower, SERIAL)
+            work = []
+            for of in trained:
+                student = of.options.get("student")
+                own = ARCHITECTURES[student].slower if student else way
+                work.append(min(counts[of.name], config["distil"]["models"]) * own)
             hours = sum(work) / len(work) * rates.student_seconds / 3600
-            found.append(Stage(f"distilling of {name}", len(distilled), each, hours, 0))
+            found.append(Stage(f"distilling of {name}", len(trained), config["distil"]["models"], hours, 0))
         if "netspace" in fusion["methods"]:
             found.append(Stage(f"NetSpace of {name}", 3, 0, rates.netspace_seconds / 3 / 3600, 0))
         made, evaluated = 0, []
-        for method in fusion["methods"]:
-            each = sizes_made.get(method, min(parents.values()))
-            limit = evaluation["models" if method in GENERATED else "controls"] or each
-            made += domains[method] * each
-            evaluated.append(domains[method] * min(each, limit))
+        for method, of in methods.items():
+            each = counts[method]
+            limit = evaluation["models" if of.is_generated else "controls"] or each
+            made += of.domains * each
+            evaluated.append(of.domains * min(each, limit))
         shard = min(evaluation["shard_size"], max(evaluated))
         jobs = sum(math.ceil(count / shard) for count in evaluated)
         disk = (made * parameters + sum(evaluated) * EVALUATED) / 1e9
@@ -183,10 +183,10 @@ def hours(found: list[Stage], at_once: int) -> float:
     return total
 
 
-def text(config: dict, domains: Mapping[str, int], folder: Path = Path("results/bench")) -> str:
-    """The plan as a table for the terminal; `config` and `domains` as `stages` takes them."""
+def text(config: dict, folder: Path = Path("results/bench")) -> str:
+    """The plan as a table for the terminal; `config` as `stages` takes it."""
     rates = measured(folder)
-    found = stages(config, domains, rates)
+    found = stages(config, rates)
     lines = [("stage", "jobs", "CNNs per job", "one job", "all jobs", "disk")]
     for s in found:
         cnns = f"{s.cnns:,}" if s.cnns else "-"

@@ -6,6 +6,7 @@ import re
 # Control characters (an escape sequence can rewrite what a terminal shows), line separators, and the marks that turn
 # the direction of writing; a tab and a line break are written by ourselves.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_LONE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8, and JSON of half a pair
 _FORMULA = ("=", "+", "-", "@", "\t", "'")
 
 
@@ -14,13 +15,18 @@ def printable(name: str | os.PathLike) -> str:
 
     Bytes that are not UTF-8 become U+FFFD; control characters become visible escapes, such as \\x1b.
     """
-    decoded = os.fsencode(name).decode("utf-8", "replace")
-    return visible(decoded).replace("\n", "\\n").replace("\t", "\\t")
+    decoded = os.fspath(name)
+    if isinstance(decoded, bytes):
+        decoded = decoded.decode("utf-8", "surrogateescape")
+    return visible(_LONE.sub("\ufffd", decoded)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def visible(message: str) -> str:
-    """A message with every control character but tabs and line breaks as a visible escape, such as \\x1b."""
-    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), message)
+    """A message with every control character but tabs and line breaks as a visible escape, such as \\x1b.
+
+    Half a surrogate pair, which no terminal or file takes, becomes U+FFFD.
+    """
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), _LONE.sub("\ufffd", message))
 
 
 def cell(value):

@@ -13,7 +13,8 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from zoofuse.core import csv_files, files, intervals
-from zoofuse.evaluation.tables import REFERENCES, is_generated, tier
+from zoofuse.evaluation.tables import tier
+from zoofuse.methods import registry
 
 COLUMNS = {
     "leaderboard": [
@@ -248,13 +249,14 @@ def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
     """
     others: dict[str, dict[str, Entry]] = {}
     for entry in entries:
-        if not is_generated(entry.method):
+        if not registry.get(entry.method).is_generated:
             others.setdefault(entry.method, {})[entry.clusterer] = entry
     pairs = []
-    for ours, (control, theirs) in itertools.product(filter(lambda e: is_generated(e.method), entries), others.items()):
+    generated = [entry for entry in entries if registry.get(entry.method).is_generated]
+    for ours, (control, theirs) in itertools.product(generated, others.items()):
         if ours.clusterer in theirs:
             pairs.append((ours, theirs[ours.clusterer]))
-        elif control in REFERENCES:
+        elif registry.get(control).role == "baseline":
             pairs.append((ours, next(iter(theirs.values()))))
     level = intervals.corrected(len(pairs))
     return [

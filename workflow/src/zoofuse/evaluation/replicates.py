@@ -17,7 +17,8 @@ from scipy import stats
 from zoofuse.core import files, intervals, rng
 from zoofuse.core.text import printable
 from zoofuse.evaluation import leaderboard
-from zoofuse.evaluation.tables import REFERENCES, is_generated, tier
+from zoofuse.evaluation.tables import tier
+from zoofuse.methods import registry
 
 COLUMNS = {
     "replicates": [
@@ -192,12 +193,12 @@ def _comparisons(medians: dict) -> list[dict]:
         of = {(method, clusterer): m for (method, p, clusterer), m in medians.items() if p == protocol}
         others: dict[str, dict[str, Medians]] = {}
         for (method, clusterer), found in of.items():
-            if not is_generated(method):
+            if not registry.get(method).is_generated:
                 others.setdefault(method, {})[clusterer] = found
         pairs = []
         for (method, clusterer), ours in of.items():
-            for control, theirs in others.items() if is_generated(method) else ():
-                if clusterer in theirs or control in REFERENCES:
+            for control, theirs in others.items() if registry.get(method).is_generated else ():
+                if clusterer in theirs or registry.get(control).role == "baseline":
                     pairs.append((method, clusterer, control, ours, theirs.get(clusterer, next(iter(theirs.values())))))
         level = intervals.corrected(len(pairs))
         for method, clusterer, control, ours, theirs in pairs:

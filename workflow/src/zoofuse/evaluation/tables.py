@@ -6,19 +6,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from zoofuse.config import NEEDS_IMAGES
 from zoofuse.core import csv_files, files
+from zoofuse.methods import registry
 
 CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
 FIRST_COLUMNS = ["method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity"]
 MEASURES = ["accuracy", "balanced_accuracy"]
-PARENTS = ("parent_a", "parent_b", "parent_c", "parent_d", "parent_e")
-CONTROLS = ("random", *PARENTS, "average", "noise", "shuffled", "matched")
 ALWAYS_NO = "always_no"
-REFERENCES = (ALWAYS_NO, "brightness", "colour", "pixels", "pca", "product", "ensemble", "supervised")
 PUBLISHED_METHOD = "cyclegan"
-# What a method was made from besides the zoos' weights: photographs and labels, of the concepts or the conjunction.
-TIERS = dict.fromkeys(NEEDS_IMAGES, "parents") | {"supervised": "conjunction"}
 
 Path = str | os.PathLike
 
@@ -28,12 +23,8 @@ def tier(method: str, head: str | None = None) -> str:
 
     Probes are fitted on the concepts' own photographs.
     """
-    return TIERS.get(method, "parents" if head == "probe" else "weights")
-
-
-def is_generated(method: str) -> bool:
-    """Whether a method makes new CNNs: whatever is neither a control nor a reference does."""
-    return method not in CONTROLS and method not in REFERENCES
+    own = registry.get(method).supervision
+    return "parents" if own == "weights" and head == "probe" else own
 
 
 def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:

@@ -20,7 +20,8 @@ from matplotlib.lines import Line2D
 
 from zoofuse.core import metrics, text
 from zoofuse.core.files import atomic_path
-from zoofuse.evaluation.tables import ALWAYS_NO, CLUSTERERS, PARENTS, PUBLISHED_METHOD, is_generated, of_protocol
+from zoofuse.evaluation.tables import CLUSTERERS, of_protocol
+from zoofuse.methods import registry
 from zoofuse.report import pages
 
 ACCENT, BLUE, GREEN, PURPLE, AMBER, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -59,34 +60,6 @@ STYLE = {
     "svg.hashsalt": "zoofuse",
 }
 SLICES = 32  # filters, and input channels, of one CNN in a figure of kernels
-_METHODS = {
-    PUBLISHED_METHOD: "CycleGAN",
-    "cyclegan_biases": "CycleGAN, with biases",
-    "cyclegan_chosen": "CycleGAN, best parents",
-    "distil": "distilled from both zoos",
-    "distil_plain": "distilled, no remedy",
-    "distil_fair": "distilled, fair negatives only",
-    "distil_recoloured": "distilled, recoloured only",
-    "distil_deep": "distilled, a larger CNN",
-    "distil_weights": "distilled, no photographs",
-    "cyclegan_distil": "CycleGAN, then distilled",
-    "repair": "average, renormalised",
-    "netspace": "NetSpace, between both zoos",
-    ALWAYS_NO: "always “no”",
-    "random": "random initialisation",
-    **{parent: f"parents {parent[-1].upper()}" for parent in PARENTS},
-    "average": "average of parents",
-    "noise": "parents plus noise",
-    "shuffled": "shuffled weights",
-    "matched": "matched kernels",
-    "brightness": "mean brightness",
-    "colour": "mean colour",
-    "pixels": "raw pixels",
-    "pca": "PCA of pixels",
-    "product": "product of two parents",
-    "ensemble": "all parents together",
-    "supervised": "supervised CNN",
-}
 
 Path = str | os.PathLike
 
@@ -118,7 +91,7 @@ def _width(shown: str) -> int:
 
 def method_label(method: str, domain: str = "-") -> str:
     """How a method is called in figures and report: `cyclegan`, `A` -> generated A."""
-    label = _METHODS.get(method, method.replace("_", " "))
+    label = registry.get(method).label
     return label if domain == "-" or label.endswith(f" {domain}") else f"{label} {domain}"
 
 
@@ -212,10 +185,14 @@ def methods(
     """
     published = published or {}
     tables = {clusterer: of_protocol(table, "published") for clusterer, table in tables.items()}
-    known = list(_METHODS)
+    known = list(registry.known())
     keys = sorted(
         {key for table in tables.values() for key in zip(table["method"], table["domain"], strict=True)},
-        key=lambda key: (not is_generated(key[0]), known.index(key[0]) if key[0] in known else len(known), key),
+        key=lambda key: (
+            not registry.get(key[0]).is_generated,
+            known.index(key[0]) if key[0] in known else len(known),
+            key,
+        ),
     )
     rows = [plain(method_label(*key)) for key in keys] + (["published,\nhand-picked"] if published else [])
     with canvas(path, 0.85 + 0.42 * len(rows)) as figure:
@@ -226,7 +203,7 @@ def methods(
             axis.plot([always] * 2, [-0.6, len(keys) - 0.5], **dashed)
             for y, key in enumerate(keys):
                 ours = table[(table["method"] == key[0]) & (table["domain"] == key[1])]["accuracy"].to_numpy()
-                _distribution(axis, ours, y, ACCENT if is_generated(key[0]) else GREY)
+                _distribution(axis, ours, y, ACCENT if registry.get(key[0]).is_generated else GREY)
                 lowest = min([lowest, always, *ours])
             if clusterer in published:
                 theirs = published[clusterer]["published_accuracy"].to_numpy()
@@ -258,7 +235,7 @@ def few_shot(table: pd.DataFrame, path: Path) -> None:
         places = {each: place for place, each in enumerate(sorted(table["each"].unique()))}
         looks = zip(itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
         for (method, rows), (colour, marker) in zip(table.groupby("method", sort=False), looks, strict=False):
-            strong = is_generated(method)
+            strong = registry.get(method).is_generated
             rows, x = rows.sort_values("each"), rows.sort_values("each")["each"].map(places)
             look = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.8 if strong else 0.9}
             axis.plot(x, rows["median"], label=plain(method_label(method)), alpha=1 if strong else 0.7, **look)
@@ -288,7 +265,7 @@ def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
         for axis, ((protocol, clusterer), (title, measure)) in zip(axes, panels.items(), strict=True):
             rows = shown[(shown["protocol"] == protocol) & (shown["clusterer"] == clusterer)]
             for row in rows.itertuples():
-                y, colour = names.index(row.method), ACCENT if is_generated(row.method) else GREY
+                y, colour = names.index(row.method), ACCENT if registry.get(row.method).is_generated else GREY
                 found = medians[row.method, protocol, clusterer].found
                 axis.plot([row.low, row.high], [y, y], color=colour, linewidth=4, alpha=0.25, solid_capstyle="butt")
                 axis.plot(found, [y] * len(found), "o", color=colour, markersize=3.5, alpha=0.8, markeredgewidth=0)

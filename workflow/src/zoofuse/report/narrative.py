@@ -10,12 +10,14 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
 from zoofuse.evaluation import tables
-from zoofuse.evaluation.tables import CLUSTERERS, PARENTS
+from zoofuse.evaluation.tables import CLUSTERERS
+from zoofuse.methods import registry
 from zoofuse.report.figures import method_label
 
 HEADS = {"own": "heads of their own", "probe": "fitted probes"}
 PROTOCOLS = {"held_out": "Held out", "zero_shot": "Zero-shot", "published": "As published"}
-_FIRST = ["random", *PARENTS, "average"]  # after the generating methods, before the other controls
+# After the generating methods, before the other controls.
+_FIRST = ["random", *(f"parent_{letter}" for letter in registry.LETTERS), "average"]
 _DOTS = 150  # up to so many CNNs every one is drawn
 _BINS = 48
 
@@ -60,7 +62,7 @@ def views(
 
     cnns: clusterer -> `tables.clusterer_table`; published: clusterer -> `tables.beside_published`.
     A view is {protocol, name, label, axis, line, line_label, rows}; a row {label, role, n, median, q25, q75, low, high,
-    shape, dots, selected, note}: role generated, control, reference or published; shape: relative frequency in equal
+    shape, dots, selected, note}: role generated, control, baseline or published; shape: relative frequency in equal
     bins from low to high; dots: every value, where there are few; selected: {name, value, low, high}.
     """
     cnns, published = cnns or {}, published or {}
@@ -121,15 +123,13 @@ def differences(comparisons: pd.DataFrame) -> list[dict]:
 
 
 def role(method: str) -> str:
-    """generated, reference or control: which part a method plays."""
-    if tables.is_generated(method):
-        return "generated"
-    return "reference" if method in tables.REFERENCES else "control"
+    """generated, control or baseline: which part a method plays."""
+    return registry.get(method).role
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows by method: generating ones, controls, references; the order within is the table's."""
-    rank = frame["method"].map(role).map(["generated", "control", "reference"].index)
+    """Rows by method: generating ones, controls, baselines; the order within is the table's."""
+    rank = frame["method"].map(role).map(["generated", "control", "baseline"].index)
     place = frame["method"].map({name: i for i, name in enumerate(_FIRST)}).fillna(len(_FIRST))
     return frame.assign(_rank=rank, _place=place).sort_values(["_rank", "_place"], kind="stable").drop(
         columns=["_rank", "_place"]
@@ -148,7 +148,7 @@ def shape(values: np.ndarray) -> tuple[float, float, list[float]]:
 def _headline(held: pd.DataFrame) -> str:
     n = len(held)
     # Baselines (brightness, colour ...) are no controls, but stand beside them in the comparisons.
-    others = "controls and baselines" if held["control"].isin(tables.REFERENCES).any() else "controls"
+    others = "controls and baselines" if (held["control"].map(role) == "baseline").any() else "controls"
     above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
     verdicts = held.groupby(["clusterer", "method"], sort=False)["verdict"]
     wins = verdicts.agg(lambda some: (some == "above").all())
@@ -226,7 +226,7 @@ def _medians(held: pd.DataFrame) -> list[str]:
         return []
     part = ordered(held[held["clusterer"] == clusterers[0]])
     listed = [f"{row['median']:.3f} for {method_label(row['method'])} (n\u00a0=\u00a0{row['n']:,})"
-              for _, row in part.iterrows() if role(row["method"]) != "reference"]  # fmt: skip
+              for _, row in part.iterrows() if role(row["method"]) != "baseline"]  # fmt: skip
     return [
         f"With {CLUSTERERS[clusterers[0]]} the median balanced accuracy is {_and(listed)}; a constant prediction has "
         "0.5."

@@ -55,11 +55,9 @@ ALT = {
     "examples": "Contact sheet: example images of every concept and test set, positives above negatives.",
     "zoo_histogram": "Histogram of final validation balanced accuracy, a panel per concept; the table has its figures.",
     "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",
-    "kernels_conv1": "{name}: first-layer kernels as colour patches, trained and translated side by side.",
-    "kernels_conv2": "{name}: second-layer kernels as grey slices, trained and translated side by side.",
+    "kernels": "{name}: kernels of a conv layer, trained and translated side by side.",
     "few_shot": "{name}: AUROC over the number of labelled photographs, a line for each method; also a table.",
     "replicates": "{name}: for each method a dot for every run from another seed, with intervals; also a table.",
-    "kernels_conv3": "{name}: third-layer kernels as grey slices, trained and translated side by side.",
     "cyclegan": "{name}: losses and measures of the CycleGANs per epoch.",
     "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
 }
@@ -438,12 +436,13 @@ def _is_choice(column: pd.Series, digits: int | None) -> bool:
 
 def _figures(paths: Mapping, name: str) -> dict[str, list[dict]]:
     """kind -> [{src, alt}], every file embedded."""
-    if unknown := [kind for kind in paths if kind not in ALT]:
+    alts = {kind: ALT.get("kernels" if kind.startswith("kernels_") else kind) for kind in paths}
+    if unknown := [kind for kind, alt in alts.items() if alt is None]:
         raise ValueError(f"figures: unknown kind {', '.join(unknown)}; known are {', '.join(ALT)}.")
     figures = {}
     for kind, some in paths.items():
         some = [some] if isinstance(some, str | os.PathLike) else some
-        figures[kind] = [{"src": _data_uri(path), "alt": ALT[kind].format(name=name)} for path in some]
+        figures[kind] = [{"src": _data_uri(path), "alt": alts[kind].format(name=name)} for path in some]
     return figures
 
 

@@ -51,7 +51,7 @@ const colour = name => {
   return found;
 };
 const palette = () => Object.fromEntries(
-  ["paper", "ink", "quiet", "rule", "generated", "control", "published", "reference", "second", "third"].map(name => [name, colour(name)]));
+  ["paper", "ink", "quiet", "rule", "generated", "control", "published", "baseline", "second", "third"].map(name => [name, colour(name)]));
 
 // Choices of one thing among few: radio buttons for the first question, menus for the rest.
 const radios = (legend, options, chosen, act) => {

@@ -1,0 +1,70 @@
+"""The recipes of docs/contributing.md, followed: a new method and a new architecture go through the whole walk."""
+
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+from small_project import CONFIG, Project, draw_folders
+
+import zoofuse
+from zoofuse.core import files
+
+FOLDERS = ("workflow", "config", "resources")
+
+
+def recipe(root, heading: str) -> str:
+    """The Python of a recipe, as it stands in the documentation."""
+    section = (root / "docs/contributing.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory, root):
+    """A copy of the project with both recipes followed, and a run of it."""
+    folder = tmp_path_factory.mktemp("recipes")
+    ignore = shutil.ignore_patterns("__pycache__", "downloads")
+    for name in FOLDERS:
+        shutil.copytree(root / name, folder / "copy" / name, ignore=ignore)
+    shutil.copy(root / "Snakefile", folder / "copy")
+    package = folder / "copy/workflow/src/zoofuse"
+    (package / "methods/midpoint.py").write_text(recipe(root, "A new method"))
+    with (package / "models/architectures.py").open("a") as handle:
+        handle.write("\n" + recipe(root, "A new architecture"))
+    draw_folders(folder / "run/photos")
+    project = Project(folder / "run", folder / "copy")
+    config = json.loads(json.dumps(CONFIG))
+    config["zoo"]["architecture"] = "four"
+    methods = ["midpoint", "cyclegan", "distil", "random", "parent_a", "parent_b"]
+    config["fusions"]["black_cat"]["methods"] = methods
+    run = project.snakemake("all", "models", config=config)
+    assert run.returncode == 0, run.stdout
+    return project
+
+
+def test_the_new_method_stands_in_tables_and_report(extended):
+    table = pd.read_csv(extended.folder / "results/tables/black_cat/leaderboard.csv")
+    assert "midpoint" in set(table["method"])
+    assert set(table.loc[table["method"] == "midpoint", "tier"]) <= {"weights", "parents"}
+    compared = pd.read_csv(extended.folder / "results/tables/black_cat/comparisons.csv")
+    assert "midpoint" in set(compared["method"])  # a generated method: compared, not a control
+    assert "middle of two parents" in (extended.folder / "results/report.html").read_text()
+
+
+def test_the_new_architecture_has_four_layers_everywhere(extended):
+    results = extended.folder / "results"
+    layers = [f"conv{i}" for i in range(1, 5)]
+    for path in ("zoo/cat/shard-0000.h5", "generated/black_cat/distil.h5", "generated/black_cat/cyclegan.h5"):
+        arrays = files.read(results / path, "zoo")
+        assert [arrays[f"{layer}.weight"].shape[1:] for layer in layers] == [
+            (4, 3, 2, 2), (5, 4, 2, 2), (6, 5, 2, 2), (7, 6, 2, 2)
+        ]  # fmt: skip
+    assert all((results / f"figures/black_cat/kernels_{layer}.png").is_file() for layer in layers)
+    assert "conv4: filters across" in (results / "report.html").read_text()
+
+
+def test_the_new_method_is_taken_home(extended):
+    model = zoofuse.load(extended.folder / "results/models/black_cat/midpoint")
+    scores = model.predict(files.read(extended.folder / "results/test_images/black_cat.h5", "test_images")["images"])
+    assert scores.shape == (30,)

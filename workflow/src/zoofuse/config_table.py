@@ -1,0 +1,66 @@
+"""Every setting and every method as tables, written into config/README.md: python -m zoofuse.config_table FILE."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoofuse import config
+from zoofuse.methods import registry
+
+BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
+
+
+def settings_table() -> str:
+    """Every setting of the schema and every method as Markdown tables, for config/README.md."""
+    schema = config.full_schema()
+    rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
+    for path, setting, needed in _settings(schema, schema, ""):
+        missing = "(needed)" if needed else "(none)"
+        default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else missing
+        rows.append(f"| `{path}` | {default} | {_allowed(setting)} | {setting.get('description', '')} |")
+    rows += ["", "| method | default | role | what it is |", "|---|---|---|---|"]
+    for name, of in registry.methods().items():
+        source = f" ({of.cites})" if of.cites else ""
+        rows.append(f"| `{name}` | {'yes' if of.default else ''} | {of.role} | {of.about}{source} |")
+    return "\n".join(rows) + "\n"
+
+
+def _settings(schema: dict, root: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
+    """(dotted path, resolved schema, needed) of every setting that is no mapping."""
+    for name, sub in schema.get("properties", {}).items():
+        sub = config.resolved(sub, root)
+        if isinstance(sub.get("additionalProperties"), dict):
+            yield from _settings(config.resolved(sub["additionalProperties"], root), root, f"{prefix}{name}.<name>.")
+        elif sub.get("type") == "object":
+            yield from _settings(sub, root, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", sub, name in schema.get("required", [])
+
+
+def _allowed(setting: dict) -> str:
+    if "enum" in setting:
+        return ", ".join(setting["enum"])
+    if setting.get("type") == "array":
+        items = setting["items"]
+        return f"list of {', '.join(items['enum'])}" if "enum" in items else "list of text"
+    kinds = setting["type"] if isinstance(setting["type"], list) else [setting["type"]]
+    bounds = {
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
+    told = [f"{words} {setting[key]}" for key, words in bounds.items() if key in setting]
+    return ", ".join([" or ".join(kinds), *told])
+
+
+def main() -> None:
+    """Write the table of settings anew into the file named on the command line, between its two markers."""
+    path = Path(sys.argv[1])
+    before, _, rest = path.read_text().partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n{settings_table()}{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()

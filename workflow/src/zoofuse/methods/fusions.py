@@ -1,0 +1,270 @@
+"""The project's own methods, their variants and the baselines, registered with all their facts.
+
+Torch, and what imports torch, is imported inside the functions: the Snakefile reads this module.
+"""
+
+import math
+
+from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest, variant
+
+BEST = 4  # of so many translated CNNs the option parents: best takes one
+
+
+def _students(sizes, config) -> int:
+    return config["distil"]["models"]
+
+
+def _translated_students(sizes, config) -> int:
+    return min(smallest(sizes, config), config["distil"]["models"])  # each begins from a translated CNN
+
+
+@method(
+    "cyclegan",
+    label="CycleGAN",
+    role="generated",
+    domains=2,
+    needs=("zoos", "volumes", "generators"),
+    default=True,
+    about="The published method: kernels translated by a CycleGAN per conv layer, biases zero.",
+    cites="Patel and Jain 2024; Zhu et al. 2017",
+)
+def cyclegan(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.translate(job.zoos, job.banks, job.generators, job.output)
+
+
+@method(
+    "cyclegan_biases",
+    label="CycleGAN, with biases",
+    role="generated",
+    domains=2,
+    needs=("zoos", "method:cyclegan"),
+    about="cyclegan, with the biases of the CNNs that the kernels come from.",
+)
+def cyclegan_biases(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.biases(job.made["cyclegan"], job.zoos, job.output)
+
+
+@method(
+    "cyclegan_chosen",
+    label="CycleGAN, best parents",
+    role="generated",
+    domains=2,
+    needs=("trained", "method:cyclegan"),
+    count=lambda sizes, config: math.ceil(smallest(sizes, config) / BEST),
+    about="cyclegan, only the quarter whose kernels come from the CNNs best on their own validation images.",
+)
+def cyclegan_chosen(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.chosen(job.made["cyclegan"], job.zoos, job.count, job.output)
+
+
+@method(
+    "distil",
+    label="distilled from both zoos",
+    role="generated",
+    supervision="parents",
+    needs=("trained", "images"),
+    effort="training",
+    count=_students,
+    default=True,
+    options={"remedies": ("fair", "recoloured"), "student": None},
+    about="CNNs that learn what all zoos predict for the concepts' own images, a head for each concept.",
+    cites="Hinton, Vinyals and Dean 2015",
+)
+def distil(job: Job) -> None:
+    from zoofuse.methods import distil
+
+    options = {name: value for name, value in job.options.items() if value is not None}
+    distil.from_parents(job.zoos, job.images, job.output, settings=distil.PARENTS, **options, **_how(job))
+
+
+variant("distil_plain", "distil", options={"remedies": ()}, label="distilled, no remedy",
+        about="distil without filtered negatives and without colour transfer.")  # fmt: skip
+variant("distil_fair", "distil", options={"remedies": ("fair",)}, label="distilled, fair negatives only",
+        about="distil with filtered negatives only.")  # fmt: skip
+variant("distil_recoloured", "distil", options={"remedies": ("recoloured",)}, label="distilled, recoloured only",
+        about="distil with colour-transfer augmentation only.")  # fmt: skip
+variant("distil_deep", "distil", options={"student": "deep"}, label="distilled, a larger CNN",
+        count=lambda sizes, config: 1,
+        about="One student of the deep architecture, to show what size alone would give; slow.")  # fmt: skip
+
+
+@method(
+    "distil_weights",
+    label="distilled, no photographs",
+    role="generated",
+    needs=("trained",),
+    effort="training",
+    count=_students,
+    default=True,
+    about="distil without any image of the concepts: on dead leaves, images made of random shapes.",
+    cites="Baradad et al. 2021",
+)
+def distil_weights(job: Job) -> None:
+    from zoofuse.methods import distil
+
+    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, **_how(job))
+
+
+@method(
+    "cyclegan_distil",
+    label="CycleGAN, then distilled",
+    role="generated",
+    domains=2,
+    needs=("trained", "method:cyclegan"),
+    effort="training",
+    count=_translated_students,
+    about="distil_weights that begins from translated kernels.",
+)
+def cyclegan_distil(job: Job) -> None:
+    from zoofuse.methods import distil
+
+    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, start=job.made["cyclegan"], **_how(job))
+
+
+@method(
+    "repair",
+    label="average, renormalised",
+    role="generated",
+    needs=("zoos", "method:average"),
+    about="average, its channels renormalised to the statistics of the parents' on dead leaves.",
+    cites="Jordan et al. 2023 (REPAIR)",
+)
+def repair(job: Job) -> None:
+    from zoofuse.methods import merging
+
+    merging.write(job.made["average"], job.zoos, job.seed, job.fusion, job.output)
+
+
+@method(
+    "netspace",
+    label="NetSpace, between both zoos",
+    role="generated",
+    supervision="parents",
+    needs=("space",),
+    effort="own rule",
+    concepts=2,
+    count=lambda sizes, config: min(smallest(sizes, config), config["netspace"]["fuse"]["models"]),
+    about="CNNs decoded between the latent codes of two zoos, optimised on the concepts' own images.",
+    cites="NetSpace",
+)
+def netspace(job: Job) -> None:
+    raise NotImplementedError("netspace has a rule of its own, netspace_fuse")
+
+
+baseline("always_no", label="always “no”", about="Always the class that is not the conjunction.")
+
+
+@method(
+    "random",
+    label="random initialisation",
+    role="control",
+    default=True,
+    about="CNNs as PyTorch initialises them, never trained.",
+)
+def random(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.random(job.count, job.architecture, job.seed, job.fusion, job.output)
+
+
+def _parent(letter: str) -> None:
+    @method(
+        f"parent_{letter}",
+        label=f"parents {letter.upper()}",
+        role="control",
+        needs=("own zoo",),
+        letter=letter,
+        count=lambda sizes, config: sizes[letter],
+        default=letter in "ab",
+        about=f"The CNNs of the fusion's concept {letter} as they are.",
+    )
+    def parent(job: Job) -> None:
+        from zoofuse.methods import generate
+
+        domain = letter.upper()
+        generate.parent(job.zoos[domain], domain, job.output)
+
+
+for _letter in LETTERS:
+    _parent(_letter)
+
+
+@method(
+    "average",
+    label="average of parents",
+    role="control",
+    needs=("zoos",),
+    default=True,
+    about="Mean kernels and biases of the CNNs of equal index in all zoos.",
+)
+def average(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.average(job.zoos, job.output)
+
+
+@method(
+    "noise",
+    label="parents plus noise",
+    role="control",
+    domains=2,
+    needs=("layers", "method:cyclegan"),
+    default=True,
+    about="What cyclegan starts from, plus Gaussian noise as large as the change that it makes.",
+)
+def noise(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.noise(job.made["cyclegan"], job.banks, job.seed, job.fusion, job.output)
+
+
+@method(
+    "shuffled",
+    label="shuffled weights",
+    role="control",
+    domains=2,
+    needs=("method:cyclegan",),
+    default=True,
+    about="cyclegan's weights, those of a CNN's layer in random order.",
+)
+def shuffled(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.shuffled(job.made["cyclegan"], job.seed, job.fusion, job.output)
+
+
+@method(
+    "matched",
+    label="matched kernels",
+    role="control",
+    domains=2,
+    needs=("method:cyclegan",),
+    default=True,
+    about="Filters drawn with mean and covariance of cyclegan's.",
+)
+def matched(job: Job) -> None:
+    from zoofuse.methods import generate
+
+    generate.matched(job.made["cyclegan"], job.seed, job.fusion, job.output)
+
+
+baseline("brightness", label="mean brightness", about="A discriminant on an image's mean brightness.")
+baseline("colour", label="mean colour", about="A discriminant on an image's mean colour.")
+baseline("pixels", label="raw pixels", about="The pixels instead of a CNN's features.")
+baseline("pca", label="PCA of pixels", about="The first 50 principal components of the pixels.")
+baseline("product", label="product of two parents", about="One CNN of each zoo, their probabilities multiplied.")
+baseline("ensemble", label="all parents together", about="The mean probability of each zoo, multiplied.")
+baseline("supervised", label="supervised CNN", supervision="conjunction",
+         about="CNNs trained on the conjunction itself, on the validation half: the oracle.")  # fmt: skip
+
+
+def _how(job: Job) -> dict:
+    """What every distillation takes."""
+    return {"n": job.count, "seed": job.seed, "fusion": job.fusion, "architecture": job.architecture,
+            "device": job.device, "threads": job.threads}  # fmt: skip

@@ -1,0 +1,213 @@
+"""What the project knows of every way to get CNNs for a fusion and of every baseline, each fact in one place.
+
+A method is one decorated function in a module of this folder:
+
+    @method("average", label="average of parents", role="control", needs=("zoos",), about="...")
+    def average(job: Job) -> None:
+        ...  # from job.zoos to job.write(arrays)
+
+The configuration's list of methods, the inputs of rules, the dispatch in scripts, labels, roles, supervision, counts,
+estimates and the table of methods in the documentation follow from the decorator. The Snakefile imports these modules,
+so they import torch, and what imports torch, inside functions.
+"""
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+ROLES = ("generated", "control", "baseline")
+SUPERVISION = ("weights", "parents", "few_shot", "conjunction")  # what a method or a head was made from, rising
+NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space")
+EFFORTS = ("light", "training", "own rule")
+LETTERS = "abcde"  # under which a fusion names its concepts
+
+Count = Callable[[Mapping[str, int], Mapping], int]
+
+
+def smallest(sizes: Mapping[str, int], config: Mapping) -> int:
+    """As many CNNs as the smallest of a fusion's zoos has."""
+    return min(sizes.values())
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to get CNNs, or a baseline.
+
+    Args:
+        name: in the configuration, in paths and in tables.
+        label: in figures and in the report.
+        role: one of ROLES. Generated CNNs are compared with controls and baselines.
+        supervision: one of SUPERVISION: the most that it was made from besides the zoos' weights.
+        about: a sentence for the documentation.
+        cites: the source, where there is one.
+        domains: in how many of a fusion's domains it makes CNNs: 2 where translations run both ways.
+        needs: what it is made from, of NEEDS, or "method:NAME" for another method's CNNs.
+        effort: "light", "training" (threads and a GPU), or "own rule" where it has a rule of its own.
+        count: CNNs of each domain, from the sizes of the zoos (letter -> CNNs) and the configuration.
+        concepts: of how many concepts a fusion may be at most.
+        letter: the concept whose presence it needs, of parents.
+        default: whether a fusion that names no methods has it; such methods stand in the order of registration.
+        options: its parameters, with their defaults; a variant is the same function with other values.
+        make: from a Job to a zoo file.
+    """
+
+    name: str
+    label: str
+    role: str
+    about: str
+    supervision: str = "weights"
+    cites: str = ""
+    domains: int = 1
+    needs: tuple[str, ...] = ()
+    effort: str = "light"
+    count: Count = smallest
+    concepts: int = len(LETTERS)
+    letter: str = ""
+    default: bool = False
+    options: Mapping = field(default_factory=lambda: MappingProxyType({}))
+    make: "Callable[[Job], None] | None" = None
+
+    def __post_init__(self):
+        wrong = [need for need in self.needs if need not in NEEDS and not need.startswith("method:")]
+        for value, known in ((self.role, ROLES), (self.supervision, SUPERVISION), (self.effort, EFFORTS)):
+            wrong += [] if value in known else [value]
+        if wrong:
+            raise ValueError(f"method {self.name}: {', '.join(wrong)} is unknown to the registry.")
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether its CNNs are something new: neither a control nor a baseline."""
+        return self.role == "generated"
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether it needs the concepts' own images, which an existing zoo does not bring."""
+        return bool({"images", "space"} & set(self.needs))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a method is given.
+
+    Args:
+        output: the zoo file to write.
+        fusion: the fusion's name, of which random numbers depend.
+        seed: the run's seed.
+        count: CNNs to make of each domain.
+        architecture: of the zoo's CNNs, by name.
+        options: the method's parameters.
+        zoos: domain ("A", "B", ...) -> its zoo files; for "trained" those as trained, with histories.
+        banks: volume ("conv1", ..., or "joint") -> kernel bank, for "volumes" and "layers".
+        generators: volume -> generators files, one for each two neighbouring concepts.
+        images: domain -> the concept's images.
+        made: another method's name -> its CNNs.
+        device: "cpu" or "cuda".
+        threads: CPU threads to use.
+    """
+
+    output: Path
+    fusion: str
+    seed: int
+    count: int
+    architecture: str
+    options: Mapping = field(default_factory=dict)
+    zoos: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    banks: Mapping[str, Path] = field(default_factory=dict)
+    generators: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    images: Mapping[str, Path] = field(default_factory=dict)
+    made: Mapping[str, Path] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 1
+
+    def write(self, arrays: Mapping, **attributes) -> None:
+        """Write the CNNs, with the checksums of everything they were made from.
+
+        Args:
+            arrays: of a zoo file (zoo.py): conv layers, model (n,), domain (n,) ("-" where there is one domain only)
+                and, where there are such, a head for each concept: fc_a.weight (n, 2, features), fc_a.bias, ...
+            attributes: anything JSON can hold, such as settings.
+        """
+        from zoofuse.core import files
+
+        paths = [*self.banks.values(), *self.images.values(), *self.made.values()]
+        paths += [path for group in (*self.zoos.values(), *self.generators.values()) for path in group]
+        sources = [files.fingerprint(path) for path in paths]
+        files.write(self.output, "zoo", arrays, **{"seed": self.seed, "sources": sources} | attributes)
+
+
+_METHODS: dict[str, Method] = {}
+
+
+def method(name: str, **facts) -> Callable:
+    """Register the decorated function, from a Job to a zoo file, as a method; facts: the fields of Method."""
+
+    def register(make: Callable[[Job], None]) -> Callable[[Job], None]:
+        _add(Method(name=name, make=make, **facts))
+        return make
+
+    return register
+
+
+def variant(name: str, of: str, *, options: Mapping, **facts) -> None:
+    """Register a method that differs from another one, registered before it, by options (and facts) only."""
+    base = _METHODS[of]
+    if unknown := set(options) - set(base.options):
+        raise ValueError(f"method {name}: {of} has no option {', '.join(sorted(unknown))}.")
+    _add(dataclasses.replace(base, name=name, default=False, options=dict(base.options) | dict(options), **facts))
+
+
+def baseline(name: str, **facts) -> None:
+    """Register what is compared with the CNNs and makes none: a guess, a probe on pixels, other CNNs together."""
+    _add(Method(name=name, role="baseline", **facts))
+
+
+def _add(entry: Method) -> None:
+    if entry.name in _METHODS:
+        raise ValueError(f"method {entry.name}: registered twice.")
+    _METHODS[entry.name] = entry
+
+
+@functools.cache
+def _loaded() -> Mapping[str, Method]:
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path != Path(__file__) and f"from {__name__} import" in path.read_text(encoding="utf-8"):
+            importlib.import_module(f"{__package__}.{path.stem}")
+    return MappingProxyType(_METHODS)
+
+
+def known() -> Mapping[str, Method]:
+    """Every method and baseline by name, in the order of registration: the order of tables and figures."""
+    return _loaded()
+
+
+def get(name: str) -> Method:
+    """The method or baseline of this name.
+
+    Args:
+        name: as in the configuration and in tables.
+
+    Returns:
+        What was registered. Of a name that nobody registered, such as that of somebody else's classifier, a generated
+        method that is labelled by its name.
+    """
+    return _loaded().get(name) or Method(name, name.replace("_", " "), "generated", "not registered")
+
+
+def methods() -> Mapping[str, Method]:
+    """Every method that makes CNNs, by name."""
+    return {name: entry for name, entry in _loaded().items() if entry.role != "baseline"}
+
+
+def counts(sizes: Mapping[str, int], config: Mapping) -> dict[str, int]:
+    """How many CNNs of each domain each method makes for a fusion.
+
+    Args:
+        sizes: letter -> CNNs of the concept's zoo.
+        config: the complete configuration.
+    """
+    possible = {name: of for name, of in methods().items() if not of.letter or of.letter in sizes}
+    return {name: of.count(sizes, config) for name, of in possible.items()}
