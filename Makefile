@@ -1,26 +1,26 @@
-# The two commands: `make run` makes the environment and the default run, `make test` checks everything.
-# Safe to repeat: what is there and up to date is kept. PYTHON=python3.12 make run takes another interpreter.
+# `make run` creates the environment and runs the default workflow; `make test` runs all checks.
+# Both are safe to repeat: whatever is up to date is kept. To choose an interpreter: PYTHON=python3.12 make run
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
-# By the shell's own name of this folder: in one that Make puts in, a quote or a dollar sign would be the shell's.
+# $$PWD is expanded by the shell. If Make inserted the path, the shell would interpret quotes and dollar signs in it.
 WITH_BIN := PATH="$$PWD/$(BIN):$$PATH"
 SNAKEMAKE := $(WITH_BIN) $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
 
-# Warnings are errors, and so are links that lead nowhere.
+# Warnings and broken links are errors.
 DOCS := $(BIN)/sphinx-build -E -q -W --keep-going docs docs/_build
 
 .PHONY: help run test docs format clean
 
 help:
-	@echo "make run     environment in .venv, the default run on drawn images, results/report.html"
-	@echo "make test    formatters, linters and tests"
-	@echo "make docs    the documentation, into docs/_build"
-	@echo "make format  format Python and Snakemake files, write config/README.md's table"
-	@echo "make clean   remove .venv (results/ is kept)"
+	@echo "make run     create .venv, run the workflow on synthetic images, write results/report.html"
+	@echo "make test    run formatters, linters and tests"
+	@echo "make docs    build the documentation in docs/_build"
+	@echo "make format  format Python and Snakemake files, update the table in config/README.md"
+	@echo "make clean   remove .venv (keeps results/)"
 
 run: .venv/.installed
-	@echo "== Running the workflow on $(CORES) cores: drawn images to results/report.html"
+	@echo "== Running the workflow on $(CORES) cores, from synthetic images to results/report.html"
 	@$(SNAKEMAKE)
 	@echo "== Open results/report.html in a browser."
 
@@ -32,7 +32,7 @@ test: .venv/.installed-test
 	@$(WITH_BIN) $(BIN)/snakemake --lint
 	@echo "== Documentation"
 	@$(DOCS)
-	@echo "== Programs that some tests need: SLURM and Chromium, where they can be installed"
+	@echo "== Installing SLURM and Chromium for the tests that need them, where possible"
 	@tests/slurm/install.sh
 	@tests/browser/install.sh
 	@echo "== Tests"
@@ -51,13 +51,13 @@ format: .venv/.installed-test
 clean:
 	rm -rf .venv
 
-# A colon ends a folder in PATH; the others are not safe in the first lines of the commands that pip installs.
+# A colon separates folders in PATH. The other characters break the first line of the scripts that pip installs.
 .venv/bin/python:
 	@test "$$(printf %s "$$PWD" | tr -d ':"\\$$`\n')" = "$$PWD" || { \
 		echo 'No Python environment can lie in a folder with : " \ $$ ` or a line break in its path. Move the project to one without:'; \
 		printf '%s\n' "$$PWD"; exit 1; } >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zoofuse needs Python 3.11 or later; try PYTHON=python3.11 make")'
-	@echo "== Making the environment in .venv (PyTorch with its libraries: about 6 GB, a few minutes)"
+	@echo "== Creating the environment in .venv (PyTorch with its libraries: about 6 GB, a few minutes)"
 	@$(PYTHON) -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml requirements.lock

@@ -1,9 +1,10 @@
-# zoofuse: from photographs to zoos of tiny CNNs, CycleGANs over their kernels, generated CNNs, tables and a report.
-#   snakemake -n                                 what would run, and why
-#   snakemake --cores 2 check                    a look at the pictures before any training
-#   snakemake --cores 2                          everything, ending in results/report.html
-#   snakemake --cores 2 --configfile FILE ...    your own concepts (config/README.md)
-#   snakemake --cores 2 results/tables/black_cat/kmeans.csv     one file and what it needs
+# zoofuse: trains zoos of tiny CNNs and CycleGANs on their kernels, generates new CNNs, evaluates all of
+# them, and writes tables and a report.
+#   snakemake -n                                 show what would run, and why
+#   snakemake --cores 2 check                    check the images before any training
+#   snakemake --cores 2                          run everything, up to results/report.html
+#   snakemake --cores 2 --configfile FILE ...    run on your own concepts (config/README.md)
+#   snakemake --cores 2 results/tables/black_cat/kmeans.csv     make one file and what it needs
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -15,7 +16,8 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 
 
-if is_overlay(config):  # else the concepts bring their own images, and the default's would only add to them
+# A configuration that names images replaces the default one; any other is laid over it.
+if is_overlay(config):
 
     configfile: default_config()
 
@@ -24,12 +26,13 @@ config = checked(config)
 
 if workflow.is_main_process and workflow.output_settings.dryrun:
     check_interpreter()
-    if all(concept["models"] for concept in config["concepts"].values()):  # else an existing zoo is gone
+    # The size of an existing zoo is unknown once its file is gone; without it no cost can be estimated.
+    if all(concept["models"] for concept in config["concepts"].values()):
         logger.info(estimate.text(config))
 
 
 pathvars:
-    # Everything made lies under results/, logs and benchmarks included.
+    # All outputs lie under results/, including logs and benchmarks.
     logs="results/logs",
     benchmarks="results/benchmarks",
 
@@ -85,7 +88,7 @@ rule all:
 
 rule zoos:
     input:
-        # A function, as the sizes of existing zoos are looked up only where they are needed.
+        # A function, so that the sizes of existing zoos are read only when they are needed.
         lambda wildcards: [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
 
 

@@ -1,4 +1,4 @@
-# Measurements, never part of a normal run: snakemake --cores 2 bench_zoo
+# Benchmarks, never part of a normal run: snakemake --cores 2 bench_zoo
 
 
 rule bench_zoo:
@@ -15,7 +15,7 @@ rule bench_zoo:
     resources:
         gpu=gpus(),
     message:
-        "Measuring ways to train zoos (up to 5 minutes)"
+        "Benchmarking zoo training (up to 5 minutes)"
     script:
         "../scripts/bench_zoo.py"
 
@@ -32,7 +32,7 @@ rule bench_cyclegan:
     resources:
         gpu=gpus(),
     message:
-        "Measuring ways to train CycleGANs (up to 5 minutes)"
+        "Benchmarking CycleGAN training (up to 5 minutes)"
     script:
         "../scripts/bench_cyclegan.py"
 
@@ -51,6 +51,6 @@ rule bench_evaluation:
     params:
         evaluation=evaluation_settings,
     message:
-        "Measuring how fast CNNs are evaluated (a few minutes)"
+        "Benchmarking evaluation (a few minutes)"
     script:
         "../scripts/bench_evaluation.py"

@@ -1,4 +1,4 @@
-# A look at the folders before any training: snakemake check
+# Checks of the image folders before any training: snakemake check
 
 
 rule check_images:
@@ -26,12 +26,12 @@ rule check_images:
         images_root=config["images_root"],
         seed=config["seed"],
     message:
-        "Looking at the pictures of all concepts and tests"
+        "Checking the images of all concepts and test sets"
     script:
         "../scripts/check_images.py"
 
 
-# Without an output, so that the findings are told at every call.
+# This rule has no output, so that every call prints the findings.
 rule check:
     input:
         "results/check/report.html",
@@ -42,6 +42,6 @@ rule check:
     conda:
         "../envs/zoofuse.yaml"
     message:
-        "What was found: results/check/report.html"
+        "Writing the findings to results/check/report.html"
     script:
         "../scripts/check.py"

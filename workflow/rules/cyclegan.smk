@@ -21,7 +21,8 @@ rule train_cyclegan:
         code=code_of("train_cyclegan"),
         cyclegan=config["cyclegan"],
         seed=config["seed"],
-        # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
+        # The state of an unfinished training run. It is not an output, because Snakemake deletes
+        # outputs before a job starts.
         state="results/cyclegan/{fusion}/{translator}/.state.h5",
     message:
         "Training the CycleGAN of {wildcards.translator} for {wildcards.fusion}"
@@ -44,6 +45,6 @@ rule import_generators:
         code=code_of("import_generators"),
         architecture=config["zoo"]["architecture"],
     message:
-        "Reading the generators of {wildcards.translator} for {wildcards.fusion}"
+        "Importing the generators of {wildcards.translator} for {wildcards.fusion}"
     script:
         "../scripts/import_generators.py"

@@ -1,4 +1,4 @@
-# Fusions that work: CNNs that learn what both zoos answer, and zoos in one channel order.
+# Distillation (CNNs that learn to predict what both zoos predict) and channel alignment of zoos.
 
 
 rule align_zoo:
@@ -19,7 +19,7 @@ rule align_zoo:
     params:
         code=code_of("align_zoo"),
     message:
-        "Bringing zoo {wildcards.side} of {wildcards.fusion} into one channel order"
+        "Aligning the channels of zoo {wildcards.side} of {wildcards.fusion}"
     script:
         "../scripts/align_zoo.py"
 
@@ -49,6 +49,6 @@ rule distil:
         architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:
-        "Training the CNNs of {wildcards.fusion} by {wildcards.method}"
+        "Training {wildcards.method} CNNs for {wildcards.fusion}"
     script:
         "../scripts/generate.py"

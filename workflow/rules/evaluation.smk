@@ -46,7 +46,7 @@ rule clusterer_table:
     params:
         code=code_of("clusterer_table"),
     message:
-        "Table of {wildcards.held_out}{wildcards.clusterer} on {wildcards.fusion}"
+        "Writing the {wildcards.held_out}{wildcards.clusterer} table of {wildcards.fusion}"
     script:
         "../scripts/clusterer_table.py"
 
@@ -63,6 +63,6 @@ rule summary_table:
     params:
         code=code_of("summary_table"),
     message:
-        "Summary of {wildcards.fusion}"
+        "Writing the summary table of {wildcards.fusion}"
     script:
         "../scripts/summary_table.py"

@@ -22,7 +22,7 @@ rule zoo_figures:
     params:
         code=code_of("zoo_figures"),
     message:
-        "Table and figures of the zoos"
+        "Writing the table and plotting the figures of the zoos"
     script:
         "../scripts/zoo_figures.py"
 
@@ -45,7 +45,7 @@ rule example_figure:
     params:
         code=code_of("example_figure"),
     message:
-        "Contact sheet of the images"
+        "Plotting example images"
     script:
         "../scripts/example_figure.py"
 
@@ -69,7 +69,7 @@ rule method_figure:
     params:
         code=code_of("method_figure"),
     message:
-        "Figure of all methods on {wildcards.fusion}"
+        "Plotting all methods on {wildcards.fusion}"
     script:
         "../scripts/method_figure.py"
 
@@ -94,7 +94,7 @@ rule kernel_figure:
         code=code_of("kernel_figure"),
         names=fusion_sides,
     message:
-        "Figure of {wildcards.layer} kernels before and after translation"
+        "Plotting {wildcards.layer} kernels before and after translation"
     script:
         "../scripts/kernel_figure.py"
 
@@ -120,7 +120,7 @@ rule cyclegan_figure:
     params:
         code=code_of("cyclegan_figure"),
     message:
-        "Figure of the CycleGANs' training"
+        "Plotting CycleGAN training curves"
     script:
         "../scripts/cyclegan_figure.py"
 
@@ -153,6 +153,6 @@ rule shown_figures:
         code=code_of("shown_figures"),
         tsne=config["evaluation"]["tsne"],
     message:
-        "Embeddings and cosine similarity of two CNNs of {wildcards.fusion}"
+        "Plotting embeddings and cosine similarities of two CNNs of {wildcards.fusion}"
     script:
         "../scripts/shown_figures.py"

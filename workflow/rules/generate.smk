@@ -19,7 +19,7 @@ rule generate:
         architecture=config["zoo"]["architecture"],
         seed=config["seed"],
     message:
-        "Making the CNNs of {wildcards.fusion} by {wildcards.method}"
+        "Generating CNNs for {wildcards.fusion} with {wildcards.method}"
     script:
         "../scripts/generate.py"
 
@@ -49,6 +49,6 @@ rule nearest_parent:
         code=code_of("nearest_parent"),
         models=config["evaluation"]["nearest_parent"],
     message:
-        "Distances to the nearest parent on {wildcards.fusion}"
+        "Measuring distances to the nearest parent for {wildcards.fusion}"
     script:
         "../scripts/nearest_parent.py"

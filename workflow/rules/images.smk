@@ -12,7 +12,7 @@ rule download_dataset:
     params:
         source=lambda wildcards: config["downloads"].get(wildcards.dataset),
     message:
-        "Fetching the archive of {wildcards.dataset}"
+        "Downloading {wildcards.dataset}"
     script:
         "../scripts/download_dataset.py"
 
@@ -24,7 +24,7 @@ rule prepare_images:
         "results/images/{concept}.h5",
     log:
         "<logs>/prepare_images/{concept}.log",
-    # Faults of the pictures should show before any CNN is trained.
+    # Bad images should be reported before any CNN is trained.
     priority: 100
     conda:
         "../envs/zoofuse.yaml"

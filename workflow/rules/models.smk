@@ -1,4 +1,5 @@
-# What people take home: models (snakemake models) and zoos that others can read (snakemake to_pytorch).
+# Exports: single models (snakemake models), and zoos in formats that other tools can read
+# (snakemake to_pytorch).
 
 
 rule export_model:
@@ -27,7 +28,7 @@ rule export_model:
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=config["seed"],
     message:
-        "Exporting a CNN of {wildcards.method} for {wildcards.fusion}: results/models/{wildcards.fusion}/{wildcards.method}"
+        "Exporting a {wildcards.method} CNN for {wildcards.fusion}: results/models/{wildcards.fusion}/{wildcards.method}"
     script:
         "../scripts/export_model.py"
 
@@ -49,6 +50,6 @@ rule share_zoo:
     params:
         code=code_of("share_zoo"),
     message:
-        "Writing the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"
+        "Exporting the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"
     script:
         "../scripts/share_zoo.py"

@@ -23,7 +23,7 @@ rule netspace_answers:
         cnns=netspace_cnns,
         names=fusion_sides,
     message:
-        "Answers of the CNNs of both zoos of {wildcards.fusion}"
+        "Computing the predictions of both zoos of {wildcards.fusion}"
     script:
         "../scripts/netspace_answers.py"
 
@@ -51,7 +51,8 @@ rule netspace_embed:
         cnns=netspace_cnns,
         seed=config["seed"],
         settings=netspace_space(config["netspace"]["steps"]),
-        # The state of an unfinished training; not an output, because snakemake removes outputs before a job.
+        # The state of an unfinished training run. It is not an output, because Snakemake deletes
+        # outputs before a job starts.
         state="results/netspace/{fusion}/.space.h5",
     message:
         "Training the NetSpace of {wildcards.fusion}"
@@ -88,7 +89,7 @@ rule netspace_setting:
         seed=config["seed"],
         chosen=lambda wildcards: config["netspace"].get(wildcards.setting, {}),
     message:
-        "NetSpace of {wildcards.fusion}: {wildcards.setting}"
+        "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
     script:
         "../scripts/netspace_setting.py"
 
@@ -116,7 +117,7 @@ rule netspace_networks:
         steps=config["netspace"]["architectures"]["training_steps"],
         seed=config["seed"],
     message:
-        "Training networks of architecture {wildcards.architecture}"
+        "Training {wildcards.architecture} networks"
     script:
         "../scripts/netspace_networks.py"
 
@@ -144,7 +145,7 @@ rule netspace_architectures:
         code=code_of("netspace_architectures"),
         held_out=config["netspace"]["architectures"]["held_out"],
         names=lambda wildcards: netspace_architectures(wildcards.setting),
-        # Of the unseen setting the two ends only.
+        # For unseen_architectures, only the first and last of the list.
         seen=netspace_seen,
         models=config["netspace"]["architectures"]["models"],
         settings=netspace_space(config["netspace"]["architectures"]["steps"])
@@ -155,7 +156,7 @@ rule netspace_architectures:
         seed=config["seed"],
         state="results/netspace/{fusion}/.{setting}.h5",
     message:
-        "NetSpace of {wildcards.fusion}: {wildcards.setting}"
+        "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
     script:
         "../scripts/netspace_architectures.py"
 
@@ -185,7 +186,7 @@ rule netspace_fuse:
         seed=config["seed"],
         chosen=config["netspace"]["fuse"],
     message:
-        "Making the CNNs of {wildcards.fusion} by netspace"
+        "Generating CNNs for {wildcards.fusion} with netspace"
     script:
         "../scripts/netspace_fuse.py"
 
@@ -214,7 +215,7 @@ rule netspace_figure:
         code=code_of("netspace_figure"),
         setting="{setting}",
     message:
-        "Figure of NetSpace's {wildcards.setting}"
+        "Plotting the NetSpace experiment {wildcards.setting}"
     script:
         "../scripts/netspace_figure.py"
 
@@ -243,7 +244,7 @@ rule netspace_sirens:
         seed=config["seed"],
         state="results/netspace/.sirens.h5",
     message:
-        "Training a SIREN for each of {params.models} chairs, tables and lamps"
+        "Training SIRENs for {params.models} chairs, tables and lamps"
     script:
         "../scripts/netspace_sirens.py"
 
@@ -272,7 +273,7 @@ rule netspace_shapes:
         seed=config["seed"],
         state="results/netspace/.shapes.h5",
     message:
-        "NetSpace of shapes"
+        "Running the NetSpace experiment on shapes"
     script:
         "../scripts/netspace_shapes.py"
 
@@ -293,7 +294,7 @@ use rule netspace_figure as netspace_shapes_figure with:
         code=code_of("netspace_figure"),
         setting="shapes",
     message:
-        "Figure of NetSpace's shapes"
+        "Plotting the NetSpace experiment on shapes"
 
 
 rule netspace_summary:
@@ -308,7 +309,7 @@ rule netspace_summary:
     params:
         code=code_of("netspace_summary"),
     message:
-        "Table of NetSpace: results/netspace/summary.csv"
+        "Writing the NetSpace table: results/netspace/summary.csv"
     script:
         "../scripts/netspace_summary.py"
 

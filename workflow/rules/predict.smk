@@ -1,4 +1,5 @@
-# Answers of an exported model to a folder: snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
+# Scores a folder of images with an exported model:
+#   snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
 
 from zoofuse.core.text import printable
 
@@ -23,9 +24,9 @@ rule predict:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         folder=predicted_folder,
-        # On a terminal, where a name must not act as an escape sequence.
+        # Printed on a terminal, where a file name must not act as an escape sequence.
         shown=lambda wildcards: printable(predicted_folder(wildcards)),
-        # So that added pictures are noticed.
+        # Re-runs the job when images are added.
         digest=predicted_digest,
     message:
         "Scoring the pictures in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"

@@ -21,7 +21,8 @@ rule train_zoo_shard:
         training=training_settings,
         models=shard_models,
         seed=config["seed"],
-        # CNNs already trained; not an output, because snakemake removes outputs before a job.
+        # CNNs that are already trained. Not an output, because Snakemake deletes outputs before a job
+        # starts.
         store="results/zoo/{concept}/.trained",
     message:
         "Training CNNs {params.models} of the zoo of {wildcards.concept}"
