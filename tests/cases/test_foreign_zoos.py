@@ -413,7 +413,7 @@ def test_an_hdf5_that_claims_too_much_is_refused_by_the_plan(tmp_path):
     claims(tmp_path / "zoo.h5")
     config = {"zoo_root": str(tmp_path), "concepts": {"cat": {"zoo": "zoo.h5", "models": None}}}
     with pytest.raises(ValueError, match=r"conv1\.(bias|weight) claims \(1000000000000, 6.*bytes of it are stored"):
-        folder_checks.count_zoos(config)
+        folder_checks.count_zoo(config, "cat")
 
 
 def test_rows_that_were_never_written_are_refused(tmp_path):

@@ -165,10 +165,10 @@ def specials(pictures) -> dict[str, str]:
     return {
         "dangling.jpg": "a link to",
         "device.png": "a device",
-        "fifo.jpg": "a FIFO",
-        "loop.jpg": "symbolic links",
+        "fifo.jpg": "a named pipe (FIFO)",
+        "loop.jpg": "a link that leads to itself",
         "socket.gif": "a socket",
-        "to_fifo.webp": "a FIFO",
+        "to_fifo.webp": "a named pipe (FIFO)",
     }
 
 
