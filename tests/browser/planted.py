@@ -14,7 +14,7 @@ import pandas as pd
 from zoofuse.core import csv_files, rng
 from zoofuse.data import synthetic
 from zoofuse.evaluation import protocols, tables
-from zoofuse.report import figures, narrative, report
+from zoofuse.report import figures, kernel_figures, narrative, report, run_facts
 
 METHODS = {  # method: (domains, median balanced accuracy)
     "cyclegan": ("AB", 0.58),
@@ -70,9 +70,9 @@ def arguments(folder: Path, n: int = 40) -> dict:
         "image_notes": ["cat/broken.jpg could not be read and was skipped."],
         **zoo(results),
         "settings": {"seed": 47, "zoo": {"epochs": 20, "folders": ["cat", "cat_dark"]}},
-        "environment": report.versions(),
+        "environment": run_facts.versions(),
         "times": run_times(results / "benchmarks"),
-        "sizes": report.folder_sizes(results),
+        "sizes": run_facts.folder_sizes(results),
     }
 
 
@@ -215,7 +215,7 @@ def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
 def fusion_figures(folder: Path, photographs: dict) -> dict:
     generator = np.random.default_rng(0)
     kernels = [generator.normal(size=(4, 6, 3, 5, 5)).astype(np.float32) for _ in range(4)]
-    figures.kernels(*kernels, folder / "kernels_conv1.png", ("black", "cat"))
+    kernel_figures.kernels(*kernels, folder / "kernels_conv1.png", ("black", "cat"))
     features = photographs["images"].reshape(len(photographs["images"]), -1).astype(np.float32)
     figures.cosine_heatmap(features, photographs["labels"], photographs["groups"], folder / "cosine_selected.png")
     return {"kernels_conv1": folder / "kernels_conv1.png", "cosine": [folder / "cosine_selected.png"]}
@@ -244,7 +244,7 @@ def run_times(folder: Path) -> pd.DataFrame:
         for i in range(jobs):
             record = {"s": 10.0 + i, "h:m:s": "0:00:10", "cpu_time": 19.5, "max_rss": 900.0 + i, "mean_load": 190.0}
             (folder / rule / f"{i}.jsonl").write_text(json.dumps(record) + "\n")
-    return report.run_times(folder)
+    return run_facts.run_times(folder)
 
 
 if __name__ == "__main__":

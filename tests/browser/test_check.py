@@ -5,6 +5,7 @@ from PIL import Image
 
 from zoofuse.data import synthetic
 from zoofuse.preflight import audit
+from zoofuse.preflight.places import gather
 from zoofuse.report import figures
 
 
@@ -17,7 +18,7 @@ def page(tmp_path_factory):
             Image.fromarray(picture).save(folder / name / f"a_rather_long_name_of_a_photograph_{i:04d}.png")
     (folder / "cat/bad.png").write_text("no picture")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog"]}
-    place = audit.gather("concepts.cat", source, folder, None, 1, 1)
+    place = gather("concepts.cat", source, folder, None, 1, 1)
     policy = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
     findings, named, strips = audit.check([place], {}, policy, "balanced", 1)
     figures.contact_sheet(strips["concepts.cat"], folder / "sheet.png")

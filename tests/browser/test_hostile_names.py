@@ -18,6 +18,7 @@ from zoofuse.data import synthetic
 from zoofuse.export import models, predict
 from zoofuse.models import cnn
 from zoofuse.preflight import audit
+from zoofuse.preflight.places import gather
 from zoofuse.report import figures, pages, report
 
 NAMES = hostile.NAMES
@@ -255,7 +256,7 @@ def planted_check(tmp_path_factory):
             Image.fromarray(picture).save((folder / side / f"{stem}.png").open("wb"), "png")
         (folder / side / "bad<img src=x onerror=hacked()>\x1b[2J.png").write_text("no picture")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog<img src=x onerror=hacked()>"]}
-    place = audit.gather("concepts.cat", source, folder, None, 1, 1)
+    place = gather("concepts.cat", source, folder, None, 1, 1)
     policy = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
     findings, named, strips = audit.check([place], {}, policy, "balanced", 1)
     figures.contact_sheet(strips["concepts.cat"], folder / "sheet.png")

@@ -73,29 +73,30 @@ TRY = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
-from zoofuse.core import csv_files
-from zoofuse.methods import cyclegan
+from zoofuse.core import csv_files, temporary
+from zoofuse.core.errors import FileError
+from zoofuse.methods.cyclegan import io
 from zoofuse.core import files
 from zoofuse.netspace import spaces as netspace
-from zoofuse.zoo import zoo
+from zoofuse.zoo import shards
 
 
 def written(folder, without_locks=False):
     folder.mkdir()
-    left = [folder / f".old.h5.{machine}.0123456789abcdef.tmp" for machine in ("01234567", files._machine())]
+    left = [folder / f".old.h5.{machine}.0123456789abcdef.tmp" for machine in ("01234567", temporary._machine())]
     for path in left if without_locks else ():
         path.write_text("half")
     files.write(folder / "a.h5", "zoo", {"model": np.arange(3)}, recipe="r")
     if without_locks:
         assert all(path.exists() for path in left)  # nobody can say whether they are in use
-        files._STALE = 0.01
+        temporary._STALE = 0.01
         time.sleep(0.05)
     csv_files.write(folder / "a.csv", pd.DataFrame({"n": [1, 2]}))
     assert not any(path.exists() for path in left)
     for name, kind in (("state", "cyclegan state"), ("space", "netspace state")):
         (folder / name).mkdir()
         files.write(folder / name / "state.h5", kind, {"x": np.arange(2)}, identity="i")
-    files._STALE = 1e6
+    temporary._STALE = 1e6
 
 
 def told(folder):
@@ -105,13 +106,13 @@ def told(folder):
         lambda: files.attributes(folder / "a.h5", "zoo")["recipe"],
         lambda: files.fingerprint(folder / "a.h5")[:0],
         lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
-        lambda: sorted(zoo._stored(folder, "r", range(3), print)),
-        lambda: cyclegan._load(folder / "state/state.h5", "i")["x"].tolist(),
+        lambda: sorted(shards._stored(folder, "r", range(3), print)),
+        lambda: io._load(folder / "state/state.h5", "i")["x"].tolist(),
         lambda: netspace._load(folder / "space/state.h5", "i")["x"].tolist(),
     ):
         try:
             found.append(read())
-        except files.FileError as error:
+        except FileError as error:
             found.append(f"{type(error).__name__}: {error}")
     return found
 
@@ -126,7 +127,7 @@ damaged[-1] ^= 1
 (folder / "NOLOCK 5/b.h5").write_bytes(damaged)
 try:
     files.read(folder / "NOLOCK 5/b.h5", "zoo")
-except files.FileError as error:
+except FileError as error:
     said["damaged"] = f"{type(error).__name__}: {error}"
 os.environ["NOLOCK"] = "0"
 for how, number in (("NOREAD", 5), ("NOREAD", 116), ("NOOPEN", 116), ("NOOPEN", 13)):

@@ -19,12 +19,14 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse.core import devices, files, rng
+from zoofuse.core import devices, files, private, rng
 from zoofuse.evaluation import few_shot, protocols, zero_shot
-from zoofuse.methods import cyclegan, distil, kernels
+from zoofuse.methods import distil, kernels
+from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
+from zoofuse.methods.cyclegan.train import train as train_cyclegan
 from zoofuse.models import cnn
 from zoofuse.native import build, cyclegan_steps, trainer
-from zoofuse.zoo import training, zoo
+from zoofuse.zoo import shards, training, zoo
 
 AVAILABLE, REASON = trainer.available()
 needs_compiler = pytest.mark.skipif(not AVAILABLE, reason=f"no C++: {REASON}")
@@ -124,7 +126,7 @@ def test_case_06_gradients_are_the_same_bits_for_batches_of_any_length(libraries
 @pytest.mark.skipif(len(SETS) < 2, reason="one instruction set here")
 @pytest.mark.parametrize(("layer", "inputs", "outputs"), [("conv1", 3, 6), ("conv2", 6, 16)])
 def test_case_06_cyclegan_steps_are_the_same_bits(libraries, layer, inputs, outputs):
-    settings = cyclegan.settings("best", layer, epochs=1, hidden=11)  # blocks of channels that are not full
+    settings = cyclegan_settings("best", layer, epochs=1, hidden=11)  # blocks of channels that are not full
     parameters = settings.hidden * inputs * 27 + settings.hidden
     sizes = {
         "generators": parameters + inputs * (settings.hidden * 27 + 1),
@@ -149,11 +151,10 @@ def test_case_06_cyclegan_steps_are_the_same_bits(libraries, layer, inputs, outp
 @pytest.mark.skipif("generic" not in SETS, reason="hardware always has fused multiply-adds here")
 def test_case_06_fused_multiply_adds_without_hardware_round_once(libraries, tmp_path):
     """Sums midway between two floats, tiny ones and huge ones, against the C library's."""
-    shutil.copy(Path(build.__file__).with_name("vectors.hpp"), tmp_path)
+    shutil.copy(Path(build.__file__).with_name("simd.h"), tmp_path)
     source = tmp_path / "check.cpp"
     source.write_text(
-        '#include "vectors.hpp"\n'
-        "typedef float V __attribute__((vector_size(16)));\n"
+        '#include "simd.h"\n'
         'extern "C" void both(const V* a, const V* b, const V* c, V* ours, float* theirs, long n) {\n'
         "  for (long i = 0; i < n; i++) {\n"
         "    ours[i] = fused<V>(a[i], b[i], c[i]);\n"
@@ -195,7 +196,7 @@ def shard(folder: Path, models: range, monkeypatch, kind: str, **changes) -> tup
         "backend": "serial",
     }
     output = folder / f"{models.start}-{models.stop}.h5"
-    zoo.train_shard(
+    shards.train_shard(
         images, output, models=models, store=folder / "store", device="cpu", say=said.append, **how | changes
     )
     return output, said
@@ -400,10 +401,10 @@ def test_case_25_without_a_home_the_temporary_folder_is_used(small, place):
     def homeless() -> tuple[int, str]:
         for name in ("XDG_CACHE_HOME", "HOME", "CXX"):
             os.environ.pop(name, None)
-        build.tempfile.tempdir = str(temporary)
+        private.tempfile.tempdir = str(temporary)
         with pytest.raises(RuntimeError):
             Path.home()
-        with build.cache_folder() as folder:
+        with private.cache_folder() as folder:
             return number(small), str(folder.path)
 
     assert as_user(STRANGER, homeless) == (42, str(temporary / f"zoofuse-{STRANGER}"))
@@ -439,9 +440,9 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
     temporary = place / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
-    monkeypatch.setattr(build.tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(build, "_tell", build._tell.__wrapped__)
-    build._of_this_process.cache_clear()
+    monkeypatch.setattr(private.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(private, "tell", private.tell.__wrapped__)
+    private._of_this_process.cache_clear()
     place.chmod(0o777)
     (theirs / "library").mkdir(mode=0o777)
     (theirs / "library").chmod(0o777)
@@ -474,13 +475,13 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
         said = capfd.readouterr().err
         wanted = {"writable folder": "can be written by other users", "their folder": f"belongs to user {STRANGER}"}
         assert wanted.get(way, "is a link, which is not followed") in said
-    build._of_this_process.cache_clear()
+    private._of_this_process.cache_clear()
 
 
 @needs_compiler
 def test_a_private_folder_that_was_swapped_after_it_was_opened(small, place):
     """The folder that was checked is the one that is written to and read from, wherever its path leads meanwhile."""
-    with build.cache_folder() as folder:
+    with private.cache_folder() as folder:
         name, command = build._recipe(small, build.instruction_set())
         folder.path.rename(place / "checked")
         (place / "other").mkdir()
@@ -610,7 +611,7 @@ def test_case_24_numba_settings_are_named(name, value, said):
         "try: evaluation._umap()\n"
         "except evaluation.EvaluationError as error: print(error)\n"
     )
-    environment = os.environ | {name: value, "PYTHONPATH": str(Path(protocols.__file__).parents[1])}
+    environment = os.environ | {name: value, "PYTHONPATH": str(Path(protocols.__file__).parents[2])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert said in run.stdout, run.stderr
     assert "Traceback" not in run.stderr
@@ -622,7 +623,7 @@ def test_case_31_numba_keeps_its_code_beside_the_compiled(tmp_path):
         "print(os.environ['NUMBA_CACHE_DIR'], numba.config.CACHE_DIR)\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
-    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(protocols.__file__).parents[1])}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(protocols.__file__).parents[2])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert run.stdout.split() == [str(tmp_path / "zoofuse" / "numba")] * 2
 
@@ -756,8 +757,8 @@ def sets(n: int) -> np.ndarray:
     ],
 )
 def test_case_50_few_kernel_sets(tmp_path, backend, a, b, preset, changes):
-    settings = cyclegan.settings(preset, "conv1", epochs=1, hidden=4, **changes)
-    trained = cyclegan.train(a, b, settings, 1, state_path=tmp_path / "state", threads=1, backend=backend)
+    settings = cyclegan_settings(preset, "conv1", epochs=1, hidden=4, **changes)
+    trained = train_cyclegan(a, b, settings, 1, state_path=tmp_path / "state", threads=1, backend=backend)
     assert all(np.isfinite(values).all() for made in trained.generators.values() for values in made.values())
 
 
@@ -770,21 +771,21 @@ def test_case_50_few_kernel_sets(tmp_path, backend, a, b, preset, changes):
     ],
 )
 def test_case_50_what_cannot_be_trained_on_is_refused(tmp_path, a, said):
-    settings = cyclegan.settings("best", "conv1", epochs=1, hidden=4)
+    settings = cyclegan_settings("best", "conv1", epochs=1, hidden=4)
     with pytest.raises(ValueError, match=said):
-        cyclegan.train(a, sets(4), settings, 1, state_path=tmp_path / "state", backend="pytorch")
+        train_cyclegan(a, sets(4), settings, 1, state_path=tmp_path / "state", backend="pytorch")
 
 
 def test_case_50_an_interrupted_run_equals_an_undisturbed_one(tmp_path):
-    settings = cyclegan.settings("best", "conv1", epochs=3, hidden=4)
-    whole = cyclegan.train(sets(6), sets(4), settings, 1, state_path=tmp_path / "whole", threads=1)
+    settings = cyclegan_settings("best", "conv1", epochs=3, hidden=4)
+    whole = train_cyclegan(sets(6), sets(4), settings, 1, state_path=tmp_path / "whole", threads=1)
 
     def interrupt(epoch, losses):
         if epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cyclegan.train(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1, progress=interrupt)
-    again = cyclegan.train(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1)
+        train_cyclegan(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1, progress=interrupt)
+    again = train_cyclegan(sets(6), sets(4), settings, 1, state_path=tmp_path / "state", threads=1)
     for way, made in whole.generators.items():
         assert all(np.array_equal(values, again.generators[way][name]) for name, values in made.items())

@@ -23,8 +23,11 @@ from PIL import Image, ImageCms
 
 from zoofuse.core import files
 from zoofuse.data import decoding, folders, images, torchvision
-from zoofuse.data.images import ImageError
+from zoofuse.data.content import content_kind
+from zoofuse.data.decoding import ImageError, thumbnail
+from zoofuse.data.folders import SUFFIXES
 from zoofuse.preflight import audit, folder_checks
+from zoofuse.preflight.places import gather
 
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
 JPEG = odd.saved(odd.scene(), "JPEG", quality=95)
@@ -74,7 +77,7 @@ def test_case_21_every_ending_is_read_everywhere(tmp_path, ending):
     fill(tmp_path / "cat", range(3), ending)
     assert len(images.list_folder(tmp_path, ["cat"])) == 3
     assert len(folders.walk(tmp_path / "cat").images) == 3
-    assert f".{ending.lower()}" in images.SUFFIXES
+    assert f".{ending.lower()}" in SUFFIXES
 
 
 ASIDE = (
@@ -119,7 +122,7 @@ def test_case_22_an_image_and_its_nas_thumbnail_are_never_in_two_sets(photos):
     assert arrays["names"].tolist() == [f"cat/a_{i:03d}.png" for i in range(8)] + [
         f"other/a_{i}.png" for i in range(100, 108)
     ]
-    place = audit.gather("concepts.cat", source() | {"dataset": None}, str(photos), None, 1, 1)
+    place = gather("concepts.cat", source() | {"dataset": None}, str(photos), None, 1, 1)
     assert len(place.names) == 16
     assert any("@eaDir" in row[5] for row in audit._files(place, {"unreadable": "refuse"}))
 
@@ -205,7 +208,7 @@ def test_case_01_everything_that_cannot_be_read_is_named_or_counted(photos):
     arrays, attributes = prepared(photos, unreadable="skip")
     assert attributes["unreadable_skipped"] == len(causes)
     assert sorted(arrays["unreadable"]) == sorted(f"cat/{name}: {cause}" for name, cause in causes.items())
-    place = audit.gather("concepts.cat", source(), str(photos), None, 1, 2)
+    place = gather("concepts.cat", source(), str(photos), None, 1, 2)
     assert dict(place.unreadable) == {f"cat/{name}": cause for name, cause in causes.items()}
 
 
@@ -214,7 +217,7 @@ def test_case_01_every_way_of_reading_names_the_cause_and_none_waits(tmp_path):
     for name, cause in causes.items():
         if name not in ("folder.jpg",):
             assert images.attempt(tmp_path / name) == cause
-            assert images.thumbnail(tmp_path / name, 64) == cause
+            assert thumbnail(tmp_path / name, 64) == cause
             with pytest.raises(ImageError, match=re.escape(f"{name}: {cause}")):
                 images.decode(tmp_path / name)
     assert images.attempt(tmp_path) == "a folder, not a file"
@@ -366,7 +369,7 @@ CONTENTS = {
 def test_case_27_content_that_is_not_an_image_is_named_with_what_to_do(photos, kind):
     data, cause = CONTENTS[kind]
     assert re.search(cause, images.attempt(data))
-    assert images.thumbnail(data, 50) == images.attempt(data)
+    assert thumbnail(data, 50) == images.attempt(data)
     (photos / "cat/a_000.jpg").write_bytes(data)
     with pytest.raises(ImageError, match=rf"a_000\.jpg: .*{cause}"):
         prepared(photos)
@@ -374,7 +377,7 @@ def test_case_27_content_that_is_not_an_image_is_named_with_what_to_do(photos, k
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_content_kind_knows_what_is_read(format):
-    assert images.content_kind(odd.saved(odd.scene(), format)).upper() == format
+    assert content_kind(odd.saved(odd.scene(), format)).upper() == format
 
 
 # --- case 28: JPEGs without their end
@@ -405,7 +408,7 @@ def test_case_29_108_megapixels(tmp_path):
     decoded = images.decode(tmp_path / "x.jpg")
     expected = np.asarray(Image.fromarray(ramp[None]).resize((32, 1), Image.Resampling.BILINEAR)).astype(int)
     assert abs(decoded[..., 0].astype(int) - expected).max() <= 1
-    assert images.thumbnail(tmp_path / "x.jpg", 112).size == (112, 84)
+    assert thumbnail(tmp_path / "x.jpg", 112).size == (112, 84)
 
 
 HOG = """
@@ -542,7 +545,7 @@ def test_case_29_costly_files_are_refused_or_read_in_little_time(name):
     make, cause = COSTLY[name]
     data = make()
     before, memory = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for read in (images.attempt, lambda data: images.thumbnail(data, 64)):
+    for read in (images.attempt, lambda data: thumbnail(data, 64)):
         result = read(data)
         if cause is None:
             assert not isinstance(result, str), result
@@ -573,7 +576,7 @@ def test_case_30_wide_gamut_images_come_out_in_srgb(format, colorants, gamma):
     small = np.asarray(true.resize((32, 32), Image.Resampling.BILINEAR))
     assert off(images.decode(data), small) > 15
     assert off(images.decode(data_with), small) <= 2
-    assert off(np.asarray(images.thumbnail(data_with, 80)), np.asarray(true)) <= 2
+    assert off(np.asarray(thumbnail(data_with, 80)), np.asarray(true)) <= 2
     assert off(small, CLEAN) <= 12  # 8 bits of a wide space hold fewer of the dark, saturated colours
 
 
@@ -651,7 +654,7 @@ def test_case_30_a_damaged_profile_is_ignored_and_told(photos, name, format):
     _, attributes = prepared(photos)
     assert attributes["profiles_ignored"] == 1
     assert "1 have a colour profile that makes no sense" in images.summary(attributes)
-    place = audit.gather("concepts.cat", source(), str(photos), None, 1, 1)
+    place = gather("concepts.cat", source(), str(photos), None, 1, 1)
     rows = [row for row in audit._files(place, {"unreadable": "refuse"}) if row[0] == "profile"]
     assert "cat/odd.png" in rows[0][5]
 
@@ -734,7 +737,7 @@ def test_case_43_damaged_files_are_refused():
 @pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000)])
 def test_case_43_thin_images_are_read(size):
     assert (images.decode(odd.saved(Image.new("RGB", size, "red"), "PNG")) == [255, 0, 0]).all()
-    assert max(images.thumbnail(odd.saved(Image.new("RGB", size, "red"), "PNG"), 112).size) == min(112, max(size))
+    assert max(thumbnail(odd.saved(Image.new("RGB", size, "red"), "PNG"), 112).size) == min(112, max(size))
 
 
 def test_case_43_hidden_files_are_left_aside_and_a_folder_named_like_an_image_is_a_folder(photos):
@@ -814,7 +817,7 @@ def test_case_60_odd_exif_is_read_the_same_in_tables_and_thumbnails(name, format
         )
     else:
         data = odd.saved(lying, format, exif=block or b"\0", **FORMATS[format])
-    decoded, shown = images.attempt(data), images.thumbnail(data, 40)
+    decoded, shown = images.attempt(data), thumbnail(data, 40)
     assert off(decoded, CLEAN) <= 3
     assert shown.mode == "RGB"
     assert shown.size == (40, 30)
@@ -822,12 +825,12 @@ def test_case_60_odd_exif_is_read_the_same_in_tables_and_thumbnails(name, format
 
 
 def test_thumbnails_are_never_enlarged_and_lie_on_white(tmp_path):
-    assert images.thumbnail(odd.saved(Image.new("RGB", (20, 10)), "PNG"), 112).size == (20, 10)
+    assert thumbnail(odd.saved(Image.new("RGB", (20, 10)), "PNG"), 112).size == (20, 10)
     clear = odd.saved(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), "PNG")
-    assert (np.asarray(images.thumbnail(clear, 32)) == 255).all()
+    assert (np.asarray(thumbnail(clear, 32)) == 255).all()
     (tmp_path / "x.png").write_bytes(PNG)
-    assert images.thumbnail(tmp_path / "x.png", 80).tobytes() == odd.scene().tobytes()
-    assert images.thumbnail(str(tmp_path / "gone.png"), 80) == "No such file or directory"
+    assert thumbnail(tmp_path / "x.png", 80).tobytes() == odd.scene().tobytes()
+    assert thumbnail(str(tmp_path / "gone.png"), 80) == "No such file or directory"
 
 
 # --- digests of ordinary images

@@ -19,8 +19,11 @@ import torch
 from PIL import Image
 
 import zoofuse
-from zoofuse.core import files, logs
-from zoofuse.data import images, synthetic
+from zoofuse.core import logs
+from zoofuse.core.errors import FileError
+from zoofuse.core.temporary import atomic_path
+from zoofuse.data import synthetic
+from zoofuse.data.decoding import ImageError
 from zoofuse.export import models, predict
 from zoofuse.models import cnn
 
@@ -129,15 +132,15 @@ def test_case_60_a_gallery_that_fails_loses_no_table(tmp_path, model, pictures, 
 
 def test_case_60_the_disk_is_full_when_the_gallery_is_written(tmp_path, model, pictures, monkeypatch):
     """Then the page cannot be replaced: the one that was written before the tables stays, and the job is not failed."""
-    real, calls = files.atomic_path, []
+    real, calls = atomic_path, []
 
     def full(path):
         calls.append(path)
         if len(calls) > 3:  # the note and the two tables found room
-            raise files.FileError("no room")
+            raise FileError("no room")
         return real(path)
 
-    monkeypatch.setattr(files, "atomic_path", full)
+    monkeypatch.setattr(predict, "atomic_path", full)
     scores, _, html = written(model, pictures, tmp_path, print)
     assert len(calls) == 5
     assert len(scores) == 4
@@ -182,11 +185,11 @@ def test_case_01_what_is_not_a_regular_file_is_named_and_never_waited_for(tmp_pa
     assert said[1].startswith("6 of 10 pictures can't be read")
     assert "6 files could not be read" in html
     for name in specials:
-        with pytest.raises(images.ImageError, match=name):
+        with pytest.raises(ImageError, match=name):
             model.predict(pictures / name)
     for path in pictures.glob("?.png"):
         path.unlink()
-    with pytest.raises(images.ImageError, match=r"none of the 6 pictures .* can be read \(dangling.jpg: a link"):
+    with pytest.raises(ImageError, match=r"none of the 6 pictures .* can be read \(dangling.jpg: a link"):
         predict.predict(model, pictures)
 
 
@@ -217,7 +220,7 @@ def test_one_file_is_predicted_as_a_folder_of_one(tmp_path, model, pictures, mon
     monkeypatch.chdir(pictures)
     assert written(model, "1.png", tmp_path)[0]["file"].tolist() == ["1.png"]
     (pictures / "words.txt").write_text("no picture")
-    with pytest.raises(images.ImageError, match=r"none of the 1 pictures in 'words.txt' can be read \(words.txt: not"):
+    with pytest.raises(ImageError, match=r"none of the 1 pictures in 'words.txt' can be read \(words.txt: not"):
         predict.predict(model, "words.txt")
 
 
@@ -270,7 +273,7 @@ def test_case_08_a_folder_is_found_however_its_letters_are_composed(tmp_path, mo
     scores, _, html = written(model, tmp_path / "Ka\u0308tzchen/f\u00fcr", tmp_path)
     assert len(scores) == 4
     assert 'href="K%C3%A4tzchen/fu%CC%88r/' in html
-    with pytest.raises(images.ImageError, match="there is no folder"):
+    with pytest.raises(ImageError, match="there is no folder"):
         predict.predict(model, tmp_path / "Katzchen")
 
 
@@ -278,15 +281,15 @@ def test_case_44_a_folder_that_yaml_cut_off_is_explained(tmp_path, model, pictur
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(predict.listed("~/pictures").names) == 4
     os.rename(pictures, tmp_path / "album #1")
-    with pytest.raises(images.ImageError, match=r"There is 'album #1': in --config a # .* in the configuration file"):
+    with pytest.raises(ImageError, match=r"There is 'album #1': in --config a # .* in the configuration file"):
         predict.listed(tmp_path / "album")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(images.ImageError, match="Did you mean 'photos'"):
+    with pytest.raises(ImageError, match="Did you mean 'photos'"):
         predict.listed(tmp_path / "photo")
-    with pytest.raises(images.ImageError, match="no picture lies in"):
+    with pytest.raises(ImageError, match="no picture lies in"):
         predict.listed(tmp_path / "photos")
     for name in ("", "a\0b", "x" * 300):
-        with pytest.raises(images.ImageError, match="there is no folder"):
+        with pytest.raises(ImageError, match="there is no folder"):
             predict.listed(name)
 
 
@@ -483,17 +486,17 @@ def test_case_23_what_is_not_an_image_is_refused_with_what_to_pass(model, pixels
     make, message = WRONG[name]
     with pytest.raises(ValueError, match=message) as error:
         model.predict(make(pixels))
-    assert type(error.value) is images.ImageError
+    assert type(error.value) is ImageError
     assert "\n" not in str(error.value)
 
 
 def test_case_23_a_broken_or_closed_pil_image(model, pictures):
     (pictures / "half.png").write_bytes((pictures / "0.png").read_bytes()[:200])
-    with pytest.raises(images.ImageError, match=r"image 0 \(a PIL image, RGB\): cannot be read"):
+    with pytest.raises(ImageError, match=r"image 0 \(a PIL image, RGB\): cannot be read"):
         model.predict(Image.open(pictures / "half.png"))
     with Image.open(pictures / "0.png") as closed:
         pass
-    with pytest.raises(images.ImageError, match="image 1"):
+    with pytest.raises(ImageError, match="image 1"):
         model.predict([pictures / "0.png", closed])
 
 

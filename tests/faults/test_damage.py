@@ -16,9 +16,13 @@ import pytest
 from safetensors.numpy import save
 
 from zoofuse.core import files
+from zoofuse.core.errors import FileError
 from zoofuse.data import images
 from zoofuse.importers import imports
-from zoofuse.methods import cyclegan, kernels
+from zoofuse.methods import kernels
+from zoofuse.methods.cyclegan.io import read_generators
+from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
+from zoofuse.methods.cyclegan.train import train as train_cyclegan
 from zoofuse.netspace import spaces
 from zoofuse.zoo import zoo
 
@@ -35,7 +39,7 @@ STAGES = {  # what a job reads, and how
     "test_images/black_cat.h5": images.read_test,
     "zoo/cat/shard-0000.h5": lambda path: zoo.read([path]),
     "kernels/black_cat/conv1.h5": kernels.read,
-    "cyclegan/black_cat/conv1/generators.h5": cyclegan.read_generators,
+    "cyclegan/black_cat/conv1/generators.h5": read_generators,
     "generated/black_cat/cyclegan.h5": read("zoo"),
     "evaluation/black_cat/cyclegan/shard-0000.h5": read("evaluation"),
     "evaluation/black_cat/references/pca.h5": read("evaluation"),
@@ -78,7 +82,7 @@ def test_no_wrong_bit_is_read(results, tmp_path, name):
         path.write_bytes(wrong)
         try:
             assert flat(reader(path)) == right, f"bit {place} is read wrongly"
-        except files.FileError as error:
+        except FileError as error:
             detected.append(str(error))
     assert all(said.startswith(f"{path}: ") and WAY_OUT in said for said in detected)
     assert len(detected) == 2 * FLIPS
@@ -94,7 +98,7 @@ def test_truncated_and_foreign_files_are_refused_by_name(results, tmp_path, name
     damaged += [(tmp_path / file).read_bytes() for file in ("foreign.h5", "other.h5")] + [b"no HDF5 at all"]
     for wrong in damaged:
         path.write_bytes(wrong)
-        with pytest.raises(files.FileError) as error:
+        with pytest.raises(FileError) as error:
             STAGES[name](path)
         assert str(error.value).startswith(f"{path}: ")
         assert WAY_OUT in str(error.value) or "holds 'something else', expected" in str(error.value)
@@ -102,13 +106,13 @@ def test_truncated_and_foreign_files_are_refused_by_name(results, tmp_path, name
 
 def test_an_unfinished_cyclegan_with_a_damaged_state_starts_anew(tmp_path, capsys):
     a, b = np.random.default_rng(1).random((2, 6, 4, 2, 5, 5), np.float32)
-    settings = cyclegan.settings("report", "conv1", epochs=2, hidden=2, batch_size=4)
+    settings = cyclegan_settings("report", "conv1", epochs=2, hidden=2, batch_size=4)
     state = tmp_path / "state.h5"
-    right = flat(cyclegan.train(a, b, settings, 1, state_path=state).generators)
+    right = flat(train_cyclegan(a, b, settings, 1, state_path=state).generators)
     content = state.read_bytes()
     for place in random.Random(1).sample(range(512, len(content)), 10):
         state.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert flat(cyclegan.train(a, b, settings, 1, state_path=state).generators) == right
+        assert flat(train_cyclegan(a, b, settings, 1, state_path=state).generators) == right
     assert capsys.readouterr().out.count("ignored, training starts anew") == 10
 
 
@@ -148,7 +152,7 @@ def pointing_outside(path, secret):
 
 def test_hdf5_that_points_to_other_files_is_refused(tmp_path):
     for path in pointing_outside(tmp_path / "forged.h5", tmp_path / "secret.h5"):
-        with pytest.raises(files.FileError, match=r"conv1\.weight lies in another file, which is not read"):
+        with pytest.raises(FileError, match=r"conv1\.weight lies in another file, which is not read"):
             files.read(path, "zoo")
         told = r"conv1\.weight (lies in another file, which is not read|is a soft link to /elsewhere, which this)"
         for reader in (imports.count, lambda path: imports.import_generators(path, "conv1", tmp_path / "made.h5")):
@@ -160,7 +164,7 @@ def test_hdf5_that_points_to_other_files_is_refused(tmp_path):
 def test_a_shape_that_no_memory_holds_is_refused(tmp_path):
     with forged(tmp_path / "forged.h5") as handle:
         handle.create_dataset("conv1.weight", (2**40,), "f4")  # nothing of it is on the disk
-    with pytest.raises(files.FileError, match=r"dataset conv1\.weight is damaged \(its shape is"):
+    with pytest.raises(FileError, match=r"dataset conv1\.weight is damaged \(its shape is"):
         files.read(tmp_path / "forged.h5", "zoo")
 
 
@@ -195,7 +199,7 @@ def test_forged_files_with_a_valid_checksum_are_refused_at_once(tmp_path, name):
     with forged(tmp_path / "forged.h5") as handle:
         HOSTILE[name](handle)
     start = time.process_time()
-    with pytest.raises(files.FileError, match=r"forged\.h5: ") as error:
+    with pytest.raises(FileError, match=r"forged\.h5: ") as error:
         files.read(tmp_path / "forged.h5", "zoo")
     assert WAY_OUT in str(error.value)
     assert time.process_time() - start < 2
@@ -213,7 +217,7 @@ def test_text_that_is_named_again_and_again_is_refused(tmp_path):
     content[place : place + 16 * 60_000] = first * 60_000
     path.write_bytes(content)
     sealed(path)
-    with pytest.raises(files.FileError, match=r"dataset x is damaged \(its text is too long\)"):
+    with pytest.raises(FileError, match=r"dataset x is damaged \(its text is too long\)"):
         files.read(path, "zoo")
 
 

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from tiny_project import assert_same, contents, copied
 
-from zoofuse.core import csv_files, files
+from zoofuse.core import csv_files
+from zoofuse.core.errors import FileError
 from zoofuse.evaluation import replicates, tables
-from zoofuse.report import report
+from zoofuse.report import run_facts
 
 FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 TRIES = 60 * FUZZ  # of each table
@@ -101,14 +102,14 @@ def test_no_damaged_table_is_read(whole, tmp_path):
                 continue
             tried += 1
             path.write_bytes(wrong)
-            with pytest.raises(files.FileError) as error:
+            with pytest.raises(FileError) as error:
                 csv_files.read(path)
             assert str(error.value).startswith(f"{path}: ")
             assert "Delete the file and run the same snakemake command again" in str(error.value)
         for other in rng.sample(sorted(contents), 2):  # the end of another table, with its checksum
             path.write_bytes(content[: len(content) // 2] + contents[other][len(contents[other]) // 2 :])
             if path.read_bytes() not in contents.values():
-                with pytest.raises(files.FileError, match="checksum"):
+                with pytest.raises(FileError, match="checksum"):
                     csv_files.read(path)
     assert tried > 0.9 * TRIES * len(contents)
     print(f"{tried} damaged tables, none read")
@@ -158,7 +159,7 @@ def test_a_run_of_an_older_version_is_no_replicate(whole, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         table = csv_files.read(whole.folder / path.relative_to(old))
         table.to_csv(path, index=False)  # as it was written before tables had a checksum
-    with pytest.raises(files.FileError) as error:
+    with pytest.raises(FileError) as error:
         replicates.read(shards(old), {}, None, folder="runs/2")
     said = str(error.value)
     assert said.startswith("replicates: the run in runs/2 can't be used. ")
@@ -170,7 +171,7 @@ def test_a_run_of_an_older_version_is_no_replicate(whole, tmp_path):
 def test_damaged_benchmarks_cost_their_line_only(whole, tmp_path):
     """Snakemake writes them, without a checksum; the report shows them and computes nothing from them."""
     folder, rng = whole.folder / "results/benchmarks", random.Random(16)
-    jobs = report.run_times(folder)["jobs"].sum()
+    jobs = run_facts.run_times(folder)["jobs"].sum()
     assert jobs > 10
     for path in folder.rglob("*.jsonl"):
         (copy := tmp_path / "b" / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +192,7 @@ def test_damaged_benchmarks_cost_their_line_only(whole, tmp_path):
         path.write_bytes(rng.choice([wrong_bits, cut])(content, rng) if rng.random() < 0.7 and content else content)
         with open(path, "ab") as file:
             file.write(rng.choice(hostile))
-        times = report.run_times(tmp_path / "b")
+        times = run_facts.run_times(tmp_path / "b")
         assert times.empty or np.isfinite(times["seconds"]).all()
         json.dumps(times.to_dict("records"), allow_nan=True)
 

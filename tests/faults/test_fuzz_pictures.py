@@ -117,7 +117,7 @@ class Limits:
 
     def check(self, data: bytes, name: str) -> decoding.Decoded | str:
         start = time.process_time()
-        found, shown = decoding.examine(data), images.thumbnail(data, 24)
+        found, shown = decoding.examine(data), decoding.thumbnail(data, 24)
         taken = time.process_time() - start
         assert taken < SECONDS, (name, taken, data.hex()[:2000])
         if isinstance(found, str):

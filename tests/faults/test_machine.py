@@ -14,6 +14,7 @@ import pytest
 from tiny_project import TINY, assert_same, begun, contents, copied
 
 from zoofuse.core import files
+from zoofuse.core.errors import FileError
 
 SHARD = "results/zoo/cat/shard-0000.h5"
 
@@ -64,7 +65,7 @@ def test_wherever_a_disk_gets_full_a_file_is_whole_or_not_there(tmp_path):
             arrays = {"x": drawn.random(size), "names": np.array(["a", "bc"] * 5)}
             try:
                 files.write(tmp_path / "a.h5", "zoo", arrays)
-            except files.FileError as error:
+            except FileError as error:
                 refused.append((str(error), list(tmp_path.iterdir())))
             else:
                 written += 1

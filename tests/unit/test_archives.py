@@ -16,7 +16,7 @@ from PIL import Image
 
 from zoofuse.core import files
 from zoofuse.data import images, torchvision
-from zoofuse.data.images import ImageError
+from zoofuse.data.decoding import ImageError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
@@ -328,7 +328,7 @@ def test_addresses_and_checksums_are_torchvisions(dataset, end, tmp_path, monkey
 
 def test_a_configuration_is_checked_without_importing_torch():
     code = "import sys, zoofuse.data.images, zoofuse.data.torchvision; sys.exit('torch' in sys.modules)"
-    paths = os.pathsep.join(filter(None, [str(Path(torchvision.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    paths = os.pathsep.join(filter(None, [str(Path(torchvision.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}).returncode == 0
 
 

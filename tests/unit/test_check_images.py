@@ -9,6 +9,8 @@ from PIL import Image
 
 from zoofuse.data import synthetic
 from zoofuse.preflight import audit
+from zoofuse.preflight.places import gather
+from zoofuse.preflight.statistics import auroc
 from zoofuse.report import figures
 
 POLICY = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
@@ -28,7 +30,7 @@ def pictures(words: str, n: int, seed: int = 1) -> np.ndarray:
 
 def gathered(root, where, positive, negative):
     source = {"source": "folder", "dataset": None, "positive": [positive], "negative": [negative]}
-    return audit.gather(where, source, root, None, 1, 1)
+    return gather(where, source, root, None, 1, 1)
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ def test_few_and_unbalanced_pictures_are_told(root):
 
 def test_drawn_pictures_need_no_files():
     source = {"source": "drawn", "dataset": None, "positive": ["cat"], "negative": ["non-cat"], "images": 40}
-    place = audit.gather("concepts.cat", source, ".", None, 1, 1)
+    place = gather("concepts.cat", source, ".", None, 1, 1)
     findings = audit.check([place], {}, POLICY, "balanced", 1)[0]
     assert "brightness" in set(findings["check"])
     assert not {"size", "file", "copies"} & set(findings["check"])
@@ -168,10 +170,10 @@ def test_the_intervals_cover():
     """Normal scores one deviation apart: AUROC 0.760; and no error at all is not certainty."""
     random = np.random.default_rng(1)
     truth = np.arange(90) < 40
-    found = [audit.auroc(random.normal(size=90) + truth, truth) for _ in range(400)]
+    found = [auroc(random.normal(size=90) + truth, truth) for _ in range(400)]
     covered = np.mean([low < 0.7602 < high for _, low, high in found])
     assert 0.92 < covered < 0.98
-    value, low, high = audit.auroc(truth.astype(float), truth)
+    value, low, high = auroc(truth.astype(float), truth)
     assert (value, high) == (1, 1)
     assert 0.7 < low < 0.98
 

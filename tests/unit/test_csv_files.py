@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoofuse.core import csv_files, files, text
+from zoofuse.core import csv_files, text
+from zoofuse.core.errors import FileError
 
 TABLE = pd.DataFrame(
     {
@@ -48,7 +49,7 @@ def test_no_wrong_bit_is_read(tmp_path, rows):
     for place in range(len(content)):
         for bit in range(8):
             path.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
-            with pytest.raises(files.FileError, match=r"checksum.*regenerated"):
+            with pytest.raises(FileError, match=r"checksum.*regenerated"):
                 csv_files.read(path)
 
 
@@ -58,9 +59,9 @@ def test_cut_changed_and_missing_tables_are_refused(tmp_path):
     lines = path.read_bytes().splitlines(keepends=True)
     for other in (lines[:-1], [*lines, lines[-1]], lines[:1], [], [b"a,b\n1,2\n"], [b"\xff\xfe\x00"]):
         path.write_bytes(b"".join(other))
-        with pytest.raises(files.FileError, match=r"t\.csv.*checksum"):
+        with pytest.raises(FileError, match=r"t\.csv.*checksum"):
             csv_files.read(path)
-    with pytest.raises(files.FileError, match="no such file"):
+    with pytest.raises(FileError, match="no such file"):
         csv_files.read(tmp_path / "none.csv")
 
 

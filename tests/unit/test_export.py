@@ -15,6 +15,7 @@ from PIL import Image
 import zoofuse
 from zoofuse.core import intervals, rng
 from zoofuse.data import images, synthetic
+from zoofuse.data.decoding import ImageError
 from zoofuse.evaluation import zero_shot
 from zoofuse.export import models
 from zoofuse.models import cnn
@@ -301,7 +302,7 @@ def test_pictures_of_another_kind_are_refused(folder):
     for wrong in (np.zeros((2, 32, 32, 3)), np.zeros((2, 3, 32, 32), np.uint8), np.zeros((32, 32), np.uint8)):
         with pytest.raises(ValueError, match=r"uint8 \(m, 32, 32, 3\)"):
             model.predict(wrong)
-    with pytest.raises(images.ImageError, match=r"config\.json: JSON text, not the image"):
+    with pytest.raises(ImageError, match=r"config\.json: JSON text, not the image"):
         model.predict([folder / "config.json"])
     assert model.predict(np.zeros((32, 32, 3), np.uint8)).shape == (1,)  # one picture
     assert model.predict([]).shape == (0,)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from zoofuse.netspace import figures as netspace_figures
-from zoofuse.report import figures
+from zoofuse.report import figures, kernel_figures
+from zoofuse.report.canvas import DPI, WIDTH, plain
 
 rng = np.random.default_rng(0)
 
@@ -56,9 +57,9 @@ ALL = {
     "embedding_scatter": lambda path: figures.embedding_scatter(
         rng.random((12, 2)), *photographs(), np.arange(12) % 3 - 1, path, "UMAP"
     ),
-    "kernels, colour": lambda path: figures.kernels(*kernel_stacks(2, 6, 3), path),
-    "kernels, grey": lambda path: figures.kernels(*kernel_stacks(1, 16, 6), path),
-    "cyclegan_curves": lambda path: figures.cyclegan_curves(
+    "kernels, colour": lambda path: kernel_figures.kernels(*kernel_stacks(2, 6, 3), path),
+    "kernels, grey": lambda path: kernel_figures.kernels(*kernel_stacks(1, 16, 6), path),
+    "cyclegan_curves": lambda path: kernel_figures.cyclegan_curves(
         {"conv1": {"loss_cycle": rng.random(5), "spread_A": np.array([np.nan, 1, np.nan, np.nan, 0.9])}}, path
     ),
 }
@@ -80,7 +81,7 @@ def texts(tmp_path):
 def test_every_figure_is_a_picture_of_the_reports_width(name, tmp_path):
     ALL[name](tmp_path / "folder" / "figure.png")
     with Image.open(tmp_path / "folder" / "figure.png") as image:
-        assert image.width == round(figures.WIDTH * figures.DPI)
+        assert image.width == round(WIDTH * DPI)
         assert len(image.convert("RGB").getcolors(1 << 24)) > 5
         assert np.asarray(image.convert("L"))[0].min() == 255  # white to the edge: nothing is cut off at the top
 
@@ -174,14 +175,14 @@ def test_first_layer_kernels_are_shown_in_their_colours(tmp_path):
     kernels = np.zeros((1, 6, 3, 5, 5))
     kernels[:, :, 0] = 0.2  # red up, green and blue down
     kernels[:, :, 1:] = -0.2
-    figures.kernels(kernels, kernels, kernels, -kernels, tmp_path / "k.png", ("black", "cat"))
+    kernel_figures.kernels(kernels, kernels, kernels, -kernels, tmp_path / "k.png", ("black", "cat"))
     with Image.open(tmp_path / "k.png") as image:
         counts = {colour: n for n, colour in image.convert("RGB").getcolors(1 << 24)}
     assert counts[255, 0, 0] > 2.5 * counts[0, 255, 255] > 0  # three columns of red, one of its opposite
 
 
 def test_translations_are_labelled_by_direction(texts):
-    words = texts(lambda path: figures.kernels(*kernel_stacks(1, 6, 3), path, ("black", "cat")))
+    words = texts(lambda path: kernel_figures.kernels(*kernel_stacks(1, 6, 3), path, ("black", "cat")))
     assert [word for word in words if "black" in word or "cat" in word][:4] == [
         "black, trained", "black → cat", "cat, trained", "cat → black",
     ]  # fmt: skip
@@ -189,7 +190,7 @@ def test_translations_are_labelled_by_direction(texts):
 
 def test_cyclegan_panels_join_domains_and_layers(texts):
     layer = {"loss_cycle": rng.random(4), "spread_A": rng.random(4), "spread_B": rng.random(4)}
-    words = texts(figures.cyclegan_curves, {"conv1": layer, "conv2": layer})
+    words = texts(kernel_figures.cyclegan_curves, {"conv1": layer, "conv2": layer})
     assert words.count("spread") == words.count("loss cycle") == 1
     assert {"conv1", "conv2", "domain A", "domain B"} <= set(words)
 
@@ -235,8 +236,8 @@ WITH_NAMES = {
         path,
         "$_{$",
     ),
-    "kernels": lambda path: figures.kernels(*kernel_stacks(1, 6, 3), path, (NAMES[-1], NAMES[-1] + "c")),
-    "cyclegan_curves": lambda path: figures.cyclegan_curves(
+    "kernels": lambda path: kernel_figures.kernels(*kernel_stacks(1, 6, 3), path, (NAMES[-1], NAMES[-1] + "c")),
+    "cyclegan_curves": lambda path: kernel_figures.cyclegan_curves(
         {name: {f"loss_{name}": rng.random(3)} for name in NAMES[:4]}, path
     ),
     "one_architecture": lambda path: netspace_figures.one_architecture(
@@ -260,11 +261,11 @@ def test_no_name_stops_a_figure_or_is_left_out_of_it(name, texts, tmp_path):
     assert max(map(len, words)) < 160
     WITH_NAMES[name](tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as image:
-        assert image.width == round(figures.WIDTH * figures.DPI)
+        assert image.width == round(WIDTH * DPI)
         assert image.text == {}  # no name, date or version in the file
 
 
 def test_a_long_name_keeps_both_its_ends():
-    assert figures.plain("photos of " + "x" * 500 + " number 12") == "photos of " + "x" * 14 + "…" + "xx number 12"
-    assert figures.plain("猫" * 50) == "猫" * 12 + "…" + "猫" * 6
-    assert figures.plain("_a") == " _a"
+    assert plain("photos of " + "x" * 500 + " number 12") == "photos of " + "x" * 14 + "…" + "xx number 12"
+    assert plain("猫" * 50) == "猫" * 12 + "…" + "猫" * 6
+    assert plain("_a") == " _a"

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse.core import csv_files, files
+from zoofuse.core import csv_files, files, temporary
+from zoofuse.core.errors import FileError
+from zoofuse.core.temporary import atomic_folder, link_or_copy
 
 FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 
@@ -76,7 +78,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(path, tmp_path):
 )
 def test_damaged_files_are_refused_by_name(path, damage, message):
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(files.FileError, match=message) as error:
+    with pytest.raises(FileError, match=message) as error:
         files.read(path, "zoo")
     assert str(path) in str(error.value)
     assert "will be regenerated" in str(error.value)
@@ -85,18 +87,18 @@ def test_damaged_files_are_refused_by_name(path, damage, message):
 def test_foreign_other_kind_other_version_and_missing_are_refused(path, tmp_path, monkeypatch):
     with h5py.File(tmp_path / "foreign.h5", "w") as handle:
         handle["numbers"] = [1]
-    with pytest.raises(files.FileError, match="not one of zoofuse's"):
+    with pytest.raises(FileError, match="not one of zoofuse's"):
         files.read(tmp_path / "foreign.h5", "zoo")
-    with pytest.raises(files.FileError, match="holds 'zoo', expected 'images'"):
+    with pytest.raises(FileError, match="holds 'zoo', expected 'images'"):
         files.read(path, "images")
-    with pytest.raises(files.FileError, match="has no fc1"):
+    with pytest.raises(FileError, match="has no fc1"):
         files.read(path, "zoo", ["fc1"])
     monkeypatch.setattr(files, "FORMAT_VERSION", 99)
     files.write(path, "zoo", ARRAYS)
     monkeypatch.undo()
-    with pytest.raises(files.FileError, match="format version 99"):
+    with pytest.raises(FileError, match="format version 99"):
         files.read(path, "zoo")
-    with pytest.raises(files.FileError, match="no such file"):
+    with pytest.raises(FileError, match="no such file"):
         files.read(tmp_path / "missing.h5", "zoo")
 
 
@@ -119,7 +121,7 @@ def test_no_wrong_bit_is_read_not_even_in_attributes(path):
         for read in (files.read, files.attributes):
             try:
                 read(path, "zoo")
-            except files.FileError as error:
+            except FileError as error:
                 assert "digest does not match" in str(error)  # noqa: PT017
                 refused += 1
             else:
@@ -138,7 +140,7 @@ def test_a_file_that_was_checked_is_checked_again_when_it_has_changed(path, monk
     content = path.read_bytes()
     path.write_bytes(content.replace(b"0.01", b"0.02"))
     os.utime(path, (0, 0))
-    with pytest.raises(files.FileError, match="digest does not match"):
+    with pytest.raises(FileError, match="digest does not match"):
         files.attributes(path, "zoo")
 
 
@@ -146,19 +148,19 @@ class TestNamesThatAreNoFiles:
     @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("elsewhere", path)])
     def test_are_refused_when_read(self, tmp_path, make):
         make(tmp_path / "a.h5")
-        with pytest.raises(files.FileError, match=r"a folder, not a file|not a regular file|link to elsewhere"):
+        with pytest.raises(FileError, match=r"a folder, not a file|not a regular file|link to elsewhere"):
             files.read(tmp_path / "a.h5", "zoo")
 
     def test_a_folder_is_not_written_over(self, tmp_path):
         (tmp_path / "a.h5").mkdir()
-        with pytest.raises(files.FileError, match=r"a\.h5: can't be written \(Is a dir.*\)\. A folder has this"):
+        with pytest.raises(FileError, match=r"a\.h5: can't be written \(Is a dir.*\)\. A folder has this"):
             files.write(tmp_path / "a.h5", "zoo", ARRAYS)
         assert rubbish(tmp_path) == []
 
     def test_a_file_where_a_folder_is_needed(self, tmp_path):
         (tmp_path / "a").write_text("")
         for below in ("a/b.h5", "a/b/c.h5"):
-            with pytest.raises(files.FileError, match=r"be written \((Not a dir.*|File exists)\)\. Check its name"):
+            with pytest.raises(FileError, match=r"be written \((Not a dir.*|File exists)\)\. Check its name"):
                 files.write(tmp_path / below, "zoo", ARRAYS)
 
     @pytest.mark.parametrize("target", ["elsewhere", "there", "."])
@@ -166,7 +168,7 @@ class TestNamesThatAreNoFiles:
         (tmp_path / "there").write_text("kept")
         (tmp_path / "a.h5").symlink_to(target)
         if target == ".":
-            with pytest.raises(files.FileError, match="A folder has this name"):
+            with pytest.raises(FileError, match="A folder has this name"):
                 files.write(tmp_path / "a.h5", "zoo", ARRAYS)
             return
         files.write(tmp_path / "a.h5", "zoo", ARRAYS)
@@ -178,7 +180,7 @@ class TestNamesThatAreNoFiles:
         for name in ("é" * 127, "a" * 255):
             files.write(tmp_path / name, "zoo", ARRAYS)
             assert set(files.read(tmp_path / name, "zoo")) == set(ARRAYS)
-        with pytest.raises(files.FileError, match=r"can't be written \(File name too long\)\. Check its name"):
+        with pytest.raises(FileError, match=r"can't be written \(File name too long\)\. Check its name"):
             files.write(tmp_path / ("a" * 256), "zoo", ARRAYS)
         assert rubbish(tmp_path) == []
 
@@ -189,8 +191,8 @@ def rubbish(folder):
 
 WRITER = """
 import os, signal, sys, time
-from zoofuse.core import files
-with files.atomic_path(sys.argv[1]) as path:
+from zoofuse.core.temporary import atomic_path
+with atomic_path(sys.argv[1]) as path:
     path.write_text(sys.argv[2])
     print(path, flush=True)
     sys.stdin.readline()
@@ -242,14 +244,14 @@ class TestTemporaryFiles:
             path.write_text("half")
         files.write(tmp_path / "a.h5", "zoo", ARRAYS)
         assert all(path.exists() for path in left)
-        monkeypatch.setattr(files, "_STALE", 0.05)
+        monkeypatch.setattr(temporary, "_STALE", 0.05)
         time.sleep(0.1)
         files.write(tmp_path / "a.h5", "zoo", ARRAYS)
         assert rubbish(tmp_path) == []
 
     def test_what_only_has_such_a_name_is_left_alone(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(files, "_STALE", -1e9)
-        ours = f"{files._machine()}.0123456789abcdef"
+        monkeypatch.setattr(temporary, "_STALE", -1e9)
+        ours = f"{temporary._machine()}.0123456789abcdef"
         (tmp_path / f".a.h5.{ours}.tmp").mkdir()
         (tmp_path / f".b.h5.{ours}.tmp").symlink_to("a.h5")
         os.mkfifo(tmp_path / f".c.h5.{ours}.tmp")
@@ -265,24 +267,24 @@ class TestTemporaryFiles:
             "for i in range(40): files.write(sys.argv[1], 'zoo', {'x': np.full(1000, i)})"
         )
         for _ in range(4):
-            (tmp_path / f".a.h5.{files._machine()}.{os.urandom(8).hex()}.tmp").write_text("of a killed one")
+            (tmp_path / f".a.h5.{temporary._machine()}.{os.urandom(8).hex()}.tmp").write_text("of a killed one")
         processes = [subprocess.Popen([sys.executable, "-c", body, str(tmp_path / "a.h5")]) for _ in range(3)]
         assert [process.wait() for process in processes] == [0, 0, 0]
         assert (files.read(tmp_path / "a.h5", "zoo")["x"] == 39).all()
         assert rubbish(tmp_path) == []
 
     def test_a_folder_is_replaced_whole_and_a_killed_process_s_goes(self, tmp_path):
-        (tmp_path / f".zoo.{files._machine()}.0123456789abcdef.tmp").mkdir()
+        (tmp_path / f".zoo.{temporary._machine()}.0123456789abcdef.tmp").mkdir()
         for text in ("one", "two"):
-            with files.atomic_folder(tmp_path / "zoo") as folder:
+            with atomic_folder(tmp_path / "zoo") as folder:
                 (folder / text).write_text(text)
-        with pytest.raises(KeyError), files.atomic_folder(tmp_path / "zoo") as folder:
+        with pytest.raises(KeyError), atomic_folder(tmp_path / "zoo") as folder:
             raise KeyError
         assert [path.name for path in tmp_path.rglob("*")] == ["zoo", "two"]
 
     def test_a_second_name_of_a_file(self, path, tmp_path):
         (tmp_path / "b.h5").write_text("old")
-        files.link_or_copy(path, tmp_path / "b.h5")
+        link_or_copy(path, tmp_path / "b.h5")
         assert path.samefile(tmp_path / "b.h5")
         assert rubbish(tmp_path) == []
 

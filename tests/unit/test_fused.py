@@ -140,7 +140,7 @@ def test_one_nan_in_a_pooling_window_wins_as_in_pytorch():
 
 
 def run(code: str, **environment: str) -> str:
-    source = Path(trainer.__file__).parents[1]
+    source = Path(trainer.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(source), **environment}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment

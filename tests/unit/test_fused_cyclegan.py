@@ -10,8 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import zoofuse
 from zoofuse.core import rng
-from zoofuse.methods import cyclegan
+from zoofuse.methods.cyclegan import backends, networks, settings, train
 from zoofuse.native import build, cyclegan_steps
 
 AVAILABLE, REASON = cyclegan_steps.available()
@@ -41,14 +42,14 @@ def volumes(channels, depth, n, size=5, spread=2.0):
 
 def parameters(s, channels):
     """Large enough to saturate some outputs."""
-    return [2 * flat for flat in cyclegan.initial(s, channels, 1)]
+    return [2 * flat for flat in networks.initial(s, channels, 1)]
 
 
 def reference(s, generators, discriminators, x, shown=None):
     """Losses, gradients by the generators and by the discriminators, and fakes by PyTorch in float64."""
     channels = len(x["A"])
     flat = [f.double().requires_grad_() for f in (generators, discriminators)]
-    makers, judges = cyclegan._makers(flat[0], channels, s), cyclegan._judges(flat[1], channels, s)
+    makers, judges = networks._makers(flat[0], channels, s), networks._judges(flat[1], channels, s)
     real = {domain: values.double().movedim(-1, 0) for domain, values in x.items()}
 
     def apply(network, values, slope):
@@ -106,30 +107,30 @@ def check(s, channels, depth, n, kinds=KINDS):
 
 
 @needs_compiler
-@pytest.mark.parametrize("adversarial", cyclegan.ADVERSARIAL)
+@pytest.mark.parametrize("adversarial", settings.ADVERSARIAL)
 @pytest.mark.parametrize("layer", LAYERS)
 def test_gradients_are_float64_autograds(layer, adversarial):
     """Batches of more than a vector, of less, and of neither alike in the two domains."""
-    check(cyclegan.settings("report", layer, hidden=12, adversarial=adversarial), *LAYERS[layer], (19, 3))
+    check(settings.settings("report", layer, hidden=12, adversarial=adversarial), *LAYERS[layer], (19, 3))
 
 
 @needs_compiler
 @pytest.mark.parametrize(("channels", "depth", "hidden"), [(1, 1, 1), (2, 2, 5), (5, 3, 9), (7, 1, 3), (4, 7, 64)])
 def test_any_number_of_channels_filters_and_hidden_channels_works(channels, depth, hidden):
-    check(cyclegan.settings("report", "conv1", hidden=hidden), channels, depth, (3, 5))
+    check(settings.settings("report", "conv1", hidden=hidden), channels, depth, (3, 5))
 
 
 @needs_compiler
 @pytest.mark.parametrize("n", [(0, 5), (9, 0)])
 def test_of_an_empty_domain_nothing_is_lost_or_translated(n):
-    s = cyclegan.settings("code", "conv1", hidden=8)
+    s = settings.settings("code", "conv1", hidden=8)
     losses = check(s, 3, 6, n)
     assert set(losses) == {"cycle", "adversarial_A" if n[1] else "adversarial_B"}
 
 
 @needs_compiler
 def test_a_pool_may_show_another_number_of_sets():
-    s = cyclegan.settings("report", "conv1", hidden=8)
+    s = settings.settings("report", "conv1", hidden=8)
     x, shown, (generators, discriminators) = volumes(3, 6, (4, 4)), volumes(3, 6, (9, 2)), parameters(s, 3)
     other = {domain: values.double().movedim(-1, 0) for domain, values in shown.items()}
     _, expected, (_, gradient), _ = reference(s, generators, discriminators, x, other)
@@ -140,7 +141,7 @@ def test_a_pool_may_show_another_number_of_sets():
 
 @needs_compiler
 def test_the_number_of_threads_changes_no_bit():
-    s = cyclegan.settings("report", "conv2")  # a task long enough for threads to run at the same time
+    s = settings.settings("report", "conv2")  # a task long enough for threads to run at the same time
     x, (generators, discriminators) = volumes(6, 16, (33, 20)), parameters(s, 6)
     (losses, gradient, fakes), *others = (
         cyclegan_steps.generator_step(s, generators, discriminators, x, threads=threads) for threads in (1, 2, 5)
@@ -158,7 +159,7 @@ def test_the_number_of_threads_changes_no_bit():
 @needs_compiler
 @pytest.mark.parametrize("where", ["generators", "sets"])
 def test_a_number_that_is_none_reaches_the_losses(where):
-    s = cyclegan.settings("report", "conv1", hidden=8)
+    s = settings.settings("report", "conv1", hidden=8)
     x, (generators, discriminators) = volumes(3, 6, (3, 3)), parameters(s, 3)
     (generators if where == "generators" else x["A"].view(-1))[7] = float("nan")
     losses, _, _ = cyclegan_steps.generator_step(s, generators, discriminators, x)
@@ -178,12 +179,12 @@ SMALL = {"epochs": 2, "batch_size": 8, "hidden": 8}
 
 @needs_compiler
 def test_both_backends_train_to_the_same_generators_within_rounding(tmp_path):
-    s = cyclegan.settings("report", "conv1", **SMALL)
+    s = settings.settings("report", "conv1", **SMALL)
     one, two = (
-        cyclegan.train(kernels(20), kernels(14), s, 1, state_path=tmp_path / backend, backend=backend)
-        for backend in cyclegan.BACKENDS
+        train.train(kernels(20), kernels(14), s, 1, state_path=tmp_path / backend, backend=backend)
+        for backend in backends.BACKENDS
     )
-    assert (one.way.split()[0], two.way.split()[0]) == cyclegan.BACKENDS
+    assert (one.way.split()[0], two.way.split()[0]) == backends.BACKENDS
     for name, values in one.generators["A2B"].items():
         np.testing.assert_allclose(values, two.generators["A2B"][name], atol=1e-5)
     np.testing.assert_allclose(one.history["loss_cycle"], two.history["loss_cycle"], rtol=1e-5)
@@ -191,39 +192,41 @@ def test_both_backends_train_to_the_same_generators_within_rounding(tmp_path):
 
 @needs_compiler
 def test_a_state_is_not_gone_on_with_in_another_way(tmp_path, capsys):
-    s, path = cyclegan.settings("report", "conv1", **SMALL), tmp_path / "state.h5"
-    cyclegan.train(kernels(20), kernels(14), s, 1, state_path=path, backend="pytorch")
+    s, path = settings.settings("report", "conv1", **SMALL), tmp_path / "state.h5"
+    train.train(kernels(20), kernels(14), s, 1, state_path=path, backend="pytorch")
     done = []
-    cyclegan.train(kernels(20), kernels(14), s, 1, state_path=path, progress=lambda epoch, row: done.append(epoch))
+    train.train(kernels(20), kernels(14), s, 1, state_path=path, progress=lambda epoch, row: done.append(epoch))
     assert done == [1, 2]
     assert "way of computing; ignored, training starts anew" in capsys.readouterr().out
 
 
 def test_other_sizes_than_5_by_5_are_trained_in_pytorch(tmp_path):
-    assert cyclegan.choose_backend((6, 3, 3, 3)) == (
+    assert backends.choose_backend((6, 3, 3, 3)) == (
         "pytorch",
         "pytorch (slower), as the C++ is for 5 x 5 kernels only",
     )
-    s = cyclegan.settings("report", "conv1", **SMALL)
+    s = settings.settings("report", "conv1", **SMALL)
     options = {"state_path": tmp_path / "state.h5"}
-    assert cyclegan.train(kernels(9, 3), kernels(8, 3), s, 1, **options).way.startswith("pytorch")
+    assert train.train(kernels(9, 3), kernels(8, 3), s, 1, **options).way.startswith("pytorch")
     with pytest.raises(ValueError, match=r"fused cannot be used here .*5 x 5 kernels only.* Write auto"):
-        cyclegan.train(kernels(9, 3), kernels(8, 3), s, 1, backend="fused", **options)
+        train.train(kernels(9, 3), kernels(8, 3), s, 1, backend="fused", **options)
     with pytest.raises(ValueError, match="'stacked' is not known; write one of auto, fused, pytorch"):
-        cyclegan.train(kernels(9), kernels(8), s, 1, backend="stacked", **options)
+        train.train(kernels(9), kernels(8), s, 1, backend="stacked", **options)
 
 
 def test_a_gpu_computes_in_pytorch():
-    assert cyclegan.choose_backend((6, 3, 5, 5), "cuda") == ("pytorch", "pytorch: on cuda")
+    assert backends.choose_backend((6, 3, 5, 5), "cuda") == ("pytorch", "pytorch: on cuda")
 
 
 def test_without_a_compiler_pytorch_trains_on(tmp_path):
     code = (
-        "import numpy as np; from zoofuse.methods import cyclegan as c; print(*c.choose_backend((6, 3, 5, 5)));"
-        "s = c.settings('report', 'conv1', epochs=1, hidden=2); k = np.random.default_rng(0).random((9, 6, 3, 5, 5));"
-        "print(c.train(k, k[:5], s, 1, state_path='state.h5').way)"
+        "import numpy as np; from zoofuse.methods.cyclegan import backends, settings, train;"
+        "print(*backends.choose_backend((6, 3, 5, 5)));"
+        "s = settings.settings('report', 'conv1', epochs=1, hidden=2);"
+        "k = np.random.default_rng(0).random((9, 6, 3, 5, 5));"
+        "print(train.train(k, k[:5], s, 1, state_path='state.h5').way)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(cyclegan.__file__).parents[1]), "PATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(zoofuse.__file__).parents[1]), "PATH": str(tmp_path)}
     environment |= {"CXX": "", "XDG_CACHE_HOME": str(tmp_path)}
     told, way = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from zoofuse.core import files
 from zoofuse.data import images
-from zoofuse.data.images import ImageError
+from zoofuse.data.decoding import ImageError
 
 SETTINGS = {"validation_share": 0.25, "validation_max": 250, "unreadable": "refuse", "duplicates": "drop"}
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from zoofuse.core import files
 from zoofuse.importers import foreign, imports
-from zoofuse.methods import cyclegan
+from zoofuse.methods.cyclegan.io import read_generators, read_history
+from zoofuse.methods.cyclegan.translation import translate
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
 
@@ -622,15 +623,15 @@ def generators(tmp_path):
 def test_generators_translate_as_their_layout_says(layer, channels, filters, generators, tmp_path):
     path, arrays = generators()
     imports.import_generators(path, layer, tmp_path / "out.h5")
-    assert cyclegan.read_history(tmp_path / "out.h5") == {}
+    assert read_history(tmp_path / "out.h5") == {}
     kernels = np.random.default_rng(1).normal(0, 0.1, (5, filters, channels, 5, 5)).astype(np.float32)
-    for way, generator in cyclegan.read_generators(tmp_path / "out.h5").items():
+    for way, generator in read_generators(tmp_path / "out.h5").items():
         net = nn.Sequential(nn.Conv3d(channels, 8, 3, padding=1), nn.ReLU(), nn.Conv3d(8, channels, 3, padding=1),
                             nn.Tanh())  # fmt: skip
         net.load_state_dict({k: torch.tensor(arrays[f"{layer}/{way}/{k}"]) for k in net.state_dict()})
         with torch.no_grad():
             expected = net(torch.from_numpy(kernels).transpose(1, 2)).transpose(1, 2).numpy()
-        assert np.allclose(cyclegan.translate(generator, kernels), expected, atol=1e-6)
+        assert np.allclose(translate(generator, kernels), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -655,7 +656,7 @@ def test_of_three_concepts_generators_are_named_with_two_letters(generators, tmp
     with h5py.File(path, "a") as handle:
         handle.move("conv2", "conv2-bc")
     imports.import_generators(path, "conv2-bc", tmp_path / "out.h5")
-    found = cyclegan.read_generators(tmp_path / "out.h5")["B2A"]
+    found = read_generators(tmp_path / "out.h5")["B2A"]
     assert np.array_equal(found["0.weight"], arrays["conv2/B2A/0.weight"])
     with pytest.raises(imports.ZooError, match="has no group conv2-ab/A2B"):
         imports.import_generators(path, "conv2-ab", tmp_path / "out.h5")

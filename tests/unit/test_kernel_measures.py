@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoofuse.core import rng
-from zoofuse.methods import kernel_measures as measures
+from zoofuse.methods.cyclegan import measures
 
 
 def sample(n, *names, scale=0.1, out=6, channels=3):

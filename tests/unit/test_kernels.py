@@ -6,7 +6,11 @@ import torch
 
 from zoofuse.core import files
 from zoofuse.evaluation import protocols
-from zoofuse.methods import cyclegan, generate, kernels, merging
+from zoofuse.methods import generate, kernels, merging
+from zoofuse.methods.cyclegan.io import write_generators
+from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
+from zoofuse.methods.cyclegan.train import train as train_cyclegan
+from zoofuse.methods.cyclegan.translation import translate
 from zoofuse.models import cnn
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
@@ -47,11 +51,11 @@ def translated(zoos, tmp_path):
     for layer in ("conv1", "conv2"):
         banks[layer], generators[layer] = tmp_path / f"{layer}.h5", tmp_path / f"{layer}-generators.h5"
         kernels.extract(paths, layer, banks[layer])
-        settings = cyclegan.settings("report", layer, epochs=1, hidden=2)
-        trained[layer] = cyclegan.train(
+        settings = cyclegan_settings("report", layer, epochs=1, hidden=2)
+        trained[layer] = train_cyclegan(
             *kernels.read(banks[layer]).values(), settings, 1, state_path=tmp_path / f"{layer}.state"
         )
-        cyclegan.write_generators(generators[layer], trained[layer])
+        write_generators(generators[layer], trained[layer])
     generate.translate(paths, banks, {layer: [path] for layer, path in generators.items()}, tmp_path / "cyclegan.h5")
     return tmp_path / "cyclegan.h5", banks, trained
 
@@ -95,20 +99,20 @@ def test_of_three_concepts_kernels_are_translated_from_one_end_to_the_other(thre
         kernels.extract(paths, layer, banks[layer])
         bank = kernels.read(banks[layer])
         assert list(bank) == ["A", "B", "C"]
-        settings = cyclegan.settings("report", layer, epochs=1, hidden=2, batch_size=4)
+        settings = cyclegan_settings("report", layer, epochs=1, hidden=2, batch_size=4)
         for seed, pair in enumerate(("AB", "BA")):  # C's three kernel sets are too few to train on
             sets = (bank[domain] for domain in pair)
-            trained[layer].append(cyclegan.train(*sets, settings, seed, state_path=tmp_path / f"{layer}{pair}.state"))
+            trained[layer].append(train_cyclegan(*sets, settings, seed, state_path=tmp_path / f"{layer}{pair}.state"))
             generators[layer].append(tmp_path / f"{layer}-{pair}.h5")
-            cyclegan.write_generators(generators[layer][-1], trained[layer][-1])
+            write_generators(generators[layer][-1], trained[layer][-1])
     generate.translate(paths, banks, generators, tmp_path / "made.h5")
     made = files.read(tmp_path / "made.h5", "zoo")
     assert (made["domain"].tolist(), made["model"].tolist()) == (["A"] * 3 + ["C"] * 3, [0, 1, 2] * 2)
     ab, bc = trained["conv2"]
-    onwards = cyclegan.translate(ab.generators["A2B"], weights["A"]["conv2.weight"][:3])
-    back = cyclegan.translate(bc.generators["B2A"], weights["C"]["conv2.weight"])
-    assert np.array_equal(made["conv2.weight"][3:], cyclegan.translate(bc.generators["A2B"], onwards))
-    assert np.array_equal(made["conv2.weight"][:3], cyclegan.translate(ab.generators["B2A"], back))
+    onwards = translate(ab.generators["A2B"], weights["A"]["conv2.weight"][:3])
+    back = translate(bc.generators["B2A"], weights["C"]["conv2.weight"])
+    assert np.array_equal(made["conv2.weight"][3:], translate(bc.generators["A2B"], onwards))
+    assert np.array_equal(made["conv2.weight"][:3], translate(ab.generators["B2A"], back))
     for head, side in (("fc_a", "A"), ("fc_b", "B"), ("fc_c", "C")):
         assert np.array_equal(made[f"{head}.weight"], np.concatenate([weights[side]["fc1.weight"][:3]] * 2))
 
@@ -213,16 +217,16 @@ def test_one_translator_takes_both_layers(zoos, tmp_path):
     paths, _, b = zoos
     bank, generators = tmp_path / "joint.h5", tmp_path / "generators.h5"
     kernels.extract(paths, "joint", bank)
-    settings = cyclegan.settings("report", "joint", epochs=1, hidden=2)
-    trained = cyclegan.train(*kernels.read(bank).values(), settings, 1, state_path=tmp_path / "state")
-    cyclegan.write_generators(generators, trained)
+    settings = cyclegan_settings("report", "joint", epochs=1, hidden=2)
+    trained = train_cyclegan(*kernels.read(bank).values(), settings, 1, state_path=tmp_path / "state")
+    write_generators(generators, trained)
     generate.translate(paths, {"joint": bank}, {"joint": [generators]}, tmp_path / "made.h5")
     made = files.read(tmp_path / "made.h5", "zoo")
     assert {name: made[name].shape[1:] for name in made if name.startswith("conv")} == {
         name: shape for name, shape in PUBLISHED.shapes.items() if name.startswith("conv")
     }
     assert made["domain"].tolist() == ["A"] * 4 + ["B"] * 4
-    volume = cyclegan.translate(trained.generators["B2A"], kernels.joined(b["conv1.weight"], b["conv2.weight"]))
+    volume = translate(trained.generators["B2A"], kernels.joined(b["conv1.weight"], b["conv2.weight"]))
     for layer, part in zip(("conv1", "conv2"), kernels.parted(volume), strict=True):
         assert np.array_equal(made[f"{layer}.weight"][:4], part)
 

@@ -1,5 +1,8 @@
 """UMAPs that are laid out together are those that umap-learn makes one by one."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import umap
@@ -8,10 +11,17 @@ from zoofuse.evaluation import protocols
 from zoofuse.native import build, layout
 
 rng = np.random.default_rng(0)
+RANGE = layout.TESTED
 SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
 
 if not layout.available()[0]:
     pytest.skip(f"no layouts in C++: {layout.available()[1]}", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def any_version(monkeypatch):
+    """The C++ lays out for the installed umap-learn, so that these tests show whether RANGE may be widened to it."""
+    monkeypatch.setattr(layout, "TESTED", (umap.__version__, umap.__version__))
 
 
 def sets(n: int) -> list[np.ndarray]:
@@ -61,6 +71,51 @@ def test_umap_learn_is_left_as_it_was():
     with pytest.raises(ValueError, match="NaN"):
         layout.fit([umap.UMAP(n_jobs=1, **SETTINGS) for _ in range(5)], [np.full((20, 3), np.nan)] * 5)
     assert umap.umap_.optimize_layout_euclidean is before
+
+
+def of_version(version: str, monkeypatch) -> None:
+    monkeypatch.setattr(umap, "__version__", version)
+    monkeypatch.setattr(layout, "TESTED", RANGE)
+    layout._tell_untested.cache_clear()
+
+
+def test_an_untested_umap_learn_computes_the_layouts_itself(monkeypatch, capfd):
+    of_version("0.6.0", monkeypatch)
+    monkeypatch.setattr(layout, "_held_back", lambda: pytest.fail("umap-learn was patched"))
+    features = sets(4)
+    for _ in range(2):
+        for own, of_cnn in zip(protocols.umap_embeddings(features, SETTINGS), features, strict=True):
+            assert np.array_equal(own, plain(of_cnn))
+    assert capfd.readouterr().err.splitlines() == [
+        "umap-learn 0.6.0 computes the layouts itself, more slowly: the C++ layout was tested with versions "
+        f"{RANGE[0]} to {RANGE[1]} only."
+    ]
+
+
+@pytest.mark.parametrize("version", RANGE)
+def test_a_tested_umap_learn_leaves_the_layouts_to_the_cpp(version, monkeypatch, capfd):
+    of_version(version, monkeypatch)
+    asked, lay_out = [], layout._lay_out
+    monkeypatch.setattr(layout, "_lay_out", lambda layouts: (asked.append(len(layouts)), lay_out(layouts)))
+    protocols.umap_embeddings(sets(4), SETTINGS)
+    assert asked == [4]
+    assert not capfd.readouterr().err
+
+
+def test_versions_are_in_the_order_of_their_numbers(monkeypatch):
+    inside = ["0.5.8", "0.5.9.post2", "0.5.11", "0.5.12"]
+    outside = ["0.5.7", "0.5.13", "0.6.0", "0.5-dev", "0.50.9", "1.0.0rc1", ""]
+    found = {}
+    for version in inside + outside:
+        of_version(version, monkeypatch)
+        found[version] = layout._tested()
+    assert found == dict.fromkeys(inside, True) | dict.fromkeys(outside, False)
+
+
+def test_the_locked_version_is_a_tested_one(monkeypatch):
+    lock = Path(__file__).parents[2] / "requirements.lock"
+    of_version(re.search(r"^umap-learn==(\S+)", lock.read_text(), re.M)[1], monkeypatch)
+    assert layout._tested()
 
 
 @pytest.mark.parametrize("kind", ["generic", build.instruction_set()])

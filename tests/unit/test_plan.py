@@ -11,7 +11,7 @@ import yaml
 
 from zoofuse import config, estimate
 from zoofuse.core import csv_files, files
-from zoofuse.methods import cyclegan
+from zoofuse.methods.cyclegan.settings import PRESETS
 from zoofuse.models import cnn
 
 METHODS = ["cyclegan", "random", "parent_a", "parent_b"]
@@ -38,11 +38,10 @@ def test_what_it_knows_of_the_package():
         cnn.ARCHITECTURES["published"].slower == 1 < cnn.ARCHITECTURES["wide"].slower < cnn.ARCHITECTURES["deep"].slower
     )
     presets = {
-        preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()}
-        for preset, layers in cyclegan.PRESETS.items()
+        preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()} for preset, layers in PRESETS.items()
     }
     assert presets == estimate.CYCLEGANS
-    for preset, layers in cyclegan.PRESETS.items():
+    for preset, layers in PRESETS.items():
         for s in layers.values():
             assert s.hidden == estimate.HIDDEN
             assert (s.batches == "mixed") == (preset in estimate.MIXED)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from zoofuse.data import images, synthetic
+from zoofuse.data.decoding import ImageError
 from zoofuse.export import models, predict
 from zoofuse.models import cnn
 
@@ -152,7 +153,7 @@ def test_a_folder_without_pictures_is_refused_in_words(tmp_path, files, message)
         (tmp_path / "folder").mkdir()
         for name, text in files.items():
             (tmp_path / "folder" / name).write_text(text)
-    with pytest.raises(images.ImageError, match=message):
+    with pytest.raises(ImageError, match=message):
         predict.predict(model(), tmp_path / "folder", say=print)
 
 

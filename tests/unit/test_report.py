@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoofuse.core import csv_files
 from zoofuse.evaluation import tables
-from zoofuse.report import narrative, report
+from zoofuse.report import narrative, report, run_facts
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -501,12 +501,12 @@ def test_run_times_add_up_by_rule(tmp_path):
         for i, s in enumerate(seconds):
             record = {"s": s, "cpu_time": 2 * s, "max_rss": 100.0 + i, "h:m:s": "0:00:10"}
             (tmp_path / rule / f"{i}.jsonl").write_text(json.dumps(record) + "\n")
-    found = report.run_times(tmp_path).to_dict("records")
+    found = run_facts.run_times(tmp_path).to_dict("records")
     assert found[0] == {"rule": "evaluate", "jobs": 1, "seconds": 50, "longest (seconds)": 50,
                         "processor seconds": 100, "memory (MB)": 100}  # fmt: skip
     assert found[1] == {"rule": "train", "jobs": 2, "seconds": 40, "longest (seconds)": 30,
                         "processor seconds": 80, "memory (MB)": 101}  # fmt: skip
-    assert report.run_times(tmp_path / "none").empty
+    assert run_facts.run_times(tmp_path / "none").empty
 
 
 def test_folder_sizes_count_what_lies_in_them(tmp_path):
@@ -514,7 +514,7 @@ def test_folder_sizes_count_what_lies_in_them(tmp_path):
     (tmp_path / "zoo" / "cat" / "shard.h5").write_bytes(bytes(250_000))
     (tmp_path / "zoo" / ".half.tmp").write_bytes(bytes(10))
     (tmp_path / "report.html").write_bytes(bytes(10))
-    assert report.folder_sizes(tmp_path).to_dict("records") == [{"folder": "zoo", "files": 1, "MB": 0.25}]
+    assert run_facts.folder_sizes(tmp_path).to_dict("records") == [{"folder": "zoo", "files": 1, "MB": 0.25}]
 
 
 def test_an_unknown_kind_of_figure_is_refused_by_name(run):
@@ -529,6 +529,6 @@ def test_a_file_that_is_not_there_is_named(run):
 
 
 def test_versions_name_what_made_the_run():
-    found = report.versions()
+    found = run_facts.versions()
     assert found["numpy"] == np.__version__
     assert found["python"].startswith("3.")

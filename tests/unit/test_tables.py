@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from zoofuse.core import csv_files, files, metrics
+from zoofuse.core.errors import FileError
 from zoofuse.evaluation import tables
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
@@ -246,5 +247,5 @@ class TestZoo:
 
     def test_a_generated_zoo_has_no_history(self, tmp_path):
         files.write(tmp_path / "cyclegan.h5", "zoo", {"model": np.arange(2), "domain": np.array(["A", "B"])})
-        with pytest.raises(files.FileError, match="has no history/loss"):
+        with pytest.raises(FileError, match="has no history/loss"):
             tables.zoo_history([tmp_path / "cyclegan.h5"])

@@ -1,12 +1,14 @@
 """A CNN is trained once: zoos grow, are cut into other shards and go on after a stop without training any CNN again."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from zoofuse.core import files
-from zoofuse.zoo import training, zoo
+from zoofuse.zoo import shards, training, zoo
 
 SETTINGS = training.Settings(epochs=2, images_per_epoch=24, batch_size=16)
 
@@ -30,10 +32,10 @@ def train(images, tmp_path, monkeypatch):
         trained, real = [], training.train
         count = lambda *args, **more: trained.extend(args[4].tolist()) or real(*args, **more)  # noqa: E731
         with monkeypatch.context() as patch:
-            patch.setattr(zoo.training, "train", count)
+            patch.setattr(training, "train", count)
             arguments = {"settings": settings, "models": models, "store": tmp_path / "store", "say": lambda line: None}
             arguments |= {"seed": 1, "concept": "cat", "backend": "serial", "device": "cpu"} | changes
-            zoo.train_shard(images, tmp_path / output, **arguments)
+            shards.train_shard(images, tmp_path / output, **arguments)
         return trained, files.read(tmp_path / output, "zoo")
 
     return run
@@ -136,3 +138,31 @@ def test_published_balance_draws_at_most_what_is_there(train):
 def test_collapsed_cnns_are_counted():
     share = np.array([[0.5, 1.0], [0.0, 0.0], [0.0, 0.4], [0.5, np.nan]])
     assert zoo.count_collapsed({"history/validation_positive_share": share}) == 3
+
+
+def test_zoos_and_banks_are_read_without_torch(tmp_path):
+    """Also where files say how they were trained, which is told apart by the names of instruction sets."""
+    weights = {"conv1.weight": np.zeros((2, 6, 3, 5, 5), np.float32), "model": np.arange(2)}
+    weights |= {"conv1.bias": np.zeros((2, 6), np.float32)}
+    trained = {"backend": "fused", "device": "cpu"}
+    paths = [tmp_path / f"{kind}.h5" for kind in ("avx2", "neon")]
+    for path in paths:
+        files.write(path, "zoo", weights, **trained, instruction_set=path.stem)
+    program = f"""
+import sys
+sys.path[:0] = {sys.path}
+from pathlib import Path
+from zoofuse.methods import kernels
+from zoofuse.methods.cyclegan import io, settings
+from zoofuse.zoo import zoo
+
+paths, said = [Path(path) for path in sys.argv[1:3]], []
+assert zoo.sizes(paths) == [2, 2]
+assert zoo.validation(zoo.read(paths)).tolist() == [0] * 4
+assert zoo.pick(paths, [2, 2], ["model"], [3, 0])["model"].tolist() == [1, 0]
+kernels.extract({{"A": paths, "B": paths[:1]}}, "conv1", Path(sys.argv[3]), said.append)
+assert len(said) == 1, said
+assert kernels.read(Path(sys.argv[3]))["A"].shape == (4, 6, 3, 5, 5)
+sys.exit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program, *paths, tmp_path / "bank.h5"], check=True)

@@ -36,9 +36,11 @@ def extended(tmp_path_factory, root):
     project = Project(folder / "run", folder / "copy")
     config = json.loads(json.dumps(CONFIG))
     config["zoo"]["architecture"] = "four"
-    methods = ["midpoint", "cyclegan", "distil", "random", "parent_a", "parent_b"]
+    methods = ["midpoint", "cyclegan", "distil", "random", "parent_a", "parent_b", "average"]
     config["fusions"]["black_cat"]["methods"] = methods
-    run = project.snakemake("all", "models", config=config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(package.parent))  # whatever else is installed or named there
+        run = project.snakemake("all", "models", config=config)
     assert run.returncode == 0, run.stdout
     return project
 
@@ -68,3 +70,64 @@ def test_the_new_method_is_taken_home(extended):
     model = zoofuse.load(extended.folder / "results/models/black_cat/midpoint")
     scores = model.predict(files.read(extended.folder / "results/test_images/black_cat.h5", "test_images")["images"])
     assert scores.shape == (30,)
+
+
+PROFILES = ("default", "slurm")
+OF_AVERAGE = {"generate", "evaluate_shard", "zero_shot_shard", "few_shot", "nearest_parent", "leaderboard"}
+NOT_OF_AVERAGE = {
+    "prepare_images",
+    "train_zoo_shard",
+    "extract_kernels",
+    "train_cyclegan",
+    "distil",
+    "evaluate_references",
+}
+
+
+def edited(project, path: str, old: str, new: str) -> list[dict[str, int]]:
+    """What each profile plans after an edit of the code, which is then taken back."""
+    file = project.root / path
+    before = file.read_text()
+    assert before.count(old) == 1
+    file.write_text(before.replace(old, new))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(project.root / "workflow/src"))
+            profiles = [project.root / "workflow/profiles" / name for name in PROFILES]
+            call = ("all", "models", "--configfile", "config.yaml")
+            return [project.planned(*call, "--workflow-profile", str(profile)) for profile in profiles]
+    finally:
+        file.write_text(before)
+
+
+def test_nothing_is_planned_after_the_run(extended):
+    path = "workflow/src/zoofuse/methods/generate.py"
+    assert edited(extended, path, "def average(", "def average(") == [{}, {}]
+
+
+def test_an_edited_method_runs_what_depends_on_it_and_nothing_else(extended):
+    path = "workflow/src/zoofuse/methods/generate.py"
+    for planned in edited(extended, path, "/ len(zoos) for name in names}", "/ 2 for name in names}"):
+        assert planned["generate"] == 1
+        assert set(planned) >= OF_AVERAGE
+        assert not set(planned) & NOT_OF_AVERAGE
+
+
+def test_an_edited_recipe_trains_the_zoos_again(extended):
+    for planned in edited(extended, "workflow/src/zoofuse/zoo/zoo.py", "RECIPE = 1", "RECIPE = 2"):
+        assert planned["train_zoo_shard"] == 4
+        assert "prepare_images" not in planned
+
+
+def test_an_edited_hidden_setting_runs_what_it_decides(extended):
+    path = "workflow/src/zoofuse/methods/distil.py"
+    for planned in edited(extended, path, "PARENTS = Settings()", "PARENTS = Settings(epochs=14)"):
+        assert planned["distil"] == 1
+        assert not set(planned) & {"train_zoo_shard", "train_cyclegan", "generate"}
+
+
+def test_a_comment_or_docstring_runs_nothing(extended):
+    path = "workflow/src/zoofuse/methods/generate.py"
+    old = '"""Control: mean kernels'
+    assert edited(extended, path, old, old.replace("mean", "average")) == [{}, {}]
+    assert edited(extended, path, "def average(", "# a comment\ndef average(") == [{}, {}]

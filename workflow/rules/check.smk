@@ -18,6 +18,7 @@ rule check_images:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("check_images"),
         sources=checked_sources,
         fusions={name: list(concepts_of(name).values()) for name in config["fusions"]},
         policy={key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")},

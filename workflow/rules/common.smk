@@ -20,7 +20,7 @@ HOME = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
 from zoofuse import config_files, estimate, interruptions
-from zoofuse.core import text
+from zoofuse.core import code, text
 from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
@@ -130,6 +130,27 @@ def models_of(concept):
     if of["models"] is None:
         refuse(ZOO_FAULTS[concept])
     return of["models"]
+
+
+# Code
+
+
+def code_of(script):
+    """The digest of the code that a rule's script runs: a parameter, so that an edit re-runs what depends on it."""
+    return lambda wildcards: script_code(script)
+
+
+@functools.cache
+def script_code(script, functions=()):
+    return code.digest(HOME / "workflow" / "scripts" / f"{script}.py", functions)
+
+
+def method_code(wildcards):
+    """As `code_of`, of the script that makes CNNs and of the one method that it calls."""
+    make = registry.get(wildcards.method).make
+    if make is None:
+        return script_code("generate")
+    return script_code("generate", (":".join([make.__module__, make.__qualname__.split(".")[0]]),))
 
 
 def conv_layers():

@@ -18,6 +18,7 @@ rule train_cyclegan:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        code=code_of("train_cyclegan"),
         cyclegan=config["cyclegan"],
         seed=config["seed"],
         # The state of an unfinished training run. It is not an output, because Snakemake deletes
@@ -41,6 +42,7 @@ rule import_generators:
     conda:
         "../envs/zoofuse.yaml"
     params:
+        code=code_of("import_generators"),
         architecture=config["zoo"]["architecture"],
     message:
         "Importing the generators of {wildcards.translator} for {wildcards.fusion}"

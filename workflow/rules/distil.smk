@@ -16,6 +16,8 @@ rule align_zoo:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        code=code_of("align_zoo"),
     message:
         "Aligning the channels of zoo {wildcards.side} of {wildcards.fusion}"
     script:
@@ -41,6 +43,7 @@ rule distil:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=method_code,
         models=method_count,
         options=method_options,
         architecture=config["zoo"]["architecture"],

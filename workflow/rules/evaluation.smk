@@ -15,6 +15,7 @@ rule evaluate_shard:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("evaluate_shard"),
         part=evaluated_part,
         held_out=held_out_limit,
         evaluation=evaluation_settings,
@@ -42,6 +43,8 @@ rule clusterer_table:
         held_out="|held_out_",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("clusterer_table"),
     message:
         "Writing the {wildcards.held_out}{wildcards.clusterer} table of {wildcards.fusion}"
     script:
@@ -57,6 +60,8 @@ rule summary_table:
         "<logs>/summary_table/{fusion}.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("summary_table"),
     message:
         "Writing the summary table of {wildcards.fusion}"
     script:

@@ -19,6 +19,8 @@ rule zoo_figures:
         "<logs>/zoo_figures.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("zoo_figures"),
     message:
         "Writing the table and plotting the figures of the zoos"
     script:
@@ -40,6 +42,8 @@ rule example_figure:
         "<logs>/example_figure.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("example_figure"),
     message:
         "Plotting example images"
     script:
@@ -62,6 +66,8 @@ rule method_figure:
         "<logs>/method_figure/{fusion}.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("method_figure"),
     message:
         "Plotting all methods on {wildcards.fusion}"
     script:
@@ -85,6 +91,7 @@ rule kernel_figure:
     conda:
         "../envs/zoofuse.yaml"
     params:
+        code=code_of("kernel_figure"),
         names=fusion_sides,
     message:
         "Plotting {wildcards.layer} kernels before and after translation"
@@ -110,6 +117,8 @@ rule cyclegan_figure:
         "<logs>/cyclegan_figure/{fusion}.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("cyclegan_figure"),
     message:
         "Plotting CycleGAN training curves"
     script:
@@ -141,6 +150,7 @@ rule shown_figures:
     conda:
         "../envs/zoofuse.yaml"
     params:
+        code=code_of("shown_figures"),
         tsne=config["evaluation"]["tsne"],
     message:
         "Plotting embeddings and cosine similarities of two CNNs of {wildcards.fusion}"

@@ -13,6 +13,7 @@ rule generate:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        code=method_code,
         models=method_count,
         options=method_options,
         architecture=config["zoo"]["architecture"],
@@ -45,6 +46,7 @@ rule nearest_parent:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("nearest_parent"),
         models=config["evaluation"]["nearest_parent"],
     message:
         "Measuring distances to the nearest parent for {wildcards.fusion}"

@@ -33,6 +33,7 @@ rule prepare_images:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("prepare_images"),
         source=concept_source,
         images_root=config["images_root"],
         seed=config["seed"],
@@ -58,6 +59,7 @@ rule prepare_test_images:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("prepare_test_images"),
         source=test_source,
         images_root=config["images_root"],
         seed=config["seed"],

@@ -10,6 +10,8 @@ rule extract_kernels:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        code=code_of("extract_kernels"),
     message:
         "Collecting the {wildcards.layer} kernels of {wildcards.fusion}"
     script:

@@ -23,6 +23,7 @@ rule export_model:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        code=code_of("export_model"),
         concepts=fusion_sides,
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=config["seed"],
@@ -46,6 +47,8 @@ rule share_zoo:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        code=code_of("share_zoo"),
     message:
         "Exporting the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"
     script:

@@ -19,6 +19,7 @@ rule netspace_answers:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_answers"),
         cnns=netspace_cnns,
         names=fusion_sides,
     message:
@@ -46,6 +47,7 @@ rule netspace_embed:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        code=code_of("netspace_embed"),
         cnns=netspace_cnns,
         seed=config["seed"],
         settings=netspace_space(config["netspace"]["steps"]),
@@ -81,6 +83,7 @@ rule netspace_setting:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_setting"),
         cnns=netspace_cnns,
         names=fusion_sides,
         seed=config["seed"],
@@ -110,6 +113,7 @@ rule netspace_networks:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         **{key: config["netspace"]["architectures"][key] for key in ("models", "batch")},
+        code=code_of("netspace_networks"),
         steps=config["netspace"]["architectures"]["training_steps"],
         seed=config["seed"],
     message:
@@ -138,6 +142,7 @@ rule netspace_architectures:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         **{key: config["netspace"][key] for key in ("compared", "probes")},
+        code=code_of("netspace_architectures"),
         held_out=config["netspace"]["architectures"]["held_out"],
         names=lambda wildcards: netspace_architectures(wildcards.setting),
         # For unseen_architectures, only the first and last of the list.
@@ -176,6 +181,7 @@ rule netspace_fuse:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_fuse"),
         cnns=netspace_cnns,
         seed=config["seed"],
         chosen=config["netspace"]["fuse"],
@@ -206,6 +212,7 @@ rule netspace_figure:
     conda:
         "../envs/zoofuse.yaml"
     params:
+        code=code_of("netspace_figure"),
         setting="{setting}",
     message:
         "Plotting the NetSpace experiment {wildcards.setting}"
@@ -227,6 +234,7 @@ rule netspace_sirens:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_sirens"),
         models=config["netspace"]["shapes"]["models"],
         settings={
             **{key: config["netspace"]["shapes"][key] for key in ("hidden", "layers", "points", "loss")},
@@ -258,6 +266,7 @@ rule netspace_shapes:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("netspace_shapes"),
         held_out=config["netspace"]["shapes"]["held_out"],
         settings=netspace_shapes_space(),
         walks=config["netspace"]["interpolation"],
@@ -282,6 +291,7 @@ use rule netspace_figure as netspace_shapes_figure with:
     log:
         "<logs>/netspace_figure/shapes.log",
     params:
+        code=code_of("netspace_figure"),
         setting="shapes",
     message:
         "Plotting the NetSpace experiment on shapes"
@@ -296,6 +306,8 @@ rule netspace_summary:
         "<logs>/netspace_summary.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("netspace_summary"),
     message:
         "Writing the NetSpace table: results/netspace/summary.csv"
     script:
@@ -317,6 +329,8 @@ rule netspace_report:
         "<logs>/netspace_report.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("netspace_report"),
     message:
         "Report: results/netspace/report.html"
     script:

@@ -14,6 +14,8 @@ rule published_table:
         "<logs>/published_table/{fusion}-{clusterer}.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("published_table"),
     message:
         "The published rows of {wildcards.clusterer} beside ours"
     script:
@@ -29,6 +31,8 @@ rule report:
         "<logs>/report.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("report"),
     message:
         "Report: results/report.html"
     script:

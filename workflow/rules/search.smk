@@ -18,6 +18,7 @@ rule search:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("search"),
         models=config["evaluation"]["search"],
         evaluation=evaluation_settings,
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
@@ -37,6 +38,8 @@ rule search_table:
         "<logs>/search_table/{fusion}.log",
     conda:
         "../envs/zoofuse.yaml"
+    params:
+        code=code_of("search_table"),
     message:
         "Table of the search on {wildcards.fusion}"
     script:

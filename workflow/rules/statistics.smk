@@ -22,6 +22,7 @@ rule leaderboard:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        code=code_of("leaderboard"),
         seed=config["seed"],
     message:
         "Leaderboard and comparisons of {wildcards.fusion}"
@@ -60,6 +61,7 @@ rule replicates:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        code=code_of("replicates"),
         runs=["this run", *config["replicates"]],
         seed=config["seed"],
         own_images=lambda wildcards: config["fusions"][wildcards.fusion]["test"]["source"] == "drawn",

@@ -15,6 +15,7 @@ rule zero_shot_shard:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("zero_shot_shard"),
         part=evaluated_part,
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=config["seed"],
@@ -43,6 +44,7 @@ rule zero_shot_references:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("zero_shot_references"),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         supervised=config["evaluation"]["zero_shot"]["supervised"],
         training=supervised_settings(),
@@ -69,6 +71,7 @@ rule evaluate_references:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        code=code_of("evaluate_references"),
         evaluation=evaluation_settings,
         seed=config["seed"],
     message:
@@ -107,6 +110,7 @@ rule few_shot:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **config["evaluation"]["few_shot"],
+        code=code_of("few_shot"),
         seed=config["seed"],
     message:
         "Probes on a few labelled photographs of {wildcards.fusion}"

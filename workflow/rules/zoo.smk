@@ -17,6 +17,7 @@ rule train_zoo_shard:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        code=code_of("train_zoo_shard"),
         training=training_settings,
         models=shard_models,
         seed=config["seed"],
@@ -44,6 +45,7 @@ rule import_zoo_shard:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        code=code_of("import_zoo_shard"),
         models=shard_models,
         layers=lambda wildcards: config["concepts"][wildcards.concept].get("layers", {}),
         architecture=config["zoo"]["architecture"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from zoofuse.core import logs
 from zoofuse.preflight import audit
+from zoofuse.preflight.places import gather
 from zoofuse.report import figures
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ with logs.job(snakemake.log[0]):
     places = []
     for where, source in params.sources.items():
         archive = snakemake.input.get(source["dataset"])
-        places.append(audit.gather(where, source, params.images_root, archive, params.seed, snakemake.threads))
+        places.append(gather(where, source, params.images_root, archive, params.seed, snakemake.threads))
     findings, named, strips = audit.check(places, params.fusions, params.policy, params.balance, params.seed)
     sheets = dict(zip(params.sources, map(Path, output.sheets), strict=True))
     for where, sheet in sheets.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse.core import csv_files, logs
-from zoofuse.report import figures
+from zoofuse.report import kernel_figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     read = {Path(path).parent.name: csv_files.read(path).set_index("epoch") for path in snakemake.input.histories}
     histories = {layer: {name: table[name].to_numpy() for name in table} for layer, table in read.items()}
-    figures.cyclegan_curves(histories, snakemake.output[0])
+    kernel_figures.cyclegan_curves(histories, snakemake.output[0])

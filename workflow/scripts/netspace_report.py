@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse.core import logs
-from zoofuse.report import report
+from zoofuse.report import report, run_facts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -21,7 +21,7 @@ with logs.job(snakemake.log[0]):
         netspace=snakemake.input.table,
         figures=figures,
         settings=snakemake.config,
-        environment=report.versions(),
-        times=report.run_times(results / "benchmarks"),
-        sizes=report.folder_sizes(results),
+        environment=run_facts.versions(),
+        times=run_facts.run_times(results / "benchmarks"),
+        sizes=run_facts.folder_sizes(results),
     )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from zoofuse.config import sides
 from zoofuse.core import files, logs
 from zoofuse.data import images
-from zoofuse.methods import cyclegan, kernel_measures
-from zoofuse.report import report
+from zoofuse.methods.cyclegan import io, measures
+from zoofuse.report import report, run_facts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -37,7 +37,7 @@ def counts(attributes):
 
 def verdict(translator, path):
     """On a layer's translator, which has the letters of its two concepts behind it where there are more."""
-    return kernel_measures.verdict(cyclegan.read_history(path), (translator.partition("-")[2] or "ab").upper())
+    return measures.verdict(io.read_history(path), (translator.partition("-")[2] or "ab").upper())
 
 
 with logs.job(snakemake.log[0]):
@@ -64,7 +64,7 @@ with logs.job(snakemake.log[0]):
         image_notes=[images.summary(each) for each in attributes],
         figures=named(inputs.figures),
         settings=settings,
-        environment=report.versions(),
-        times=report.run_times(results / "benchmarks"),
-        sizes=report.folder_sizes(results),
+        environment=run_facts.versions(),
+        times=run_facts.run_times(results / "benchmarks"),
+        sizes=run_facts.folder_sizes(results),
     )

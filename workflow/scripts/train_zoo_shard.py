@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse.core import logs
-from zoofuse.zoo import training, zoo
+from zoofuse.zoo import shards, training
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
-    zoo.train_shard(
+    shards.train_shard(
         Path(snakemake.input.images),
         Path(snakemake.output[0]),
         settings=training.Settings(**snakemake.params.training),

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoofuse.benchmarks import bench_zoo
-from zoofuse.methods import cyclegan
-from zoofuse.methods.cyclegan import Settings
-from zoofuse.report import figures
+from zoofuse.methods.cyclegan import backends, networks, translation
+from zoofuse.methods.cyclegan.settings import Settings
+from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
+from zoofuse.methods.cyclegan.train import _adam
+from zoofuse.report.canvas import ACCENT, BLUE, GREY, canvas
 
 
 class PlainCycleGAN:
@@ -26,7 +28,7 @@ class PlainCycleGAN:
     """
 
     def __init__(self, settings: Settings, channels: int, generators: Tensor, discriminators: Tensor):
-        """generators, discriminators: flat initial parameters, as in `cyclegan`."""
+        """generators, discriminators: flat initial parameters, as of `networks.initial`."""
         self.settings = settings
         hidden = settings.hidden
         self.a2b, self.b2a = (
@@ -87,7 +89,7 @@ def plain_step(plain: PlainCycleGAN) -> Step:
 
 
 def fast_step(settings: Settings, generators: Tensor, discriminators: Tensor, steps: tuple[Callable, Callable]) -> Step:
-    """One step as `cyclegan.train` does it, of `cyclegan.steps`; changes the flat parameters in place."""
+    """One step as `train.train` does it, of `backends.steps`; changes the flat parameters in place."""
     generator_step, discriminator_step = steps
     moments = [torch.zeros(2, len(flat), device=flat.device) for flat in (generators, discriminators)]
     count = itertools.count(1)
@@ -95,15 +97,15 @@ def fast_step(settings: Settings, generators: Tensor, discriminators: Tensor, st
     def step(x: dict[str, Tensor]) -> dict[str, float]:
         number = next(count)
         losses, gradient, fakes = generator_step(settings, generators, discriminators, x)
-        cyclegan._adam(generators, gradient, moments[0], number, settings.learning_rate, settings.betas)
+        _adam(generators, gradient, moments[0], number, settings.learning_rate, settings.betas)
         judged, gradient = discriminator_step(settings, discriminators, x, fakes)
-        cyclegan._adam(discriminators, gradient, moments[1], number, settings.learning_rate, settings.betas)
+        _adam(discriminators, gradient, moments[1], number, settings.learning_rate, settings.betas)
         return {name: loss.item() for name, loss in (losses | judged).items()}
 
     return step
 
 
-PLAIN, OURS = "plain PyTorch", {backend: f"{backend} (zoofuse)" for backend in cyclegan.BACKENDS}
+PLAIN, OURS = "plain PyTorch", {backend: f"{backend} (zoofuse)" for backend in backends.BACKENDS}
 
 
 def run(
@@ -125,12 +127,12 @@ def run(
     """
     rows = []
     for layer, a in a_by_layer.items():
-        s = cyclegan.settings("report", layer)
+        s = cyclegan_settings("report", layer)
         sets = {"A": a[: s.batch_size], "B": b_by_layer[layer][: s.batch_size]}
         for domain, values in sets.items():
             if len(values) < s.batch_size:
                 raise ValueError(f"{layer}, domain {domain}: {len(values)} kernel sets; a step takes {s.batch_size}.")
-        x = {d: torch.from_numpy(cyclegan._to_network(values, (0, 1))).to(device) for d, values in sets.items()}
+        x = {d: torch.from_numpy(translation._to_network(values, (0, 1))).to(device) for d, values in sets.items()}
         limit = bench_zoo.peak_flops(threads, torch.device(device))
         times = _times(s, x, steps, repetitions, threads)
         for way, values in times.items():
@@ -165,13 +167,13 @@ def operations(s: Settings, channels: int, depth: int) -> int:
 def _times(s: Settings, x: dict[str, Tensor], steps: int, repetitions: int, threads: int) -> dict[str, list[float]]:
     """Way -> milliseconds of a step in each repetition, the ways in turn."""
     device = x["A"].device
-    generators, discriminators = cyclegan.initial(s, len(x["A"]), 0, device)
+    generators, discriminators = networks.initial(s, len(x["A"]), 0, device)
     ways = {PLAIN: plain_step(PlainCycleGAN(s, len(x["A"]), generators, discriminators))}
-    fused = cyclegan.choose_backend(x["A"].shape[:-1], str(device))[0] == "fused"
+    fused = backends.choose_backend(x["A"].shape[:-1], str(device))[0] == "fused"
     times: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
-        for backend in cyclegan.BACKENDS if fused else ("pytorch",):
-            both = stack.enter_context(cyclegan.steps(backend, threads))
+        for backend in backends.BACKENDS if fused else ("pytorch",):
+            both = stack.enter_context(backends.steps(backend, threads))
             ways[OURS[backend]] = fast_step(s, generators.clone(), discriminators.clone(), both)
         for repetition in range(repetitions + 1):  # the first one warms up
             for way, step in ways.items():
@@ -192,11 +194,11 @@ def figure(frame: pd.DataFrame, path: str | Path) -> None:
     ways = list(dict.fromkeys(zip(frame["way"], frame["device"], strict=True)))
     layers = list(dict.fromkeys(frame["layer"]))
     width = 0.8 / len(ways)
-    with figures.canvas(path, 3.2) as canvas:
-        axes = canvas.subplots()
+    with canvas(path, 3.2) as drawn:
+        axes = drawn.subplots()
         for number, (way, device) in enumerate(ways):
             rows = frame[(frame["way"] == way) & (frame["device"] == device)].set_index("layer").loc[layers]
-            colour = {PLAIN: figures.GREY, OURS["pytorch"]: figures.BLUE}.get(way, figures.ACCENT)
+            colour = {PLAIN: GREY, OURS["pytorch"]: BLUE}.get(way, ACCENT)
             places = np.arange(len(layers)) + number * width
             bars = axes.bar(places, rows["minutes_for_published_size"], width, label=f"{way}, {device}", color=colour)
             axes.bar_label(bars, [f"{ratio:.1f}x" for ratio in rows["ratio_to_plain"]])

@@ -18,7 +18,7 @@ import torch
 from zoofuse.benchmarks import bench_zoo
 from zoofuse.evaluation import protocols
 from zoofuse.models import cnn
-from zoofuse.report import figures
+from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
 
 COLUMNS = ["way", "processes", "photographs", "cnns_per_second", "spread", "ratio_to_loop", "minutes_for_3498"]
 PUBLISHED_CNNS = 3498  # 1,749 of each domain
@@ -59,12 +59,12 @@ def run(
 def figure(frame: pd.DataFrame, path: Path) -> None:
     """Bars of CNNs per second with their spread; PNG or SVG."""
     rows = frame.iloc[::-1]
-    with figures.canvas(path, 0.9 + 0.4 * len(frame)) as figure:
+    with canvas(path, 0.9 + 0.4 * len(frame)) as figure:
         axis = figure.subplots()
-        colours = [figures.PALE if way == LOOP else figures.ACCENT for way in rows["way"]]
+        colours = [PALE if way == LOOP else ACCENT for way in rows["way"]]
         axis.barh(range(len(rows)), rows["cnns_per_second"], 0.62, color=colours)
         spread = rows["spread"] / 2
-        axis.errorbar(rows["cnns_per_second"], range(len(rows)), xerr=spread, fmt="none", ecolor=figures.INK, lw=1)
+        axis.errorbar(rows["cnns_per_second"], range(len(rows)), xerr=spread, fmt="none", ecolor=INK, lw=1)
         for y, row in enumerate(rows.itertuples()):
             text = (
                 f"  {row.cnns_per_second:.2f} ({row.ratio_to_loop:.1f}x; 3,498 CNNs in {row.minutes_for_3498:.0f} min)"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from zoofuse.models import cnn
 from zoofuse.native import trainer
-from zoofuse.report import figures
+from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
 from zoofuse.zoo import training
 
 PASS_FLOP = 1.6e6  # forward 1.19 MFLOP; backward 0.42, as pooling routes each gradient to one of four positions
@@ -87,12 +87,12 @@ def resident_bytes(n_cnns: int = MEMORY_CNNS, n_images: int = MEMORY_IMAGES) -> 
 def figure(frame: pd.DataFrame, path: Path) -> None:
     """Bars of passes per second with their spread, the ratio to the serial loop written beside them; PNG or SVG."""
     rows = frame.iloc[::-1]
-    with figures.canvas(path, 0.9 + 0.34 * len(frame)) as figure:
+    with canvas(path, 0.9 + 0.34 * len(frame)) as figure:
         axis = figure.subplots()
-        colours = [figures.ACCENT if way in OURS else figures.PALE for way in rows["way"]]
+        colours = [ACCENT if way in OURS else PALE for way in rows["way"]]
         axis.barh(range(len(rows)), rows["passes_per_second"], 0.62, color=colours)
         axis.errorbar(
-            rows["passes_per_second"], range(len(rows)), xerr=rows["spread"] / 2, fmt="none", ecolor=figures.INK, lw=1
+            rows["passes_per_second"], range(len(rows)), xerr=rows["spread"] / 2, fmt="none", ecolor=INK, lw=1
         )
         for y, row in enumerate(rows.itertuples()):
             share = "" if np.isnan(row.share_of_peak) else f", {row.share_of_peak:.0%} of peak"

@@ -13,7 +13,9 @@ import re
 import pandas as pd
 
 from zoofuse.core import text
-from zoofuse.core.files import REMAKE, FileError, atomic_path, reader
+from zoofuse.core.errors import FileError
+from zoofuse.core.files import REMAKE, reader
+from zoofuse.core.temporary import atomic_path
 
 COLUMN = "checksum"
 # Columns of text in all tables: a group "007" stays text, and "NA" is a name like any other. "control" is not among

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from zoofuse.native import build
+from zoofuse.core import private
 
 PATIENCE = 600  # seconds that a GPU held by another user is waited for; then it is shared
 _held: list["_Lock"] = []  # this process's GPU; the system frees it when the process ends, however it ends
@@ -105,7 +105,7 @@ class _Lock:
 
     def _own(self, error: OSError) -> int | None:
         """A lock file in this user's own cache, in place of one that cannot be used."""
-        with contextlib.suppress(OSError, RuntimeError), build.cache_folder() as cache:
+        with contextlib.suppress(OSError, RuntimeError), private.cache_folder() as cache:
             _say(f"{self.path}: not used as a lock ({error.strerror or error}); {cache.path} is used instead.")
             self.path = cache.path / self.path.name
             return _opened(self.path)

@@ -13,11 +13,8 @@ import numpy as np
 
 from zoofuse.core import files, logs, rng
 from zoofuse.core.text import printable
-from zoofuse.data.decoding import MAX_PIXELS, Decoded, ImageError, content_kind, contents, examine, file_size, thumbnail
-from zoofuse.data.folders import SUFFIXES, listing, spelled
-
-# Of zoofuse.decoding and zoofuse.folders, under the name that callers know.
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Decoded", "ImageError", "content_kind", "examine", "thumbnail"]
+from zoofuse.data.decoding import Decoded, ImageError, contents, examine, file_size
+from zoofuse.data.folders import listing, spelled
 
 LEAST = 2  # images of each class of a concept: one to train on, one for validation
 LEAST_TEST = 4  # of each class of a test, which is halved; two of each half are clustered, compared and resampled
@@ -234,7 +231,7 @@ def prepare_test(
 def read_concept(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """A concept's images as training.Data takes them: images, labels, validation_images, validation_labels.
 
-    Raises files.FileError. What else `prepare_concept` lists is read by files.read(path, "images").
+    Raises FileError. What else `prepare_concept` lists is read by files.read(path, "images").
     """
     arrays = files.read(path, "images", ["images", "labels", "split"])
     held_out = arrays["split"] == 1
@@ -249,7 +246,7 @@ def read_concept(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def read_test(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """A fusion's test set: images, labels, names and groups, as `prepare_concept` describes them.
 
-    Raises files.FileError.
+    Raises FileError.
     """
     return files.read(path, "test_images", ["images", "labels", "names", "groups"])
 

@@ -20,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zoofuse.core import files, logs
+from zoofuse.core import logs
+from zoofuse.core.temporary import atomic_path
 from zoofuse.data import query
-from zoofuse.data.images import ImageError, attempt, refuse_unreadable, stacked
+from zoofuse.data.decoding import ImageError
+from zoofuse.data.images import attempt, refuse_unreadable, stacked
 
 MAX_MEMBER = 64 * 2**20  # bytes of one file in an archive; CIFAR-10's largest has 31 million
 
@@ -60,7 +62,7 @@ def download(dataset: str, path: str | PathLike, url: str | None = None, md5: st
     elsewhere = f"write downloads.{dataset}.url: the address of a copy, such as file:///folder/{path.name}"
     if not url.startswith(("https://", "http://", "file://")):
         raise ImageError(f"downloads.{dataset}.url: {url!r} is no https, http or file address; {elsewhere}.")
-    with files.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         try:
             _fetch(url, temporary, f"fetching {dataset}")
         except (OSError, http.client.HTTPException) as error:

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from zoofuse.core import metrics, rng
+from zoofuse.core.private import cache_folder
 from zoofuse.models import cnn
-from zoofuse.native import build, layout
+from zoofuse.native import layout
 
 COLUMNS = [
     "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
@@ -400,7 +401,7 @@ def _prepare_numba() -> None:
     does not work here.
     """
     if not os.environ.get("NUMBA_CACHE_DIR"):
-        with contextlib.suppress(RuntimeError), build.cache_folder() as folder:
+        with contextlib.suppress(RuntimeError), cache_folder() as folder:
             os.environ["NUMBA_CACHE_DIR"] = str(folder.path / "numba")
     import numba
 

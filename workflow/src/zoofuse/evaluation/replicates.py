@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from zoofuse.core import files, intervals, rng
+from zoofuse.core import intervals, rng
+from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.text import printable
 from zoofuse.evaluation import leaderboard
 from zoofuse.evaluation.tables import tier
@@ -70,12 +71,12 @@ def read(
     """
     try:
         return _read(shards, zero_shot, references)
-    except files.AccessError:
+    except AccessError:
         raise
-    except files.FileError as error:
+    except FileError as error:
         if folder is None:
             raise
-        raise files.FileError(
+        raise FileError(
             f"replicates: the run in {printable(folder)} can't be used. {error} The command for that folder is "
             f"snakemake tables --directory {printable(folder)}, with the settings and the seed of that run. If an "
             "older version of zoofuse made the run, delete its whole folder results and make it again, or name "

@@ -51,7 +51,7 @@ class Head(NamedTuple):
 def read_concept(path: Path, probe_images: int, seed: int) -> Concept:
     """A concept's photographs: at most `probe_images` of each class for training, equally many, and all for validation.
 
-    Raises files.FileError.
+    Raises FileError.
     """
     found = images.read_concept(path)
     name, labels = files.attributes(path, "images")["concept"], found["labels"]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from zoofuse.core import text
 from zoofuse.data import images
+from zoofuse.data.decoding import ImageError
 from zoofuse.export import model_files
 
 Images: TypeAlias = "str | bytes | os.PathLike | Image.Image | np.ndarray | torch.Tensor | Iterable"  # noqa: F821
@@ -29,7 +30,7 @@ def batches(pictures: Images, size: int, most: int) -> Iterator[np.ndarray]:
         most: images in one batch.
 
     Raises:
-        images.ImageError: an image cannot be read, or an array has another dtype or shape.
+        ImageError: an image cannot be read, or an array has another dtype or shape.
     """
     array = _array(pictures, size)
     if array is not None and array.dtype.kind in "OSTU" and array.ndim <= 1:  # names, as pandas and NumPy hold them
@@ -40,7 +41,7 @@ def batches(pictures: Images, size: int, most: int) -> Iterator[np.ndarray]:
             yield np.array(array[start : start + most], order="C")
         return
     if isinstance(pictures, Mapping | Set):
-        raise images.ImageError(f"Images are wanted in an order, such as a list, not as a {type(pictures).__name__}.")
+        raise ImageError(f"Images are wanted in an order, such as a list, not as a {type(pictures).__name__}.")
     one = isinstance(pictures, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(pictures, "read")
     if one or not isinstance(pictures, Iterable):
         pictures = [pictures]
@@ -55,7 +56,7 @@ def _one(picture, size: int, place: int) -> np.ndarray:
     if array is not None:
         pixels = _pixels(array, size, _is_tensor(picture))
         if array.ndim != 3:
-            raise images.ImageError(
+            raise ImageError(
                 f"Image {place} of the list is an array {array.shape}, which is {len(pixels)} images; pass it alone, "
                 f"or one image (size, size, 3) for each entry."
             )
@@ -67,12 +68,12 @@ def _one(picture, size: int, place: int) -> np.ndarray:
     elif isinstance(picture, str | bytes | os.PathLike):
         name, found = _from_file(picture, size)
     else:
-        raise images.ImageError(
+        raise ImageError(
             f"Image {place} is of type {type(picture).__name__}. Pass files (str or Path), PIL images, or uint8 "
             f"arrays or tensors ({size}, {size}, 3)."
         )
     if isinstance(found, str):
-        raise images.ImageError(f"{name}: {found}")
+        raise ImageError(f"{name}: {found}")
     return found
 
 
@@ -150,7 +151,7 @@ def _array(value, size: int) -> np.ndarray | None:
             return value.detach().cpu().numpy()
         except (RuntimeError, TypeError, NotImplementedError) as error:
             cause = str(error).splitlines()[0][:200]
-            raise images.ImageError(f"The tensor cannot be read ({cause}). Pass a dense uint8 tensor.") from None
+            raise ImageError(f"The tensor cannot be read ({cause}). Pass a dense uint8 tensor.") from None
     if hasattr(value, "__array__") and hasattr(value, "dtype"):
         return np.asarray(value)
     return None
@@ -172,7 +173,7 @@ def _pixels(array: np.ndarray, size: int, tensor: bool) -> np.ndarray:
     raise _unwanted(str(array.dtype), array.shape, size)
 
 
-def _unwanted(dtype: str, shape: tuple[int, ...], size: int) -> images.ImageError:
+def _unwanted(dtype: str, shape: tuple[int, ...], size: int) -> ImageError:
     hint = ""
     if "uint8" not in dtype:
         hint = " Convert them first: (x * 255).round() where values lie from 0 to 1, then to uint8."
@@ -180,7 +181,7 @@ def _unwanted(dtype: str, shape: tuple[int, ...], size: int) -> images.ImageErro
         hint = " Put the channels last: np.moveaxis(x, -3, -1)."
     elif len(shape) == 3 and shape[-1] in (3, 4):
         hint = " Pass PIL.Image.fromarray(x), which is resized as a file is."
-    return images.ImageError(
+    return ImageError(
         f"Images are wanted as uint8 (m, {size}, {size}, 3), as one image ({size}, {size}, 3), or as files or PIL "
         f"images of any size, and not as {dtype} {tuple(shape)}.{hint}"
     )

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 import zoofuse
-from zoofuse.core import files, intervals, text
+from zoofuse.core import intervals, text
+from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import model_files, model_inputs
 from zoofuse.models import cnn
@@ -78,7 +79,7 @@ class Model:
             (m,) float32 scores from 0 to 1: the product of `probabilities`. One image gives one score, (1,).
 
         Raises:
-            images.ImageError: a ValueError: an image that cannot be read, or an array of another dtype or shape.
+            decoding.ImageError: a ValueError: an image that cannot be read, or an array of another dtype or shape.
         """
         return self.probabilities(pictures).prod(1)
 
@@ -302,7 +303,7 @@ def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: 
         model_files.CONFIG: model_files.content(config),
     }
     for name, content in written.items():
-        with files.atomic_path(folder / name) as path:
+        with atomic_path(folder / name) as path:
             path.write_bytes(content)
 
 

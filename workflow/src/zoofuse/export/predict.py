@@ -23,7 +23,9 @@ import numpy as np
 import pandas as pd
 
 from zoofuse.core import files, logs, text
+from zoofuse.core.temporary import atomic_path
 from zoofuse.data import folders, images
+from zoofuse.data.decoding import ImageError, thumbnail
 from zoofuse.export import model_files
 from zoofuse.report import pages
 
@@ -64,7 +66,7 @@ def listed(folder: str | os.PathLike) -> Listing:
         All images. Hidden files and what a NAS or macOS keeps for itself are left aside; links are followed once.
 
     Raises:
-        images.ImageError: there is no such folder, or no image in it.
+        ImageError: there is no such folder, or no image in it.
     """
     top = _existing(os.fspath(folder))
     if os.path.isfile(top):
@@ -79,7 +81,7 @@ def listed(folder: str | os.PathLike) -> Listing:
     found.others.update(os.path.splitext(path)[1].lower() or "no ending" for path in walked.others)
     if not found.names and not found.unreadable:
         held = f"; it holds {_counted(found.others)}" if found.others else ""
-        raise images.ImageError(f"predict: no picture lies in {_quoted(folder)}{held}. Pictures are files that end "
+        raise ImageError(f"predict: no picture lies in {_quoted(folder)}{held}. Pictures are files that end "
                                 f"in {', '.join(sorted(SUFFIXES))}.")  # fmt: skip
     return found
 
@@ -93,7 +95,7 @@ def _existing(folder: str) -> str:
         if cause is None or os.path.isdir(name):
             return name
         if os.path.lexists(name):
-            raise images.ImageError(f"predict: {_quoted(folder)} is {cause}. Write --config predict=FOLDER.")
+            raise ImageError(f"predict: {_quoted(folder)} is {cause}. Write --config predict=FOLDER.")
     hint = ""
     with contextlib.suppress(OSError, ValueError):
         above, last = os.path.split(folder.rstrip("/"))
@@ -105,7 +107,7 @@ def _existing(folder: str) -> str:
             )
         elif close := difflib.get_close_matches(last, there, 1):
             hint = f" Did you mean {_quoted(close[0])}?"
-    raise images.ImageError(f"predict: there is no folder {_quoted(folder)} (looked for "
+    raise ImageError(f"predict: there is no folder {_quoted(folder)} (looked for "
                             f"{_quoted(os.path.abspath(folder))}).{hint} Write --config predict=FOLDER.")  # fmt: skip
 
 
@@ -128,7 +130,7 @@ def predict(
         say: takes a line for the log.
 
     Raises:
-        images.ImageError: as `listed`, or no image can be read.
+        ImageError: as `listed`, or no image can be read.
     """
     found = listed(folder)
     if found.others:
@@ -147,7 +149,7 @@ def predict(
     read = np.flatnonzero(~np.isnan(scores))
     if not len(read):
         name, cause = unreadable[0]
-        raise images.ImageError(f"predict: none of the {total} pictures in {_quoted(folder)} can be read "
+        raise ImageError(f"predict: none of the {total} pictures in {_quoted(folder)} can be read "
                                 f"({text.printable(name)}: {text.visible(cause)}). Name a folder of photographs."
                                 )  # fmt: skip
     order = read[np.argsort(-scores[read], kind="stable")]
@@ -189,7 +191,7 @@ def write_tables(predictions: Predictions, scores: str | os.PathLike, unreadable
         table = table.assign(file=table["file"].map(text.printable).map(text.cell))
         if "cause" in table:
             table["cause"] = table["cause"].map(text.cell)
-        with files.atomic_path(path) as temporary:
+        with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
 
@@ -220,7 +222,7 @@ def write(
         say: takes a line for the log.
 
     Raises:
-        files.FileError: there is no room or no permission to write.
+        FileError: there is no room or no permission to write.
     """
     _note(gallery, scores, "It is being made.")
     write_tables(predictions, scores, unreadable)
@@ -234,7 +236,7 @@ def write(
 
 
 def _note(path: str | os.PathLike, scores: str | os.PathLike, state: str) -> None:
-    with files.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>No gallery</title>\n'
             """<meta http-equiv="Content-Security-Policy" content="default-src 'none'">\n"""
@@ -290,7 +292,7 @@ def page(
             for name, cause in predictions.unreadable.itertuples(index=False)
         ],
     )
-    with files.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
 
 
@@ -305,7 +307,7 @@ def shown(n: int) -> np.ndarray:
 def _tile(path: str) -> tuple[str, str]:
     """The image as a data URI in its own proportions, and ""; or "" and why it cannot be shown."""
     try:  # it was read a moment ago; whatever happens now is a matter of this tile
-        small = images.thumbnail(path, _LONGEST)
+        small = thumbnail(path, _LONGEST)
         if isinstance(small, str):
             return "", text.visible(small)
         packed = io.BytesIO()

@@ -337,7 +337,7 @@ def _unreadable(path: Path, error: Unreadable) -> ZooError:
 
 
 def import_generators(path: str | os.PathLike, layer: str, output: Path, architecture: str = "published") -> None:
-    """Write a conv layer's generators, as `cyclegan.write_generators` does, without a history.
+    """Write a conv layer's generators, as methods/cyclegan/io.py does, without a history.
 
     Args:
         path: An HDF5 with, for each layer, A2B and B2A, each 0.weight (hidden, c, 3, 3, 3), 0.bias (hidden,),
@@ -351,7 +351,7 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
     Raises:
         ZooError: Something is missing, too much, of another shape or contains NaN or Inf.
     """
-    from zoofuse.methods import cyclegan
+    from zoofuse.methods.cyclegan.io import Trained, write_generators
 
     path = Path(path)
     if not os.path.lexists(path):
@@ -370,7 +370,7 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
         except Unreadable as error:
             raise _unreadable(path, error) from None
     source = {"path": printable(path), "sha256": digest(path)}
-    cyclegan.write_generators(output, cyclegan.Trained(generators, {}), layer=layer, source=source)
+    write_generators(output, Trained(generators, {}), layer=layer, source=source)
 
 
 def _generator(path: Path, child: foreign.Reader, group: str, channels: int) -> dict[str, np.ndarray]:

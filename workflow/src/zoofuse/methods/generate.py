@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from zoofuse.core import files, rng
-from zoofuse.methods import cyclegan, kernels
+from zoofuse.methods import kernels
+from zoofuse.methods.cyclegan import io, translation
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
 
@@ -35,9 +36,10 @@ def translate(
         bank = kernels.read(path)
         n, last = min(map(len, bank.values())), max(bank)
         to_a, to_last = bank[last][:n], bank["A"][:n]
-        trained = [cyclegan.read_generators(pair) for pair in generators[layer]]
+        trained = [io.read_generators(pair) for pair in generators[layer]]
         for backwards, forwards in zip(reversed(trained), trained, strict=True):
-            to_a, to_last = cyclegan.translate(backwards["B2A"], to_a), cyclegan.translate(forwards["A2B"], to_last)
+            to_a = translation.translate(backwards["B2A"], to_a)
+            to_last = translation.translate(forwards["A2B"], to_last)
         made = np.concatenate([to_a, to_last])
         layers = dict(zip(("conv1", "conv2"), kernels.parted(made), strict=True)) if layer == "joint" else {layer: made}
         for name, weights in layers.items():

@@ -6,7 +6,6 @@ followed, and a library's digest is checked before it is loaded. No compiler: `a
 in PyTorch.
 """
 
-import atexit
 import contextlib
 import ctypes
 import functools
@@ -20,10 +19,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
+from zoofuse.core.private import Folder, cache_folder, check_private, tell
 
 COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
 _FLAGS = ["-w", "-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
@@ -44,6 +42,8 @@ def instruction_set() -> str:
     """The widest vectors this machine's processor and system run, as PyTorch detects them."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "neon"
+    import torch  # here: reading what others trained needs only `arithmetic`
+
     return {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
 
 
@@ -103,11 +103,19 @@ def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
     contract = f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}"
     # Whole paths, as the compiler runs in another folder.
     command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), str(source.absolute())]
-    texts = [source.read_text()]
-    texts += [source.with_name(name).read_text() for name in re.findall(r'#include "(.+)"', texts[0])]
-    parts = [*texts, *command[:-1], version if code == 0 else "", sys.platform]
+    parts = [*_texts(source), *command[:-1], version if code == 0 else "", sys.platform]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return f"{source.stem}-{kind}-{key}.so", command
+
+
+def _texts(source: Path) -> list[str]:
+    """What a source says, and all headers beside it that it includes, those of headers too."""
+    paths, texts = [source], []
+    for path in paths:  # which grows
+        texts.append(path.read_text())
+        named = [path.with_name(name) for name in re.findall(r'^[ \t]*#[ \t]*include[ \t]*"(.+?)"', texts[-1], re.M)]
+        paths += [header for header in dict.fromkeys(named) if header not in paths]
+    return texts
 
 
 def _run(command: list[str], folder: Path | None = None) -> tuple[int, str, str]:
@@ -139,86 +147,6 @@ def _run(command: list[str], folder: Path | None = None) -> tuple[int, str, str]
 # ---- the cache ----
 
 
-class Folder:
-    """A folder that was opened and found to be this user's own and private; `path` is for messages."""
-
-    def __init__(self, path: Path):
-        """Open `path`; raises OSError where it is a link, or not this user's, or others can write to it."""
-        if path.is_symlink():
-            raise OSError(f"{path} is a link, which is not followed")
-        self.path = path
-        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            _check_private(os.fstat(self.fd), path)
-            if not os.access(path, os.W_OK):
-                raise OSError(f"{path} cannot be written")
-        except BaseException:
-            os.close(self.fd)
-            raise
-
-    def __enter__(self) -> "Folder":
-        return self
-
-    def __exit__(self, *_) -> None:
-        os.close(self.fd)
-
-    @property
-    def opened(self) -> Path:
-        """For this process and its children: the folder that was opened, whatever its own path leads to by now."""
-        through = Path(f"/proc/self/fd/{self.fd}")
-        return through if through.exists() else self.path
-
-
-def _check_private(status: os.stat_result, path: Path) -> None:
-    if status.st_uid != os.getuid():
-        raise OSError(f"{path} belongs to user {status.st_uid}, not to {os.getuid()}")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise OSError(f"{path} can be written by other users (chmod go-w {path})")
-
-
-def cache_folder() -> Folder:
-    """The folder libraries are kept in, opened; use it in a `with` statement.
-
-    $XDG_CACHE_HOME/zoofuse or ~/.cache/zoofuse; where that cannot be used, zoofuse-UID in the folder for temporary
-    files; where others can write to that too, or own it, a new folder that goes when this process ends.
-
-    Raises:
-        RuntimeError: none of these can be written.
-    """
-    refused = []
-    for path in _candidates():
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder = Folder(path)
-        except OSError as error:
-            refused.append(str(error))
-            continue
-        if refused:
-            _tell(f"Compile cache: {'; '.join(refused)}. Using {path} instead.")
-        return folder
-    raise RuntimeError(f"no folder to compile into ({'; '.join(refused)}); set XDG_CACHE_HOME")
-
-
-def _candidates() -> Iterator[Path]:
-    with contextlib.suppress(RuntimeError):  # neither HOME nor an entry in the list of users
-        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoofuse"
-    with contextlib.suppress(OSError):  # no folder for temporary files
-        yield Path(tempfile.gettempdir()) / f"zoofuse-{os.getuid()}"
-        yield _of_this_process()
-
-
-@functools.cache
-def _of_this_process() -> Path:
-    path, owner = tempfile.mkdtemp(prefix="zoofuse-"), os.getpid()
-    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(path, ignore_errors=True))
-    return Path(path)
-
-
-@functools.cache
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _read(folder: Folder, name: str) -> bytes | None:
     """A library of the cache without its mark; None where there is none, or it is not ours, or not whole."""
     try:
@@ -231,9 +159,9 @@ def _read(folder: Folder, name: str) -> bytes | None:
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             return None
         try:
-            _check_private(status, folder.path / name)
+            check_private(status, folder.path / name)
         except OSError as error:
-            _tell(f"Compile cache: {error}; it is not loaded but compiled again.")
+            tell(f"Compile cache: {error}; it is not loaded but compiled again.")
             return None
         code, _, digest = file.read().rpartition(_MARK)
     return code if digest == _digest(code, name) else None

@@ -1,5 +1,5 @@
 // The losses and gradients of one step of the kernel CycleGAN (cyclegan.py), LANES kernel sets at a time, one in each
-// lane of a vector. Called by fused_cyclegan.py; compiled once per instruction set.
+// lane of a vector. Called by cyclegan_steps.py; compiled once per instruction set.
 //
 // Volumes are [channel][depth][row][column], 5 x 5 vectors a plane. All networks are two 3x3x3 convolutions with a few
 // channels outside and many, hidden, between them. Hidden channels are worked on in blocks that stay in the core's
@@ -11,6 +11,9 @@
 // many threads there are nor on LANES.
 //
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK (3: 16 registers, 6: 32 registers).
+//
+// Reference of networks, losses and gradients: autograd in float64, `reference` in
+// tests/unit/test_fused_cyclegan.py.
 
 #include <atomic>
 #include <cmath>
@@ -22,8 +25,6 @@
 #include <utility>
 #include <vector>
 
-#include "vectors.hpp"
-
 #if LANES < 8  // two of the processor's vectors in one
 #undef LANES
 #undef BLOCK
@@ -31,27 +32,16 @@
 #define BLOCK 3
 #endif
 
-namespace {
+#include "fields.h"
+#include "simd.h"
 
-typedef float V __attribute__((vector_size(4 * LANES)));
-typedef int32_t I __attribute__((vector_size(4 * LANES)));
-typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+namespace {
 
 constexpr int S = 5, PLANE = S * S, TAPS = 27;     // rows and columns of a kernel; a window of 3 x 3 x 3
 constexpr int CHANNELS = BLOCK == 3 ? 2 : 4;       // convolved at once: 5 sums each, beside a row and a weight
-constexpr int OCTET = 8, OCTETS = LANES / OCTET;   // sets whose gradients are summed together
+constexpr int OCTETS = LANES / OCTET;              // of kernel sets in a vector
 constexpr int HIDDEN = 8;                          // hidden channels in a block
 static_assert(HIDDEN % CHANNELS == 0, "blocks");
-
-inline V broadcast(float x) { return x - V{}; }
-
-template <int... k> inline V shuffle(V a, V b, std::integer_sequence<int, k...>) {
-#ifdef __clang__
-    return __builtin_shufflevector(a, b, k...);
-#else
-    return __builtin_shuffle(a, b, I{k...});
-#endif
-}
 
 // rows[0][8 o + i] = the sum of octet o of rows[i]: halve the rows, adding what the lanes of each pair leave out.
 template <int H, int... k> inline void sum_lanes(V* rows, std::integer_sequence<int, k...> lanes) {
@@ -62,13 +52,8 @@ template <int H, int... k> inline void sum_lanes(V* rows, std::integer_sequence<
     if constexpr (H > 1) sum_lanes<H / 2>(rows, lanes);
 }
 
-inline float total(V x, int octet) {
-    float sum = 0;
-    for (int i = 0; i < OCTET; i++) sum += x[octet * OCTET + i];
-    return sum;
-}
-
 // ---- functions of a vector ----
+// Reference: `test_exponential_tanh_and_sigmoid` in tests/unit/test_scalar_references.py.
 
 inline V exponential(V x) {  // within 2 units in the last place; outside +-87 as at the ends; NaN stays NaN
     x = x > 87 ? broadcast(87) : x < -87 ? broadcast(-87) : x;
@@ -428,19 +413,31 @@ void add_up(const std::vector<float>& parts, int64_t n, float* total) {
 
 }  // namespace
 
-extern "C" {
+typedef const float* RealPair[2];
+typedef float* FakePair[2];
+typedef int64_t CountPair[2];
 
-struct Step {  // mirrored in fused_cyclegan.py
-    int64_t channels, depth, hidden, probabilities, threads;
-    double cycle_weight, identity_weight;
-    const float *generators, *discriminators;  // flat: the generator that makes B, A; the discriminator of A, B
-    const float* real[2];                      // A, B: (channels, depth, 5, 5, n), and how many
-    int64_t reals[2];
-    float* fake[2];  // A, B; in and out
-    int64_t fakes[2];
-    float* gradient;   // of what the step trains
-    double* losses;    // generators: adversarial of the fakes of A, B, cycle, identity; discriminators: of A, B
-};
+#define STEP(FIELD)                                                                            \
+    FIELD(int64_t, channels)                                                                   \
+    FIELD(int64_t, depth)                                                                      \
+    FIELD(int64_t, hidden)                                                                     \
+    FIELD(int64_t, probabilities)                                                              \
+    FIELD(int64_t, threads)                                                                    \
+    FIELD(double, cycle_weight)                                                                \
+    FIELD(double, identity_weight)                                                             \
+    FIELD(const float*, generators)      /* flat: the one that makes B, the one that makes A */\
+    FIELD(const float*, discriminators)  /* flat: of A, of B */                                \
+    FIELD(RealPair, real)                /* A, B: (channels, depth, 5, 5, n) */                \
+    FIELD(CountPair, reals)              /* and how many */                                    \
+    FIELD(FakePair, fake)                /* A, B; in and out */                                \
+    FIELD(CountPair, fakes)                                                                    \
+    FIELD(float*, gradient)              /* of what the step trains */                         \
+    FIELD(double*, losses)               /* generators: adversarial of the fakes of A, B, */   \
+                                         /* cycle, identity; discriminators: of A, B */
+
+SHARED_STRUCT(Step, STEP)  // cyclegan_steps.py has the same
+
+extern "C" {
 
 void zoofuse_generators(const Step* step) {
     const int channels = step->channels, depth = step->depth, hidden = step->hidden;

@@ -6,38 +6,45 @@ import ctypes
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from zoofuse.native import build
-
-if TYPE_CHECKING:
-    from zoofuse.methods.cyclegan import Settings
+from zoofuse.native import bindings, build
+from zoofuse.native.bindings import pointer
 
 SIZE = 5  # rows and columns of a kernel
 _SOURCE = Path(__file__).with_name("cyclegan.cpp")
-_Pair, _Counts = ctypes.c_void_p * 2, ctypes.c_int64 * 2
+_Pair, _Counts = pointer("float32") * 2, ctypes.c_int64 * 2
 
 
-class _Step(ctypes.Structure):  # mirrors cyclegan.cpp
+class Losses(Protocol):
+    """What decides a step's losses: of a CycleGAN's settings, the part that is known here."""
+
+    hidden: int  # channels between the two layers of a network
+    adversarial: str  # "mse after sigmoid" or "mse on logits"
+    cycle_weight: float
+    identity_weight: float
+
+
+class _Step(ctypes.Structure):  # STEP of cyclegan.cpp
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("channels", "depth", "hidden", "probabilities", "threads")]
         + [(name, ctypes.c_double) for name in ("cycle_weight", "identity_weight")]
-        + [(name, ctypes.c_void_p) for name in ("generators", "discriminators")]
+        + [(name, pointer("float32")) for name in ("generators", "discriminators")]
         + [("real", _Pair), ("reals", _Counts), ("fake", _Pair), ("fakes", _Counts)]
-        + [(name, ctypes.c_void_p) for name in ("gradient", "losses")]
+        + [("gradient", pointer("float32")), ("losses", pointer("float64"))]
     )
 
 
 def available() -> tuple[bool, str]:
     """Whether the C++ runs here (building it if need be), and how or why not, in one line."""
-    return build.available(_SOURCE)
+    return bindings.available(_SOURCE, _Step)
 
 
 def generator_step(
-    s: Settings,
+    s: Losses,
     generators: Tensor,
     discriminators: Tensor,
     x: Mapping[str, Tensor],
@@ -60,7 +67,7 @@ def generator_step(
 
 
 def discriminator_step(
-    s: Settings,
+    s: Losses,
     discriminators: Tensor,
     real: Mapping[str, Tensor],
     fakes: Mapping[str, Tensor],
@@ -75,7 +82,7 @@ def discriminator_step(
     return {f"discriminator_{domain}": loss for domain, loss in zip("AB", losses, strict=True)}, gradient
 
 
-def _call(name, kind, s: Settings, threads, generators, discriminators, real, fakes, gradient, losses) -> None:
+def _call(name, kind, s: Losses, threads, generators, discriminators, real, fakes, gradient, losses) -> None:
     channels, depth, *size = real["A"].shape[:-1]
     assert size == [SIZE, SIZE], size
     real, fakes = ([sets[domain].contiguous() for domain in "AB"] for sets in (real, fakes))
@@ -92,7 +99,7 @@ def _call(name, kind, s: Settings, threads, generators, discriminators, real, fa
 @functools.cache
 def _library(kind: str | None = None) -> ctypes.CDLL:
     """The compiled steps for an instruction set, this machine's by default."""
-    library = build.library(_SOURCE, kind or build.instruction_set())
+    library = bindings.library(_SOURCE, kind or build.instruction_set(), _Step)
     for call in (library.zoofuse_generators, library.zoofuse_discriminators):
-        call.argtypes, call.restype = [ctypes.c_void_p], None
+        call.argtypes, call.restype = [ctypes.POINTER(_Step)], None
     return library

@@ -5,25 +5,41 @@
 // algorithm 5), so a set's layout does not depend on the others. Nor does it depend on the width of
 // the processor's vectors: AVX2 and AVX-512 give the same bits. Without fused multiply-adds some powers differ in their
 // last digit, as umap-learn's own arithmetic then does.
+//
+// Reference: umap-learn, of which tests/unit/test_layout.py expects the same bits; a single update
+// and `power` alone in tests/unit/test_scalar_references.py.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "fields.h"
+#include "simd.h"
+
+#define SET(FIELD)                                                                             \
+    FIELD(float*, head)                                                                        \
+    FIELD(float*, tail)       /* (points, 2); the same as head where all points move */        \
+    FIELD(const int32_t*, from)                                                                \
+    FIELD(const int32_t*, to)                                                                  \
+    FIELD(const double*, every) /* epochs from one use of an edge to the next */               \
+    FIELD(int64_t*, random)   /* (points of head, 3) */                                        \
+    FIELD(int64_t, edges)                                                                      \
+    FIELD(int64_t, epochs)                                                                     \
+    FIELD(int64_t, others)                                                                     \
+    FIELD(int64_t, move_other)                                                                 \
+    FIELD(double, a)                                                                           \
+    FIELD(double, b)                                                                           \
+    FIELD(double, strength)                                                                    \
+    FIELD(double, rate)                                                                        \
+    FIELD(double, negatives)
+
+SHARED_STRUCT(Set, SET)  // layout.py has the same
+
 namespace {
 
 constexpr int W = 16;      // sets at once: two vectors of doubles with AVX-512, four with AVX2
 constexpr int RUN = 1024;  // updates between two looks at which lanes have come to an end
-
-struct Set {  // mirrors layout.py
-    float *head, *tail;  // (points, 2); the same where all points move
-    const int32_t *from, *to;
-    const double* every;  // epochs from one use of an edge to the next
-    int64_t* random;      // (points of head, 3)
-    int64_t edges, epochs, others, move_other;
-    double a, b, strength, rate, negatives;
-};
 
 struct Update {
     int32_t point, other;  // other: as it is for one that is pushed off, its complement for an edge's end
@@ -112,7 +128,7 @@ inline double power(double x, double y) {  // x > 0; about 1e-15 of the result w
 
 inline float sum_of_squares(float x, float y) {  // rounded as umap-learn's is, whose compiler fuses the second square
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    return __builtin_fmaf(y, y, x * x);
+    return fused(y, y, x * x);
 #else
     return x * x + y * y;
 #endif

@@ -1,27 +1,33 @@
 """Many UMAPs at once: umap-learn makes each, but for the layout, which C++ computes side by side (layout.cpp).
 
 A layout is one update after another, and most of the time that an evaluation takes. The result is what umap-learn
-computes, bit for bit but where powers that differ by 1e-15 round differently: in about one layout of a thousand.
+computes, bit for bit but where powers that differ by 1e-15 round differently: in about one layout of a thousand. A
+private function of umap-learn is replaced for this, so only in versions that were tested.
 """
 
 import ctypes
 import functools
 import inspect
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from zoofuse.native import build
+from zoofuse.native import bindings, build
+from zoofuse.native.bindings import pointer
 
 FEWEST = 4  # layouts that are faster side by side than one by one
+TESTED = "0.5.8", "0.5.12"  # the first and the last version of umap-learn that tests/unit/test_layout.py passed with
 _SOURCE = Path(__file__).with_name("layout.cpp")
 
 
-class _Set(ctypes.Structure):  # mirrors layout.cpp
+class _Set(ctypes.Structure):  # SET of layout.cpp
     _fields_ = (
-        [(name, ctypes.c_void_p) for name in ("head", "tail", "from", "to", "every", "random")]
+        [("head", pointer("float32")), ("tail", pointer("float32")), ("from", pointer("int32"))]
+        + [("to", pointer("int32")), ("every", pointer("float64")), ("random", pointer("int64"))]
         + [(name, ctypes.c_int64) for name in ("edges", "epochs", "others", "move_other")]
         + [(name, ctypes.c_double) for name in ("a", "b", "strength", "rate", "negatives")]
     )
@@ -42,12 +48,12 @@ def transform(reducers: Sequence, data: Sequence[np.ndarray]) -> list[np.ndarray
 
 def available() -> tuple[bool, str]:
     """Whether the C++ runs here (building it if need be), and how or why not, in one line."""
-    return build.available(_SOURCE)
+    return bindings.available(_SOURCE, _Set)
 
 
 def _together(calls: Sequence) -> list[np.ndarray]:
     """What the calls return, with the layouts that umap-learn asks for in them made at the end, all at once."""
-    if len(calls) < FEWEST or not available()[0]:
+    if len(calls) < FEWEST or not _tested() or not available()[0]:
         return [call() for call in calls]
     found, asked = [], []
     with _held_back() as layouts:
@@ -61,6 +67,31 @@ def _together(calls: Sequence) -> list[np.ndarray]:
         if layout is not None:  # a point without neighbours has no place
             found[i] = np.where(np.isnan(found[i]), np.float32(np.nan), layout["head_embedding"])
     return found
+
+
+def _tested() -> bool:
+    """Whether this version of umap-learn was tested with the C++; if not, a line on stderr says so, once."""
+    import umap
+
+    first, last = map(_numbers, TESTED)
+    if first <= _numbers(umap.__version__) <= last:
+        return True
+    _tell_untested(umap.__version__)
+    return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
+@functools.cache
+def _tell_untested(version: str) -> None:
+    print(
+        f"umap-learn {version} computes the layouts itself, more slowly: the C++ layout was tested with versions "
+        f"{TESTED[0]} to {TESTED[1]} only.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager
@@ -100,5 +131,6 @@ def _lay_out(layouts: Sequence[dict]) -> None:
         sizes = [len(arrays[0]), *(int(asked[name]) for name in ("n_epochs", "n_vertices", "move_other"))]
         numbers = [asked[name] for name in ("a", "b", "gamma", "initial_alpha", "negative_sample_rate")]
         sets.append(_Set(head.ctypes.data, tail.ctypes.data, *(x.ctypes.data for x in arrays), *sizes, *numbers))
-    library = build.library(_SOURCE, build.instruction_set())
-    library.zoofuse_layout((_Set * len(sets))(*sets), ctypes.c_int64(len(sets)))
+    library = bindings.library(_SOURCE, build.instruction_set(), _Set)
+    library.zoofuse_layout.argtypes, library.zoofuse_layout.restype = [ctypes.POINTER(_Set), ctypes.c_int64], None
+    library.zoofuse_layout((_Set * len(sets))(*sets), len(sets))

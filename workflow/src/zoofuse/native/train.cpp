@@ -1,5 +1,5 @@
 // Trains one CNN of the published architecture (3x32x32, conv 5x5 to 6, pool, conv 5x5 to 16, pool, linear to 2) with
-// everything in the core's cache. Called by fused.py, one CNN per thread; compiled once per instruction set.
+// everything in the core's cache. Called by trainer.py, one CNN per thread; compiled once per instruction set.
 //
 // Forward: LANES images at a time, one in each lane of a vector, so that convolution, pooling and its argmax need no
 // shuffles. The four positions of a pooling window are computed together in registers; only the winner is stored.
@@ -12,6 +12,8 @@
 //
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK, output channels at once (4 * BLOCK
 // accumulators must fit in the registers).
+//
+// "Reference" names the plain computation that a test compares a kernel with; all are in tests/unit.
 
 #include <chrono>
 #include <cmath>
@@ -20,18 +22,15 @@
 #include <memory>
 #include <utility>
 
-#include "vectors.hpp"
+#include "fields.h"
+#include "simd.h"
 
 namespace {
 
-typedef float V __attribute__((vector_size(4 * LANES)));
-typedef int32_t I __attribute__((vector_size(4 * LANES)));
-typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float V8 __attribute__((vector_size(32), may_alias));
 
-constexpr int OCTET = 8;                                   // images whose gradients are summed together
-constexpr int PARTS = LANES < OCTET ? OCTET / LANES : 1;   // vectors that are filled before a step back
-constexpr int GROUP = PARTS * LANES;                       // images in them
+constexpr int PARTS = LANES < OCTET ? OCTET / LANES : 1;  // vectors filled before a step back
+constexpr int GROUP = PARTS * LANES;                      // images in them
 static_assert(LANES % OCTET == 0 || OCTET % LANES == 0, "whole octets");
 
 constexpr int K = 5, COLOURS = 3, C1 = 6, C2 = 16, CLASSES = 2;
@@ -75,13 +74,6 @@ struct alignas(64) Workspace {
     Sums sums;
 };
 
-inline V broadcast(float x) { return x - V{}; }
-inline float total(V8 x) {
-    float sum = 0;
-    for (int i = 0; i < OCTET; i++) sum += x[i];
-    return sum;
-}
-
 typedef float Share __attribute__((vector_size(4 * (LANES < OCTET ? LANES : OCTET)), may_alias));  // of an octet
 
 // sum += a * b, and sum += a, of the images of this part: octet after octet where a vector holds several
@@ -96,14 +88,6 @@ inline void add(V8& sum, int part, const V& a) {
 }
 
 // ---- images ----
-
-template <int... k> inline V shuffle(V a, V b, std::integer_sequence<int, k...>) {
-#ifdef __clang__
-    return __builtin_shufflevector(a, b, k...);
-#else
-    return __builtin_shuffle(a, b, I{k...});
-#endif
-}
 
 // Exchange the off-diagonal H x H blocks of each pair of rows, from the largest down.
 template <int H, int... k> inline void exchange(V (&rows)[LANES], std::integer_sequence<int, k...> lanes) {
@@ -177,6 +161,7 @@ void develop(Workspace& my, const Source* sources, int images, int part = 0) {
 }
 
 // ---- forward ----
+// Reference: `logits` in test_scalar_references.py.
 
 // One row of pooling windows, CHANNELS output channels from `first` on. Ties and NaN as in PyTorch: the first maximum
 // in row-major order wins, a NaN wins over numbers.
@@ -275,6 +260,7 @@ void forward(Workspace& my, int part = 0) {
 }
 
 // ---- backward ----
+// Reference: autograd in float64, `reference` in test_fused.py.
 
 // sum[ky] += gradient * the patch's row ky, over a list; KY rows from FIRST on at a time, as registers allow.
 template <int FIRST, int WIDE, int LINE>
@@ -401,6 +387,7 @@ struct Batch {
 
 // Both outputs as answers of their own to two targets in [0, 1], NaN where unknown: the sum of their logistic losses, and
 // its gradients by the logits of one lane.
+// Reference: PyTorch's loop, in `test_two_answers_are_learnt_alike_everywhere` of test_distil.py.
 double answer(const V (&logits)[CLASSES], const float* targets, int lane, int64_t size, V (&gradient)[CLASSES]) {
     double loss = 0;
     for (int k = 0; k < CLASSES; k++) {
@@ -460,6 +447,7 @@ double loss_and_gradient(Workspace& my, const Batch& batch) {
 }
 
 // torch.optim.Adam's step (betas 0.9, 0.999, epsilon 1e-8), in its order of operations.
+// Reference: `adam` in test_scalar_references.py.
 void adam(Workspace& my, double rate, int64_t step) {
     const float size = rate / (1 - std::pow(0.9, step)), root = std::sqrt(1 - std::pow(0.999, step));
     for (int i = 0; i < PARAMETERS; i++) {
@@ -472,6 +460,7 @@ void adam(Workspace& my, double rate, int64_t step) {
 }
 
 // Adds to answered[label] how many of the images are taken for class 0.
+// Reference: `test_adam_and_validation` in test_scalar_references.py.
 void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* answered) {
     for (int64_t start = 0; start < n; start += LANES) {
         const int group = n - start < LANES ? n - start : LANES;
@@ -485,21 +474,33 @@ void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64
 
 }  // namespace
 
+#define JOB(FIELD)                                                                             \
+    FIELD(const uint8_t*, images)                                                              \
+    FIELD(const uint8_t*, labels)                                                              \
+    FIELD(const uint8_t*, validation_images)                                                   \
+    FIELD(const uint8_t*, validation_labels)                                                   \
+    FIELD(const float*, targets)    /* (images, 2) or null */                                  \
+    FIELD(const int32_t*, order)    /* (epochs, per_epoch) */                                  \
+    FIELD(const uint8_t*, flip)     /* (epochs, per_epoch) or null */                          \
+    FIELD(const float*, gain)       /* (epochs, per_epoch, 3) or null */                       \
+    FIELD(const double*, rates)     /* (steps,) */                                             \
+    FIELD(int64_t, validation)      /* images */                                               \
+    FIELD(int64_t, epochs)                                                                     \
+    FIELD(int64_t, per_epoch)                                                                  \
+    FIELD(int64_t, batch_size)                                                                 \
+    FIELD(int64_t, checkpoint_every)                                                           \
+    FIELD(float*, weights)          /* (3674,) in and out */                                   \
+    FIELD(float*, checkpoints)      /* (k, 3674) */                                            \
+    FIELD(double*, loss)            /* (epochs,) */                                            \
+    FIELD(int64_t*, answered)       /* (epochs, 2) */                                          \
+    FIELD(int64_t*, passes)         /* images trained on so far */                             \
+    FIELD(int64_t*, stop)           /* read after each step */
+
+SHARED_STRUCT(Job, JOB)  // trainer.py has the same
+
 extern "C" {
 
-struct Job {  // mirrored in fused.py
-    const uint8_t *images, *labels, *validation_images, *validation_labels;
-    const float* targets;  // (images, 2) or null
-    const int32_t* order;  // (epochs, per_epoch)
-    const uint8_t* flip;   // (epochs, per_epoch) or null
-    const float* gain;     // (epochs, per_epoch, 3) or null
-    const double* rates;   // (steps,)
-    int64_t validation, epochs, per_epoch, batch_size, checkpoint_every;
-    float *weights, *checkpoints;  // (3674,) in and out; (k, 3674)
-    double* loss;                  // (epochs,)
-    int64_t *answered, *passes, *stop;  // (epochs, 2); images trained on so far; read after each step
-};
-
+// Reference: PyTorch's loop, in `test_backends_agree_with_the_plain_loop` of test_training.py.
 void zoofuse_train(const Job* job) {
     std::unique_ptr<Workspace> my(new Workspace());  // zeros
     std::memcpy(my->weights, job->weights, sizeof my->weights);

@@ -10,24 +10,28 @@ import numpy as np
 import torch
 
 from zoofuse.models import cnn
-from zoofuse.native import build
+from zoofuse.native import bindings, build
+from zoofuse.native.bindings import pointer
 
 ARCHITECTURE = "published"
 _SOURCE = Path(__file__).with_name("train.cpp")
 
 
-class _Job(ctypes.Structure):  # mirrors train.cpp
+class _Job(ctypes.Structure):  # JOB of train.cpp
     _fields_ = (
-        [(name, ctypes.c_void_p) for name in ("images", "labels", "validation_images", "validation_labels")]
-        + [(name, ctypes.c_void_p) for name in ("targets", "order", "flip", "gain", "rates")]
+        [(name, pointer("uint8")) for name in ("images", "labels", "validation_images", "validation_labels")]
+        + [("targets", pointer("float32")), ("order", pointer("int32")), ("flip", pointer("uint8"))]
+        + [("gain", pointer("float32")), ("rates", pointer("float64"))]
         + [(name, ctypes.c_int64) for name in ("validation", "epochs", "per_epoch", "batch_size", "checkpoint_every")]
-        + [(name, ctypes.c_void_p) for name in ("weights", "checkpoints", "loss", "answered", "passes", "stop")]
+        + [(name, pointer("float32")) for name in ("weights", "checkpoints")]
+        + [("loss", pointer("float64"))]
+        + [(name, pointer("int64")) for name in ("answered", "passes", "stop")]
     )
 
 
 def available() -> tuple[bool, str]:
     """Whether the fused trainer runs here (building it if need be), and how or why not, in one line."""
-    return build.available(_SOURCE)
+    return bindings.available(_SOURCE, _Job)
 
 
 def train_one(job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
@@ -134,8 +138,8 @@ def _unflatten(flat: np.ndarray, stacked: dict[str, np.ndarray], row: int) -> No
 @functools.cache
 def _library(kind: str | None = None) -> ctypes.CDLL:
     """The compiled trainer for an instruction set, this machine's by default."""
-    library = build.library(_SOURCE, kind or build.instruction_set())
-    library.zoofuse_train.argtypes, library.zoofuse_train.restype = [ctypes.c_void_p], None
+    library = bindings.library(_SOURCE, kind or build.instruction_set(), _Job)
+    library.zoofuse_train.argtypes, library.zoofuse_train.restype = [ctypes.POINTER(_Job)], None
     pointers = [ctypes.c_void_p] * 6
     logits = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
     library.zoofuse_logits.argtypes, library.zoofuse_logits.restype = logits, None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zoofuse.report.figures import ACCENT, BLUE, GREY, INK, Path, canvas, plain
+from zoofuse.report.canvas import ACCENT, BLUE, GREY, INK, Path, canvas, plain
 
 Arrays = Mapping[str, np.ndarray]
 

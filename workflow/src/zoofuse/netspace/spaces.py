@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse.core import files, rng
+from zoofuse.core.errors import AccessError, FileError
 
 ENCODERS = ("answers", "parameters")
 LOSSES = ("kl", "mse", "l1")
@@ -383,9 +384,9 @@ def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
             print(f"{path}: the state of other networks, settings or seed; ignored, training starts anew.")
             return None
         return files.read(path, _STATE)
-    except files.AccessError:
+    except AccessError:
         raise  # it may be intact, and starting anew would replace it
-    except files.FileError as error:
+    except FileError as error:
         print(f"{path}: ignored, training starts anew ({error}).")
         return None
 
@@ -397,7 +398,7 @@ def write(path: Path, space: Space, **attributes) -> None:
 
 
 def read(path: Path, networks: Sequence[Network], device: str = "cpu") -> Space:
-    """The space of a file; networks: its architectures, in their order. Raises files.FileError."""
+    """The space of a file; networks: its architectures, in their order. Raises FileError."""
     arrays, settings = files.read(path, "netspace"), files.attributes(path, "netspace")["settings"]
     loss = arrays.pop("history/loss")
     parameters = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}

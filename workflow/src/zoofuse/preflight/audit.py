@@ -6,19 +6,20 @@ concept of a fusion speaks against the other, the fusion has to answer a questio
 """
 
 import base64
-import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
 
-from zoofuse.core import csv_files, intervals, rng, text
-from zoofuse.core.files import atomic_path
-from zoofuse.data import folders, images
+from zoofuse.core import csv_files, rng, text
+from zoofuse.core.temporary import atomic_path
+from zoofuse.data import folders
+from zoofuse.preflight import statistics
+from zoofuse.preflight.copies import Pair, alike
+from zoofuse.preflight.places import Place
+from zoofuse.preflight.statistics import FEWEST, STATISTICS, Measured, auroc
 from zoofuse.report import pages
 
 TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
@@ -27,128 +28,11 @@ FEW, FEW_TEST = 100, 30  # pictures of a class
 IMBALANCE = 5  # times as many pictures of the larger class
 LARGE = 20e6  # pixels
 LONG = 2  # times as long as wide
-ALIKE = 0.12  # distance of standardised pictures; 98 % of 150 photographs saved anew at quality 50 lie below it
 SHEET = 16  # pictures in a row of a contact sheet
 COLUMNS = ["place", "check", "level", "value", "low", "high", "message", "advice"]
 LEVELS = {"stop": "The run stops here", "warning": "Warning", "note": "Note", "ok": "In order"}
 
 _NAMED = 5
-_FLAT = 15  # standard deviation of 0..255 below which a picture has too little in it to be told from others
-_FEWEST = 10  # pictures of a class below which no statistic is measured
-
-
-class Place(NamedTuple):
-    """The pictures of a concept or of a fusion's test as they were read, copies included."""
-
-    where: str  # concepts.cat or fusions.black_cat.test
-    images: np.ndarray  # uint8 (n, 32, 32, 3)
-    positive: np.ndarray  # bool (n,)
-    names: list[str]
-    unreadable: list[tuple[str, str]]  # name and cause
-    others: list[str]  # files that are no pictures
-    headers: np.ndarray | None  # (n, 4) width, height, bytes, mean JPEG quantiser (0: not a JPEG); None for no files
-    aside: Sequence[str] = ()  # hidden files and folders, and those of other software
-    profiles: Sequence[str] = ()  # names of images whose colour profile was ignored
-
-    @property
-    def name(self) -> str:
-        return self.where.split(".")[1]
-
-    @property
-    def is_test(self) -> bool:
-        return self.where.endswith(".test")
-
-
-class Statistic(NamedTuple):
-    columns: list[str]
-    of: Callable[[Place], np.ndarray | None]  # (n, columns)
-    advice: str
-    doublings: bool = False  # the numbers are log2 of what the columns say
-
-
-class Measured(NamedTuple):
-    """One statistic of one place."""
-
-    value: float  # AUROC of positives against negatives, cross-fitted
-    low: float
-    high: float
-    medians: str
-    scores: np.ndarray  # (n,), higher for positives
-    fitted: object  # tells a place's pictures as the discriminant of this one
-
-
-def gather(where: str, source: Mapping, root: str, archive: str | None, seed: int, threads: int) -> Place:
-    """Read the pictures that `source` (as for images.prepare_concept) names; what can't be read is only named."""
-    part = "test" if where.endswith(".test") else "train"
-    source = {**source, "unreadable": "skip"}
-    found = [
-        images.gathered(f"{where}.{side}", part, source, source[side], seed, root, archive, threads)
-        for side in ("positive", "negative")
-    ]
-    names, read = [name for one in found for name in one.names], [file for one in found for file in one.files]
-    return Place(
-        where,
-        np.concatenate([one.images for one in found]),
-        np.repeat([True, False], [len(one.names) for one in found]),
-        names,
-        [pair for one in found for pair in one.unreadable],
-        [name for one in found for name in one.others],
-        np.array([one[1:5] for one in read]).reshape(-1, 4) if source["source"] == "folder" else None,
-        [name for one in found for name in one.aside],
-        [name for name, one in zip(names, read, strict=False) if one.profile == "ignored"],
-    )
-
-
-def _light(images: np.ndarray) -> np.ndarray:
-    """(n, h, w) luminance, 0 to 1 (ITU-R BT.601)."""
-    return images @ np.float32([0.299, 0.587, 0.114]) / 255
-
-
-def _edge(images: np.ndarray) -> np.ndarray:
-    """(n, 3) mean colour of a frame five pixels wide, where mostly background is."""
-    frame = np.ones(images.shape[1:3], bool)
-    frame[5:-5, 5:-5] = False
-    return images[:, frame].mean(1) / 255
-
-
-def _detail(images: np.ndarray) -> np.ndarray:
-    """(n, 1) mean difference in luminance between neighbours."""
-    light = _light(images)
-    return sum(np.abs(np.diff(light, axis=axis)).mean((1, 2)) for axis in (1, 2))[:, None] / 2
-
-
-def _size(place: Place) -> np.ndarray | None:
-    if place.headers is None:
-        return None
-    width, height, *_ = place.headers.T
-    return np.column_stack([np.log2(width * height), np.log2(width / height)])
-
-
-def _file(place: Place) -> np.ndarray | None:
-    if place.headers is None:
-        return None
-    width, height, size, quantiser = place.headers.T
-    return np.column_stack([np.log2(8 * size / (width * height)), np.log2(1 + quantiser)])
-
-
-_SHOWN = (
-    "Unless that is what {name} means: add positives that are like the negatives in this, or negatives that are like "
-    "the positives."
-)
-_SAVED = "Take both classes from the same sources, or cut and save all pictures in one way."
-STATISTICS = {
-    "brightness": Statistic(["luminance"], lambda p: _light(p.images).mean((1, 2))[:, None], _SHOWN),
-    "darkness of the middle": Statistic(
-        ["share of dark pixels"], lambda p: (_light(p.images[:, 8:-8, 8:-8]) < 0.25).mean((1, 2))[:, None], _SHOWN
-    ),
-    "colour": Statistic(["red", "green", "blue"], lambda p: p.images.mean((1, 2)) / 255, _SHOWN),
-    "colour of the edge": Statistic(["red", "green", "blue"], lambda p: _edge(p.images), _SHOWN),
-    "saturation": Statistic(["saturation"], lambda p: np.ptp(p.images, axis=-1).mean((1, 2))[:, None] / 255, _SHOWN),
-    "contrast": Statistic(["deviation"], lambda p: _light(p.images).std((1, 2))[:, None], _SHOWN),
-    "detail": Statistic(["difference of neighbours"], lambda p: _detail(p.images), _SHOWN),
-    "size": Statistic(["pixels", "width to height"], _size, _SAVED, doublings=True),
-    "file": Statistic(["bits per pixel", "1 + JPEG quantiser"], _file, _SAVED, doublings=True),
-}
 
 
 def check(
@@ -158,7 +42,7 @@ def check(
 
     fusions: name -> its concepts; policy: the config's `images` block; balance: its zoo.balance.
     """
-    measured = {place.where: _measured(place, seed) for place in places}
+    measured = {place.where: statistics.measured(place, seed) for place in places}
     pairs = alike(places)
     concepts = {place.name: place for place in places if not place.is_test}
     found = []
@@ -181,111 +65,6 @@ def check(
     findings = findings.sort_values("level", key=lambda levels: levels.map(list(LEVELS).index), kind="stable")
     strips = {place.where: list(_strips(place, measured[place.where], pairs, seed)) for place in places}
     return findings, pd.DataFrame(named, columns=["place", "check", "file", "other"]), strips
-
-
-class Pair(NamedTuple):
-    """Two pictures that are one: `kind` says "equal" (the same pixels at 32x32), "alike" or "mirrored"."""
-
-    kind: str
-    one: Place
-    i: int
-    other: Place
-    j: int
-
-    @property
-    def first(self) -> str:
-        return self.one.names[self.i]
-
-    @property
-    def second(self) -> str:
-        return self.other.names[self.j]
-
-    def within(self, place: Place) -> bool:
-        return self.one.where == self.other.where == place.where
-
-
-def alike(places: Sequence[Place]) -> list[Pair]:
-    """Pairs of pictures, within a place and between places, that are one picture: equal, saved anew, or mirrored.
-
-    A picture that lies in several folders of the same name (one folder named by two concepts) makes no pair.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.neighbors import NearestNeighbors
-
-    at = [(place, i) for place in places for i in range(len(place.names))]
-    pictures = np.concatenate([place.images for place in places])
-    full = _standardised(pictures)
-    told = np.flatnonzero(np.isfinite(full).all(1))  # flat pictures are compared by their bytes only
-    found: dict[tuple[int, int], str] = {}
-    seen: dict[bytes, dict[str, int]] = {}  # digest -> the first such picture of each place
-    for j, picture in enumerate(pictures):
-        first = seen.setdefault(hashlib.sha256(np.ascontiguousarray(picture)).digest(), {})
-        found |= {(i, j): "equal" for i in first.values()}
-        first.setdefault(at[j][0].where, j)
-    if len(told) > 1:
-        # Distances between few components are never larger than between pictures: a quick look finds all candidates.
-        components = PCA(min(24, len(told) - 1), svd_solver="covariance_eigh").fit(full[told])
-        near = NearestNeighbors(algorithm="brute").fit(components.transform(full[told]))
-        for kind, turned in (("alike", full), ("mirrored", _standardised(pictures[:, :, ::-1]))):
-            candidates = near.radius_neighbors(components.transform(turned[told]), ALIKE, return_distance=False)
-            for i, others in zip(told, candidates, strict=True):
-                others = told[others[told[others] > i]]
-                close = np.linalg.norm(full[others] - turned[i], axis=1) < ALIKE
-                for j in others[close]:
-                    found.setdefault((int(i), int(j)), kind)
-    pairs = [Pair(kind, *at[i], *at[j]) for (i, j), kind in sorted(found.items())]
-    return [pair for pair in pairs if pair.first != pair.second or pair.one.where == pair.other.where]
-
-
-def _standardised(pictures: np.ndarray) -> np.ndarray:
-    """(n, 768) float32 of unit length: 16x16, less each channel's mean; NaN where there is too little in a picture."""
-    small = pictures.reshape(-1, 16, 2, 16, 2, 3).mean((2, 4), dtype=np.float32)
-    small = (small - small.mean((1, 2), keepdims=True)).reshape(len(pictures), -1)
-    length = np.linalg.norm(small, axis=1, keepdims=True)
-    return small / np.where(length > _FLAT * np.sqrt(small.shape[1]), length, np.nan)
-
-
-def _measured(place: Place, seed: int) -> dict[str, Measured]:
-    """Every statistic that the place has, where it has pictures enough."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    truth, measured = place.positive, {}
-    if min(truth.sum(), (~truth).sum()) < _FEWEST:
-        return measured
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed % 2**32)
-    for name, statistic in STATISTICS.items():
-        values = statistic.of(place)
-        if values is None:
-            continue
-        discriminant = LinearDiscriminantAnalysis(solver="lsqr")  # takes columns that never differ
-        scores = cross_val_predict(discriminant, values, truth, cv=folds, method="decision_function")
-        typical = [np.median(values[truth == side], axis=0) for side in (True, False)]
-        typical = np.exp2(typical) if statistic.doublings else typical
-        medians = ", ".join(
-            f"{c} {_short(p)} against {_short(n)}" for c, p, n in zip(statistic.columns, *typical, strict=True)
-        )
-        measured[name] = Measured(*auroc(scores, truth), medians, scores, discriminant.fit(values, truth))
-    return measured
-
-
-def auroc(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """AUROC of scores (n,) and its 95 % interval, symmetric in its logit (DeLong 1988; Pepe 2003, section 5.2.3).
-
-    Quick for any number of pictures, unlike the bootstrap of `statistics`. Without an error it is taken for one in
-    twice the pictures of the smaller class.
-    """
-    shares = intervals.rank_shares(scores[None], truth)
-    value = float(intervals.measure(shares, truth)[0])
-    sides = [shares[0, :-1][truth == side] for side in (True, False)]
-    fewest = min(map(len, sides))
-    inner = np.clip(value, 0.5 / fewest, 1 - 0.5 / fewest)
-    variance = sum(side.var(ddof=1) / len(side) for side in sides)
-    if inner != value:
-        variance = max(variance, inner * (1 - inner) / fewest)
-    half = stats.norm.ppf(0.975) * np.sqrt(variance) / (inner * (1 - inner))
-    low, high = special.expit(special.logit(inner) + np.array([-half, half]))
-    return value, min(value, float(low)), max(value, float(high))
 
 
 Row = tuple[str, str, float | None, float | None, float | None, str, str]
@@ -388,7 +167,7 @@ def _leaks(place: Place, trained: Sequence[str], pairs: Sequence[Pair], policy: 
 
 def _told(place: Place, measured: Mapping[str, Measured]) -> Iterator[Row]:
     if not measured:
-        yield _row("statistics", "note", f"Fewer than {_FEWEST} pictures of a class: no statistic is measured.")
+        yield _row("statistics", "note", f"Fewer than {FEWEST} pictures of a class: no statistic is measured.")
     for name, m in measured.items():
         message = f"{name.capitalize()} alone tells {place.name} with AUROC {_in_words(m)}: {m.medians} (medians)."
         if m.low <= TOLD:
@@ -452,10 +231,6 @@ def _strips(
     if copies := [pair for pair in pairs if pair.other.where == place.where][:SHEET]:
         both = [picture for pair in copies for picture in (pair.one.images[pair.i], pair.other.images[pair.j])]
         yield "copies, two by two", np.stack(both), SHEET
-
-
-def _short(x: float) -> str:
-    return f"{x:,.0f}" if x >= 100 else f"{x:.2g}"
 
 
 def _in_words(m: Measured) -> str:

@@ -9,6 +9,7 @@ from zoofuse.config import missing_root, sides
 from zoofuse.core import files
 from zoofuse.core.text import printable
 from zoofuse.data import folders, images
+from zoofuse.data.decoding import ImageError, file_size
 from zoofuse.importers import imports
 
 LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
@@ -36,7 +37,7 @@ def folders_digest(root: str, named: list[str]) -> str:
     base, found = folders.spelled(root), []
     for folder in sorted(named):
         listing = _listed(root, (folder,), "folders")
-        found += [(path.relative_to(base).as_posix(), images.file_size(path)) for path in listing.images]
+        found += [(path.relative_to(base).as_posix(), file_size(path)) for path in listing.images]
         found += [(path.relative_to(base).as_posix(), cause) for path, cause in listing.unreachable]
     return files.digest(found)
 
@@ -71,7 +72,7 @@ def folder_faults(config: dict) -> dict[str, Fault]:
         for side in ("positive", "negative") if place["source"] == "folder" and "zoo" not in place else ():
             try:
                 there = _listed(config["images_root"], tuple(place[side]), f"{where}.{side}").images
-            except images.ImageError as error:
+            except ImageError as error:
                 words.append(missing_root("images_root", config["images_root"]) or str(error))
                 gone = True
                 continue

@@ -1,92 +1,35 @@
-"""Figures of the report: each function takes arrays or frames and writes one image, PNG or SVG by the path's suffix.
+"""Figures of the report: each function takes arrays or frames and writes one image, PNG or SVG by the path's suffix."""
 
-One look for all: generated CNNs in vermilion, controls in grey, published values in blue (Okabe and Ito's palette,
-told apart in every common colour blindness), never by colour alone. No pyplot, so nothing depends on a display.
-"""
-
-import contextlib
 import itertools
 import math
-import os
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from zoofuse.core import metrics, text
-from zoofuse.core.files import atomic_path
+from zoofuse.core import metrics
 from zoofuse.evaluation.tables import CLUSTERERS, of_protocol
 from zoofuse.methods import registry
-from zoofuse.report import pages
+from zoofuse.report.canvas import (
+    ACCENT,
+    BLUE,
+    DASHES,
+    GREY,
+    INK,
+    MARKERS,
+    PALE,
+    PURPLE,
+    SERIES,
+    SKY,
+    WIDTH,
+    Path,
+    canvas,
+    plain,
+)
 
-ACCENT, BLUE, GREEN, PURPLE, AMBER, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-INK, GREY, PALE = "#222222", "#767676", "#D9D9D9"
-SERIES = [BLUE, ACCENT, GREEN, PURPLE, AMBER, SKY, INK]
-DASHES = ["-", "--", "-.", ":"]
-MARKERS = "osD^vPX*<>hp"
 PUBLISHED_ALWAYS_NO = 55 / 89
-WIDTH = 7.2  # inches, for every figure: text keeps one size through the report
-DPI = 160
-STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": False,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "text.parse_math": False,  # $ in a name is a dollar sign; no text here is mathematics
-    "svg.fonttype": "none",
-    "svg.hashsalt": "zoofuse",
-}
-SLICES = 32  # filters, and input channels, of one CNN in a figure of kernels
-
-Path = str | os.PathLike
-
-
-def plain(name: str, most: int = 40) -> str:
-    """A name from outside as a figure can show it: on one line, at most `most` letters wide, its middle left out.
-
-    Args:
-        name: of a concept, group, method or anything else that people or files named.
-        most: the width in letters; letters of East Asian scripts and emoji count twice.
-
-    Returns:
-        The text. One that begins with "_", which matplotlib leaves out of legends, has a blank before it.
-    """
-    shown = text.printable(pages.shown(str(name)))
-    if _width(shown) > most:
-        head, tail = shown[:most], shown[-most:]
-        while _width(head) > most * 0.6:
-            head = head[:-1]
-        while _width(tail) > most * 0.3:
-            tail = tail[1:]
-        shown = f"{head}…{tail}"
-    return f" {shown}" if shown.startswith("_") else shown
-
-
-def _width(shown: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in shown)
 
 
 def method_label(method: str, domain: str = "-") -> str:
@@ -360,102 +303,6 @@ def embedding_scatter(
             figure.suptitle(plain(title, 100), x=0.01, ha="left", fontsize=9.5)
 
 
-def kernels(
-    real_a: np.ndarray,
-    a_to_b: np.ndarray,
-    real_b: np.ndarray,
-    b_to_a: np.ndarray,
-    path: Path,
-    names: Sequence[str] = "AB",
-) -> None:
-    """Kernels before and after translation; each row is one CNN of A and, independently, one of B.
-
-    real_a, a_to_b, real_b, b_to_a: (rows, out, in, k, k), row i of a_to_b translated from row i of real_a. Three input
-    channels are shown as colour patches, one per filter; otherwise every slice is grey, input channels down and
-    filters across, SLICES of each at most. One scale for the whole figure, symmetric about zero, so that sizes compare.
-    """
-    a, b = (plain(name, 14) for name in names)
-    titles = (f"{a}, trained", f"{a} → {b}", f"{b}, trained", f"{b} → {a}")
-    stacks = (real_a, a_to_b, real_b, b_to_a)
-    scale = max(np.quantile(np.abs(x), 0.995) for x in stacks) or 1.0
-    mosaics = [[_mosaic(np.clip(x / scale, -1, 1) / 2 + 0.5) for x in stack] for stack in stacks]
-    rows, (height, width) = len(real_a), mosaics[0][0].shape[:2]
-    with canvas(path, 0.55 + rows * (WIDTH / 4 * height / width + 0.08)) as figure:
-        axes = figure.subplots(rows, 4, squeeze=False)
-        for column, (title, images) in enumerate(zip(titles, mosaics, strict=True)):
-            for axis, image in zip(axes[:, column], images, strict=True):
-                axis.imshow(
-                    image,
-                    cmap="gray",
-                    vmin=0,
-                    vmax=1,
-                )
-                axis.set_axis_off()
-            axes[0, column].set_title(title, color=ACCENT if "→" in title else INK)
-        figure.supxlabel(
-            f"grey or colour value: black is minus {scale:.2f}, mid-grey 0, white {scale:.2f}", fontsize=8, color=GREY
-        )
-
-
-def cyclegan_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
-    """Losses and measures of the CycleGANs per epoch, a panel each; layers differ by colour, domains by dash.
-
-    histories: layer -> name -> (epochs,), NaN where not measured; a name that ends in _A or _B belongs to that domain,
-    of a layer named conv1-bc to the first or second of its two.
-    """
-    families = list(dict.fromkeys(_domain(name)[0] for history in histories.values() for name in history))
-    columns = 3
-    rows = math.ceil(len(families) / columns)
-    with canvas(path, 0.6 + 1.35 * rows) as figure:
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-        for axis, family in zip(panels, families, strict=False):
-            for colour, history in zip(itertools.cycle(SERIES), histories.values(), strict=False):
-                for name in (name for name in history if _domain(name)[0] == family):
-                    values = np.asarray(history[name], float)
-                    epochs = np.flatnonzero(np.isfinite(values))
-                    look = {"linestyle": "--" if _domain(name)[1] == "B" else "-", "linewidth": 1.1, "color": colour}
-                    marker = "." if len(epochs) <= 12 else None
-                    axis.plot(epochs + 1, values[epochs], marker=marker, markersize=4, **look)
-            axis.set_title(plain(family.replace("_", " ")), fontsize=8.5, fontweight="normal")
-            axis.grid(axis="y")
-            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
-        for axis in panels[len(families) :]:
-            axis.set_visible(False)
-        for axis in panels[max(0, len(families) - columns) : len(families)]:
-            axis.xaxis.set_tick_params(labelbottom=True)
-        colours = zip(itertools.cycle(SERIES), histories, strict=False)
-        handles = [Line2D([], [], color=colour, label=plain(layer)) for colour, layer in colours]
-        domains = (
-            ("first domain", "second domain") if any("-" in layer for layer in histories) else ("domain A", "domain B")
-        )
-        handles += [
-            Line2D([], [], color=GREY, linestyle=dash, label=domain)
-            for domain, dash in zip(domains, ("-", "--"), strict=True)
-        ]
-        figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 6))
-        figure.supxlabel("epoch", fontsize=9)
-
-
-@contextlib.contextmanager
-def canvas(path: Path, height: float) -> Iterator[Figure]:
-    """A figure of the house's width, written atomically to `path` when the block ends."""
-    suffix = os.path.splitext(path)[1].lstrip(".")
-    if suffix not in ("png", "svg"):
-        raise ValueError(f"{path}: figures are written as .png or .svg; end the name with one of them.")
-    # no date or version inside, so that the same numbers give the same bytes
-    metadata = {"Software": None} if suffix == "png" else {"Date": None, "Creator": None}
-    with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, height), layout="constrained")
-        yield figure
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
-
-
-def _domain(name: str) -> tuple[str, str]:
-    """loss_adversarial_A -> (loss_adversarial, A); a name without a domain keeps an empty one."""
-    return (name[:-2], name[-1]) if name.endswith(("_A", "_B")) else (name, "")
-
-
 def _distribution(axis: Axes, values: np.ndarray, y: int, colour: str) -> None:
     """A row of dots, one per value, over a box of the quartiles with the median as a heavy line."""
     if not values.size:
@@ -487,26 +334,3 @@ def _sheet(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
         y, x = divmod(i, columns)
         sheet[y * (h + gap) : y * (h + gap) + h, x * (w + gap) : x * (w + gap) + w] = image
     return sheet
-
-
-def _mosaic(kernel: np.ndarray) -> np.ndarray:
-    """(out, in, k, k) in [0, 1] -> RGB (h, w, 3) when in = 3, else grey (h, w); tiles a thin gap apart on white.
-
-    Of a layer with more than SLICES filters or input channels the first ones, or none could be told from another.
-    """
-    kernel = kernel[:SLICES, :SLICES]
-    tiles = kernel.repeat(6, axis=2).repeat(6, axis=3)  # so that the gap is two thirds of a weight
-    out, cin, size, _ = tiles.shape
-    step = size + 4
-    if cin == 3:
-        columns = math.ceil(math.sqrt(out * 1.5))
-        mosaic = np.ones((math.ceil(out / columns) * step, columns * step, 3))
-        for i in range(out):
-            y, x = i // columns * step, i % columns * step
-            mosaic[y : y + size, x : x + size] = tiles[i].transpose(1, 2, 0)
-        return mosaic
-    mosaic = np.ones((cin * step, out * step))
-    for y in range(cin):
-        for x in range(out):
-            mosaic[y * step : y * step + size, x * step : x * step + size] = tiles[x, y]
-    return mosaic

@@ -5,7 +5,6 @@ long tables lie compressed in the page.
 """
 
 import base64
-import contextlib
 import functools
 import gzip
 import importlib.metadata
@@ -13,7 +12,6 @@ import importlib.resources
 import io
 import json
 import os
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,30 +23,18 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from zoofuse.core import csv_files, files, text
-from zoofuse.core.files import atomic_path
+from zoofuse.core.errors import FileError
+from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation.tables import CLUSTERERS, of_protocol
 from zoofuse.report import narrative, pages
 from zoofuse.report.narrative import PROTOCOLS
+from zoofuse.report.run_facts import flatten
 
 ROWS = 60_000  # rows of long tables in one report, shared out among them; about 45 bytes each
 PHOTOGRAPHS = 2000  # at most so many of a fusion are shown, evenly spaced
 _SHORT = 250  # rows; a table that is longer is packed, and needs JavaScript
 _LOSSLESS = 400  # photographs; more are stored as WebP of good quality
 LIBRARIES = ("plotly", "datatables")
-PACKAGES = [
-    "zoofuse",
-    "torch",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "umap-learn",
-    "h5py",
-    "pandas",
-    "matplotlib",
-    "plotly",
-    "itables",
-    "snakemake",
-]
 
 # What a reader who cannot see a figure should hear, by kind; {name} is filled in.
 ALT = {
@@ -182,8 +168,8 @@ def build(
     zoo: CSV of `tables.zoo_table`. figures: examples, zoo_histogram, zoo_curves, netspace_<setting>.
     netspace: CSV of all of NetSpace's settings.
     images: one mapping per image set, heading -> text or number; image_notes: sentences, such as what was skipped.
-    settings, environment: nested mappings, shown as they are; `versions()` makes a good part of the second.
-    times, sizes: of `run_times` and `folder_sizes`.
+    settings, environment: nested mappings, shown as they are; `run_facts.versions()` makes a good part of the second.
+    times, sizes: of `run_facts.run_times` and `run_facts.folder_sizes`.
     Raises ValueError for a figure of an unknown kind and OSError for a file that is not there.
     """
     path = Path(path)
@@ -229,78 +215,6 @@ def write_shown(
     arrays |= {f"embedding/{name}": points for name, points in embeddings.items()}
     arrays |= {f"answer/{name}": answer for name, answer in answers.items()}
     files.write(path, "shown", arrays)
-
-
-def versions() -> dict[str, str]:
-    """Python's and the packages' versions, for `environment`; a package that is not installed is left out."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def flatten(settings: Mapping, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as (dotted name, text), in their order: {"zoo": {"epochs": 20}} -> [("zoo.epochs", "20")]."""
-    rows = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            rows += flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            rows.append((f"{prefix}{name}", ", ".join(map(str, value)) or "none"))
-        else:
-            rows.append((f"{prefix}{name}", "none" if value is None or value == {} else str(value)))
-    return rows
-
-
-def run_times(folder: str | os.PathLike) -> pd.DataFrame:
-    """What the jobs of each rule took, from Snakemake's benchmark files `folder`/RULE/*.jsonl; empty without any.
-
-    Columns: rule, jobs, seconds (all jobs together), longest (seconds), processor seconds, memory (MB, the highest).
-    Snakemake gives these files no checksum: a line that is damaged is left out.
-    """
-    rows = []
-    for path in sorted(Path(folder).rglob("*.jsonl")):
-        rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
-        rows += [{"rule": rule} | measured for measured in _measured(path)]
-    if not rows:
-        return pd.DataFrame()
-    frame = pd.DataFrame(rows, columns=["rule", "s", "cpu_time", "max_rss"])
-    numbers = frame[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce").assign(rule=frame["rule"])
-    by_rule = numbers.groupby("rule")
-    times = by_rule.agg(
-        jobs=("s", "size"), seconds=("s", "sum"), longest=("s", "max"), processor=("cpu_time", "sum"),
-        memory=("max_rss", "max"),
-    ).reset_index()  # fmt: skip
-    names = {"processor": "processor seconds", "longest": "longest (seconds)", "memory": "memory (MB)"}
-    return times.rename(columns=names).sort_values("seconds", ascending=False, ignore_index=True).round(1)
-
-
-def _measured(path: Path) -> list[dict]:
-    """The lines of a benchmark file that say how long a job took."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError, RecursionError):
-            told = json.loads(line)
-            seconds = told.get("s") if isinstance(told, dict) else None
-            if isinstance(seconds, int | float) and 0 <= seconds < float("inf"):
-                found.append(told)
-    return found
-
-
-def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:
-    """Files and MB (10^6 bytes) of each folder directly under `folder`."""
-    rows = []
-    for path in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
-        found = [file.stat().st_size for file in path.rglob("[!.]*") if file.is_file()]  # no job's half-written file
-        rows.append({"folder": path.name, "files": len(found), "MB": round(sum(found) / 1e6, 2)})
-    return pd.DataFrame(rows)
 
 
 def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
@@ -455,7 +369,7 @@ def _data_uri(path: str | os.PathLike) -> str:
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever Pillow says about a damaged file
-        raise files.FileError(f"{path}: damaged or not a PNG ({error}). {files.REMAKE}") from error
+        raise FileError(f"{path}: damaged or not a PNG ({error}). {files.REMAKE}") from error
 
 
 def _webp(image: Image.Image, lossless: bool) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from zoofuse.core import files, logs
+from zoofuse.core.temporary import atomic_folder
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
 
@@ -31,7 +32,7 @@ def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.Path
     zoos, attributes = zoo.read(list(paths)), files.attributes(paths[0], "zoo")
     states = [name for name in zoos if "." in name and "/" not in name]
     states.sort(key=lambda name: (name.split(".")[0], name.endswith("bias")))
-    with files.atomic_folder(folder) as temporary, logs.bar(len(zoos["model"]), "CNNs", str(folder)) as bar:
+    with atomic_folder(folder) as temporary, logs.bar(len(zoos["model"]), "CNNs", str(folder)) as bar:
         for row, model in enumerate(zoos["model"].tolist()):
             one = {name: values[row] for name, values in zoos.items()}
             if layout == "pytorch":

@@ -1,4 +1,4 @@
-"""A concept's zoo: shards of trained CNNs. What was trained once is never trained again.
+"""A concept's zoo, as its files hold it. Reading one needs no torch.
 
 The zoo file (kind "zoo") is the one kind of file for every collection of CNNs, trained, generated or imported:
 conv1.weight (n, 6, 3, 5, 5), conv1.bias (n, 6), conv2.weight (n, 16, 6, 5, 5), conv2.bias (n, 16), fc1.weight
@@ -7,83 +7,12 @@ asked for, checkpoints/... (n, checkpoints, ...); generated ones add domain (n,)
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from zoofuse.core import devices, files, logs
-from zoofuse.data import images
+from zoofuse.core import files
 from zoofuse.native import build
-from zoofuse.zoo import training
-
-RECIPE = 1  # raised when the numbers a CNN trains to change for equal settings
-
-
-def train_shard(
-    images_path: Path,
-    output: Path,
-    *,
-    settings: training.Settings,
-    seed: int,
-    concept: str,
-    models: range,
-    store: Path,
-    backend: str = "auto",
-    device: str = "auto",
-    threads: int = 1,
-    say: Callable[[str], None] = print,
-) -> None:
-    """Write the zoo file of the CNNs with global indices `models`, training only those that `store` does not hold.
-
-    `store` is a folder of zoo files of this concept: parts of unfinished shards, and a second name (hard link) of each
-    finished one. A CNN depends on settings, seed, concept, images and its index, so one trained for another shard,
-    another zoo size or an interrupted run is taken as it is.
-    """
-    data = training.Data(**images.read_concept(images_path))
-    if settings.balance == "published" and settings.images_per_epoch > len(data.labels):
-        say(f"{concept}: {len(data.labels)} training images, so each epoch draws all of them.")
-        settings = replace(settings, images_per_epoch=len(data.labels))
-    source = files.fingerprint(images_path, ["images", "labels", "split"])
-    recipe = files.digest([RECIPE, asdict(settings), seed, concept, source])
-    device = devices.choose_device(device)
-    if backend == "auto":
-        backend, reason = training.choose_backend(settings, device)
-        say(f"Training by {reason}")
-    attributes = {"settings": asdict(settings), "seed": seed, "concept": concept, "images": source, "recipe": recipe}
-    attributes |= {"classes": [concept, "other"], "backend": backend, "device": device}
-    attributes["instruction_set"] = build.instruction_set()
-
-    store.mkdir(parents=True, exist_ok=True)
-    found = _stored(store, recipe, models, say)
-    missing = [model for model in models if model not in found]
-    if found:
-        say(f"{concept}: {len(models) - len(missing)} of {len(models)} CNNs are already trained.")
-    passes = settings.epochs * settings.images_per_epoch
-    # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
-    # seldom wait for each other; a GPU is given all at once.
-    rounds = -(-1_000_000 // passes)
-    step = {"fused": rounds * threads, "serial": threads, "stacked": 16 if device == "cpu" else len(models)}[backend]
-    with logs.bar(len(missing), "CNNs", f"{concept} {models.start}-{models.stop - 1}") as bar:
-        rate = _Rate(bar)
-        for start in range(0, len(missing), step):
-            part = np.array(missing[start : start + step])
-            trained = training.train(
-                data, settings, seed, concept, part, backend=backend, device=device, threads=threads, progress=rate
-            )
-            arrays = trained.weights | {"model": part.astype(np.int32)}
-            arrays |= {f"history/{name}": values for name, values in trained.history.items()}
-            arrays |= {f"checkpoints/{name}": values for name, values in trained.checkpoints.items()}
-            path = store / f"part-{recipe[:8]}-{part[0]:06d}-{part[-1]:06d}.h5"
-            files.write(path, "zoo", arrays, **attributes)
-            found |= dict.fromkeys(part.tolist(), path)
-    _join(found, models, output, attributes)
-    tell_mixed([output], concept, say)
-    if missing:
-        collapsed = count_collapsed(files.read(output, "zoo", ["history/validation_positive_share"]))
-        say(f"{concept}: {len(missing)} CNNs trained, {len(missing) * passes:,} image passes; {collapsed} of "
-            f"{len(models)} in this shard collapsed (constant answer).")  # fmt: skip
-    _keep(store, output, recipe)
 
 
 def count_collapsed(zoo: dict[str, np.ndarray]) -> int:
@@ -150,66 +79,3 @@ def pick(paths: Sequence[Path], sizes: Sequence[int], names: list[str], rows: np
                 whole[here] = values[rows[here] - start]
         start += size
     return found
-
-
-class _Rate:
-    """Moves the bar by CNNs and shows image passes per second."""
-
-    def __init__(self, bar):
-        self.bar, self.passes = bar, 0
-
-    def __call__(self, cnns: int, passes: int) -> None:
-        self.passes += passes
-        elapsed = self.bar.format_dict["elapsed"] or 1e-9
-        self.bar.set_postfix_str(f"{self.passes / elapsed:,.0f} image passes/s", refresh=False)
-        self.bar.update(cnns)
-
-
-def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None]) -> dict[int, Path]:
-    """Index -> file, for the wanted CNNs of this recipe that the store holds; a damaged file is dropped.
-
-    Raises files.AccessError where a file can't be read now.
-    """
-    found: dict[int, Path] = {}
-    for path in sorted(store.glob("*.h5")):
-        try:
-            if files.attributes(path, "zoo")["recipe"] == recipe:
-                held = files.read(path, "zoo", ["model"])["model"].tolist()
-                if wanted := [model for model in held if model in models]:
-                    files.read(path, "zoo")  # every digest
-                    found |= dict.fromkeys(wanted, path)
-        except files.AccessError:
-            raise  # the CNNs may be intact: what took hours is not deleted because a disk or a network is not there
-        except (files.FileError, KeyError) as error:
-            if path.exists():  # else another shard of this zoo has just tidied it away
-                say(f"{path.name}: can't be used, its CNNs are trained again ({error})")
-                path.unlink(missing_ok=True)
-    return found
-
-
-def _join(found: dict[int, Path], models: range, output: Path, attributes: dict) -> None:
-    """Write the CNNs `models` from the files that hold them, in order of their index."""
-    paths = sorted(set(found.values()))
-    told = [files.attributes(path, "zoo") for path in paths]
-    for name in ("backend", "device", "instruction_set"):  # of the CNNs that are there, not only of this job's
-        values = {value for each in told for value in str(each.get(name, "unknown")).split(", ")}
-        attributes |= {name: ", ".join(sorted(values))}
-    zoo = read(paths)
-    _, first = np.unique(zoo["model"], return_index=True)
-    keep = [row for row in first if zoo["model"][row] in models]
-    files.write(output, "zoo", {name: values[keep] for name, values in zoo.items()}, **attributes)
-
-
-def _keep(store: Path, output: Path, recipe: str) -> None:
-    """Give the finished shard a second name in the store and remove what it replaces."""
-    held = set(files.read(output, "zoo", ["model"])["model"].tolist())
-    kept = store / f"shard-{recipe[:8]}-{min(held):06d}-{max(held):06d}.h5"
-    files.link_or_copy(output, kept)
-    for path in store.glob("*.h5"):
-        try:
-            other = files.attributes(path, "zoo")["recipe"] != recipe
-            covered = path != kept and set(files.read(path, "zoo", ["model"])["model"].tolist()) <= held
-            if other or covered:
-                path.unlink()
-        except (files.FileError, KeyError, FileNotFoundError):
-            continue

@@ -1,8 +1,17 @@
-// a * b + c of floats, rounded once, in vectors of any width. Compiled with -ffp-contract=off, so that this is the only
-// place where a product and a sum are fused: the same source then computes the same bits with every instruction set.
+// What train.cpp, cyclegan.cpp and layout.cpp share: vectors of LANES floats, moves between their
+// lanes, sums over them, and `fused`: a * b + c of floats, rounded once, in vectors of any width.
+//
+// train.cpp and cyclegan.cpp are compiled with -ffp-contract=off, so that `fused` is the only place
+// where a product and a sum are fused: the same source then computes the same bits with every
+// instruction set.
+//
+// LANES comes from the compiler's command line, or from the source before it includes this.
+
+#pragma once
 
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -11,6 +20,33 @@
 #endif
 
 namespace {
+
+typedef float V __attribute__((vector_size(4 * LANES)));
+typedef int32_t I __attribute__((vector_size(4 * LANES)));
+typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+// Images or kernel sets whose gradients are summed together, whatever a vector holds.
+constexpr int OCTET = 8;
+
+inline V broadcast(float x) { return x - V{}; }
+
+template <int... k> inline V shuffle(V a, V b, std::integer_sequence<int, k...>) {
+#ifdef __clang__
+    return __builtin_shufflevector(a, b, k...);
+#else
+    return __builtin_shuffle(a, b, I{k...});
+#endif
+}
+
+// The sum of the lanes of one octet of a vector, from the first lane on.
+template <class T> inline float total(const T& x, int octet = 0) {
+    float sum = 0;
+    for (int i = 0; i < OCTET; i++) sum += x[octet * OCTET + i];
+    return sum;
+}
+
+// ---- a * b + c ----
+// Reference: the C library's fma, in tests/cases/test_native.py, `..._without_hardware_round_once`.
 
 #if defined(__SSE2__) && !defined(__FMA__)
 // What a sum of doubles left out (Knuth's TwoSum).

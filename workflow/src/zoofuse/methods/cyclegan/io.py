@@ -1,0 +1,75 @@
+"""Files of the kernel CycleGAN: trained generators with their history, and the state of an unfinished training."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoofuse.core import files
+from zoofuse.core.errors import AccessError
+from zoofuse.methods.cyclegan.settings import Settings
+
+_STATE = "cyclegan state"  # kind of the file
+
+
+@dataclass(frozen=True)
+class Trained:
+    """generators: "A2B" and "B2A" -> name -> float32; history: name -> (epochs,) float32, NaN where not measured.
+
+    way: backend and instruction set or device, such as "fused avx2"; the same way gives the same bits. Empty for
+    generators trained elsewhere.
+    """
+
+    generators: dict[str, dict[str, np.ndarray]]
+    history: dict[str, np.ndarray]
+    way: str = ""
+
+
+def write_generators(path: str | Path, trained: Trained, **attributes) -> None:
+    """Write a layer's generators and history; `attributes` (settings, seed, source digests) as `files.write` takes."""
+    arrays = {f"{way}/{name}": value for way, g in trained.generators.items() for name, value in g.items()}
+    arrays |= {f"history/{name}": values for name, values in trained.history.items()}
+    files.write(path, "generators", arrays, **attributes)
+
+
+def read_generators(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """ "A2B" and "B2A" -> name -> float32, as `translate` takes; raises FileError."""
+    return {way: values for way, values in _groups(path).items() if way != "history"}
+
+
+def read_history(path: str | Path) -> dict[str, np.ndarray]:
+    """The history written beside the generators: name -> (epochs,) float32."""
+    return _groups(path).get("history", {})
+
+
+def _groups(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in files.read(path, "generators").items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = value
+    return groups
+
+
+def _identity(kernels: Mapping[str, np.ndarray], s: Settings, seed: int, way: str) -> str:
+    """What a state file must have been made from to be gone on with, and how: the bits are one way's or another's."""
+    digests = {domain: hashlib.sha256(values.tobytes()).hexdigest() for domain, values in kernels.items()}
+    shapes = {domain: values.shape for domain, values in kernels.items()}
+    return files.digest({"settings": asdict(s), "seed": seed, "kernels": digests, "shapes": shapes, "way": way})
+
+
+def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
+    if not path.exists():
+        return None
+    try:
+        if files.attributes(path, _STATE).get("identity") != identity:
+            others = "other kernels, settings, seed or way of computing"
+            print(f"{path}: the state of {others}; ignored, training starts anew.")
+            return None
+        return files.read(path, _STATE)
+    except AccessError:
+        raise  # it may be intact, and starting anew would replace it
+    except ValueError as error:
+        print(f"{path}: ignored, training starts anew ({error}).")
+        return None

@@ -1,0 +1,218 @@
+"""The training of the kernel CycleGAN, which goes on from its state file to the same bits."""
+
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoofuse.core import files, rng
+from zoofuse.methods.cyclegan import measures
+from zoofuse.methods.cyclegan.backends import BACKENDS, choose_backend, steps
+from zoofuse.methods.cyclegan.io import _STATE, Trained, _identity, _load
+from zoofuse.methods.cyclegan.losses import _parts
+from zoofuse.methods.cyclegan.networks import _discriminate, _judges, initial
+from zoofuse.methods.cyclegan.settings import Settings, _known
+from zoofuse.methods.cyclegan.translation import _WAYS, _exported, _scale, _to_network, translate
+from zoofuse.native import build
+
+
+class TrainingError(RuntimeError):
+    """A loss is not finite; the message says in which epoch and step, and which loss."""
+
+
+def train(
+    a: np.ndarray,
+    b: np.ndarray,
+    settings: Settings,
+    seed: int,
+    *,
+    state_path: str | Path,
+    device: str = "cpu",
+    threads: int = 1,
+    backend: str = "auto",
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> Trained:
+    """Train both generators on the kernel sets of two domains.
+
+    a: (n_a, out, in, 5, 5); b: (n_b, out, in, 5, 5); float32. A domain smaller than a batch is repeated within it.
+    state_path: an HDF5 kept up to date while training. Calling `train` again goes on from it, and from a finished
+        one returns at once; delete it when the generators are written. A state of other kernels, settings or seed, of
+        another way of computing (another backend, instruction set or kind of device), or a damaged one, is ignored with
+        a printed line. The result has the same bits as an uninterrupted run's on the same hardware, whatever
+        `threads` are.
+    device: "cpu", or as torch names it; threads: of the CPU, each works on a part of the batch.
+    backend: "auto" (see `choose_backend`), "fused" or "pytorch".
+    progress: called after each epoch with (epochs done, that epoch's losses and measures).
+
+    Raises ValueError for kernels that cannot be trained on and for a backend that does not run here, TrainingError
+    when a loss is not finite.
+    """
+    kernels = {"A": _checked(a, "A"), "B": _checked(b, "B")}
+    if kernels["A"].shape[1:] != kernels["B"].shape[1:]:
+        raise ValueError(f"domain A has kernels {a.shape[1:]}, domain B {b.shape[1:]}; a CycleGAN needs one shape.")
+    _known("backend", backend, ("auto", *BACKENDS))
+    found, reason = choose_backend(kernels["A"].shape[1:], device)
+    if backend == "fused" and found != "fused":
+        raise ValueError(f"backend: fused cannot be used here ({reason}). Write auto.")
+    backend, device = found if backend == "auto" else backend, torch.device(device)
+    with steps(backend, threads if device.type == "cpu" else 1) as both:
+        return _train(kernels, settings, seed, Path(state_path), device, backend, both, progress)
+
+
+def _checked(kernels: np.ndarray, domain: str) -> np.ndarray:
+    kernels = np.asarray(kernels)
+    if kernels.ndim != 5:
+        raise ValueError(f"domain {domain}: kernels of shape {kernels.shape}; expected (n, out, in, rows, columns).")
+    if len(kernels) < 4:
+        raise ValueError(f"domain {domain} has {len(kernels)} kernel sets; at least 4 are needed, 2 of them held out.")
+    if not np.isfinite(kernels).all():
+        raise ValueError(f"domain {domain}: {int((~np.isfinite(kernels)).sum())} kernel weights are not finite.")
+    return np.ascontiguousarray(kernels, np.float32)
+
+
+def _train(
+    kernels, s: Settings, seed: int, state_path: Path, device: torch.device, backend: str, both, progress
+) -> Trained:
+    generator_step, discriminator_step = both
+    way = f"{backend} {build.instruction_set() if device.type == 'cpu' else device.type}"
+    scales = {domain: _scale(values, s.standardise) for domain, values in kernels.items()}
+    held_out, training = {}, {}
+    for domain, values in kernels.items():
+        order = rng.permutation(len(values), seed, "cyclegan", "held out", domain)
+        count = max(2, round(s.held_out * len(values)))
+        held_out[domain], training[domain] = values[np.sort(order[:count])], values[np.sort(order[count:])]
+    data = {}  # domain -> (n, in, out, 5, 5): sets first, where drawing some of them is quick
+    for domain, values in training.items():
+        data[domain] = torch.from_numpy(_to_network(values, scales[domain])).movedim(-1, 0).contiguous().to(device)
+    counts = {domain: len(values) for domain, values in training.items()}
+
+    identity = _identity(kernels, s, seed, way)
+    state = _load(state_path, identity) or _initial_state(s, data, seed)
+    history = {name.removeprefix("history/"): state.pop(name) for name in list(state) if name.startswith("history/")}
+    done, step = state.pop("done").tolist()  # epochs, steps
+    tensors = {name: torch.from_numpy(value).to(device) for name, value in state.items()}
+    generators, discriminators = tensors["generators"], tensors["discriminators"]
+    every = s.measure_every or max(1, round(_STEPS_PER_MEASURE / len(_orders(s, counts, seed, 0))))
+
+    saved = time.monotonic()
+    for epoch in range(done, s.epochs):
+        rate = s.learning_rate * _decay(s, epoch)
+        totals: dict[str, list[float]] = {}
+        for number, rows in enumerate(_orders(s, counts, seed, epoch)):
+            step += 1
+            x = {d: data[d][torch.from_numpy(r).to(device)].movedim(0, -1).contiguous() for d, r in rows.items()}
+            losses, gradient, fakes = generator_step(s, generators, discriminators, x)
+            _adam(generators, gradient, tensors["moments/generators"], step, rate, s.betas)
+            for domain, fake in fakes.items():
+                pool = f"pool/{domain}"
+                fakes[domain], tensors[pool] = _replay(tensors[pool], s.pool, fake, seed, epoch, number, domain)
+            judged, gradient = discriminator_step(s, discriminators, x, fakes)
+            _adam(discriminators, gradient, tensors["moments/discriminators"], step, rate, s.betas)
+            losses |= judged
+            for name, value in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
+                if not math.isfinite(value):
+                    raise TrainingError(
+                        f"CycleGAN loss {name} is {value} in epoch {epoch + 1}, step {number + 1}: training has "
+                        "diverged. Try a smaller learning rate, or check the kernels for outliers."
+                    )
+                totals.setdefault(name, []).append(value)
+
+        row = {f"loss_{name}": sum(values) / len(values) for name, values in totals.items()}
+        if (epoch + 1) % every == 0 or epoch + 1 == s.epochs:
+            row |= _measured(held_out, training, generators, discriminators, scales, s, device)
+        for name, value in row.items():
+            history.setdefault(name, np.full(s.epochs, np.nan, np.float32))[epoch] = value
+        if epoch + 1 == s.epochs or time.monotonic() - saved >= SAVE_EVERY:
+            arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
+            arrays |= {f"history/{name}": values for name, values in history.items()}
+            files.write(state_path, _STATE, arrays | {"done": np.array([epoch + 1, step])}, identity=identity)
+            saved = time.monotonic()
+        if progress:
+            progress(epoch + 1, row)
+    return Trained(_exported(generators, data["A"].shape[1], s, scales), history, way)
+
+
+SAVE_EVERY = 5.0  # seconds between two writes of the state, at the end of an epoch; so much, and an epoch, can be lost
+_STEPS_PER_MEASURE = 40  # one round of measures costs as much as six to nine steps of the published size
+
+
+def _initial_state(s: Settings, data: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray]:
+    state = {"done": np.zeros(2, np.int64)}
+    for name, flat in zip(("generators", "discriminators"), initial(s, data["A"].shape[1], seed), strict=True):
+        state |= {name: flat.numpy(), f"moments/{name}": np.zeros((2, len(flat)), np.float32)}
+    return state | {f"pool/{domain}": np.empty((*x.shape[1:], 0), np.float32) for domain, x in data.items()}
+
+
+def _decay(s: Settings, epoch: int) -> float:
+    """Factor of the learning rate: 1, then falling linearly so that it would be 0 after the last epoch (Zhu et al.)."""
+    start = s.decay_start * s.epochs
+    return 1.0 if epoch < start else (s.epochs - epoch) / (s.epochs - start + 1)
+
+
+def _measured(held_out, training, generators, discriminators, scales, s: Settings, device) -> dict[str, float]:
+    channels = held_out["A"].shape[2]
+    exported = _exported(generators, channels, s, scales)
+    judges = _judges(discriminators, channels, s)
+
+    def judge(domain: str, kernels: np.ndarray) -> np.ndarray:
+        parts = _parts(torch.from_numpy(_to_network(kernels, scales[domain])).to(device))
+        logits = torch.cat([_discriminate(judges[domain], part) for part in parts], dim=-1)
+        judged = logits.sigmoid() if s.adversarial == "mse after sigmoid" else logits
+        return judged.flatten(0, -2).mean(0).cpu().numpy()
+
+    makers = {domain: functools.partial(translate, exported[way], device=str(device)) for domain, way in _WAYS.items()}
+    return measures.measure(held_out, training, translate=makers, judge=judge, scales=scales)
+
+
+def _adam(parameters: Tensor, gradient: Tensor, moments: Tensor, step: int, rate: float, betas) -> None:
+    """One step of Adam (Kingma and Ba 2015, algorithm 1) in place; moments: (2, parameters), eps 1e-8."""
+    mean, square = moments
+    mean.lerp_(gradient, 1 - betas[0])
+    square.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+    scale = (square.sqrt() / math.sqrt(1 - betas[1] ** step)).add_(1e-8)
+    parameters.addcdiv_(mean, scale, value=-rate / (1 - betas[0] ** step))
+
+
+def _replay(pool: Tensor, size: int, fresh: Tensor, seed: int, *names) -> tuple[Tensor, Tensor]:
+    """Half of the time an older translated set instead of a fresh one (Shrivastava et al. 2017; size 50 in Zhu et al.).
+
+    Returns (what the discriminator sees, the pool afterwards).
+    """
+    if not size:
+        return fresh, pool
+    both = torch.cat((pool, fresh), dim=-1)
+    kept, shown = list(range(pool.shape[-1])), []
+    draws = rng.bits(2 * fresh.shape[-1], seed, "cyclegan", "pool", *names).reshape(-1, 2)
+    for row, (coin, slot) in enumerate(draws.tolist(), start=pool.shape[-1]):
+        if len(kept) < size:
+            kept.append(row)
+            shown.append(row)
+        elif coin >> 63:
+            slot %= size
+            shown.append(kept[slot])
+            kept[slot] = row
+        else:
+            shown.append(row)
+    return both[..., shown], both[..., kept]
+
+
+def _orders(s: Settings, n: dict[str, int], seed: int, epoch: int) -> list[dict[str, np.ndarray]]:
+    """One dict per step: domain -> rows of its training kernels."""
+    if s.batches == "mixed":
+        order = rng.permutation(n["A"] + n["B"], seed, "cyclegan", "order", epoch)
+        batches = [order[i : i + s.batch_size] for i in range(0, len(order), s.batch_size)]
+        return [{"A": rows[rows < n["A"]], "B": rows[rows >= n["A"]] - n["A"]} for rows in batches]
+    longest = max(n.values())
+    order = {}
+    for domain, count in n.items():
+        laps = [
+            rng.permutation(count, seed, "cyclegan", "order", epoch, domain, lap) for lap in range(-(-longest // count))
+        ]
+        order[domain] = np.concatenate(laps)[:longest]
+    starts = range(0, longest, s.batch_size)
+    return [{domain: rows[i : i + s.batch_size] for domain, rows in order.items()} for i in starts]
