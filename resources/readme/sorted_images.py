@@ -3,7 +3,7 @@
 Usage, where the default run's results are (`snakemake ... all models`):
     python resources/readme/sorted_images.py results resources/readme/sorted_images.png
 
-Only test images are shown that neither trained nor selected the CNN, every second one in the order
+Shows every second image of the test half, which neither trained nor selected the CNN, in the order
 of the scores. Black cats have an orange frame. The images are synthetic.
 """
 

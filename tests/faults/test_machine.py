@@ -133,7 +133,7 @@ def test_settings_changed_while_a_run_goes_on(whole, tmp_path):
     changed = copy.deepcopy(TINY)
     changed["evaluation"]["dbscan"] = {"eps": 0.01}
     running = project.call()
-    while "Zero-shot answers" not in project.said:
+    while "Computing zero-shot predictions" not in project.said:
         assert running.poll() is None, project.said
         time.sleep(0.1)
     project.write(changed)

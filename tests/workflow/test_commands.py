@@ -63,7 +63,7 @@ def scratch(root, tmp_path):
     folders += ["cat", "cat_dark", "cat_random", "black", "black_random", "test/black_cat", "test/other"]
     for folder in folders:
         (tmp_path / "photos" / folder).mkdir(parents=True)
-        for i in range(3):
+        for i in range(4):
             Image.fromarray(next(pictures)).save(tmp_path / "photos" / folder / f"{i}.png")
     (tmp_path / "zoo").mkdir()
     for name in ("black", "cat"):

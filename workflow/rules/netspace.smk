@@ -332,7 +332,7 @@ rule netspace_report:
     params:
         code=code_of("netspace_report"),
     message:
-        "Report: results/netspace/report.html"
+        "Writing the report: results/netspace/report.html"
     script:
         "../scripts/netspace_report.py"
 

@@ -29,7 +29,7 @@ rule predict:
         # Re-runs the job when images are added.
         digest=predicted_digest,
     message:
-        "Scoring the pictures in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
+        "Scoring the images in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
     script:
         "../scripts/predict.py"
 
@@ -43,6 +43,6 @@ rule bench_predict:
         "../envs/zoofuse.yaml"
     threads: config["zoo"]["threads"]
     message:
-        "Measuring how fast pictures are scored (a minute or two)"
+        "Benchmarking prediction (a minute or two)"
     script:
         "../scripts/bench_predict.py"

@@ -17,7 +17,7 @@ rule published_table:
     params:
         code=code_of("published_table"),
     message:
-        "The published rows of {wildcards.clusterer} beside ours"
+        "Writing the published {wildcards.clusterer} rows beside ours"
     script:
         "../scripts/published_table.py"
 
@@ -34,6 +34,6 @@ rule report:
     params:
         code=code_of("report"),
     message:
-        "Report: results/report.html"
+        "Writing the report: results/report.html"
     script:
         "../scripts/report.py"

@@ -24,7 +24,7 @@ rule search:
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=config["seed"],
     message:
-        "Looking for better parameters for {wildcards.method} on {wildcards.fusion}"
+        "Searching hyperparameters for {wildcards.method} on {wildcards.fusion}"
     script:
         "../scripts/search.py"
 
@@ -41,6 +41,6 @@ rule search_table:
     params:
         code=code_of("search_table"),
     message:
-        "Table of the search on {wildcards.fusion}"
+        "Writing the table of the hyperparameter search on {wildcards.fusion}"
     script:
         "../scripts/search_table.py"

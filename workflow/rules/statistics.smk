@@ -25,7 +25,7 @@ rule leaderboard:
         code=code_of("leaderboard"),
         seed=config["seed"],
     message:
-        "Leaderboard and comparisons of {wildcards.fusion}"
+        "Writing the leaderboard and comparisons of {wildcards.fusion}"
     script:
         "../scripts/leaderboard.py"
 
@@ -66,6 +66,6 @@ rule replicates:
         seed=config["seed"],
         own_images=lambda wildcards: config["fusions"][wildcards.fusion]["test"]["source"] == "drawn",
     message:
-        "Putting the runs of {wildcards.fusion} from several seeds together"
+        "Combining the runs of {wildcards.fusion} from several seeds"
     script:
         "../scripts/replicates.py"

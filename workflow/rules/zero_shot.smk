@@ -20,7 +20,7 @@ rule zero_shot_shard:
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=config["seed"],
     message:
-        "Zero-shot answers of shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
+        "Computing zero-shot predictions of shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
     script:
         "../scripts/zero_shot_shard.py"
 
@@ -50,7 +50,7 @@ rule zero_shot_references:
         training=supervised_settings(),
         seed=config["seed"],
     message:
-        "Zero-shot answers of the parents, of no CNN and of trained CNNs on {wildcards.fusion}"
+        "Computing zero-shot predictions of the parents, baselines and oracle on {wildcards.fusion}"
     script:
         "../scripts/zero_shot_references.py"
 
@@ -75,7 +75,7 @@ rule evaluate_references:
         evaluation=evaluation_settings,
         seed=config["seed"],
     message:
-        "Reference answers without a CNN on {wildcards.fusion}"
+        "Evaluating the non-CNN baselines on {wildcards.fusion}"
     script:
         "../scripts/evaluate_references.py"
 
@@ -97,7 +97,7 @@ rule few_shot:
             caption="../report/few_shot.rst",
             category="Answer",
             subcategory="{fusion}",
-            labels={"shows": "a few labelled photographs"},
+            labels={"shows": "few-shot curve"},
         ),
     log:
         "<logs>/few_shot/{fusion}.log",
@@ -113,6 +113,6 @@ rule few_shot:
         code=code_of("few_shot"),
         seed=config["seed"],
     message:
-        "Probes on a few labelled photographs of {wildcards.fusion}"
+        "Fitting few-shot linear probes on {wildcards.fusion}"
     script:
         "../scripts/few_shot.py"

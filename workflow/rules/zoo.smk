@@ -52,6 +52,6 @@ rule import_zoo_shard:
         unreadable=config["images"]["unreadable"],
         digest=existing_zoo_digest,
     message:
-        "Reading CNNs {params.models} of the zoo of {wildcards.concept}"
+        "Importing CNNs {params.models} of the zoo of {wildcards.concept}"
     script:
         "../scripts/import_zoo_shard.py"
