@@ -36,7 +36,7 @@ def extended(tmp_path_factory, root):
     project = Project(folder / "run", folder / "copy")
     config = json.loads(json.dumps(CONFIG))
     config["zoo"]["architecture"] = "four"
-    methods = ["midpoint", "cyclegan", "distil", "random", "parent_a", "parent_b", "average"]
+    methods = ["midpoint", "cyclegan", "random", "parent_a", "parent_b", "average"]
     config["fusions"]["black_cat"]["methods"] = methods
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(package.parent))  # whatever else is installed or named there
@@ -57,7 +57,7 @@ def test_the_new_method_stands_in_tables_and_report(extended):
 def test_the_new_architecture_has_four_layers_everywhere(extended):
     results = extended.folder / "results"
     layers = [f"conv{i}" for i in range(1, 5)]
-    for path in ("zoo/cat/shard-0000.h5", "generated/black_cat/distil.h5", "generated/black_cat/cyclegan.h5"):
+    for path in ("zoo/cat/shard-0000.h5", "generated/black_cat/midpoint.h5", "generated/black_cat/cyclegan.h5"):
         arrays = files.read(results / path, "zoo")
         assert [arrays[f"{layer}.weight"].shape[1:] for layer in layers] == [
             (4, 3, 2, 2), (5, 4, 2, 2), (6, 5, 2, 2), (7, 6, 2, 2)
@@ -114,16 +114,16 @@ def test_an_edited_method_runs_what_depends_on_it_and_nothing_else(extended):
 
 
 def test_an_edited_recipe_trains_the_zoos_again(extended):
-    for planned in edited(extended, "workflow/src/zoofuse/zoo/zoo.py", "RECIPE = 1", "RECIPE = 2"):
+    for planned in edited(extended, "workflow/src/zoofuse/zoo/shards.py", "RECIPE = 1", "RECIPE = 2"):
         assert planned["train_zoo_shard"] == 4
         assert "prepare_images" not in planned
 
 
 def test_an_edited_hidden_setting_runs_what_it_decides(extended):
-    path = "workflow/src/zoofuse/methods/distil.py"
-    for planned in edited(extended, path, "PARENTS = Settings()", "PARENTS = Settings(epochs=14)"):
-        assert planned["distil"] == 1
-        assert not set(planned) & {"train_zoo_shard", "train_cyclegan", "generate"}
+    path = "workflow/src/zoofuse/evaluation/baselines.py"
+    for planned in edited(extended, path, "COMPONENTS = 50", "COMPONENTS = 49"):
+        assert planned["evaluate_references"] == 1
+        assert not set(planned) & {"train_zoo_shard", "train_cyclegan", "generate", "evaluate_shard"}
 
 
 def test_a_comment_or_docstring_runs_nothing(extended):
