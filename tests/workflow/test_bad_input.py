@@ -48,7 +48,7 @@ def test_an_empty_folder(project):
     shutil.rmtree(project.folder / "photos/cat")
     (project.folder / "photos/cat").mkdir()
     (project.folder / "photos/cat/notes.txt").write_text("no cats today")
-    refused(project, "concepts.cat.positive: no JPEG, PNG or WebP in", "photos/cat")
+    refused(project, "concepts.cat.positive: no JPEG, PNG, WebP, GIF or BMP in", "photos/cat")
 
 
 def test_a_test_photograph_that_is_also_a_training_photograph(project):
