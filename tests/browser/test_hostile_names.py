@@ -95,7 +95,7 @@ def planted_report(tmp_path_factory):
     fusion["verdicts"] = {NAMES[7]: NAMES[4]}
     netspace = [{"setting": key, "measure": name, "architecture": name, "decoded": 0.5, "n": 8}
                 for key, name in zip(report.NETSPACE, NAMES, strict=False)]  # fmt: skip
-    pd.DataFrame(netspace).to_csv(folder / "results" / "summary.csv", index=False)
+    csv_files.write(folder / "results" / "summary.csv", pd.DataFrame(netspace))
     report.build(
         **arguments
         | {"title": NAMES[9], "images": [{"images of": name, NAMES[0]: 1} for name in NAMES], "image_notes": NAMES,

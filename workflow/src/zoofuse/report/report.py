@@ -41,7 +41,7 @@ ALT = {
     "examples": "Contact sheet: example images of every concept and test set, positives above negatives.",
     "zoo_histogram": "Histogram of final validation balanced accuracy, a panel per concept; the table has its figures.",
     "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",
-    "kernels": "{name}: kernels of a conv layer, trained and translated side by side.",
+    "kernels": "{name}: {layer} kernels as {look}, trained and translated side by side.",
     "few_shot": "{name}: AUROC over the number of labelled photographs, a line for each method; also a table.",
     "replicates": "{name}: for each method a dot for every run from another seed, with intervals; also a table.",
     "cyclegan": "{name}: losses and measures of the CycleGANs per epoch.",
@@ -348,9 +348,19 @@ def _is_choice(column: pd.Series, digits: int | None) -> bool:
     return digits is None and column.name != "selected" and 1 < column.nunique() <= min(30, len(column) // 2)
 
 
+def _alt(kind: str) -> str | None:
+    """The alternative text of a figure, with {name} left open; None for an unknown kind."""
+    if not kind.startswith("kernels_"):
+        return ALT.get(kind)
+    number = kind.removeprefix("kernels_conv")
+    ordinals = {"1": "first-layer", "2": "second-layer", "3": "third-layer"}
+    look = "colour patches" if number == "1" else "grey slices"
+    return ALT["kernels"].format(name="{name}", layer=ordinals.get(number, f"conv{number}"), look=look)
+
+
 def _figures(paths: Mapping, name: str) -> dict[str, list[dict]]:
     """kind -> [{src, alt}], every file embedded."""
-    alts = {kind: ALT.get("kernels" if kind.startswith("kernels_") else kind) for kind in paths}
+    alts = {kind: _alt(kind) for kind in paths}
     if unknown := [kind for kind, alt in alts.items() if alt is None]:
         raise ValueError(f"figures: unknown kind {', '.join(unknown)}; known are {', '.join(ALT)}.")
     figures = {}
