@@ -33,6 +33,7 @@ with logs.job(snakemake.log[0]) as say:
         generators[path.parent.name.split("-")[0]].append(path)
     method.make(
         registry.Job(
+            method=method.name,
             output=Path(snakemake.output[0]),
             fusion=snakemake.wildcards.fusion,
             seed=params.seed,

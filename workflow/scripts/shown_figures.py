@@ -1,5 +1,6 @@
 """Embeddings and cosine similarity for two CNNs: the one selected on validation, and the median one."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ def chosen(leaderboard, rows, method):
 
 with logs.job(snakemake.log[0]):
     zoo = files.read(snakemake.input.zoo, "zoo")
-    method = files.attributes(snakemake.input.zoo, "zoo")["method"]
+    method = Path(snakemake.input.zoo).stem
     leaderboard = csv_files.read(snakemake.input.leaderboard)
     rows = pd.concat([csv_files.read(path) for path in snakemake.input.rows])
     answers = [f"held_out/{clusterer}" for clusterer in CLUSTERERS]

@@ -94,6 +94,7 @@ class Job:
     """What a method is given.
 
     Args:
+        method: the method's name.
         output: the zoo file to write.
         fusion: the fusion's name, of which random numbers depend.
         seed: the run's seed.
@@ -109,6 +110,7 @@ class Job:
         threads: CPU threads to use.
     """
 
+    method: str
     output: Path
     fusion: str
     seed: int
@@ -136,7 +138,9 @@ class Job:
         paths = [*self.banks.values(), *self.images.values(), *self.made.values()]
         paths += [path for group in (*self.zoos.values(), *self.generators.values()) for path in group]
         sources = [files.fingerprint(path) for path in paths]
-        files.write(self.output, "zoo", arrays, **{"seed": self.seed, "sources": sources} | attributes)
+        files.write(
+            self.output, "zoo", arrays, **{"method": self.method, "seed": self.seed, "sources": sources} | attributes
+        )
 
 
 _METHODS: dict[str, Method] = {}
