@@ -534,3 +534,11 @@ def test_a_hangup_that_is_ignored_stays_ignored(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(TESTS.parent / "workflow/src")}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_another_version_that_is_installed_does_not_run_in_jobs(project, tmp_path, monkeypatch):
+    (tmp_path / "other/zoofuse").mkdir(parents=True)
+    (tmp_path / "other/zoofuse/__init__.py").write_text('raise ImportError("another version of zoofuse")')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    run = project.snakemake("results/images/cat.h5", config=CONFIG)
+    assert run.returncode == 0, run.stdout

@@ -16,8 +16,12 @@ if not isinstance(workflow.current_basedir, os.PathLike):  # files of a reposito
         "the path of its Snakefile."
     )
 HOME = Path(workflow.current_basedir).parents[1]
-# The package needs no installation; snakemake hands this path on to every script.
-sys.path.insert(0, str(HOME / "workflow" / "src"))
+# The package needs no installation. Scripts look there first too, so that no other version of it that is installed runs
+# in a job while this one plans it: Snakemake hands its own path on behind what is installed, so PYTHONPATH says it.
+SOURCE = str(HOME / "workflow" / "src")
+sys.path.insert(0, SOURCE)
+if os.environ.get("PYTHONPATH", "").split(os.pathsep)[0] != SOURCE:
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 from zoofuse import config_files, estimate, interruptions
 from zoofuse.core import code, text
