@@ -16,12 +16,8 @@ if not isinstance(workflow.current_basedir, os.PathLike):  # files of a reposito
         "the path of its Snakefile."
     )
 HOME = Path(workflow.current_basedir).parents[1]
-# The package needs no installation. Scripts look there first too, so that no other version of it that is installed runs
-# in a job while this one plans it: Snakemake hands its own path on behind what is installed, so PYTHONPATH says it.
-SOURCE = str(HOME / "workflow" / "src")
-sys.path.insert(0, SOURCE)
-if os.environ.get("PYTHONPATH", "").split(os.pathsep)[0] != SOURCE:
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
+# The package needs no installation.
+sys.path.insert(0, str(HOME / "workflow" / "src"))
 
 from zoofuse import config_files, estimate, interruptions
 from zoofuse.core import code, text
@@ -32,6 +28,8 @@ from zoofuse.preflight.folder_checks import count_zoo, folder_faults, folders_di
 from zoofuse.config import complete, is_overlay, sides
 from zoofuse.core.files import digest
 from zoofuse.data.folders import spelled
+
+code.run_this_package()
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]

@@ -9,6 +9,7 @@ read.
 import ast
 import functools
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,16 @@ PACKAGE = Path(__file__).parents[1]
 SOURCES = (".cpp", ".hpp", ".h")
 # What words a job prints decides no number.
 ASIDE = ("core/logs.py", "core/text.py")
+
+
+def run_this_package() -> None:
+    """Let the Python processes that this one starts import this very package, whatever version is installed.
+
+    Snakemake hands its own search path on to scripts, but behind what is installed.
+    """
+    own, others = str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")
+    if others.split(os.pathsep)[0] != own:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [own, others]))
 
 
 def digest(script: Path, functions: Iterable[str] = ()) -> str:
