@@ -79,7 +79,7 @@ NOT_OF_AVERAGE = {
     "train_zoo_shard",
     "extract_kernels",
     "train_cyclegan",
-    "distil",
+    "generate_by_training",
     "evaluate_references",
 }
 

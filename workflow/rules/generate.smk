@@ -24,6 +24,23 @@ rule generate:
         "../scripts/generate.py"
 
 
+# Methods that train the CNNs they generate: threads, a GPU, hours.
+use rule generate as generate_by_training with:
+    log:
+        "<logs>/generate_by_training/{fusion}-{method}.log",
+    benchmark:
+        "<benchmarks>/generate_by_training/{fusion}-{method}.jsonl"
+    wildcard_constraints:
+        method=only(methods_by_effort("training")),
+    threads: config["zoo"]["threads"]
+    resources:
+        gpu=gpus(),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    message:
+        "Training {wildcards.method} CNNs for {wildcards.fusion}"
+
+
 rule nearest_parent:
     input:
         unpack(fusion_parents),
