@@ -1,4 +1,4 @@
-"""A run's files as the report takes them, planted: drawn photographs and random scores, written by the real functions.
+"""A run's files as the report takes them, planted: drawn images and random scores, written by the real functions.
 
 python tests/browser/planted.py FOLDER [CNNS] writes FOLDER/results/report.html, to be looked at.
 """
@@ -115,7 +115,7 @@ def leaderboard(cnns: pd.DataFrame, clusterer: str) -> pd.DataFrame:
              "q25": q25, "q75": q75, "selected": name, "test": test, "test_low": test - 0.11 if held else np.nan,
              "test_high": test + 0.1 if held else np.nan, "measure": "balanced_accuracy",
              "validation": picked["validation"], "bias": picked["validation"] - test, "dead_share": 0.02,
-             "photographs": 45, "selected_on": "validation" if held else "test"}
+             "test_images": 45, "selected_on": "validation" if held else "test"}
         )  # fmt: skip
     if clusterer == "kmeans":
         for method, value in REFERENCES.items():
@@ -124,7 +124,7 @@ def leaderboard(cnns: pd.DataFrame, clusterer: str) -> pd.DataFrame:
                  "q25": value, "q75": value, "selected": "0", "test": value,
                  "test_low": value - 0.1, "test_high": value + 0.1,
                  "measure": "balanced_accuracy", "validation": value, "bias": 0.0, "dead_share": 0.0,
-                 "photographs": 45, "selected_on": "validation"}
+                 "test_images": 45, "selected_on": "validation"}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -142,7 +142,7 @@ def zero_shot(n: int) -> pd.DataFrame:
                 {"method": method, "head": head, "n": 1 if few else 2 * n, "median": median, "selected": "A/7",
                  "test": median + spread, "test_low": median + spread - 0.1, "test_high": median + spread + 0.08,
                  "q25": median - spread, "q75": median + spread, "validation": 0.8, "average_precision": median - 0.05,
-                 "balanced_accuracy": median - 0.03, "photographs": 45}
+                 "balanced_accuracy": median - 0.03, "test_images": 45}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -186,7 +186,7 @@ def groups(photographs: dict) -> pd.DataFrame:
 
 
 def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
-    """Drawn photographs, and where two planted CNNs put them."""
+    """Drawn images, and where two planted CNNs put them."""
     parts = [("black cat", POSITIVE), ("black dog", 15), ("white cat", 20), ("red car", 12), ("green tree", 8)]
     images = np.concatenate([synthetic.draw([text], n, 0, text)[0] for text, n in parts])
     names = np.concatenate([[text] * n for text, n in parts])

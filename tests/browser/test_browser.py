@@ -1,4 +1,4 @@
-"""The report in a real browser: no error, nothing from a network, tables, photographs, dark and light, phone."""
+"""The report in a real browser: no error, nothing from a network, tables, images, dark and light, phone."""
 
 import re
 from pathlib import Path
@@ -170,7 +170,7 @@ def test_the_gallery_shows_right_and_wrong_answers_by_group(look, path):
     right = gallery.count()
     filters.get_by_role("radio", name="all").check()
     assert gallery.count() == wrong + right
-    assert count.inner_text() == f"{wrong + right} of 89 photographs"
+    assert count.inner_text() == f"{wrong + right} of 89 images"
     filters.get_by_label("Group").select_option("black dog")
     assert 0 < gallery.count() < right + wrong
     assert "black dog, negative, answered" in gallery.first.locator(".thumb").get_attribute("aria-label")

@@ -16,7 +16,7 @@ def page(tmp_path_factory):
         (folder / name).mkdir()
         for i, picture in enumerate(synthetic.draw([words], 40, 1, name)[0]):
             Image.fromarray(picture).save(folder / name / f"a_rather_long_name_of_a_photograph_{i:04d}.png")
-    (folder / "cat/bad.png").write_text("no picture")
+    (folder / "cat/bad.png").write_text("no image")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog"]}
     place = gather("concepts.cat", source, folder, None, 1, 1)
     policy = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}

@@ -27,8 +27,8 @@ def made(tmp_path_factory, model):
     """The page's path and the scores, falling."""
     folder = tmp_path_factory.mktemp("pictures")
     for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], PICTURES, 1, "gallery")[0]):
-        Image.fromarray(picture).resize((40 + 2 * i, 60)).save(folder / f"a rather long name of a picture {i:02d}.png")
-    (folder / "bad.jpg").write_text("no picture")
+        Image.fromarray(picture).resize((40 + 2 * i, 60)).save(folder / f"a rather long name of an image {i:02d}.png")
+    (folder / "bad.jpg").write_text("no image")
     found = predict.predict(model, folder, say=print)
     predict.page(folder / "page.html", found, model, folder)
     return folder / "page.html", found.scores["score"].to_numpy()
@@ -57,8 +57,8 @@ def look(browser, made):
 
 
 def marked(page) -> int:
-    """How many pictures have a yes frame; they are the first ones, and the border lies behind them."""
-    marks = page.eval_on_selector_all("#pictures li", "items => items.map(item => item.className)")
+    """How many images have a yes frame; they are the first ones, and the border lies behind them."""
+    marks = page.eval_on_selector_all("#images li", "items => items.map(item => item.className)")
     yes = marks.index("border")
     assert marks == ["yes"] * yes + ["border"] + [""] * (len(marks) - yes - 1)
     return yes
@@ -95,7 +95,7 @@ def test_a_threshold_can_be_typed_and_answers_shown_apart(look, made):
     for show, count in (("yes", yes), ("no", PICTURES - yes), ("all", PICTURES)):
         page.select_option("#show", show)
         visible = "items => items.filter(item => getComputedStyle(item).display !== 'none').length"
-        assert page.eval_on_selector_all("#pictures li:not(.border)", visible) == count
+        assert page.eval_on_selector_all("#images li:not(.border)", visible) == count
     page.click("text=To the border")
     assert page.evaluate("document.activeElement.className") == "border"
 
@@ -113,6 +113,6 @@ def test_it_fits_a_phone(look, scheme):
 def test_without_javascript_it_shows_the_models_answers(look, made):
     page = look(java_script_enabled=False)
     yes = int((made[1] >= np.float32(0.3)).sum())
-    assert page.locator("#pictures li.yes").count() == yes
+    assert page.locator("#images li.yes").count() == yes
     assert page.locator("noscript").inner_text().endswith(f"0.3: {yes} yes.")
     assert not page.locator("form").is_visible()

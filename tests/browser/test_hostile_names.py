@@ -151,7 +151,7 @@ def test_no_name_runs_in_a_table_filter_sort_or_search(look, planted_report):
 
 def test_short_tables_choose_by_the_name_that_is_seen(look, planted_report):
     page = look(planted_report)
-    box = page.locator("#tables .table", has_text="By group of photographs").first
+    box = page.locator("#tables .table", has_text="By group of images").first
     box.scroll_into_view_if_needed()
     box.locator(".dt-container").wait_for()
     assert "<img" in page.locator("#tables").inner_text()
@@ -187,7 +187,7 @@ def test_no_name_runs_in_a_figure_its_tooltips_or_the_photographs(look, planted_
             points.nth(i).scroll_into_view_if_needed()
             place = points.nth(i).bounding_box()
             page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-    box = page.locator(".photographs")
+    box = page.locator(".test-images")
     box.scroll_into_view_if_needed()
     page.wait_for_selector(".embedding .scatterlayer .point", state="attached")
     page.locator(".embedding").focus()
@@ -222,7 +222,7 @@ def planted_gallery(tmp_path_factory):
     for name, picture in zip(NAMES, synthetic.draw(["cat", "non-cat"], len(NAMES), 1, "gallery")[0], strict=False):
         stem = name.replace("/", "|").replace("\x00", "")[:60]
         Image.fromarray(picture).save((place / f"{stem}.png").open("wb"), "png")
-    (place / "bad<script>hacked()<|script>.jpg").write_text("no picture")
+    (place / "bad<script>hacked()<|script>.jpg").write_text("no image")
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     about = {"fusion": NAMES[3], "method": NAMES[0], "domain": NAMES[5], "model": 12, "threshold": 0.3}
@@ -235,14 +235,14 @@ def planted_gallery(tmp_path_factory):
 def test_the_gallery_shows_names_and_moves_its_threshold(look, planted_gallery):
     page = look(planted_gallery)
     assert page.locator("form").is_visible()
-    names = page.locator("#pictures a").evaluate_all("all => all.map(a => [a.title, a.protocol])")
+    names = page.locator("#images a").evaluate_all("all => all.map(a => [a.title, a.protocol])")
     assert len(names) == len(NAMES)
     assert {protocol for _, protocol in names} == {"file:"}
     assert any("onerror=hacked()" in name for name, _ in names)
     page.focus("#slider")
     page.keyboard.press("Home")
-    assert page.locator("#pictures li.yes").count() == len(NAMES)
-    page.hover("#pictures li:first-child a")
+    assert page.locator("#images li.yes").count() == len(NAMES)
+    page.hover("#images li:first-child a")
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def planted_check(tmp_path_factory):
         for name, picture in zip(NAMES, pictures, strict=True):
             stem = name.replace("/", "|").replace("\x00", "")[:60]
             Image.fromarray(picture).save((folder / side / f"{stem}.png").open("wb"), "png")
-        (folder / side / "bad<img src=x onerror=hacked()>\x1b[2J.png").write_text("no picture")
+        (folder / side / "bad<img src=x onerror=hacked()>\x1b[2J.png").write_text("no image")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog<img src=x onerror=hacked()>"]}
     place = gather("concepts.cat", source, folder, None, 1, 1)
     policy = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}

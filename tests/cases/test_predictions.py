@@ -182,14 +182,14 @@ def test_case_01_what_is_not_a_regular_file_is_named_and_never_waited_for(tmp_pa
     for name, word in specials.items():
         assert word in causes[name]
     assert said[0] == "Left aside: 1 files of other kinds (1 .txt)."
-    assert said[1].startswith("6 of 10 pictures can't be read")
+    assert said[1].startswith("6 of 10 images can't be read")
     assert "6 files could not be read" in html
     for name in specials:
         with pytest.raises(ImageError, match=name):
             model.predict(pictures / name)
     for path in pictures.glob("?.png"):
         path.unlink()
-    with pytest.raises(ImageError, match=r"none of the 6 pictures .* can be read \(dangling.jpg: a link"):
+    with pytest.raises(ImageError, match=r"none of the 6 images .* can be read \(dangling.jpg: a link"):
         predict.predict(model, pictures)
 
 
@@ -219,8 +219,8 @@ def test_one_file_is_predicted_as_a_folder_of_one(tmp_path, model, pictures, mon
     assert 'href="pictures/1.png"' in html
     monkeypatch.chdir(pictures)
     assert written(model, "1.png", tmp_path)[0]["file"].tolist() == ["1.png"]
-    (pictures / "words.txt").write_text("no picture")
-    with pytest.raises(ImageError, match=r"none of the 1 pictures in 'words.txt' can be read \(words.txt: not"):
+    (pictures / "words.txt").write_text("no image")
+    with pytest.raises(ImageError, match=r"none of the 1 images in 'words.txt' can be read \(words.txt: not"):
         predict.predict(model, "words.txt")
 
 
@@ -258,7 +258,7 @@ def test_case_44_folders_and_files_of_any_name(tmp_path, model, pictures, name, 
 
 def test_case_44_escape_sequences_reach_neither_terminal_nor_table(tmp_path, model, pictures):
     shutil.copy(pictures / "0.png", pictures / "\x1b]0;x\x07.png")
-    (pictures / "\x1b[31mred.jpg").write_text("no picture")
+    (pictures / "\x1b[31mred.jpg").write_text("no image")
     (pictures / "a.\x1b[2J").touch()
     said = []
     scores, unreadable, html = written(model, pictures, tmp_path, said.append)
@@ -286,7 +286,7 @@ def test_case_44_a_folder_that_yaml_cut_off_is_explained(tmp_path, model, pictur
     (tmp_path / "photos").mkdir()
     with pytest.raises(ImageError, match="Did you mean 'photos'"):
         predict.listed(tmp_path / "photo")
-    with pytest.raises(ImageError, match="no picture lies in"):
+    with pytest.raises(ImageError, match="no image lies in"):
         predict.listed(tmp_path / "photos")
     for name in ("", "a\0b", "x" * 300):
         with pytest.raises(ImageError, match="there is no folder"):

@@ -222,7 +222,7 @@ def test_text_that_is_named_again_and_again_is_refused(tmp_path):
 
 
 def png(width: int, height: int) -> bytes:
-    """A picture of no content whose header says how large it is."""
+    """An image of no content whose header says how large it is."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

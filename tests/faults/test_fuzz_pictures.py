@@ -137,7 +137,7 @@ class Limits:
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_wrong_bytes_give_an_image_or_a_cause(name):
-    chance, limits = random.Random(f"pictures {name}"), Limits()
+    chance, limits = random.Random(f"images {name}"), Limits()
     assert not isinstance(limits.check(SEEDS[name], name), str)
     for _ in range(int(220 * FACTOR)):
         data = mutated(SEEDS[name], chance)

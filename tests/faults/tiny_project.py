@@ -1,4 +1,4 @@
-"""A whole run, from photographs to the final tables, that is as small as it can be; and what it ends in."""
+"""A whole run, from images to the final tables, that is as small as it can be; and what it ends in."""
 
 import copy
 import os
@@ -63,7 +63,7 @@ class Tiny(Project):
 
 
 def begun(folder: Path, root: Path) -> Tiny:
-    """Photographs, nothing made yet."""
+    """Images, nothing made yet."""
     draw_folders(folder / "photos")
     return Tiny(folder, root)
 

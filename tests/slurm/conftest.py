@@ -87,7 +87,7 @@ def slurm():
 
 @pytest.fixture(scope="session")
 def project(slurm, tmp_path_factory, root) -> OnCluster:
-    """Photographs, and whatever the tests before made of them."""
+    """Images, and whatever the tests before made of them."""
     folder = tmp_path_factory.mktemp("cluster")
     draw_folders(folder / "photos")
     return OnCluster(folder, root, slurm)

@@ -43,7 +43,7 @@ def by_shard(jobs: list[cluster.Job]) -> dict[str, list[cluster.Job]]:
 
 @pytest.fixture(scope="module")
 def walked(project):
-    """From photographs to tables; the test photographs are first given too little memory."""
+    """From images to tables; the test images are first given too little memory."""
     little = "prepare_test_images:mem_mb=60 if attempt == 1 else 2000 * attempt"
     project.run(TARGET, "--set-resources", little, config=configured())
     return project

@@ -94,7 +94,7 @@ def pet_members():
 
 @pytest.fixture
 def pet(tmp_path):
-    return tar(tmp_path / "pet.tar.gz", [*pet_members(), ("images/Bombay_1.mat", b"no picture")])
+    return tar(tmp_path / "pet.tar.gz", [*pet_members(), ("images/Bombay_1.mat", b"no image")])
 
 
 # --- CIFAR-10

@@ -1,4 +1,4 @@
-"""The look at pictures before training: what it warns of is there, and what it is silent about is not."""
+"""The look at images before training: what it warns of is there, and what it is silent about is not."""
 
 import functools
 import os
@@ -35,7 +35,7 @@ def gathered(root, where, positive, negative):
 
 @pytest.fixture
 def root(tmp_path):
-    """Two draws of one kind of picture as cat and dog; black things; a test. Only that blackness tells black is odd."""
+    """Two draws of one kind of image as cat and dog; black things; a test. Only that blackness tells black is odd."""
     save(tmp_path / "cat", pictures("orange cat", 120))
     save(tmp_path / "dog", pictures("orange cat", 120, 6))
     save(tmp_path / "black", pictures("black non-cat", 120, 2))
@@ -134,9 +134,9 @@ def test_one_folder_of_two_concepts_makes_no_copies(root):
 
 
 def test_unreadable_and_other_files_are_named(root):
-    (root / "cat/bad.jpg").write_text("no picture")
+    (root / "cat/bad.jpg").write_text("no image")
     Image.new("RGB", (50, 50), "red").save(os.fsdecode(bytes(root) + b"/cat/caf\xe9.png"))  # no UTF-8
-    (root / "cat/notes.txt").write_text("no picture")
+    (root / "cat/notes.txt").write_text("no image")
     _, findings, named, _ = checked(root)
     assert odd(findings, "concepts.cat") >= {"unreadable"}
     assert findings.iloc[0]["level"] == "stop"  # the gravest first

@@ -48,7 +48,7 @@ def test_only_images_and_fusions_are_needed():
 def test_an_existing_zoo_needs_no_images():
     done = config.complete(changed("concepts.cat", {"zoo": "cat.h5"}))
     assert done["concepts"]["cat"]["models"] is None  # as many as it holds
-    assert "distil" not in done["fusions"]["black_cat"]["methods"]  # there are no photographs to learn on
+    assert "distil" not in done["fusions"]["black_cat"]["methods"]  # there are no images to learn on
     assert "distil_weights" in done["fusions"]["black_cat"]["methods"]
 
 

@@ -1,4 +1,4 @@
-"""Distilled fusions, on photographs made here: red or not, and upright or lying stripes, never both red and upright."""
+"""Distilled fusions, on images made here: red or not, and upright or lying stripes, never both red and upright."""
 
 import inspect
 from dataclasses import replace
@@ -34,7 +34,7 @@ def striped(rng, n, red, upright):
 
 
 def concept(rng, positive, negatives):
-    """training.Data with 240 and 80 photographs, half of them positive."""
+    """training.Data with 240 and 80 images, half of them positive."""
     parts = []
     for n in (120, 40):
         other = np.concatenate([striped(rng, n // len(negatives), *kind) for kind in negatives])
@@ -44,7 +44,7 @@ def concept(rng, positive, negatives):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Zoo files and images files of red (A) and upright (B), their data, and photographs of all four kinds."""
+    """Zoo files and images files of red (A) and upright (B), their data, and images of all four kinds."""
     folder, rng = tmp_path_factory.mktemp("distil"), np.random.default_rng(0)
     data = {
         "A": concept(rng, (True, False), [(False, False), (False, True)]),
@@ -69,7 +69,7 @@ def made(tmp_path_factory):
 
 
 def answers(zoo, pictures):
-    """(2, n, m): what each head gives the photographs, as probabilities."""
+    """(2, n, m): what each head gives the images, as probabilities."""
     kernels = {name: values for name, values in zoo.items() if name.startswith("conv")}
     seen = protocols.features(kernels | {"model": zoo["model"]}, pictures)
     found = []
@@ -200,7 +200,7 @@ def test_targets_of_training_images(made):
 
 
 def test_what_is_colour_does_not_depend_on_the_seed(made):
-    """One way to lend colours among few photographs differs from another by more than what is to be decided."""
+    """One way to lend colours among few images differs from another by more than what is to be decided."""
     few = made["data"]["B"]
     rows = np.concatenate([np.flatnonzero(few.validation_labels == label)[:15] for label in (0, 1)])
     few = replace(few, validation_images=few.validation_images[rows], validation_labels=few.validation_labels[rows])

@@ -94,7 +94,7 @@ def test_selectors_share_the_images_evenly_and_kinds_share_a_selector():
 
 
 def test_black_is_the_darkest_colour_of_a_subject():
-    def brightness(colour):  # a ball, so that the middle of the picture is the subject and nothing else
+    def brightness(colour):  # a ball, so that the middle of the image is the subject and nothing else
         selector = colour if colour.startswith(("black", "dark")) else f"{colour} non-dark"
         images, _ = synthetic.draw([f"{selector} ball"], 150, 0, f"brightness of {colour}")
         return np.median(images[:, 12:20, 12:20].max(-1))

@@ -110,7 +110,7 @@ def test_the_split_halves_each_class_and_group():
 
 
 def test_the_split_needs_photographs_of_both_classes():
-    with pytest.raises(ValueError, match=r"fusions\.black_cat\.test\.positive: 3 photographs; at least 4"):
+    with pytest.raises(ValueError, match=r"fusions\.black_cat\.test\.positive: 3 images; at least 4"):
         protocols.split(np.array([0] * 3 + [1] * 9), np.repeat("g", 12), 1, "black_cat")
 
 

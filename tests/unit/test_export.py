@@ -107,12 +107,12 @@ def folder(tmp_path_factory, concepts, test):
 
 
 def blocks(card: str) -> list[str]:
-    """The card's Python: zoofuse, pictures, PyTorch, ONNX Runtime."""
+    """The card's Python: zoofuse, images, PyTorch, ONNX Runtime."""
     return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
 
 
 # What the card shows is run as it stands, in a process of its own where zoofuse can't be imported; beside the one
-# picture that it reads, it gets those of `more.npy`.
+# image that it reads, it gets those of `more.npy`.
 WITHOUT_ZOOFUSE = """
 import sys
 sys.modules["zoofuse"] = None
@@ -304,7 +304,7 @@ def test_pictures_of_another_kind_are_refused(folder):
             model.predict(wrong)
     with pytest.raises(ImageError, match=r"config\.json: JSON text, not the image"):
         model.predict([folder / "config.json"])
-    assert model.predict(np.zeros((32, 32, 3), np.uint8)).shape == (1,)  # one picture
+    assert model.predict(np.zeros((32, 32, 3), np.uint8)).shape == (1,)  # one image
     assert model.predict([]).shape == (0,)
     assert model.predict(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0,)
 

@@ -1,4 +1,4 @@
-"""Few-shot probes see only the photographs they were given, the same ones for every method."""
+"""Few-shot probes see only the images they were given, the same ones for every method."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Photographs as users have them: every kind of file, damaged ones, copies, folders that are wrong."""
+"""Images as users have them: every kind of file, damaged ones, copies, folders that are wrong."""
 
 import io
 import os
@@ -39,7 +39,7 @@ def of_test(leaks="refuse"):
 
 @pytest.fixture
 def root(tmp_path):
-    """Two classes of twelve photographs and a test set of five and five."""
+    """Two classes of twelve images and a test set of five and five."""
     fill(tmp_path / "cat", range(12))
     fill(tmp_path / "other", range(100, 112), "b")
     fill(tmp_path / "test/yes", range(200, 205), "yes")
@@ -175,7 +175,7 @@ def huge_png(width, height):
 
 BAD = {
     "empty": (b"", "empty file"),
-    "text": (b"no picture, only words", "not a JPEG, PNG, WebP, GIF or BMP inside"),
+    "text": (b"no image, only words", "not a JPEG, PNG, WebP, GIF or BMP inside"),
     "web page": (b"<!DOCTYPE html><html>404</html>", "an HTML page, not the image; .*fetch it again"),
     "half a JPEG": (saved(picture(1, (200, 200)), "JPEG")[:2000], "damaged or truncated"),
     "half a PNG": (saved(picture(1), "PNG")[:900], "damaged or truncated"),

@@ -155,10 +155,10 @@ class TestLeaderboard:
         assert row["selected"] == f"{'A' if i < 12 else 'B'}/{i}"
         assert row["test"] == pytest.approx(tested[i], abs=1e-6)
         assert row["bias"] == pytest.approx(validated[i] - tested[i], abs=1e-6)
-        assert (row["photographs"], row["selected_on"], row["n"]) == (40, "validation", 25)
+        assert (row["test_images"], row["selected_on"], row["n"]) == (40, "validation", 25)
         published = one(found, protocol="published")
         assert published["test"] == pytest.approx(balanced(answers, np.ones(M, bool)).max(), abs=1e-6)
-        assert (published["photographs"], published["selected_on"]) == (80, "test")
+        assert (published["test_images"], published["selected_on"]) == (80, "test")
         assert published[["test_low", "test_high", "validation", "bias"]].isna().all()
 
     def test_of_equal_scores_the_lowest_index_then_the_first_domain(self):

@@ -1,4 +1,4 @@
-"""A folder of pictures becomes a sorted table and a page; what can't be read is named; memory does not grow with it."""
+"""A folder of images becomes a sorted table and a page; what can't be read is named; memory does not grow with it."""
 
 import base64
 import io
@@ -31,7 +31,7 @@ def model(threshold: float = 0.25) -> models.Model:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """150 pictures of several kinds in subfolders, and five files that are none or damaged."""
+    """150 images of several kinds in subfolders, and five files that are none or damaged."""
     folder = tmp_path_factory.mktemp("pictures")
     for name in ("sub folder/deep", ".hidden"):
         (folder / name).mkdir(parents=True)
@@ -44,9 +44,9 @@ def folder(tmp_path_factory):
     Image.fromarray(pictures[0]).save(folder / ".not.png")
     (folder / "007.jpg").write_bytes((folder / "008.jpg").read_bytes()[:400])
     (folder / "sub folder/empty.png").touch()
-    (folder / "words.png").write_text("no picture")
-    (folder / "notes.txt").write_text("no picture")
-    (folder / "README").write_text("no picture")
+    (folder / "words.png").write_text("no image")
+    (folder / "notes.txt").write_text("no image")
+    (folder / "README").write_text("no image")
     os.symlink(folder, folder / "sub folder/round")
     return folder
 
@@ -87,7 +87,7 @@ def test_unreadable_and_other_files_are_named(found, said):
     assert causes["words.png"] == "not a JPEG, PNG, WebP, GIF or BMP inside"
     assert "truncated" in causes["007.jpg"]
     assert said[0] == "Left aside: 2 files of other kinds (1 no ending, 1 .txt)."
-    assert said[1].startswith("3 of 152 pictures can't be read and are left out:\n  007.jpg: ")
+    assert said[1].startswith("3 of 152 images can't be read and are left out:\n  007.jpg: ")
 
 
 def test_threads_and_parts_change_nothing(folder, found, monkeypatch):
@@ -143,9 +143,9 @@ def test_names_that_are_no_utf8_are_printed_with_question_marks(tmp_path, folder
     ("files", "message"),
     [
         (None, "there is no folder '.*'.*Write --config predict=FOLDER"),
-        ({}, "no picture lies in '.*'. Pictures are files that end in .bmp, .gif, .jfif, .jpe, .jpeg"),
+        ({}, "no image lies in '.*'. Images are files that end in .bmp, .gif, .jfif, .jpe, .jpeg"),
         ({"a.heic": "x", "b.heic": "x"}, r"it holds 2 files of other kinds \(2 .heic\)"),
-        ({"a.jpg": "x"}, "none of the 1 pictures in '.*' can be read"),
+        ({"a.jpg": "x"}, "none of the 1 images in '.*' can be read"),
     ],
 )
 def test_a_folder_without_pictures_is_refused_in_words(tmp_path, files, message):
@@ -161,7 +161,7 @@ def test_an_added_or_replaced_picture_changes_the_digest(tmp_path, folder):
     (tmp_path / "notes.txt").touch()
     shutil.copy(folder / "001.jpg", tmp_path / "1.jpg")
     before = predict.digest(tmp_path)
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     assert predict.digest(tmp_path) == before
     shutil.copy(folder / "002.jpg", tmp_path / "1.jpg")
     assert (replaced := predict.digest(tmp_path)) != before

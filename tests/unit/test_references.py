@@ -1,4 +1,4 @@
-"""Reference answers say what little a fusion's photographs give away by themselves."""
+"""Reference answers say what little a fusion's images give away by themselves."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_noise_is_chance_when_held_out_and_flattered_when_not():
         baselines.thresholded(baselines.zero_shot.colour(photographs(seed)), TRUTH, VALIDATION)[0] for seed in range(40)
     ]
     held_out = np.mean([scored(rows, "held_out")["balanced_accuracy"] for rows in found])
-    error = 0.5 / np.sqrt(M / 2)  # of one balanced accuracy on the 40 photographs held out
+    error = 0.5 / np.sqrt(M / 2)  # of one balanced accuracy on the 40 images held out
     assert abs(held_out - 0.5) < 4 * error / np.sqrt(40)
     assert np.mean([scored(rows, "published")["balanced_accuracy"] for rows in found]) > 0.55
     assert np.mean([scored(rows, "held_out")["validation"] for rows in found]) > 0.55

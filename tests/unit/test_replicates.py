@@ -11,7 +11,7 @@ GROUPS = np.array(["cat"] * 40 + ["dog"] * 25 + ["thing"] * 35)
 
 
 def run(seed, validation_seed=None, **strength):
-    """A run whose methods' CNNs tell photographs apart by so many standard deviations; supervised is a reference."""
+    """A run whose methods' CNNs tell images apart by so many standard deviations; supervised is a reference."""
     rng = np.random.default_rng(seed)
     validation = np.zeros(100, bool)
     half = np.random.default_rng(1000 + (seed if validation_seed is None else validation_seed))
@@ -60,7 +60,7 @@ def test_runs_that_cannot_be_compared_are_refused():
     with pytest.raises(ValueError, match=r"runs/2 and this run split .* one seed"):
         replicates.tables(twins, 1)
     other = run(2, distil=1.0)._replace(labels=1 - LABELS)
-    with pytest.raises(ValueError, match="runs/2 has other test photographs than this run"):
+    with pytest.raises(ValueError, match="runs/2 has other test images than this run"):
         replicates.tables({"this run": run(1, distil=1.0), "runs/2": other}, 1)
 
 
@@ -81,7 +81,7 @@ def test_runs_with_test_images_of_their_own_need_not_agree_on_them():
 
 @pytest.mark.parametrize("own_images", [False, True])
 def test_intervals_cover_what_they_are_about(own_images):
-    """Photographs from a population, seeds that shift a method: 95 % intervals of 5 runs hold it about so often."""
+    """Images from a population, seeds that shift a method: 95 % intervals of 5 runs hold it about so often."""
     rng, hits, times, truth = np.random.default_rng(3), 0, 150, LABELS == 0
     expected = 0.76  # AUROC of N(1, 1) against N(0, 1)
     for _ in range(times):

@@ -77,7 +77,7 @@ def entry(method, protocol="held_out", median=0.6, test=0.55, validation=0.7, cl
             "q25": median - 0.05, "q75": median + 0.05, "selected": "A/7", "test": test,
             "test_low": test - 0.1 if held else np.nan, "test_high": test + 0.1 if held else np.nan,
             "measure": "balanced_accuracy", "validation": validation if held else np.nan,
-            "bias": validation - test if held else np.nan, "dead_share": 0.25, "photographs": 45,
+            "bias": validation - test if held else np.nan, "dead_share": 0.25, "test_images": 45,
             "selected_on": "validation" if held else "test"}  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def board():
 def heads(method, head="own", median=0.6):
     return {"method": method, "head": head, "n": 40, "median": median, "selected": "A/7", "test": median,
             "test_low": median - 0.1, "test_high": median + 0.1, "q25": median - 0.05, "q75": median + 0.05,
-            "validation": 0.8, "average_precision": 0.5, "balanced_accuracy": 0.5, "photographs": 45}  # fmt: skip
+            "validation": 0.8, "average_precision": 0.5, "balanced_accuracy": 0.5, "test_images": 45}  # fmt: skip
 
 
 def cnn_rows(method, domain, accuracies, protocol):
@@ -436,7 +436,7 @@ class TestPhotographs:
     def test_every_photograph_is_there_once_with_what_is_known_of_it(self, run):
         shown = unpacked(build(run))[0]["shown"]
         assert shown["groups"] == ["cat", "cat", "car", "car", "dog", "dog"]
-        assert shown["photographs"] == [1, 3, 2, 4, 0, 5]
+        assert shown["test_images"] == [1, 3, 2, 4, 0, 5]
         assert shown["positive"] == [1, 1, 0, 0, 0, 0]
         assert shown["validation"] == [1, 0, 1, 0, 1, 0]
         assert shown["answers"]["kmeans"]["values"] == [[1, 0, 0, 0, 1, 1]]
@@ -447,7 +447,7 @@ class TestPhotographs:
     def test_too_many_are_thinned_evenly_and_the_page_knows_how_many_there_are(self, run, monkeypatch):
         monkeypatch.setattr(report, "PHOTOGRAPHS", 3)
         shown = unpacked(build(run))[0]["shown"]
-        assert sorted(shown["photographs"]) == [0, 2, 5]
+        assert sorted(shown["test_images"]) == [0, 2, 5]
         assert shown["total"] == 6
 
 

@@ -1,4 +1,4 @@
-"""The search finds what helps, on validation photographs only."""
+"""The search finds what helps, on validation images only."""
 
 import numpy as np
 import pytest

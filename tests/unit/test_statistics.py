@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from zoofuse.core import intervals
 
-TRUTH = np.repeat([True, False], [17, 27])  # as small as the published test photographs' halves
+TRUTH = np.repeat([True, False], [17, 27])  # as small as the published test images' halves
 DRAWS = 1000
 REPEATS = 300
 
@@ -32,7 +32,7 @@ def nominal(rate, level=0.95, repeats=REPEATS):
 
 
 def correlated(rng, size, share=0.7):
-    """Two rows of normal numbers of that correlation over photographs, as two CNNs' scores would have."""
+    """Two rows of normal numbers of that correlation over images, as two CNNs' scores would have."""
     return np.sqrt(share) * rng.normal(size=size) + np.sqrt(1 - share) * rng.normal(size=(2, size))
 
 
@@ -55,7 +55,7 @@ class TestMeasures:
         assert intervals.auroc([[3, 1, 2, 1, 0]], truth) == pytest.approx((3 + 1.5) / 6)
 
     def test_refuses_a_class_without_photographs(self):
-        with pytest.raises(ValueError, match="There is no negative photograph to measure on"):
+        with pytest.raises(ValueError, match="There is no negative image to measure on"):
             intervals.balanced_accuracy(np.ones((1, 3), bool), np.ones(3, bool))
 
 
@@ -180,7 +180,7 @@ class TestMedians:
     weights = intervals.resamples(TRUTH, 0, DRAWS)
 
     def zoo(self, rng, n, skill, ease, dead=0.0):
-        """Answers (n, 44) of CNNs whose skill varies, to photographs that are not equally easy for this method."""
+        """Answers (n, 44) of CNNs whose skill varies, to images that are not equally easy for this method."""
         right = skill + 0.3 * rng.normal(size=(n, 1)) + ease + rng.normal(size=(n, 44)) > 0
         right[rng.random(n) < dead] = ~TRUTH  # always no
         return right == TRUTH

@@ -52,7 +52,7 @@ def concepts():
 
 @pytest.fixture(scope="module")
 def test():
-    """Photographs of all four kinds and their labels: 0 where both concepts are shown."""
+    """Images of all four kinds and their labels: 0 where both concepts are shown."""
     red, green = np.arange(80) % 2 == 0, np.arange(80) // 2 % 2 == 0
     return photographs(red, green), (~(red & green)).astype(np.uint8)
 
@@ -76,7 +76,7 @@ def test_noise_gives_chance():
     heads = [zero_shot.probe(training_, validation, noise) for _ in range(2)]
     p = [zero_shot.probability(head, seen) for head in heads]
     found = intervals.auroc(zero_shot.conjunction(p, p, [labels, labels])["scores"], labels == 0)
-    error = np.sqrt(121 / (12 * 60 * 60))  # of one AUROC of 60 + 60 photographs
+    error = np.sqrt(121 / (12 * 60 * 60))  # of one AUROC of 60 + 60 images
     assert abs(found.mean() - 0.5) < 4 * error / np.sqrt(n)
 
 

@@ -1,4 +1,4 @@
-"""Real snakemake calls on small folders of photographs, made by drawing."""
+"""Real snakemake calls on small folders of images, made by drawing."""
 
 import os
 import re
@@ -36,7 +36,7 @@ CONFIG = {
 
 
 class Project:
-    """A folder with photographs, a configuration and results."""
+    """A folder with images, a configuration and results."""
 
     def __init__(self, folder: Path, root: Path):
         self.folder, self.root = folder, root
@@ -74,7 +74,7 @@ def draw_folders(photos: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path, root) -> Project:
-    """Photographs, nothing made yet."""
+    """Images, nothing made yet."""
     draw_folders(tmp_path / "photos")
     return Project(tmp_path, root)
 

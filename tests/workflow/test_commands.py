@@ -55,7 +55,7 @@ def every_command(root) -> dict[str, str]:
 
 @pytest.fixture
 def scratch(root, tmp_path):
-    """The repository's top level, photographs under all names that the pages use, and an existing zoo."""
+    """The repository's top level, images under all names that the pages use, and an existing zoo."""
     for name in ("Snakefile", "workflow", "config", "resources"):
         (tmp_path / name).symlink_to(root / name)
     pictures = iter(synthetic.draw(["cat", "non-cat"], 100, 1, "commands")[0])

@@ -33,7 +33,7 @@ def taken(made, tmp_path_factory):
         (folder / "new/deep").mkdir(parents=True, exist_ok=True)
         place = folder / "new" / ("deep" if i % 2 else "") / f"photograph_{i:02d}.jpg"
         Image.fromarray(picture).resize((90, 60)).save(place, quality=95)
-    (folder / "new/bad.jpg").write_text("no picture")
+    (folder / "new/bad.jpg").write_text("no image")
     os.mkfifo(folder / "new/pipe.jpg")
     # Turned, and with an EXIF entry that Pillow reads and does not write: case 60.
     odd = b"Exif\0\0II*\0" + struct.pack("<IHHHI4sHHI4sI", 8, 2, 0x112, 3, 1, b"\6", 0x11A, 2, 1, b"7", 0)
@@ -49,7 +49,7 @@ def pictures(project) -> list:
 
 
 def blocks(card: str) -> list[str]:
-    """The model card's Python: zoofuse, pictures, PyTorch, ONNX Runtime."""
+    """The model card's Python: zoofuse, images, PyTorch, ONNX Runtime."""
     return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
 
 
@@ -108,10 +108,10 @@ def test_a_shared_zoo_reads_back_as_an_existing_one(taken, layout):
 
 
 def test_the_check_looks_at_the_folders_and_trains_nothing(project):
-    """A picture of the test saved anew among the training ones, an unreadable one, and dark negatives of cat."""
+    """An image of the test saved anew among the training ones, an unreadable one, and dark negatives of cat."""
     photos = project.folder / "photos"
     Image.open(next((photos / "test/black_cat").iterdir())).save(photos / "black/anew.jpg", quality=90)
-    (photos / "cat/bad.jpg").write_text("no picture")
+    (photos / "cat/bad.jpg").write_text("no image")
     for path in (photos / "cat_random").iterdir():
         Image.open(path).point(lambda value: value // 4).save(path)
     assert project.planned("check", config=CONFIG) == {"check": 1, "check_images": 1}

@@ -191,7 +191,7 @@ def test_the_published_size_is_planned(project):
     planned = project.planned(*config)
     assert planned["train_zoo_shard"] == 14 + 22  # 1,749 and 2,749 CNNs in shards of 128
     assert planned["train_cyclegan"] == planned["extract_kernels"] == 2
-    # alone it lies on the drawn images; with images_root on the photographs
+    # alone it lies on the drawn images; with images_root on the images
     run = project.snakemake("-n", "-p", *config, "--config", "images_root=nowhere")
     assert run.returncode != 0
     assert "nowhere" in run.stdout

@@ -1,4 +1,4 @@
-"""Measure how fast a folder of pictures is scored."""
+"""Measure how fast a folder of images is scored."""
 
 from typing import TYPE_CHECKING
 

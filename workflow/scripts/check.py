@@ -1,4 +1,4 @@
-"""Tell what the check of the pictures found."""
+"""Tell what the check of the images found."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A look at all pictures before any training: findings, contact sheets and a page."""
+"""A look at all images before any training: findings, contact sheets and a page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

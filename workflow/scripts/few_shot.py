@@ -1,4 +1,4 @@
-"""What a few labelled photographs of the conjunction are worth to every method's CNNs."""
+"""What a few labelled images of the conjunction are worth to every method's CNNs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What every CNN of both zoos answers to the photographs that a NetSpace compares on."""
+"""What every CNN of both zoos answers to the images that a NetSpace compares on."""
 
 from typing import TYPE_CHECKING
 

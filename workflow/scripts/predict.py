@@ -1,4 +1,4 @@
-"""Score every picture of a folder by an exported model."""
+"""Score every image of a folder by an exported model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,4 +19,4 @@ with logs.job(snakemake.log[0]) as say:
     paths = {"scores": output.scores, "unreadable": output.unreadable, "gallery": output.page}
     predict.write(found, model, folder, **paths, threads=threads, say=say)
     yes = (found.scores["answer"] == "yes").sum()
-    say(f"{yes:,} of {len(found.scores):,} pictures are answered yes: {output.page}")
+    say(f"{yes:,} of {len(found.scores):,} images are answered yes: {output.page}")

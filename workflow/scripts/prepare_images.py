@@ -1,4 +1,4 @@
-"""One concept's photographs as one HDF5."""
+"""One concept's images as one HDF5."""
 
 from typing import TYPE_CHECKING
 

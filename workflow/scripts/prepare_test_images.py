@@ -1,4 +1,4 @@
-"""One fusion's test photographs as one HDF5, none of them a training photograph."""
+"""One fusion's test images as one HDF5, none of them a training photograph."""
 
 from typing import TYPE_CHECKING
 

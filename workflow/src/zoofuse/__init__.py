@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 
 def load(path):
-    """The exported model in the folder `path`: `.predict(pictures)`, `.threshold`, `.concepts`; see zoofuse.export."""
+    """The exported model in the folder `path`: `.predict(images)`, `.threshold`, `.concepts`; see zoofuse.export."""
     from zoofuse.export import models  # here, so that `import zoofuse` stays cheap
 
     return models.load(path)

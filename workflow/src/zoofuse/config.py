@@ -282,7 +282,7 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
             "positive": "a list of folders under images_root that show all concepts at once",
             "negative": "a list of folders under images_root that do not",
             "concepts": "a mapping of names, each with positive and negative folders",
-            "test": "positive and negative folders of test photographs",
+            "test": "positive and negative folders of test images",
             "a": "the concept of domain A",
             "b": "the concept of domain B",
         }

@@ -22,7 +22,7 @@ CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
 }
 MIXED = ("code",)  # presets whose epoch is both zoos together, not the larger one
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
-EVALUATED = 9_000  # bytes for a CNN and 300 photographs, arrays and rows
+EVALUATED = 9_000  # bytes for a CNN and 300 images, arrays and rows
 LAYERS = {"zoo": 3, "VanillaCNN": 4}  # of the architectures in a NetSpace; of ResNet8 and so on the name says it
 AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
 
@@ -33,7 +33,7 @@ class Rates:
 
     passes_per_second: float = 100_092
     ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})  # as published
-    cnns_per_second: float = 4.2  # evaluated, both protocols, 295 photographs; on one of 2 busy vCPUs of an AMD Zen 5
+    cnns_per_second: float = 4.2  # evaluated, both protocols, 295 images; on one of 2 busy vCPUs of an AMD Zen 5
     # Roughly, from whole runs with 512 + 512 CNNs on one core of an AMD EPYC Zen 5; no bench measures these.
     zero_shot_per_second: float = 8  # CNNs, both kinds of heads
     parents_per_second: float = 30  # asked by the zero-shot references
@@ -42,10 +42,10 @@ class Rates:
     # Seconds of what target `netspace` does beside the zoos, from one default run with two jobs at a time.
     netspace: Mapping[str, float] = field(
         default_factory=lambda: {
-            "answer": 1.6e-4,  # of one CNN to one photograph in a step that trains the space of a fusion
+            "answer": 1.6e-4,  # of one CNN to one image in a step that trains the space of a fusion
             "walk": 0.11,  # to a point of a walk, three ways
             "move": 0.09,  # of a code in a step of latent optimisation, and of a CNN from scratch, four times
-            "layer": 1.6e-5,  # of one network for one photograph in a training step
+            "layer": 1.6e-5,  # of one network for one image in a training step
             "point": 6e-10,  # of a SIREN's weight for one point in a training step
             "shapes": 0.018,  # a step of the space of shapes
         }

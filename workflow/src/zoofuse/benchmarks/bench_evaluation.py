@@ -1,4 +1,4 @@
-"""How many CNNs a second are evaluated, beside the obvious loop, on the same photographs in one run.
+"""How many CNNs a second are evaluated, beside the obvious loop, on the same images in one run.
 
 The obvious loop is one process: a PyTorch module's features, UMAP, K-means, DBSCAN and one-class SVM for one CNN after
 another. zoofuse evaluates shards in as many processes as there are cores, as the workflow does.
@@ -72,7 +72,7 @@ def figure(frame: pd.DataFrame, path: Path) -> None:
             axis.text(row.cnns_per_second + row.spread / 2, y, text, va="center", size=8)
         axis.set_yticks(range(len(rows)), [f"{row.way}, {row.processes} process(es)" for row in rows.itertuples()])
         axis.set_xlim(0, 1.9 * rows["cnns_per_second"].max())
-        axis.set_xlabel(f"CNNs per second, {rows['photographs'].iloc[0]} photographs, median and IQR")
+        axis.set_xlabel(f"CNNs per second, {rows['photographs'].iloc[0]} images, median and IQR")
 
 
 def _zoo(models: np.ndarray) -> dict[str, np.ndarray]:

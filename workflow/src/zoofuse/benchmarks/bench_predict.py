@@ -1,4 +1,4 @@
-"""How many pictures a second a folder is scored at, beside plain PyTorch, on the same files in one run.
+"""How many images a second a folder is scored at, beside plain PyTorch, on the same files in one run.
 
 Most of the time goes into decoding, so its own speed stands beside it: no model on the same threads could be faster.
 """
@@ -27,9 +27,9 @@ LOOP, LOADER, DECODING, OURS = "plain PyTorch loop", "PyTorch DataLoader", "deco
 
 
 def run(*, threads: int = 1, repetitions: int = 5, share: float = 1.0) -> pd.DataFrame:
-    """Time every way on drawn pictures of three sizes, interleaved; medians and interquartile ranges.
+    """Time every way on drawn images of three sizes, interleaved; medians and interquartile ranges.
 
-    The files lie in memory after the first round, which is not counted. `share` of the pictures are used.
+    The files lie in memory after the first round, which is not counted. `share` of the images are used.
     `ratio_to_loop` is the median of the ratios within a repetition.
     """
     before = torch.get_num_threads()
@@ -55,7 +55,7 @@ def run(*, threads: int = 1, repetitions: int = 5, share: float = 1.0) -> pd.Dat
 
 
 def _drawn(folder: Path, kind: str, width: int, height: int, n: int) -> list[Path]:
-    """Drawn pictures, enlarged and made grainy: a smooth JPEG would decode faster than a photograph."""
+    """Drawn images, enlarged and made grainy: a smooth JPEG would decode faster than an image."""
     paths = []
     for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], n, 1, "bench_predict")[0]):
         large = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)

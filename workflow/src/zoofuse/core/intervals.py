@@ -1,8 +1,8 @@
-"""Intervals one can believe: the bootstrap over photographs, and over CNNs and photographs together.
+"""Intervals one can believe: the bootstrap over images, and over CNNs and images together.
 
-Both measures are a mean over positive plus a mean over negative photographs of a `share` each photograph adds, so one
+Both measures are a mean over positive plus a mean over negative images of a `share` each image adds, so one
 engine serves them: right answers for balanced accuracy; for the AUROC the placement values, which give its bootstrap
-to first order (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44). Photographs are drawn class by class.
+to first order (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44). Images are drawn class by class.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def right_shares(answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def rank_shares(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """As `right_shares` for the AUROC: how much of the other class a photograph is on the right side of, less half the
+    """As `right_shares` for the AUROC: how much of the other class an image is on the right side of, less half the
     AUROC."""
     _check(truth)
     scores = np.asarray(scores)
@@ -56,10 +56,10 @@ def measure(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def resamples(truth: np.ndarray, seed: int, draws: int = DRAWS, added: bool = False) -> np.ndarray:
-    """(m + 2, draws) float32 weights of the photographs in bootstrap samples, each class summing to 1.
+    """(m + 2, draws) float32 weights of the images in bootstrap samples, each class summing to 1.
 
-    Every class of k photographs is drawn k - 1 times, which makes the variance of a mean unbiased (Rao and Wu 1988,
-    JASA 83). With `added` it is drawn k times from its photographs and two more of half their chance, one better and
+    Every class of k images is drawn k - 1 times, which makes the variance of a mean unbiased (Rao and Wu 1988,
+    JASA 83). With `added` it is drawn k times from its images and two more of half their chance, one better and
     one worse by 1/4 than tossing a coin: a class without an error is not free of errors. For a rate these are the half
     counts of Jeffreys (Brown, Cai and DasGupta 2001, Stat. Sci. 16). The last two rows are the weight of those two,
     and what the better and the worse add.
@@ -94,16 +94,16 @@ def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
 
 
 def photograph_interval(shares: np.ndarray, weights: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The interval over photographs of one CNN's measure or, from a difference of shares, of a paired difference.
+    """The interval over images of one CNN's measure or, from a difference of shares, of a paired difference.
 
-    shares: (m + 1,); weights: `resamples` with `added`. Chosen by its coverage: at 17 + 27 photographs 94 to 99.7 %
+    shares: (m + 1,); weights: `resamples` with `added`. Chosen by its coverage: at 17 + 27 images 94 to 99.7 %
     (1,500 repetitions a case); with 97 % right answers, plain percentiles cover 74 % and SciPy's BCa 75 % (150).
     """
     return interval(np.append(shares, 1) @ weights, level)
 
 
 def median_draws(shares: np.ndarray, truth: np.ndarray, weights: np.ndarray, seed: int, *names) -> np.ndarray:
-    """(4, draws) medians over n CNNs: with the CNNs drawn again, and with the photographs drawn again, over all CNNs
+    """(4, draws) medians over n CNNs: with the CNNs drawn again, and with the images drawn again, over all CNNs
     and over every other one, from the first and from the second.
 
     shares: (n, m + 1); weights: `resamples` without `added`: methods given the same ones share photographs. The seed
@@ -128,10 +128,10 @@ def median_draws(shares: np.ndarray, truth: np.ndarray, weights: np.ndarray, see
 
 
 def median_interval(ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The interval, over CNNs and photographs, of the difference of two methods' medians; both of `median_draws`.
+    """The interval, over CNNs and images, of the difference of two methods' medians; both of `median_draws`.
 
-    Drawing CNNs and photographs at once counts what a CNN makes of a photograph up to three times (Owen 2007, Ann.
-    Appl. Stat. 1). Here the CNNs' draws, which hold it once, are moved by the photographs' draws shrunk to the part
+    Drawing CNNs and images at once counts what a CNN makes of an image up to three times (Owen 2007, Ann.
+    Appl. Stat. 1). Here the CNNs' draws, which hold it once, are moved by the images' draws shrunk to the part
     that CNNs share: the covariance between one half of the CNNs and the other.
     """
     cnns, photographs, one, other = ours - theirs
@@ -156,4 +156,4 @@ def verdict(low: float, high: float) -> str:
 def _check(truth: np.ndarray) -> None:
     for side, name in ((True, "positive"), (False, "negative")):
         if not np.any(truth == side):
-            raise ValueError(f"There is no {name} photograph to measure on; add some to the test photographs.")
+            raise ValueError(f"There is no {name} image to measure on; add some to the test photographs.")

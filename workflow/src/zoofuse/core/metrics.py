@@ -38,7 +38,7 @@ def contingency(truth: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 
 
 def entropy(truth: np.ndarray, clusters: np.ndarray) -> float:
-    """Mean over photographs of the entropy, in bits, of the classes within their cluster (report, II.F.1)."""
+    """Mean over images of the entropy, in bits, of the classes within their cluster (report, II.F.1)."""
     counts = contingency(truth, clusters)
     shares = counts / counts.sum(1, keepdims=True)
     bits = -np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares)), 1)
@@ -46,7 +46,7 @@ def entropy(truth: np.ndarray, clusters: np.ndarray) -> float:
 
 
 def purity(truth: np.ndarray, clusters: np.ndarray) -> float:
-    """Share of photographs that belong to the majority class of their cluster (report, II.F.2)."""
+    """Share of images that belong to the majority class of their cluster (report, II.F.2)."""
     counts = contingency(truth, clusters)
     return float(counts.max(1).sum() / counts.sum())
 

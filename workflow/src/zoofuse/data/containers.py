@@ -1,4 +1,4 @@
-"""The containers of pictures, walked without decoding: sizes, metadata, and the bytes that the pixels need.
+"""The containers of images, walked without decoding: sizes, metadata, and the bytes that the pixels need.
 
 So the size is known before anything is allocated, and EXIF blocks, profiles and comments cannot cost more than their
 bytes.
@@ -10,11 +10,11 @@ import struct
 import zlib
 from typing import NamedTuple
 
-MAX_PIXELS = 80_000_000  # of one picture; just below the size at which Pillow itself warns
+MAX_PIXELS = 80_000_000  # of one image; just below the size at which Pillow itself warns
 MAX_JPEG_PIXELS = 300_000_000  # telephones take 200 million; above MAX_PIXELS they are decoded at a quarter
 MAX_SCANS = 100  # of one JPEG; encoders write about 10
 MAX_PASSES = 4_000_000_000  # pixels times scans
-MAX_MEMORY = 1_400_000_000  # bytes that decoding one picture may take
+MAX_MEMORY = 1_400_000_000  # bytes that decoding one image may take
 MAX_PROFILE = 8 * 2**20  # bytes of an ICC profile; those of printing presses have up to 3 million
 
 _PARTS = 200_000  # segments, chunks or blocks of one file
@@ -37,7 +37,7 @@ class Parsed(NamedTuple):
 
 
 def beyond(kind: str, parsed: Parsed) -> str:
-    """Why a picture is too large to decode, or nothing."""
+    """Why an image is too large to decode, or nothing."""
     most = MAX_JPEG_PIXELS if kind == "JPEG" else MAX_PIXELS
     if parsed.width * parsed.height > most:  # known from the header, nothing is decoded yet
         return f"{parsed.width} x {parsed.height} pixels; at most {most:,} are read, make it smaller"

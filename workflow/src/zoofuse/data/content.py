@@ -59,7 +59,7 @@ _NOT_READ = "not a JPEG, PNG, WebP, GIF or BMP inside"
 
 
 def foreign(data: bytes) -> str:
-    """The cause why content is no picture that is read here, with what to do about it.
+    """The cause why content is no image that is read here, with what to do about it.
 
     Args:
         data: the file's first bytes.

@@ -1,4 +1,4 @@
-"""One picture read safely, whatever its bytes are: bounded in bytes, pixels, passes and memory. Imports no torch.
+"""One image read safely, whatever its bytes are: bounded in bytes, pixels, passes and memory. Imports no torch.
 
 The containers are walked first, and Pillow is given only what the pixels need: no text, no previews, no frames after
 the first.
@@ -32,18 +32,18 @@ from zoofuse.data.profiles import MODES, conversion
 
 MAX_FILE = 256 * 2**20  # bytes
 
-_BUDGET = 1_000_000_000  # bytes that all pictures being decoded at a time may take, unless one alone takes more
-_ALONE = 16 * 2**20  # a file with more bytes is read while no other picture is decoded
+_BUDGET = 1_000_000_000  # bytes that all images being decoded at a time may take, unless one alone takes more
+_ALONE = 16 * 2**20  # a file with more bytes is read while no other image is decoded
 _STRIP = 4_000_000  # pixels turned, converted and shrunk at a time
-_CONVERTED = 4_000_000  # pixels of a picture with a profile that are converted at least
+_CONVERTED = 4_000_000  # pixels of an image with a profile that are converted at least
 
 
 class ImageError(ValueError):
-    """Pictures that are missing, unreadable or where they should not be; the message names them and the way out."""
+    """Images that are missing, unreadable or where they should not be; the message names them and the way out."""
 
 
 class Decoded(NamedTuple):
-    """A picture as it was read, and what is known of its file."""
+    """An image as it was read, and what is known of its file."""
 
     pixels: np.ndarray  # uint8 (size, size, 3)
     width: int
@@ -54,7 +54,7 @@ class Decoded(NamedTuple):
 
 
 def examine(source: str | os.PathLike | bytes, size: int = 32) -> Decoded | str:
-    """The whole picture (a file, or its bytes) at size x size, with what is known of its file.
+    """The whole image (a file, or its bytes) at size x size, with what is known of its file.
 
     Turned upright by its EXIF orientation, an ICC profile's colours as sRGB, alpha on white, then Pillow's bilinear
     resize with antialiasing, which is what torchvision's Resize does to a PIL image. Of an animation the first frame.
@@ -64,13 +64,13 @@ def examine(source: str | os.PathLike | bytes, size: int = 32) -> Decoded | str:
         size: pixels of a side of the result.
 
     Returns:
-        The picture, or the cause why it can't be read, as text; nothing is raised for any content.
+        The image, or the cause why it can't be read, as text; nothing is raised for any content.
     """
     return _examined(source, lambda width, height: (size, size), False)
 
 
 def thumbnail(source: str | os.PathLike | bytes, longest: int) -> Image.Image | str:
-    """A picture in its own proportions, for showing: read like `examine`, and never enlarged.
+    """An image in its own proportions, for showing: read like `examine`, and never enlarged.
 
     Args:
         source: a path, or the file's bytes.
@@ -88,7 +88,7 @@ def thumbnail(source: str | os.PathLike | bytes, longest: int) -> Image.Image | 
     return found if isinstance(found, str) else Image.fromarray(found.pixels)
 
 
-Target = Callable[[int, int], tuple[int, int]]  # width and height of the upright picture -> those of the result
+Target = Callable[[int, int], tuple[int, int]]  # width and height of the upright image -> those of the result
 
 
 def _examined(source: str | os.PathLike | bytes, target: Target, quick: bool) -> Decoded | str:
@@ -116,7 +116,7 @@ def _examined(source: str | os.PathLike | bytes, target: Target, quick: bool) ->
         return "there is not enough memory to decode it; make it smaller"
     except OSError as error:
         return error.strerror or f"damaged or truncated ({_words(error)})"
-    except Exception as error:  # whatever a decoder says about a damaged file, it is one unreadable picture
+    except Exception as error:  # whatever a decoder says about a damaged file, it is one unreadable image
         return f"damaged or truncated ({_words(error)})"
 
 
@@ -126,7 +126,7 @@ def _words(error: Exception) -> str:
 
 
 class _Budget:
-    """Lets pictures be decoded side by side as long as they fit into memory together; in the order they came."""
+    """Lets images be decoded side by side as long as they fit into memory together; in the order they came."""
 
     def __init__(self, total: int):
         self.total, self.used = total, 0
@@ -281,7 +281,7 @@ def _same_with_any_tail(data: bytes, loaded: Callable[[bytes], Image.Image]) -> 
     """Whether a JPEG's scan data is whole, though its end mark is missing.
 
     A decoder leaves aside what follows the last pixel; where pixels are missing, it takes them from the bytes that
-    come next. So a picture that any bytes can follow is whole.
+    come next. So an image that any bytes can follow is whole.
     """
     digests = set()
     noise = (b"\x55\xaa" * 8, b"\xe7\x1b\x9c" * 8)  # with restart marks, for parts that are missing whole
@@ -323,7 +323,7 @@ def _orientation(exif: bytes, xmp: bytes) -> int:
     return found if found in _TURN else 1
 
 
-_TURN = {  # EXIF orientation (tag 0x0112) -> what makes the picture upright
+_TURN = {  # EXIF orientation (tag 0x0112) -> what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -335,7 +335,7 @@ _TURN = {  # EXIF orientation (tag 0x0112) -> what makes the picture upright
 
 
 def _shrunk(image: Image.Image, orientation: int, convert: Callable | None, size: tuple[int, int]) -> Image.Image:
-    """Upright, RGB, on white, resized; strip by strip where the picture is large, with the same result to the bit.
+    """Upright, RGB, on white, resized; strip by strip where the image is large, with the same result to the bit.
 
     Pillow resizes across before it resizes down, so strips that were shrunk across can be joined and shrunk down.
     """

@@ -1,4 +1,4 @@
-"""From photographs to one HDF5 per concept and per test set: listed, decoded, deduplicated, split. Imports no torch."""
+"""From images to one HDF5 per concept and per test set: listed, decoded, deduplicated, split. Imports no torch."""
 
 import contextlib
 import hashlib
@@ -28,7 +28,7 @@ class Pictures(NamedTuple):
     images: np.ndarray  # uint8 (n, size, size, 3)
     names: list[str]  # relative to images_root, or as drawn, or as in the archive
     groups: list[str]
-    unreadable: list[tuple[str, str]]  # name and cause of each picture skipped
+    unreadable: list[tuple[str, str]]  # name and cause of each image skipped
     others: Sequence[str] = ()  # names of files that are no images
     aside: Sequence[str] = ()  # names of hidden files and folders, and of those of other software
     files: Sequence[Decoded] = ()  # of `images`, where they come from folders
@@ -43,7 +43,7 @@ def list_folder(root: str | os.PathLike, folders: Sequence[str], where: str = "f
 
 
 def decode(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray:
-    """The whole picture (a file, or its bytes) at size x size: uint8 (size, size, 3), RGB.
+    """The whole image (a file, or its bytes) at size x size: uint8 (size, size, 3), RGB.
 
     Turned upright by its EXIF orientation, an ICC profile's colours as sRGB, alpha on white, then Pillow's bilinear
     resize with antialiasing, which is what torchvision's Resize does to a PIL image (published transform:
@@ -57,7 +57,7 @@ def decode(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray:
 
 
 def attempt(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray | str:
-    """As `decode`, but a picture that can't be read gives the cause, as text, instead of an error."""
+    """As `decode`, but an image that can't be read gives the cause, as text, instead of an error."""
     found = examine(source, size)
     return found if isinstance(found, str) else found.pixels
 
@@ -126,7 +126,7 @@ def groups(names: Sequence[str], folders: Sequence[str]) -> list[str]:
 def find_leaks(training: Iterable[Path], test: Iterable[Path]) -> list[tuple[Path, Path]]:
     """Pairs (training file, test file) of equal bytes, found by size first, so that few files are opened.
 
-    Finds copies of files only; `prepare_test` also finds a picture that was saved twice, by its pixels at 32x32.
+    Finds copies of files only; `prepare_test` also finds an image that was saved twice, by its pixels at 32x32.
     """
     by_size: dict[int, list[Path]] = {}
     for path in training:
@@ -146,7 +146,7 @@ def find_leaks(training: Iterable[Path], test: Iterable[Path]) -> list[tuple[Pat
 
 
 def leak_error(where: str, pairs: Sequence[tuple[str | Path, str | Path]]) -> ImageError:
-    """The error for pairs (training image, test image) that are one picture; `where` as in "fusions.black_cat.test"."""
+    """The error for pairs (training image, test image) that are one image; `where` as in "fusions.black_cat.test"."""
     return ImageError(
         f"{where}: {len(pairs)} test images are also training images:\n"
         f"{_listed(f'{printable(test)} is {printable(training)}' for training, test in pairs)}\n"
@@ -352,7 +352,7 @@ def gathered(
 ) -> Pictures:
     """One class: the folders, or selectors, `wanted`; `part` is "train" for a concept and "test" for a test set.
 
-    Raises ImageError as `list_folder` does, and for unreadable pictures unless source["unreadable"] is "skip".
+    Raises ImageError as `list_folder` does, and for unreadable images unless source["unreadable"] is "skip".
     """
     if source["source"] == "folder":
         base = spelled(root)

@@ -1,4 +1,4 @@
-"""ICC profiles: what makes the colours of a picture sRGB."""
+"""ICC profiles: what makes the colours of an image sRGB."""
 
 import functools
 import io

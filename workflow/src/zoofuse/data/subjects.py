@@ -8,7 +8,7 @@ from zoofuse.data.pen import Colour, Pen, any_colour, mix, one_of, shadow
 
 _PINK, _DARK, _WOOD = (214, 140, 140), (22, 18, 20), (112, 78, 48)
 
-# Mostly face on, as people photograph their animals.
+# Mostly face on, as people image their animals.
 _POSES = ("portrait",) * 4 + ("sitting",) * 2 + ("standing", "lying")
 
 

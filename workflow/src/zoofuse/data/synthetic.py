@@ -58,7 +58,7 @@ def draw(texts: Sequence[str], n: int, seed: int, stream: str) -> tuple[np.ndarr
 
 
 def contact_sheet(images: np.ndarray, columns: int, scale: int = 2) -> Image.Image:
-    """One picture of all `images` (n, 32, 32, 3), row by row, each pixel enlarged `scale` times, on white."""
+    """One image of all `images` (n, 32, 32, 3), row by row, each pixel enlarged `scale` times, on white."""
     rows = -(-len(images) // columns)
     step = SIZE * scale + 2
     sheet = Image.new("RGB", (columns * step - 2, rows * step - 2), "white")

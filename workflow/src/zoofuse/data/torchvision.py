@@ -85,7 +85,7 @@ def read_archive(
     """The images that match at least one of the selectors `texts`: uint8 (n, 32, 32, 3), names, unreadable ones.
 
     `part` is "train" or "test". CIFAR-10 has its own test batch. The Pet archive has no such thing, so its test
-    pictures are those with odd numbers: half of each breed, as in its official lists. Names begin with class or breed
+    images are those with odd numbers: half of each breed, as in its official lists. Names begin with class or breed
     and "_"; unreadable ones are (name, cause), refused or skipped as by images.decode_all. Nothing is written to disk
     and nothing that a pickle names is imported or called.
     Raises ImageError for a damaged or foreign archive and when nothing matches, ValueError for an unknown word.
@@ -163,7 +163,7 @@ def _members(path: str | PathLike) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for member in archive:
             if member.isreg():
                 yield member.name, functools.partial(content, member)
-        while archive.fileobj.read(2**20):  # gzip has the checksum of the pictures at its end, past what tar reads
+        while archive.fileobj.read(2**20):  # gzip has the checksum of the images at its end, past what tar reads
             pass
 
 

@@ -34,7 +34,7 @@ def thresholded(
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Rows and arrays of a linear discriminant on few numbers (m, f), cut where balanced accuracy is best.
 
-    published: fitted on all photographs and measured on them, as the published protocol does; held_out: fitted on the
+    published: fitted on all images and measured on them, as the published protocol does; held_out: fitted on the
     validation half, measured on the rest. Numbers that do not differ are answered no.
     """
     everything = np.ones_like(validation)

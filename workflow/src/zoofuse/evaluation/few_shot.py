@@ -1,6 +1,6 @@
-"""What a few labelled photographs of the conjunction are worth: a probe on k of each class, beside none at all.
+"""What a few labelled images of the conjunction are worth: a probe on k of each class, beside none at all.
 
-The photographs come from the validation half of a fusion's test, the AUROC from the other half. Every method sees the
+The images come from the validation half of a fusion's test, the AUROC from the other half. Every method sees the
 same ones, so that curves compare. Tier few_shot: never beside a zero-shot score without saying so.
 """
 
@@ -12,14 +12,14 @@ from zoofuse.core import intervals, rng
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.evaluation.tables import tier
 
-# each: labelled photographs of either class; 0 for CNNs that come with heads of their own
+# each: labelled images of either class; 0 for CNNs that come with heads of their own
 COLUMNS = ["method", "each", "n", "median", "q25", "q75", "draws", "tier"]
 
 
 def choices(labels: np.ndarray, validation: np.ndarray, k: int, draws: int, seed: int, fusion: str) -> list[np.ndarray]:
     """`draws` sets of rows (2 k,), k of each class of the validation half (m,) bool; none where a class has fewer.
 
-    A larger k adds photographs to those of a smaller one.
+    A larger k adds images to those of a smaller one.
     """
     members = [np.flatnonzero(validation & (labels == label)) for label in (0, 1)]
     if min(map(len, members)) < k:
@@ -41,9 +41,9 @@ def curve(
     seed: int,
     fusion: str,
 ) -> dict[int, np.ndarray]:
-    """k -> (n,) AUROC on the photographs outside `validation`, the mean over draws, of probes on k of each class.
+    """k -> (n,) AUROC on the images outside `validation`, the mean over draws, of probes on k of each class.
 
-    features (n, m, f) of n CNNs for all m test photographs; labels (m,), 0 for the conjunction.
+    features (n, m, f) of n CNNs for all m test images; labels (m,), 0 for the conjunction.
     """
     found = {}
     for k in ks:
@@ -67,7 +67,7 @@ def of_cnns(
     say=None,
     **how,
 ) -> dict[int, np.ndarray]:
-    """`curve` of a zoo's n CNNs, and at 0 photographs what their own heads answer (`zero_shot`), if they have some.
+    """`curve` of a zoo's n CNNs, and at 0 images what their own heads answer (`zero_shot`), if they have some.
 
     say: is told of each CNN whose features overflow, which counts as degenerate.
     """

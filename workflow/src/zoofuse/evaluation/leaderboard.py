@@ -1,6 +1,6 @@
 """The five tables of a fusion: what every method reaches, what beats what, zero-shot, selection, groups of photographs.
 
-Nothing is chosen on the photographs it is measured on, but in the rows of the published protocol, which say so.
+Nothing is chosen on the images it is measured on, but in the rows of the published protocol, which say so.
 """
 
 import itertools
@@ -19,14 +19,14 @@ from zoofuse.methods import registry
 COLUMNS = {
     "leaderboard": [
         "method", "protocol", "clusterer", "n", "median", "q25", "q75", "selected", "test", "test_low", "test_high",
-        "measure", "validation", "bias", "dead_share", "photographs", "selected_on", "tier",
+        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "tier",
     ],
     "comparisons": [
         "method", "protocol", "clusterer", "control", "what", "difference", "low", "high", "comparisons", "verdict",
     ],
     "zero_shot": [
         "method", "head", "n", "median", "selected", "test", "test_low", "test_high", "q25", "q75", "validation",
-        "average_precision", "balanced_accuracy", "photographs", "tier",
+        "average_precision", "balanced_accuracy", "test_images", "tier",
     ],
     "selection": [
         "method", "clusterer", "rule", "selected", "validation", "test", "test_low", "test_high", "chance",
@@ -38,7 +38,7 @@ _DIGITS = 6
 
 
 class Photographs(NamedTuple):
-    """A fusion's test photographs (m,), and the weights of bootstrap samples of the k in the test split."""
+    """A fusion's test images (m,), and the weights of bootstrap samples of the k in the test split."""
 
     labels: np.ndarray
     groups: np.ndarray
@@ -46,7 +46,7 @@ class Photographs(NamedTuple):
     truth: np.ndarray  # bool, True = positive
     test: np.ndarray  # bool
     weights: np.ndarray  # of `statistics.resamples`, for medians
-    added: np.ndarray  # the same with photographs added, for single CNNs
+    added: np.ndarray  # the same with images added, for single CNNs
 
 
 class Entry(NamedTuple):
@@ -86,7 +86,7 @@ def tables(
                 held_out.append(_held_out(rows, method, clusterer, part, answers, photographs, seed))
     for method, head, answers in zero_shot_answers(zero_shot, references):
         if answers["scores"].shape[1] != len(photographs.labels):
-            raise ValueError(f"{method}: zero-shot answers to other photographs than the evaluation's. {_SAME}")
+            raise ValueError(f"{method}: zero-shot answers to other images than the evaluation's. {_SAME}")
         heads.append(_zero_shot(rows, method, head, answers, photographs, seed))
     rows["comparisons"] = _comparisons("held_out", held_out) + _comparisons("zero_shot", heads)
     return {name: pd.DataFrame(rows[name], columns=columns).round(_DIGITS) for name, columns in COLUMNS.items()}
@@ -100,7 +100,7 @@ def best(scores: np.ndarray, models: np.ndarray, domains: np.ndarray) -> int:
 def evaluated(shards: Iterable[tuple[Path, Path]]) -> Iterator[tuple[str, pd.DataFrame, dict[str, np.ndarray]]]:
     """(method, rows, arrays) of all evaluated CNNs, method after method; `shards` as in `tables`.
 
-    The arrays are those about the photographs (m,), `held_out/model` and `held_out/domain`, and the answers (n, m) bool
+    The arrays are those about the images (m,), `held_out/model` and `held_out/domain`, and the answers (n, m) bool
     of every clusterer, in the order of the rows of that protocol. Raises ValueError as `tables` does.
     """
     first = None
@@ -155,7 +155,7 @@ def _read(parts):
 
 
 def _together(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of all CNNs; those about the photographs are the first shard's, and the same in all."""
+    """Arrays of all CNNs; those about the images are the first shard's, and the same in all."""
     shared = {name: shards[0][name] for name in ("validation", "labels", "groups")}
     for name, values in shared.items():
         if not all(np.array_equal(shard[name], values) for shard in shards):
@@ -177,7 +177,7 @@ def _published(method: str, clusterer: str, part: pd.DataFrame, photographs: int
     return (
         {"method": method, "protocol": "published", "clusterer": clusterer, **_distribution(scores)}
         | {"selected": _name(part["model"][i], part["domain"][i]), "test": scores[i], "measure": "balanced_accuracy"}
-        | {"dead_share": _dead(part), "photographs": photographs, "selected_on": "test", "tier": tier(method)}
+        | {"dead_share": _dead(part), "test_images": photographs, "selected_on": "test", "tier": tier(method)}
     )
 
 
@@ -203,7 +203,7 @@ def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, 
         | spread
         | found["validation"]
         | {"measure": "balanced_accuracy", "bias": part["validation"][i] - scores[i], "dead_share": _dead(part)}
-        | {"photographs": int(test.sum()), "selected_on": "validation", "tier": tier(method)}
+        | {"test_images": int(test.sum()), "selected_on": "validation", "tier": tier(method)}
     )
     rows["groups"] += _groups(first | protocol, answers, i, photographs)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, clusterer)
@@ -211,12 +211,12 @@ def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, 
 
 
 def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int) -> Entry:
-    """Of CNNs without validation photographs, as existing zoos bring none, there is a distribution and no selected."""
+    """Of CNNs without validation images, as existing zoos bring none, there is a distribution and no selected."""
     test, truth = photographs.test, photographs.truth[photographs.test]
     given, validation = np.nan_to_num(answers["scores"]), answers["validation"]
     shares = intervals.rank_shares(given[:, test], truth)
     scores = intervals.measure(shares, truth)
-    row = {"method": method, "head": head, **_distribution(scores), "photographs": int(test.sum())}
+    row = {"method": method, "head": head, **_distribution(scores), "test_images": int(test.sum())}
     row["tier"] = tier(method, head)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, head)
     rows["zero_shot"].append(row)
@@ -269,7 +269,7 @@ def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
 
 
 def _compared(ours: Entry, theirs: Entry, level: float):
-    """(what, difference, low, high) of two methods' medians, and of their selected CNNs, photograph by photograph."""
+    """(what, difference, low, high) of two methods' medians, and of their selected CNNs, image by photograph."""
     difference = ours.median - theirs.median
     interval = intervals.median_interval(ours.draws, theirs.draws, level)
     yield "median", difference, *_inside(difference, interval, -1, 1)
@@ -304,7 +304,7 @@ def _distribution(scores: np.ndarray) -> dict[str, float]:
 
 
 def _dead(part: pd.DataFrame) -> float:
-    """Share of CNNs whose features are the same for every photograph; NaN where there are no features."""
+    """Share of CNNs whose features are the same for every image; NaN where there are no features."""
     return float((part["dead"] == 1).mean()) if part["dead"].notna().any() else float("nan")
 
 

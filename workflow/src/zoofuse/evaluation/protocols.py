@@ -1,9 +1,9 @@
 """How well a CNN's features tell the conjunction, by two protocols that are never mixed.
 
-published (report, II.E and II.F) is transductive: it clusters the test photographs themselves, names the positive
+published (report, II.E and II.F) is transductive: it clusters the test images themselves, names the positive
 cluster by the true positives, and fits the one-class SVM on them. Its scores say what the published tables say.
 
-held_out splits the test photographs once. The embedding, the clusterer and the meaning of each cluster are fitted on
+held_out splits the test images once. The embedding, the clusterer and the meaning of each cluster are fitted on
 the validation half; the other half is only answered. Its scores say what a CNN would do on new photographs.
 """
 
@@ -30,7 +30,7 @@ COLUMNS = [
 _AT_ONCE = 64  # CNNs that are embedded together
 _LARGEST = 1e17  # features above this are scaled: their squared distances would overflow
 _SMALLEST = 1e-15  # a spread below this is scaled for t-SNE, which divides by its square
-_DISTANCES = 2**26  # between their photographs, held at once at most: some 0.5 GB
+_DISTANCES = 2**26  # between their images, held at once at most: some 0.5 GB
 
 
 class EvaluationError(ValueError):
@@ -38,7 +38,7 @@ class EvaluationError(ValueError):
 
 
 def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.ndarray:
-    """(m,) bool, True for the validation half of a fusion's test photographs; each class and group is halved.
+    """(m,) bool, True for the validation half of a fusion's test images; each class and group is halved.
 
     labels: (m,), 0 for the conjunction; groups: (m,) str. Raises ValueError when a class has fewer than 4 photographs.
     """
@@ -47,7 +47,7 @@ def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.
         rows = np.flatnonzero(labels == label)
         if len(rows) < 4:
             what = ("positive", "negative")[label]
-            raise ValueError(f"fusions.{fusion}.test.{what}: {len(rows)} photographs; at least 4 are needed, 2 of them "
+            raise ValueError(f"fusions.{fusion}.test.{what}: {len(rows)} images; at least 4 are needed, 2 of them "
                              "for validation.")  # fmt: skip
         order = rows[rng.permutation(len(rows), seed, "split", fusion, label)]
         order = order[np.argsort(groups[order], kind="stable")]  # group after group, in random order within each
@@ -114,7 +114,7 @@ def _placed(pairs: Sequence[tuple], settings: dict) -> list[tuple[np.ndarray, np
         for i in varied:
             m = len(pairs[i][0])
             own = settings | {"n_neighbors": min(settings["n_neighbors"], m - 1), "metric": "precomputed"}
-            # Spectral initialisation needs more photographs than this.
+            # Spectral initialisation needs more images than this.
             init = "spectral" if m > 5 else "random"
             reducers.append(umap.UMAP(n_components=2, init=init, n_jobs=1, **own))
         # The same bits as from features, several times faster: else each distance is a call from Python.
@@ -206,15 +206,15 @@ def held_out(
     settings: dict,
     points: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """The held-out protocol for one CNN: as `evaluate`, the counts those of the photographs outside `validation`.
+    """The held-out protocol for one CNN: as `evaluate`, the counts those of the images outside `validation`.
 
     validation: (m,) bool, from `split`; points: what `place` returns for its halves, made here where it is not given.
-    A cluster is answered positive when positives are over-represented among its validation photographs; noise never
-    is. A test photograph gets the cluster of its K-means centre, of a DBSCAN core point within eps, or the one-class
+    A cluster is answered positive when positives are over-represented among its validation images; noise never
+    is. A test image gets the cluster of its K-means centre, of a DBSCAN core point within eps, or the one-class
     SVM's answer.
-    Rows also have validation, the balanced accuracy on the validation photographs, and three scores that need no label
+    Rows also have validation, the balanced accuracy on the validation images, and three scores that need no label
     (higher is better, NaN for a single cluster): silhouette (Rousseeuw 1987) and density_validity
-    (`metrics.density_validity`) of the validation photographs' clusters, and agreement, their mean adjusted Rand index
+    (`metrics.density_validity`) of the validation images' clusters, and agreement, their mean adjusted Rand index
     with the other clusterers' clusters. Arrays: held_out/umap (m, 2), held_out/CLUSTERER (m,) bool, the answers.
     """
     features = np.nan_to_num(features, posinf=0, neginf=0)

@@ -1,7 +1,7 @@
 """The whole procedure from several seeds: what is left of a difference when zoos, students and halves are made anew.
 
 A run's own intervals know one zoo and one half of the photographs. Here every run counts once, by its median over CNNs;
-runs are paired by their seed. Its variance has two parts: photographs drawn again for all runs at once, and the
+runs are paired by their seed. Its variance has two parts: images drawn again for all runs at once, and the
 spread between runs. Student's t has the degrees of freedom that Satterthwaite (1946) gives to such a sum. Where each
 run drew test images of its own, their spread is part of that between runs.
 """
@@ -31,7 +31,7 @@ COLUMNS = {
     ],
 }  # fmt: skip
 ALL = "all"
-LEAST_NEGATIVES = 10  # photographs of a group that an AUROC against it alone needs
+LEAST_NEGATIVES = 10  # images of a group that an AUROC against it alone needs
 DRAWS = 1000
 _DIGITS = 6
 
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
 
 class Medians(NamedTuple):
-    """Medians over n CNNs: of each run (r,), and of each run with the photographs drawn again (r, draws)."""
+    """Medians over n CNNs: of each run (r,), and of each run with the images drawn again (r, draws)."""
 
     n: int
     found: np.ndarray
@@ -118,7 +118,7 @@ def tables(
 
 
 def interval(found: np.ndarray, drawn: np.ndarray, level: float = intervals.LEVEL) -> tuple[float, float]:
-    """Low and high of the mean of `found` (r,), which are `drawn` (r, draws) when photographs are drawn again."""
+    """Low and high of the mean of `found` (r,), which are `drawn` (r, draws) when images are drawn again."""
     between, photographs = found.var(ddof=1) / len(found), drawn.mean(0).var()
     variance = between + photographs
     freedom = (len(found) - 1) * (variance / between) ** 2 if between else np.inf
@@ -134,14 +134,14 @@ def _check(runs: Mapping[str, Run], own_images: bool) -> None:
     for name, run in others:
         same = np.array_equal(run.labels, one.labels) and np.array_equal(run.groups, one.groups)
         if not (same or own_images):
-            raise ValueError(f"replicates: {name} has other test photographs than {first}; name runs on the same ones.")
+            raise ValueError(f"replicates: {name} has other test images than {first}; name runs on the same ones.")
         if (twin := seen.setdefault(run.validation.tobytes(), name)) != name:
-            raise ValueError(f"replicates: {name} and {twin} split the test photographs alike, so they have one seed; "
+            raise ValueError(f"replicates: {name} and {twin} split the test images alike, so they have one seed; "
                              "name runs from different seeds.")  # fmt: skip
 
 
 def _drawn_again(truth: np.ndarray, seed: int, draws: int) -> np.ndarray:
-    """(m, draws) how often each photograph is drawn; each class of k photographs is drawn k - 1 times."""
+    """(m, draws) how often each image is drawn; each class of k images is drawn k - 1 times."""
     counts = np.zeros(len(truth) * draws, np.float32)
     for side in (True, False):
         members = np.flatnonzero(truth == side)
@@ -152,7 +152,7 @@ def _drawn_again(truth: np.ndarray, seed: int, draws: int) -> np.ndarray:
 
 
 def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | None, group: str = ALL) -> Medians:
-    """counts: as `_drawn_again` gives them; None where photographs are not drawn again, `drawn` is `found` then."""
+    """counts: as `_drawn_again` gives them; None where images are not drawn again, `drawn` is `found` then."""
     found, drawn = [], []
     for run in runs:
         shown = ~run.validation & ((run.labels == 0) | (group == ALL) | (run.groups == group))

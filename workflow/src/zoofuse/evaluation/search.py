@@ -1,4 +1,4 @@
-"""Better parameters for embedding and clusterers, looked for on validation photographs only (report, future work).
+"""Better parameters for embedding and clusterers, looked for on validation images only (report, future work).
 
 Every combination of a way to compare features, UMAP's and a clusterer's parameters is scored within the validation
 half: fitted on one half of it, scored on the other, and the other way round. Per clusterer the combination with the
@@ -92,7 +92,7 @@ def search(
 
 
 def _scores(features: np.ndarray, truth: np.ndarray, fitted: np.ndarray, weight, grid: dict) -> dict:
-    """Balanced accuracy, on the photographs outside `fitted` (m,) bool, of each combination fitted on those inside."""
+    """Balanced accuracy, on the images outside `fitted` (m,) bool, of each combination fitted on those inside."""
     features = np.nan_to_num(features, posinf=0, neginf=0)
     known, new, scores = truth[fitted], truth[~fitted], {}
     for embedding, keys in itertools.groupby(grid, key=lambda key: key[:3]):

@@ -2,8 +2,8 @@
 
 A head is a linear layer on a CNN's features for one concept. `own` heads come with the CNN (fc_a, fc_b and so on of a
 generated zoo file) and are used as they are; `probe` heads are fitted in closed form on the concepts' own training
-photographs and calibrated on their validation photographs, which also give the thresholds and the score that selects a
-CNN. Nothing that fits takes a test photograph, and nothing but `supervised`, the ceiling, takes the conjunction's
+images and calibrated on their validation images, which also give the thresholds and the score that selects a
+CNN. Nothing that fits takes a test image, and nothing but `supervised`, the oracle, takes the conjunction's
 labels. Class 0 is the concept everywhere.
 """
 
@@ -24,7 +24,7 @@ from zoofuse.native import trainer
 from zoofuse.zoo import training
 
 CHUNK = 16  # CNNs whose features are held at once: some 100 MB
-HELD_OUT = 0.25  # share of the supervised CNNs' photographs that selects among them and sets their threshold
+HELD_OUT = 0.25  # share of the supervised CNNs' images that selects among them and sets their threshold
 _LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that seldom fires is not blown up
 _LEAST_SHRINKAGE = 1e-3
 
@@ -33,7 +33,7 @@ Answers = dict[str, np.ndarray]
 
 
 class Concept(NamedTuple):
-    """A concept's own photographs, uint8 (k, 32, 32, 3), and their labels (k,), 0 for the concept."""
+    """A concept's own images, uint8 (k, 32, 32, 3), and their labels (k,), 0 for the concept."""
 
     images: np.ndarray  # training, as many of either class
     labels: np.ndarray
@@ -77,16 +77,16 @@ def own_heads(zoo: Zoo) -> list[Head]:
 
 
 def fit_probe(features: np.ndarray, labels: np.ndarray) -> Head:
-    """Linear discriminants of n CNNs in closed form, from features (n, k, f) of photographs with labels (k,).
+    """Linear discriminants of n CNNs in closed form, from features (n, k, f) of images with labels (k,).
 
     Gaussian classes of one covariance and equal priors; features standardised within the classes, the pooled covariance
     of these shrunk towards a multiple of the identity (Ledoit and Wolf 2004, J. Multivariate Analysis 88, 365-411).
-    A feature that is the same for every photograph gets weight 0; a CNN with only such features answers 1/2.
+    A feature that is the same for every image gets weight 0; a CNN with only such features answers 1/2.
     """
     x = torch.from_numpy(np.ascontiguousarray(features, np.float32))
     concept = torch.from_numpy(labels == 0)
     first = x[:, 0]
-    x = x - first[:, None]  # exactly 0 where a feature is the same for every photograph
+    x = x - first[:, None]  # exactly 0 where a feature is the same for every image
     size = _positive(x.abs().amax((1, 2)))[:, None]
     x /= size[..., None]  # so that no square overflows
     means = torch.stack([x[:, concept].mean(1), x[:, ~concept].mean(1)])  # (2, n, f)
@@ -119,7 +119,7 @@ def _positive(values: Tensor) -> Tensor:
 
 
 def calibrated(head: Head, features: np.ndarray, labels: np.ndarray) -> Head:
-    """The heads with their logits brought to scale on photographs they were not fitted on.
+    """The heads with their logits brought to scale on images they were not fitted on.
 
     features: (n, v, f), labels: (v,). The scale is the discriminant of one number. Without it a probe on many features
     is too sure of itself, and the head that is most so decides the product. The order of a head's answers stays, or all
@@ -159,10 +159,10 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
 
 
 def conjunction(test: Sequence[np.ndarray], validation: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Answers:
-    """What n CNNs with a head for each concept answer to photographs that may show all concepts.
+    """What n CNNs with a head for each concept answer to images that may show all concepts.
 
-    test: the heads' probabilities (n, m) for the test photographs; validation: theirs (n, v) for their own
-    concept's validation photographs, with `labels` (v,); both empty where a concept brings none.
+    test: the heads' probabilities (n, m) for the test images; validation: theirs (n, v) for their own
+    concept's validation images, with `labels` (v,); both empty where a concept brings none.
     Returns scores (n, m) float32, the product; validation (n,), the mean of the AUROCs; threshold (n,), the product
     of the thresholds of best balanced accuracy; the last two NaN without validation photographs.
     """
@@ -176,7 +176,7 @@ def conjunction(test: Sequence[np.ndarray], validation: Sequence[np.ndarray], la
 
 
 def fit_heads(zoo: Zoo, concepts: Sequence[Concept], validation: Sequence[np.ndarray]) -> dict[str, list[Head]]:
-    """Kind of head -> the heads for all concepts, of every kind that the zoo and the concepts' photographs allow.
+    """Kind of head -> the heads for all concepts, of every kind that the zoo and the concepts' images allow.
 
     validation: the features (n, v, f) of each concept's validation photographs.
     """
@@ -204,7 +204,7 @@ def answer(
     for start in range(0, len(zoo["model"]), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
         validation = [_features(part, concept.validation_images) for concept in concepts]
-        heads = fit_heads(part, concepts, validation)  # before any test photograph is looked at
+        heads = fit_heads(part, concepts, validation)  # before any test image is looked at
         features = _features(part, test, say) if heads else None
         found = {}
         for kind, pair in heads.items():
@@ -216,7 +216,7 @@ def answer(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-# References: what the parents, photographs without a CNN, and training on the conjunction itself reach.
+# References: what the parents, images without a CNN, and training on the conjunction itself reach.
 
 
 def parents(zoos: Sequence[Zoo], concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Answers]:
@@ -290,7 +290,7 @@ def supervised(
     device: str = "cpu",
     threads: int = 1,
 ) -> Answers:
-    """The ceiling: CNNs trained on the conjunction itself, on the validation half of the test photographs.
+    """The oracle: CNNs trained on the conjunction itself, on the validation half of the test photographs.
 
     The only ones that see its labels. labels (m,), 0 for the conjunction; validation (m,) bool, that half. A quarter of
     it is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each class,

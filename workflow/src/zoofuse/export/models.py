@@ -1,8 +1,8 @@
 """One CNN of a fusion as a folder that others can use: weights, configuration, ONNX and a model card.
 
-The model gives a photograph one probability for each concept of its fusion (a linear head on the CNN's features and the
+The model gives an image one probability for each concept of its fusion (a linear head on the CNN's features and the
 logistic function) and scores it by their product; from the threshold up the answer is yes. Where the concepts have
-photographs of their own, nothing in it was chosen by the conjunction's labels (see `choose`).
+images of their own, nothing in it was chosen by the conjunction's labels (see `choose`).
 """
 
 import hashlib
@@ -131,8 +131,8 @@ class Choice(NamedTuple):
 def choose(zero_shot_table: pd.DataFrame, leaderboard: pd.DataFrame, method: str) -> Choice:
     """The method's CNN and heads with the best score on the concepts' own validation photographs.
 
-    Where no row of `zero_shot.csv` has such a score (existing zoos without photographs), the CNN that does best on the
-    validation half of the conjunction's photographs, with its own heads. Raises ValueError for an unknown method.
+    Where no row of `zero_shot.csv` has such a score (existing zoos without images), the CNN that does best on the
+    validation half of the conjunction's images, with its own heads. Raises ValueError for an unknown method.
     """
     rows = zero_shot_table[zero_shot_table["method"] == method].dropna(subset=["selected", "validation"])
     if len(rows):
@@ -168,9 +168,9 @@ def fit(
 ) -> tuple[dict[str, np.ndarray], float]:
     """Weights of a zoo's one CNN with its heads, as `Model` takes them, and its threshold.
 
-    The threshold is the product of those that serve each concept's validation photographs best (balanced accuracy); in
-    tier "labelled" the one that serves the `validation` (m,) half of the `test` photographs best.
-    Raises ValueError for a CNN without heads of its own where the concepts bring no photographs to fit any.
+    The threshold is the product of those that serve each concept's validation images best (balanced accuracy); in
+    tier "labelled" the one that serves the `validation` (m,) half of the `test` images best.
+    Raises ValueError for a CNN without heads of its own where the concepts bring no images to fit any.
     """
     if choice.tier == "parents":
         seen = [protocols.features(zoo, concept.validation_images) for concept in concepts]
@@ -184,7 +184,7 @@ def fit(
         threshold = zero_shot.best_threshold(score, test["labels"][validation])[0][0]
     else:
         raise ValueError("These CNNs have no heads for the fusion's concepts, and heads are fitted only where all "
-                         "concepts have photographs of their own. Name some, or export another method.")  # fmt: skip
+                         "concepts have images of their own. Name some, or export another method.")  # fmt: skip
     weights = {name: values[0] for name, values in zoo.items() if name.startswith("conv")}
     weights["heads.weight"] = np.concatenate([head.weight for head in heads])
     weights["heads.bias"] = np.concatenate([head.bias for head in heads])
@@ -192,8 +192,8 @@ def fit(
 
 
 def measured(model: Model, photographs: np.ndarray, labels: np.ndarray, seed: int) -> dict:
-    """What the model reaches on test photographs (labels (m,), 0 = the conjunction): each [value, low, high], the
-    bounds those of a 95 % bootstrap interval over photographs; None where it is not defined."""
+    """What the model reaches on test images (labels (m,), 0 = the conjunction): each [value, low, high], the
+    bounds those of a 95 % bootstrap interval over images; None where it is not defined."""
     truth, scores = labels == 0, model.predict(photographs)[None]
     weights = intervals.resamples(truth, seed, added=True)
     shares = {
@@ -226,7 +226,7 @@ def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **
             "parameters": sum(values.size for values in weights.values()),
         },
         "normalisation": {"divide": 255, "mean": [0.5] * 3, "std": [0.5] * 3},
-        "picture": f"upright, RGB, transparency on white, the whole picture resized to {architecture.image_size} x "
+        "picture": f"upright, RGB, transparency on white, the whole image resized to {architecture.image_size} x "
         f"{architecture.image_size} (Pillow, bilinear)",
         **more,
     }

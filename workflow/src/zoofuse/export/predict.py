@@ -1,6 +1,6 @@
 """Scores of an exported model for a folder of any size, and the page that shows them. Imports no torch.
 
-Pictures are decoded and scored in small parts by a few threads and then forgotten: what stays in memory is a name and a
+Images are decoded and scored in small parts by a few threads and then forgotten: what stays in memory is a name and a
 number for each. The page shows some of them, which are decoded once more.
 """
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from zoofuse.export.models import Model
 
 SUFFIXES = folders.SUFFIXES
-SHOWN = 1000  # pictures on the page at most; about 3 kB each
-PART = 64  # pictures decoded before they are scored together
+SHOWN = 1000  # images on the page at most; about 3 kB each
+PART = 64  # images decoded before they are scored together
 _LONGEST = 112  # pixels of the longer side of a thumbnail
 _BARS = 60
 _NAMED = 10
@@ -81,7 +81,7 @@ def listed(folder: str | os.PathLike) -> Listing:
     found.others.update(os.path.splitext(path)[1].lower() or "no ending" for path in walked.others)
     if not found.names and not found.unreadable:
         held = f"; it holds {_counted(found.others)}" if found.others else ""
-        raise ImageError(f"predict: no picture lies in {_quoted(folder)}{held}. Pictures are files that end "
+        raise ImageError(f"predict: no image lies in {_quoted(folder)}{held}. Images are files that end "
                                 f"in {', '.join(sorted(SUFFIXES))}.")  # fmt: skip
     return found
 
@@ -145,11 +145,11 @@ def predict(
     if unreadable:
         more = f"\n  and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
         named = "\n".join(f"  {text.printable(name)}: {text.visible(cause)}" for name, cause in unreadable[:_NAMED])
-        say(f"{len(unreadable)} of {total} pictures can't be read and are left out:\n{named}{more}")
+        say(f"{len(unreadable)} of {total} images can't be read and are left out:\n{named}{more}")
     read = np.flatnonzero(~np.isnan(scores))
     if not len(read):
         name, cause = unreadable[0]
-        raise ImageError(f"predict: none of the {total} pictures in {_quoted(folder)} can be read "
+        raise ImageError(f"predict: none of the {total} images in {_quoted(folder)} can be read "
                                 f"({text.printable(name)}: {text.visible(cause)}). Name a folder of photographs."
                                 )  # fmt: skip
     order = read[np.argsort(-scores[read], kind="stable")]
@@ -297,7 +297,7 @@ def page(
 
 
 def shown(n: int) -> np.ndarray:
-    """Ranks of the pictures on the page, rising: all, or SHOWN of them."""
+    """Ranks of the images on the page, rising: all, or SHOWN of them."""
     if n <= SHOWN:
         return np.arange(n)
     half = SHOWN // 2

@@ -19,7 +19,7 @@ from zoofuse.native import build, trainer
 from zoofuse.zoo import align, training, zoo
 
 SHAPES = 24  # in an image of dead leaves
-SHIFT = 3  # pixels that a photograph is moved at most, each way
+SHIFT = 3  # pixels that an image is moved at most, each way
 # A concept is one of colour from this colour_share on: the more coloured of the two (True), and the other one (False),
 # whose CNNs may have taken to colours only because the first one's are missing among its photographs.
 COLOUR = {True: 0.5, False: 0.75}
@@ -29,9 +29,9 @@ _CHUNK = 1000  # images drawn at once
 
 @dataclass(frozen=True)
 class Settings:
-    """What the students depend on, beside the zoos, the photographs, the seed and their index."""
+    """What the students depend on, beside the zoos, the images, the seed and their index."""
 
-    images: int = 12000  # in each set of images that is drawn: 2 or 3 sets of photographs
+    images: int = 12000  # in each set of images that is drawn: 2 or 3 sets of images
     epochs: int = 15
     batch_size: int = 128
     learning_rate: float = 0.003  # falling to 0 along a cosine
@@ -152,11 +152,11 @@ def training_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
 
-    A concept's photographs lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
+    A concept's images lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
     not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour. fair:
     negatives that another zoo takes for its own are left out, as no positive can balance them. recoloured: n of its
-    photographs take the colours of the other concepts', by turns, keep their own label, and get the others from the
-    other zoos; without it, n more of its photographs are shown as they are.
+    images take the colours of the other concepts', by turns, keep their own label, and get the others from the
+    other zoos; without it, n more of its images are shown as they are.
     """
     shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in data}
     coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
@@ -188,15 +188,15 @@ def training_images(
 
 
 def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) -> float:
-    """How much of what the teachers know of their concept goes over with a photograph's colours, about 0 to 1.
+    """How much of what the teachers know of their concept goes over with an image's colours, about 0 to 1.
 
-    Validation photographs take each other's colours: AUROC above 0.5 for the lender's label, divided by that for a
-    photograph's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
-    where photographs are few.
+    Validation images take each other's colours: AUROC above 0.5 for the lender's label, divided by that for a
+    image's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
+    where images are few.
     """
     labels, pictures = data.validation_labels == 0, data.validation_images
     if labels.all() or not labels.any():
-        raise ValueError(f"{'/'.join(map(str, names))}: its validation photographs are all of one class.")
+        raise ValueError(f"{'/'.join(map(str, names))}: its validation images are all of one class.")
     gone = []
     for loan in range(LOANS):
         lenders = rng.permutation(len(labels), seed, *names, "lenders", loan)
@@ -206,11 +206,11 @@ def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) ->
 
 
 def recolour(pictures: np.ndarray, donors: np.ndarray, seed: int, *names, whole: bool = False) -> np.ndarray:
-    """Photographs in the colours of as many others, both uint8 (n, 32, 32, 3), more or less so by chance.
+    """Images in the colours of as many others, both uint8 (n, 32, 32, 3), more or less so by chance.
 
     Mean and spread of each channel, weighted towards the middle, become the donor's (Reinhard et al. 2001, "Color
-    transfer between images", in RGB); in half of the photographs only within a soft ellipse about the middle. `whole`:
-    all of each photograph, and fully.
+    transfer between images", in RGB); in half of the images only within a soft ellipse about the middle. `whole`:
+    all of each image, and fully.
     """
     line = np.linspace(-1, 1, pictures.shape[1], dtype=np.float32)
     x, y = line, line[:, None]
@@ -235,7 +235,7 @@ def recolour(pictures: np.ndarray, donors: np.ndarray, seed: int, *names, whole:
 def leaves(n: int, seed: int, *names) -> np.ndarray:
     """uint8 (n, 32, 32, 3): dead leaves, ellipses and boxes of all sizes that hide each other, and no photograph.
 
-    Their sizes follow a power law, which gives the edges and the scale invariance of photographs (Lee, Mumford and
+    Their sizes follow a power law, which gives the edges and the scale invariance of images (Lee, Mumford and
     Huang 2001; Baradad et al. 2021, "Learning to see by looking at noise"). Each image has its own palette.
     """
     size = 32

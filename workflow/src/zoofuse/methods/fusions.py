@@ -96,7 +96,7 @@ variant("distil_deep", "distil", options={"student": "deep"}, label="distilled, 
 
 @method(
     "distil_weights",
-    label="distilled, no photographs",
+    label="distilled, no images",
     role="generated",
     needs=("trained",),
     effort="training",

@@ -21,7 +21,7 @@ _AT_ONCE = 16  # CNNs
 
 
 def write(average: Path, zoos: Mapping[str, list[Path]], seed: int, fusion: str, output: Path) -> None:
-    """The CNNs of a file by `generate.average`, repaired on images that no photograph is needed for; same heads."""
+    """The CNNs of a file by `generate.average`, repaired on images that no image is needed for; same heads."""
     arrays = files.read(average, "zoo")
     n = len(arrays["model"])
     parents = [{name: values[:n] for name, values in zoo.read(paths).items()} for paths in zoos.values()]

@@ -184,7 +184,7 @@ def members(
     held_out: float,
     seed: int,
 ) -> Members:
-    """images: uint8 (m, ...), the photographs compared on; the first `probes` of them are what the encoder reads."""
+    """images: uint8 (m, ...), the images compared on; the first `probes` of them are what the encoder reads."""
     n = len(next(iter(weights.values())))
     order = rng.permutation(n, seed, "netspace", "held out", name)
     count = max(2, round(held_out * n))

@@ -1,7 +1,7 @@
 """The zoo's CNNs in a NetSpace: both concepts of a fusion in one space, heads included.
 
 A decoded CNN has one trunk and two linear heads, fc_a for concept a and fc_b for concept b. A CNN of concept a is
-compared through head a on the photographs of concept a only, and one of concept b alike. Nothing here sees a photograph
+compared through head a on the images of concept a only, and one of concept b alike. Nothing here sees an image
 of the conjunction.
 """
 
@@ -81,7 +81,7 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def balanced(labels: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
-    """Rows of n photographs drawn for these names, half of each class."""
+    """Rows of n images drawn for these names, half of each class."""
     members = [np.flatnonzero(labels == label) for label in (0, 1)]
     drawn = [rng.permutation(len(of), seed, *names, label)[: n // 2] for label, of in enumerate(members)]
     return np.concatenate([of[rows] for of, rows in zip(members, drawn, strict=True)])
@@ -92,12 +92,12 @@ def balanced(labels: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
 
 @dataclass
 class Concept:
-    """A concept's CNNs and photographs as the settings take them.
+    """A concept's CNNs and images as the settings take them.
 
     A zoo may hold more CNNs than memory does: their weights stay in its files (paths) until `of` reads some.
 
-    probes (n, p, 2): their answers to the probe photographs, which the encoder reads;
-    rows: which training photographs, `compared` of them, the space compares answers on; answers (n, m, 2): to those.
+    probes (n, p, 2): their answers to the probe images, which the encoder reads;
+    rows: which training images, `compared` of them, the space compares answers on; answers (n, m, 2): to those.
     trained, held_out: rows of the CNNs that the space is trained on, and of those it is not.
     """
 
@@ -143,7 +143,7 @@ class Concept:
 
     @property
     def halves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Validation photographs to choose on, and those to report on: every other one of each class."""
+        """Validation images to choose on, and those to report on: every other one of each class."""
         rank = np.empty(len(self.data.validation_labels), int)
         for label in (0, 1):
             members = np.flatnonzero(self.data.validation_labels == label)
@@ -240,8 +240,8 @@ def embed(
 ) -> spaces.Space:
     """The space of both zoos.
 
-    Half way between a code of either zoo a CNN has to answer for both: as the one through head a on photographs of
-    concept a, as the other through head b on photographs of concept b. Without this loss a walk between the concepts
+    Half way between a code of either zoo a CNN has to answer for both: as the one through head a on images of
+    concept a, as the other through head b on images of concept b. Without this loss a walk between the concepts
     leaves the one before it has reached the other.
     """
     groups = [
@@ -281,11 +281,11 @@ def fresh(architecture: cnn.Architecture, seed: int) -> dict[str, np.ndarray]:
 
 
 def reconstruct(space: spaces.Space, concept: Concept, seed: int) -> dict[str, np.ndarray]:
-    """Held-out CNNs against what they decode to, on the concept's validation photographs; arrays (n,).
+    """Held-out CNNs against what they decode to, on the concept's validation images; arrays (n,).
 
     original, decoded, noise and average are balanced accuracies: noise is the CNN plus Gaussian noise as large, in each
     layer, as the change that decoding makes; average is the mean of all CNNs trained on. agreement is the share of
-    photographs that both answer alike, and agreement_control the same with the next held-out CNN for the decoded one.
+    images that both answer alike, and agreement_control the same with the next held-out CNN for the decoded one.
     distance is that of the decoded CNN to the nearest CNN trained on, up to channel permutation, and distance_control
     that of the original.
     """
@@ -328,7 +328,7 @@ def interpolate(
     """Walks between held-out CNNs, along codes and along raw weights: balanced accuracy (pairs, points, concepts).
 
     Within a concept each walk goes from a held-out CNN to the next one; between two concepts from the i-th of one to
-    the i-th of the other, measured through both heads on their own concepts' validation photographs, at most `most`.
+    the i-th of the other, measured through both heads on their own concepts' validation images, at most `most`.
     """
     one = start is stop
     count = min(pairs, len(start.held_out) - one, len(stop.held_out))
@@ -361,10 +361,10 @@ def optimise(
     space: spaces.Space, concept: Concept, seed: int, *, goal: str, starts: int, steps: int, batch: int = 64,
     learning_rate: float = 0.01,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Codes of held-out CNNs moved by behaviour on training photographs; balanced accuracy on the validation ones.
+    """Codes of held-out CNNs moved by behaviour on training images; balanced accuracy on the validation ones.
 
-    goal "teacher": towards the mean answer of the TEACHERS CNNs of the zoo that are best on the training photographs
-    compared on; "performance": towards the labels. A step takes half of its photographs from each class. Arrays:
+    goal "teacher": towards the mean answer of the TEACHERS CNNs of the zoo that are best on the training images
+    compared on; "performance": towards the labels. A step takes half of its images from each class. Arrays:
     decoded (starts,) of the moved codes, start (starts,) of the codes before; scratch (starts,) of CNNs trained from
     fresh weights for as many steps on the same batches (Adam, learning rate 0.01, the zoo's); zoo (n,) of the zoo's
     CNNs. best, decoded_best and scratch_best (1,): of the best of the zoo, of the moved codes and of those from
@@ -433,7 +433,7 @@ def fuse(
     """CNNs for the conjunction from one code each, name -> (n, ...): a zoo file's conv layers, fc_a and fc_b.
 
     The i-th code starts half way between the codes of the i-th CNNs of both zoos and is moved so that the decoded CNN
-    answers as the one through head a on photographs of concept a, as the other through head b on those of concept b.
+    answers as the one through head a on images of concept a, as the other through head b on those of concept b.
     """
     device = found["a"].device
     n = min(models, *(len(c.answers) for c in found.values()))

@@ -1,6 +1,6 @@
-"""A look at the pictures of concepts and tests before any training: what would stop the run, and what would mislead it.
+"""A look at the images of concepts and tests before any training: what would stop the run, and what would mislead it.
 
-A picture's statistics are numbers that need no CNN, such as its brightness or the size of its file. Where one of them
+An image's statistics are numbers that need no CNN, such as its brightness or the size of its file. Where one of them
 alone tells the positives of a concept from its negatives, CNNs learn it instead of the concept; where what tells one
 concept of a fusion speaks against the other, the fusion has to answer a question the two zoos contradict each other on.
 """
@@ -24,11 +24,11 @@ from zoofuse.report import pages
 
 TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
 AGAINST = 0.47  # and one that tells the other concept where it lies below this
-FEW, FEW_TEST = 100, 30  # pictures of a class
-IMBALANCE = 5  # times as many pictures of the larger class
+FEW, FEW_TEST = 100, 30  # images of a class
+IMBALANCE = 5  # times as many images of the larger class
 LARGE = 20e6  # pixels
 LONG = 2  # times as long as wide
-SHEET = 16  # pictures in a row of a contact sheet
+SHEET = 16  # images in a row of a contact sheet
 COLUMNS = ["place", "check", "level", "value", "low", "high", "message", "advice"]
 LEVELS = {"stop": "The run stops here", "warning": "Warning", "note": "Note", "ok": "In order"}
 
@@ -38,7 +38,7 @@ _NAMED = 5
 def check(
     places: Sequence[Place], fusions: Mapping[str, Sequence[str]], policy: Mapping, balance: str, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[tuple[str, np.ndarray, int]]]]:
-    """Findings (COLUMNS), the pictures they name (place, check, file, other), and the strips of each place's sheet.
+    """Findings (COLUMNS), the images they name (place, check, file, other), and the strips of each place's sheet.
 
     fusions: name -> its concepts; policy: the config's `images` block; balance: its zoo.balance.
     """
@@ -79,18 +79,18 @@ def _counts(place: Place, balance: str) -> Iterator[Row]:
     counts = {side: int((place.positive == (side == "positive")).sum()) for side in ("positive", "negative")}
     few = FEW_TEST if place.is_test else FEW
     for side, count in counts.items():
-        level, advice = ("ok", "") if count >= few else ("warning", f"Add pictures; {few} or more of a class are wise.")
+        level, advice = ("ok", "") if count >= few else ("warning", f"Add images; {few} or more of a class are wise.")
         yield _row("count", level, f"{count:,} {side} pictures.", advice, count)
     ratio = max(counts.values()) / max(1, min(counts.values()))
     rare = min(counts, key=counts.get)
-    message = f"{ratio:.1f} times as many pictures of one class as {rare} ones."
+    message = f"{ratio:.1f} times as many images of one class as {rare} ones."
     if ratio < IMBALANCE:
         yield _row("imbalance", "ok", message, "", ratio)
     elif place.is_test or balance == "balanced":
         rest = "" if place.is_test else " Each epoch draws half from each class, so nothing has to be done."
-        yield _row("imbalance", "note", message + rest, f"More {rare} pictures would narrow the intervals.", ratio)
+        yield _row("imbalance", "note", message + rest, f"More {rare} images would narrow the intervals.", ratio)
     else:
-        advice = f"Write zoo.balance: balanced, or add {rare} pictures; else many CNNs give one answer to everything."
+        advice = f"Write zoo.balance: balanced, or add {rare} images; else many CNNs give one answer to everything."
         yield _row("imbalance", "warning", message, advice, ratio)
 
 
@@ -118,18 +118,18 @@ def _files(place: Place, policy: Mapping) -> Iterator[Row]:
     for name, (names, what, advice) in _odd(place).items():
         if names:
             level = "warning" if len(names) > len(place.names) / 10 and name != "large" else "note"
-            message = f"{len(names):,} of {len(place.names):,} pictures {what}: {_named(names)}."
+            message = f"{len(names):,} of {len(place.names):,} images {what}: {_named(names)}."
             yield _row(name, level, message, advice, len(names))
 
 
 def _odd(place: Place) -> dict[str, tuple[list[str], str, str]]:
-    """Check -> names of pictures of unusual size, what is odd about them, and advice."""
+    """Check -> names of images of unusual size, what is odd about them, and advice."""
     if place.headers is None:
         return {}
     width, height, *_ = place.headers.T
     looks = {
         "small": (np.minimum(width, height) < 32, "have a side below 32 pixels and are enlarged, which blurs them",
-                  "Take larger pictures, if there are."),
+                  "Take larger images, if there are."),
         "large": (width * height > LARGE, f"have over {LARGE / 1e6:.0f} million pixels, which takes long to read",
                   "Make them smaller; the CNNs see 32x32."),
         "long": (np.maximum(width, height) > LONG * np.minimum(width, height),
@@ -156,7 +156,7 @@ def _copies(place: Place, pairs: Sequence[Pair], policy: Mapping) -> Iterator[Ro
 
 
 def _leaks(place: Place, trained: Sequence[str], pairs: Sequence[Pair], policy: Mapping) -> Iterator[Row]:
-    """Pictures of a test that are also pictures of the concepts at `trained`."""
+    """Images of a test that are also images of the concepts at `trained`."""
     leaks = [pair for pair in pairs if pair.other.where == place.where and pair.one.where in trained]
     for same, what in ((True, "equal to one of training"), (False, "saved anew or mirrored, equal to one of training")):
         if some := [pair for pair in leaks if (pair.kind == "equal") == same]:
@@ -167,7 +167,7 @@ def _leaks(place: Place, trained: Sequence[str], pairs: Sequence[Pair], policy: 
 
 def _told(place: Place, measured: Mapping[str, Measured]) -> Iterator[Row]:
     if not measured:
-        yield _row("statistics", "note", f"Fewer than {FEWEST} pictures of a class: no statistic is measured.")
+        yield _row("statistics", "note", f"Fewer than {FEWEST} images of a class: no statistic is measured.")
     for name, m in measured.items():
         message = f"{name.capitalize()} alone tells {place.name} with AUROC {_in_words(m)}: {m.medians} (medians)."
         if m.low <= TOLD:
@@ -193,7 +193,7 @@ def _between(fusion: str, a: Place, b: Place, measured: Mapping[str, Mapping[str
             message = f"{what} speaks against {b.name}: AUROC {numbers}. What shows {fusion} looks less like {b.name}."
             advice = (
                 f"Add positives of {b.name} that are like {a.name} in their {name} without being {fusion}, or take "
-                f"such pictures out of the negatives of {b.name}."
+                f"such images out of the negatives of {b.name}."
             )
             yield _row(f"{name}: {a.name} against {b.name}", "warning", message, advice, value, low, high)
         elif low > TOLD:
@@ -210,14 +210,14 @@ def _both(fusion: str, a: Place, b: Place, pairs: Sequence[Pair]) -> Iterator[Ro
     some = [p for p in here if p.one.positive[p.i] and p.other.positive[p.j]]
     if some:
         message = f"{_number(some)} positive of {a.name} and of {b.name}: {_shown(some)}."
-        advice = f"Take such pictures out: they are examples of {fusion}, which no CNN is to have seen."
+        advice = f"Take such images out: they are examples of {fusion}, which no CNN is to have seen."
         yield _row("both concepts", "warning", message, advice, len(some))
 
 
 def _strips(
     place: Place, measured: Mapping[str, Measured], pairs: Sequence[Pair], seed: int
 ) -> Iterator[tuple[str, np.ndarray, int]]:
-    """(title, pictures, columns): some of each class, both by the statistics that tell them best, and copies."""
+    """(title, images, columns): some of each class, both by the statistics that tell them best, and copies."""
     sides = {"positives": np.flatnonzero(place.positive), "negatives": np.flatnonzero(~place.positive)}
     for title, members in sides.items():
         chosen = members[rng.permutation(len(members), seed, "sheet", place.where)[: 2 * SHEET]]
@@ -239,7 +239,7 @@ def _in_words(m: Measured) -> str:
 
 def _number(pairs: Sequence[Pair]) -> str:
     n = len({(pair.other.where, pair.j) for pair in pairs})
-    return "1 picture is" if n == 1 else f"{n:,} pictures are"
+    return "1 image is" if n == 1 else f"{n:,} images are"
 
 
 def _named(names: Iterable[str]) -> str:

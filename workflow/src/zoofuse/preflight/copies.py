@@ -1,4 +1,4 @@
-"""Pictures that are one picture: equal, saved anew or mirrored, within a place and between places."""
+"""Images that are one picture: equal, saved anew or mirrored, within a place and between places."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ import numpy as np
 
 from zoofuse.preflight.places import Place
 
-ALIKE = 0.12  # distance of standardised pictures; 98 % of 150 photographs saved anew at quality 50 lie below it
+ALIKE = 0.12  # distance of standardised images; 98 % of 150 images saved anew at quality 50 lie below it
 
-_FLAT = 15  # standard deviation of 0..255 below which a picture has too little in it to be told from others
+_FLAT = 15  # standard deviation of 0..255 below which an image has too little in it to be told from others
 
 
 class Pair(NamedTuple):
-    """Two pictures that are one: `kind` says "equal" (the same pixels at 32x32), "alike" or "mirrored"."""
+    """Two images that are one: `kind` says "equal" (the same pixels at 32x32), "alike" or "mirrored"."""
 
     kind: str
     one: Place
@@ -35,9 +35,9 @@ class Pair(NamedTuple):
 
 
 def alike(places: Sequence[Place]) -> list[Pair]:
-    """Pairs of pictures, within a place and between places, that are one picture: equal, saved anew, or mirrored.
+    """Pairs of images, within a place and between places, that are one picture: equal, saved anew, or mirrored.
 
-    A picture that lies in several folders of the same name (one folder named by two concepts) makes no pair.
+    An image that lies in several folders of the same name (one folder named by two concepts) makes no pair.
     """
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
@@ -45,9 +45,9 @@ def alike(places: Sequence[Place]) -> list[Pair]:
     at = [(place, i) for place in places for i in range(len(place.names))]
     pictures = np.concatenate([place.images for place in places])
     full = _standardised(pictures)
-    told = np.flatnonzero(np.isfinite(full).all(1))  # flat pictures are compared by their bytes only
+    told = np.flatnonzero(np.isfinite(full).all(1))  # flat images are compared by their bytes only
     found: dict[tuple[int, int], str] = {}
-    seen: dict[bytes, dict[str, int]] = {}  # digest -> the first such picture of each place
+    seen: dict[bytes, dict[str, int]] = {}  # digest -> the first such image of each place
     for j, picture in enumerate(pictures):
         first = seen.setdefault(hashlib.sha256(np.ascontiguousarray(picture)).digest(), {})
         found |= {(i, j): "equal" for i in first.values()}
@@ -68,7 +68,7 @@ def alike(places: Sequence[Place]) -> list[Pair]:
 
 
 def _standardised(pictures: np.ndarray) -> np.ndarray:
-    """(n, 768) float32 of unit length: 16x16, less each channel's mean; NaN where there is too little in a picture."""
+    """(n, 768) float32 of unit length: 16x16, less each channel's mean; NaN where there is too little in an image."""
     small = pictures.reshape(-1, 16, 2, 16, 2, 3).mean((2, 4), dtype=np.float32)
     small = (small - small.mean((1, 2), keepdims=True)).reshape(len(pictures), -1)
     length = np.linalg.norm(small, axis=1, keepdims=True)

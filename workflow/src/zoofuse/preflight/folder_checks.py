@@ -1,4 +1,4 @@
-"""A look at the folders before any job starts: there, not empty, no test photograph among the training ones."""
+"""A look at the folders before any job starts: there, not empty, no test image among the training ones."""
 
 import functools
 import sys
@@ -30,7 +30,7 @@ def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
 
 
 def folders_digest(root: str, named: list[str]) -> str:
-    """Digest of the names and sizes of all images in the folders, so that an added photograph is noticed.
+    """Digest of the names and sizes of all images in the folders, so that an added image is noticed.
 
     Modification times are left out: a copied folder is the same folder. What can't be read counts with its cause.
     """

@@ -1,4 +1,4 @@
-"""The pictures of a concept or a test as they lie in folders, read with what can't be read only named."""
+"""The images of a concept or a test as they lie in folders, read with what can't be read only named."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from zoofuse.data import images
 
 
 class Place(NamedTuple):
-    """The pictures of a concept or of a fusion's test as they were read, copies included."""
+    """The images of a concept or of a fusion's test as they were read, copies included."""
 
     where: str  # concepts.cat or fusions.black_cat.test
     images: np.ndarray  # uint8 (n, 32, 32, 3)
     positive: np.ndarray  # bool (n,)
     names: list[str]
     unreadable: list[tuple[str, str]]  # name and cause
-    others: list[str]  # files that are no pictures
+    others: list[str]  # files that are no images
     headers: np.ndarray | None  # (n, 4) width, height, bytes, mean JPEG quantiser (0: not a JPEG); None for no files
     aside: Sequence[str] = ()  # hidden files and folders, and those of other software
     profiles: Sequence[str] = ()  # names of images whose colour profile was ignored
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 
 def gather(where: str, source: Mapping, root: str, archive: str | None, seed: int, threads: int) -> Place:
-    """Read the pictures that `source` (as for images.prepare_concept) names; what can't be read is only named."""
+    """Read the images that `source` (as for images.prepare_concept) names; what can't be read is only named."""
     part = "test" if where.endswith(".test") else "train"
     source = {**source, "unreadable": "skip"}
     found = [

@@ -1,4 +1,4 @@
-"""Numbers of pictures that need no CNN, and how well each alone tells the positives of a place from its negatives."""
+"""Numbers of images that need no CNN, and how well each alone tells the positives of a place from its negatives."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from scipy import special, stats
 from zoofuse.core import intervals
 from zoofuse.preflight.places import Place
 
-FEWEST = 10  # pictures of a class below which no statistic is measured
+FEWEST = 10  # images of a class below which no statistic is measured
 
 
 class Statistic(NamedTuple):
@@ -27,7 +27,7 @@ class Measured(NamedTuple):
     high: float
     medians: str
     scores: np.ndarray  # (n,), higher for positives
-    fitted: object  # tells a place's pictures as the discriminant of this one
+    fitted: object  # tells a place's images as the discriminant of this one
 
 
 def _light(images: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ _SHOWN = (
     "Unless that is what {name} means: add positives that are like the negatives in this, or negatives that are like "
     "the positives."
 )
-_SAVED = "Take both classes from the same sources, or cut and save all pictures in one way."
+_SAVED = "Take both classes from the same sources, or cut and save all images in one way."
 STATISTICS = {
     "brightness": Statistic(["luminance"], lambda p: _light(p.images).mean((1, 2))[:, None], _SHOWN),
     "darkness of the middle": Statistic(
@@ -83,7 +83,7 @@ STATISTICS = {
 
 
 def measured(place: Place, seed: int) -> dict[str, Measured]:
-    """Every statistic that the place has, where it has pictures enough."""
+    """Every statistic that the place has, where it has images enough."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -109,8 +109,8 @@ def measured(place: Place, seed: int) -> dict[str, Measured]:
 def auroc(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
     """AUROC of scores (n,) and its 95 % interval, symmetric in its logit (DeLong 1988; Pepe 2003, section 5.2.3).
 
-    Quick for any number of pictures, unlike the bootstrap of `statistics`. Without an error it is taken for one in
-    twice the pictures of the smaller class.
+    Quick for any number of images, unlike the bootstrap of `statistics`. Without an error it is taken for one in
+    twice the images of the smaller class.
     """
     shares = intervals.rank_shares(scores[None], truth)
     value = float(intervals.measure(shares, truth)[0])

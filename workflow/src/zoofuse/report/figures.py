@@ -169,9 +169,9 @@ def methods(
 
 
 def few_shot(table: pd.DataFrame, path: Path) -> None:
-    """AUROC over the number of labelled photographs of each class: median over CNNs, a line for each method.
+    """AUROC over the number of labelled images of each class: median over CNNs, a line for each method.
 
-    table: with the columns of `few_shot.COLUMNS`; 0 photographs are the CNNs' own heads.
+    table: with the columns of `few_shot.COLUMNS`; 0 images are the CNNs' own heads.
     """
     with canvas(path, 3.6) as figure:
         axis = figure.subplots()
@@ -184,7 +184,7 @@ def few_shot(table: pd.DataFrame, path: Path) -> None:
             axis.plot(x, rows["median"], label=plain(method_label(method)), alpha=1 if strong else 0.7, **look)
         axis.axhline(0.5, color=GREY, linewidth=0.7, linestyle=":")
         axis.set_xticks(list(places.values()), [str(each) for each in places])
-        axis.set_xlabel("labelled photographs of each class")
+        axis.set_xlabel("labelled images of each class")
         axis.set_ylabel("AUROC on the test half")
         axis.grid(axis="y")
         figure.legend(loc="outside right center")
@@ -227,7 +227,7 @@ def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
 def cosine_heatmap(
     features: np.ndarray, labels: np.ndarray, groups: Sequence[str], path: Path, title: str = ""
 ) -> None:
-    """Cosine similarity of every two photographs' features, ordered by class and group, group names on both axes.
+    """Cosine similarity of every two images' features, ordered by class and group, group names on both axes.
 
     features (m, f), labels (m,) with class 0 = the concept, groups (m,) names. A zero vector is similar to nothing.
     """
@@ -259,7 +259,7 @@ def cosine_heatmap(
 def embedding_scatter(
     points: np.ndarray, labels: np.ndarray, groups: Sequence[str], clusters: np.ndarray, path: Path, title: str = ""
 ) -> None:
-    """The two-dimensional embedding (UMAP, t-SNE) twice: by what the photographs are, and by the cluster they fell in.
+    """The two-dimensional embedding (UMAP, t-SNE) twice: by what the images are, and by the cluster they fell in.
 
     points (m, 2), labels (m,) with class 0 = the concept, groups (m,) names, clusters (m,) names or int,
     -1 = noise.

@@ -1,6 +1,6 @@
 """The report: one HTML file that asks nothing of a network, filled from the run's tables, figures and photographs.
 
-Figures are drawn by Plotly and tables sorted by DataTables (as bundled by itables). Both scripts, the photographs and
+Figures are drawn by Plotly and tables sorted by DataTables (as bundled by itables). Both scripts, the images and
 long tables lie compressed in the page.
 """
 
@@ -33,7 +33,7 @@ from zoofuse.report.run_facts import flatten
 ROWS = 60_000  # rows of long tables in one report, shared out among them; about 45 bytes each
 PHOTOGRAPHS = 2000  # at most so many of a fusion are shown, evenly spaced
 _SHORT = 250  # rows; a table that is longer is packed, and needs JavaScript
-_LOSSLESS = 400  # photographs; more are stored as WebP of good quality
+_LOSSLESS = 400  # images; more are stored as WebP of good quality
 LIBRARIES = ("plotly", "datatables")
 
 # What a reader who cannot see a figure should hear, by kind; {name} is filled in.
@@ -42,7 +42,7 @@ ALT = {
     "zoo_histogram": "Histogram of final validation balanced accuracy, a panel per concept; the table has its figures.",
     "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",
     "kernels": "{name}: {layer} kernels as {look}, trained and translated side by side.",
-    "few_shot": "{name}: AUROC over the number of labelled photographs, a line for each method; also a table.",
+    "few_shot": "{name}: AUROC over the number of labelled images, a line for each method; also a table.",
     "replicates": "{name}: for each method a dot for every run from another seed, with intervals; also a table.",
     "cyclegan": "{name}: losses and measures of the CycleGANs per epoch.",
     "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
@@ -53,7 +53,7 @@ TABLES = {
     "leaderboard": (
         "Leaderboard",
         "median, q25, q75: over the CNNs of a method. selected: the CNN (domain/model) with the best validation score; "
-        "test: its score on the test photographs, with a 95 % bootstrap interval; bias: validation less test.",
+        "test: its score on the test images, with a 95 % bootstrap interval; bias: validation less test.",
     ),
     "comparisons": (
         "Generated CNNs against controls",
@@ -67,13 +67,13 @@ TABLES = {
     ),
     "replicates": (
         "From several seeds",
-        "Each run made its zoos, CNNs and halves of the test photographs from a seed of its own. median: the mean of "
-        "the runs' medians over CNNs, with a 95 % interval over runs and photographs; least, greatest: single runs. "
+        "Each run made its zoos, CNNs and halves of the test images from a seed of its own. median: the mean of "
+        "the runs' medians over CNNs, with a 95 % interval over runs and images; least, greatest: single runs. "
         "against: all negatives, or one group of them.",
     ),
     "replicate_comparisons": (
         "Generated CNNs against controls, from several seeds",
-        "Differences of medians, paired by run; low, high: an interval over runs and photographs, corrected for the "
+        "Differences of medians, paired by run; low, high: an interval over runs and images, corrected for the "
         "number of comparisons; the verdict is above or below where it leaves zero out.",
     ),
     "selection": (
@@ -82,8 +82,8 @@ TABLES = {
         "over the method's CNNs, which picking blindly gives.",
     ),
     "few_shot": (
-        "A few labelled photographs",
-        "AUROC on the test split of probes on so many photographs of each class (column each) of the validation split, "
+        "A few labelled images",
+        "AUROC on the test split of probes on so many images of each class (column each) of the validation split, "
         "the mean over draws; median, q25 and q75 are over CNNs. 0: the CNNs' own heads. No other tables, but for the "
         "supervised CNNs, show anyone the conjunction.",
     ),
@@ -93,8 +93,8 @@ TABLES = {
         "with the other parents.",
     ),
     "groups": (
-        "By group of photographs",
-        "Share of a group's photographs that the selected CNN answers rightly, and the median over CNNs.",
+        "By group of images",
+        "Share of a group's images that the selected CNN answers rightly, and the median over CNNs.",
     ),
 }
 PER_CNN = "one row per CNN"
@@ -110,7 +110,7 @@ NETSPACE = {
     ),
     "latent_optimisation": (
         "Codes moved by behaviour. Original: the best CNN of the zoo. Control: training from scratch for as many steps "
-        "each. best_of: the best of the moved codes, chosen as the zoo's is, on photographs that it is not measured on."
+        "each. best_of: the best of the moved codes, chosen as the zoo's is, on images that it is not measured on."
     ),
     "several_architectures": (
         "Held-out networks of several architectures in one space. Control: the average of all weights, another "
@@ -206,7 +206,7 @@ def write_shown(
     embeddings: Mapping[str, np.ndarray],
     answers: Mapping[str, np.ndarray],
 ) -> None:
-    """Write what the report shows of single CNNs on a fusion's m test photographs (kind "shown").
+    """Write what the report shows of single CNNs on a fusion's m test images (kind "shown").
 
     images (m, h, w, 3) uint8; labels (m,), 0 = the conjunction; groups (m,) str; validation (m,) bool; names: one
     sentence for each of k CNNs; embeddings: heading -> (k, m, 2); answers: clusterer -> (k, m) bool, True = positive.
@@ -274,7 +274,7 @@ def _netspace(file: str | os.PathLike, folder: Path) -> list[dict]:
 
 
 def _counts(cnns: Mapping[str, pd.DataFrame]) -> dict | None:
-    """Positives and negatives among the test photographs, as the published protocol counts them: all of them."""
+    """Positives and negatives among the test images, as the published protocol counts them: all of them."""
     for frame in cnns.values():
         if len(part := of_protocol(frame, "published")):
             first = part.iloc[0]
@@ -294,7 +294,7 @@ def _by_protocol(
     for key, part in named:
         words = note
         if key == "published" and "selected_on" in part:
-            words = "Transductive: selected and test are the maximum, picked on the photographs it is measured on."
+            words = "Transductive: selected and test are the maximum, picked on the images it is measured on."
         if key == "zero_shot":
             part = part.rename(columns={"clusterer": "head"})
         text = f"{caption}, {PROTOCOLS[key].lower()}"
@@ -390,7 +390,7 @@ def _webp(image: Image.Image, lossless: bool) -> str:
 
 
 def _shown(path: str | os.PathLike) -> dict:
-    """A file of `write_shown` as the page's script wants it; every photograph is in it once, in one sheet."""
+    """A file of `write_shown` as the page's script wants it; every image is in it once, in one sheet."""
     arrays = files.read(path, "shown")
     m, height, width, _ = arrays["images"].shape
     kept = np.unique(np.linspace(0, m - 1, min(m, PHOTOGRAPHS)).round().astype(int))
@@ -406,7 +406,7 @@ def _shown(path: str | os.PathLike) -> dict:
         "columns": columns,
         "rows": sheet.shape[0] // height,
         "total": m,
-        "photographs": kept.tolist(),
+        "test_images": kept.tolist(),
         "groups": arrays["groups"][kept].tolist(),
         "positive": (arrays["labels"][kept] == 0).astype(int).tolist(),
         "validation": arrays["validation"][kept].astype(int).tolist(),

@@ -3,7 +3,7 @@ const byId = id => document.getElementById(id);
 const bytes = Uint8Array.from(atob(byId("scores").textContent), c => c.charCodeAt(0));
 const scores = new Float32Array(bytes.buffer);  // falling
 const own = Number(byId("scores").dataset.threshold);
-const [slider, number, list] = [byId("slider"), byId("threshold"), byId("pictures")];
+const [slider, number, list] = [byId("slider"), byId("threshold"), byId("images")];
 const output = document.querySelector("output"), bars = [...document.querySelectorAll("rect")];
 const pictures = [...list.children];
 const border = Object.assign(document.createElement("li"), {className: "border", tabIndex: -1});

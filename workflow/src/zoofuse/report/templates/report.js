@@ -81,9 +81,9 @@ const config = {displayModeBar: false, responsive: true, typesetMath: false};
 
 // The first figure: a row for each method, with its distribution, quartiles, median and selected CNN.
 const CAPTIONS = {
-  held_out: "Height: how many CNNs lie there. Bar: the middle half; white dot: the median. Diamond: the CNN picked on the validation half, with its 95 % interval over test photographs.",
-  zero_shot: "Bar: the middle half of the CNNs; white dot: the median. Diamond: the CNN picked on the concepts' own validation images, with its 95 % interval over test photographs.",
-  published: "Transductive. Height: how many CNNs lie there. Bar: the middle half; white dot: the median. Diamond: the maximum, picked on the photographs it is measured on. Published: the CNNs its authors printed, on their own 89 photographs; compare with always “no” there (0.618).",
+  held_out: "Height: how many CNNs lie there. Bar: the middle half; white dot: the median. Diamond: the CNN selected on the validation half, with its 95 % interval over test photographs.",
+  zero_shot: "Bar: the middle half of the CNNs; white dot: the median. Diamond: the CNN selected on the concepts' own validation images, with its 95 % interval over test photographs.",
+  published: "Transductive. Height: how many CNNs lie there. Bar: the middle half; white dot: the median. Diamond: the maximum, selected on the images it is measured on. Published: the CNNs its authors printed, on their own 89 photographs; compare with always “no” there (0.618).",
 };
 const drawMethods = async (place, view) => {
   const Plotly = await plotly(), c = palette(), traces = [], notes = [], shapes = [];
@@ -171,7 +171,7 @@ const explore = (box, data) => {
   redraw.push(draw);
 };
 
-// The photographs: a scatter of the embedding, and a gallery of answers.
+// The test images: a scatter of the embedding, and a gallery of answers.
 const SIGNS = ["square-open", "diamond-open", "triangle-up-open", "cross-thin-open", "triangle-down-open", "pentagon-open", "star-open", "hexagon-open"];
 const lookAt = (box, data) => {
   const {shown} = data, count = shown.positive.length, clusterers = Object.entries(shown.answers).map(([key, {label}]) => [key, label]);
@@ -186,7 +186,7 @@ const lookAt = (box, data) => {
   const right = i => answer(i) === shown.positive[i];
   const about = i => [shown.groups[i], shown.positive[i] ? "positive" : "negative",
     ...(answer(i) === undefined ? [] : [`answered ${answer(i) ? "positive" : "negative"}, ${right(i) ? "right" : "wrong"}`]),
-    `${shown.validation[i] ? "validation" : "test"} photograph ${shown.photographs[i]}`];
+    `${shown.validation[i] ? "validation" : "test"} image ${shown.test_images[i]}`];
 
   const show = i => {
     state.at = i;
@@ -222,7 +222,7 @@ const lookAt = (box, data) => {
     }
     if (state.at >= 0) show(state.at);
   };
-  let byKey = false;  // a pointer that lies still over a mark does not take the photograph back
+  let byKey = false;  // a pointer that lies still over a mark does not take the image back
   plot.addEventListener("pointermove", () => { byKey = false; });
   plot.addEventListener("pointerdown", () => { byKey = false; });
   plot.addEventListener("keydown", event => {
@@ -240,7 +240,7 @@ const lookAt = (box, data) => {
       && (!state.answer || answer(i) === undefined || state.answer === (right(i) ? "right" : "wrong")));
     gallery.replaceChildren(...found.slice(0, limit).map(i => make("li", {className: right(i) ? "right" : "wrong"}, thumb(i),
       make("strong", {textContent: answer(i) === undefined ? "" : right(i) ? "✓ right" : "✗ wrong"}), make("br"), shown.groups[i])));
-    status.textContent = `${found.length.toLocaleString("en-GB")} of ${count.toLocaleString("en-GB")} photographs` + (shown.total > count ? ` (evenly spaced among ${shown.total.toLocaleString("en-GB")})` : "");
+    status.textContent = `${found.length.toLocaleString("en-GB")} of ${count.toLocaleString("en-GB")} images` + (shown.total > count ? ` (evenly spaced among ${shown.total.toLocaleString("en-GB")})` : "");
     more.hidden = found.length <= limit;
   };
   const act = (key, ...then) => value => { state[key] = key === "cnn" ? Number(value) : value; for (const f of then) f(); };
@@ -260,9 +260,9 @@ const lookAt = (box, data) => {
 
 for (const section of document.querySelectorAll("section.fusion")) {
   unpack(section.querySelector("script.data")).then(JSON.parse).then(data => {
-    const box = section.querySelector(".explorer"), photographs = document.querySelector(`.photographs[data-fusion=${section.id}]`);
+    const box = section.querySelector(".explorer"), testImages = document.querySelector(`.test-images[data-fusion=${section.id}]`);
     if (box) explore(box, data);
-    if (photographs) lookAt(photographs, data);
+    if (testImages) lookAt(testImages, data);
   });
 }
 
