@@ -231,8 +231,13 @@ def test_what_lies_in_the_place_of_a_file_is_named_and_not_waited_for(folder, na
         "gone": lambda: None,
     }
     make[kind]()
-    wanted = {"folder": "a folder, not a file", "fifo": "a FIFO", "socket": "a socket", "loop": "symbolic links"}
-    wanted |= {"dangling": "a link to a file that does not exist", "device": "a device", "gone": "is missing"}
+    wanted = {
+        "folder": "a folder, not a file",
+        "fifo": r"a named pipe \(FIFO\), not a file",
+        "socket": "a socket",
+        "loop": "a link that leads to itself",
+    }
+    wanted |= {"dangling": "which is not there", "device": "a device", "gone": "is missing"}
     refused(folder, wanted[kind], name)
 
 

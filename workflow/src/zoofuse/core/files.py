@@ -99,6 +99,35 @@ def attributes(path: str | os.PathLike, kind: str) -> dict:
         return {name: json.loads(_attribute(opened.handle, name)) for name in names}
 
 
+def read_state(path: str | os.PathLike, kind: str, identity: str) -> dict[str, np.ndarray] | None:
+    """The state of an interrupted training, where there is one of this very training.
+
+    Args:
+        path: what the training saves as it goes.
+        kind: of file.
+        identity: digest of all that decides the training's numbers, saved as an attribute.
+
+    Returns:
+        The arrays; None, with a line that says why, where training starts at the beginning.
+
+    Raises:
+        AccessError: it can't be read now; it may be intact, and starting again would replace it.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        if attributes(path, kind).get("identity") != identity:
+            others = "other inputs, settings, seed or way of computing"
+            print(f"{path}: the state of a training with {others}; ignored, training starts anew.")
+            return None
+        return read(path, kind)
+    except AccessError:
+        raise
+    except FileError as error:
+        print(f"{path}: ignored, training starts anew ({error}).")
+        return None
+
+
 def fingerprint(path: str | os.PathLike, names: Iterable[str] | None = None) -> str:
     """SHA-256 over names and digests of the datasets `names` (all by default): equal for equal content."""
     with _opened(path) as opened:

@@ -5,11 +5,9 @@ the first.
 """
 
 import contextlib
-import errno
 import io
 import os
 import re
-import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +23,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from zoofuse.core.text import printable, visible
+from zoofuse.core import regular
+from zoofuse.core.text import visible
 from zoofuse.data.containers import MAX_PIXELS, PARSERS, Parsed, beyond
 from zoofuse.data.content import READ, content_kind, foreign
 from zoofuse.data.profiles import MODES, conversion
@@ -164,8 +163,8 @@ def file_size(path: str | os.PathLike) -> int | str:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
-        return _unreachable(path, error)
-    return found.st_size if stat.S_ISREG(found.st_mode) else _irregular(found.st_mode)
+        return regular.unreachable_by(path, error)
+    return regular.fault_of(found.st_mode) or found.st_size
 
 
 def contents(path: str | os.PathLike) -> bytes | str:
@@ -183,55 +182,16 @@ def contents(path: str | os.PathLike) -> bytes | str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                return _irregular(mode)
+            if fault := regular.fault_of(os.fstat(file.fileno()).st_mode):
+                return fault
             data = bytearray()
             while part := file.read(min(2**20 + len(data), MAX_FILE + 1 - len(data))):
                 data += part
     except (OSError, ValueError) as error:
-        return _unreachable(path, error)
+        return regular.unreachable_by(path, error)
     if len(data) > MAX_FILE:  # it grows
         return f"over {MAX_FILE:,} bytes; make it smaller"
     return bytes(data)
-
-
-def _irregular(mode: int) -> str:
-    kinds = {
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a named pipe (FIFO)",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return f"{kinds.get(stat.S_IFMT(mode), 'something else')}, not a file"
-
-
-def unreachable(path: str | os.PathLike) -> str:
-    """Why there is nothing at a path.
-
-    Args:
-        path: a file or folder, or a link to one.
-
-    Returns:
-        The cause, for a link with where it leads; "" where something is there.
-    """
-    try:
-        os.stat(path)
-    except (OSError, ValueError) as error:
-        return _unreachable(path, error)
-    return ""
-
-
-def _unreachable(path: str | os.PathLike, error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if code == errno.ELOOP:
-        return "a link that leads to itself"
-    with contextlib.suppress(OSError, ValueError):
-        if os.path.islink(path) and code in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
-            why = "can't be read" if code == errno.EACCES else "is not there"
-            return f"a link to {printable(os.readlink(path))!r}, which {why}"
-    return getattr(error, "strerror", None) or _words(error)
 
 
 _OPENERS = {

@@ -19,7 +19,7 @@ import pydantic
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from zoofuse.core import text
+from zoofuse.core import regular, text
 from zoofuse.models.architectures import Architecture
 
 FORMAT, FORMAT_VERSION = "zoofuse model", 1
@@ -209,24 +209,6 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     return config.model_dump(exclude_unset=True), _weights(folder / WEIGHTS, config)
 
 
-def irregular(path: str | os.PathLike | bytes) -> str | None:
-    """Why `path` is not a file that can be read from beginning to end, or None where it is one.
-
-    FIFOs, sockets and devices would make the reader wait for ever.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return "a link to a file that does not exist" if os.path.islink(path) else "no such file"
-    except (OSError, ValueError) as error:  # a loop of links, a name that is too long or has a null character
-        return getattr(error, "strerror", None) or str(error)
-    if stat.S_ISREG(mode):
-        return None
-    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket"}
-    kind = next((kind for is_kind, kind in kinds.items() if is_kind(mode)), "a device")
-    return f"{kind}, not a file"
-
-
 def _folder(path: str | os.PathLike) -> Path:
     try:
         name = os.fsdecode(os.fsencode(path))
@@ -245,8 +227,8 @@ def _folder(path: str | os.PathLike) -> Path:
 def _bytes(path: Path, most: int) -> bytes:
     """The whole file, of at most so many bytes."""
     shown = text.printable(path)
-    if cause := irregular(path):
-        if cause == "no such file" or not os.path.isdir(path.parent):
+    if cause := regular.fault(path):
+        if not os.path.lexists(path):
             raise ModelError(f"{text.printable(path.parent)}: no model lies here ({path.name} is missing). Name a "
                              f"folder that `snakemake models` made, such as {_nearby(path.parent)}.")  # fmt: skip
         raise ModelError(f"{shown}: {cause}. {_AGAIN}")

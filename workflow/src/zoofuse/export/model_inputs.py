@@ -10,10 +10,9 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from zoofuse.core import text
+from zoofuse.core import regular, text
 from zoofuse.data import images
 from zoofuse.data.decoding import ImageError
-from zoofuse.export import model_files
 
 Images: TypeAlias = "str | bytes | os.PathLike | Image.Image | np.ndarray | torch.Tensor | Iterable"  # noqa: F821
 
@@ -82,10 +81,12 @@ def _from_file(path: str | bytes | os.PathLike, size: int) -> tuple[str, np.ndar
         path = os.fsdecode(os.fsencode(path))
     except UnicodeEncodeError:
         return ascii(path), "not a name that a file can have"
-    cause = model_files.irregular(path)
-    if cause == "no such file" and path.startswith("~"):
+    if not path:
+        return "''", "no such file: the name is empty"
+    cause = regular.fault(path)
+    if cause and not os.path.lexists(path) and path.startswith("~"):
         path = os.path.expanduser(path)
-        cause = model_files.irregular(path)
+        cause = regular.fault(path)
     if cause and cause.startswith("a folder"):
         cause += "; pass its files, such as sorted(Path(folder).glob('*.jpg'))"
     return text.printable(path), cause or images.attempt(path, size)

@@ -22,11 +22,10 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from zoofuse.core import files, logs, text
+from zoofuse.core import files, logs, regular, text
 from zoofuse.core.temporary import atomic_path
 from zoofuse.data import folders, images
 from zoofuse.data.decoding import ImageError, thumbnail
-from zoofuse.export import model_files
 from zoofuse.report import pages
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def listed(folder: str | os.PathLike) -> Listing:
     walked, found = folders.walk(top, every_name=True), Listing(top, [], Counter(), [])
     found.unreadable.extend((os.path.relpath(path, top), cause) for path, cause in walked.unreachable)
     for path in walked.images:
-        if cause := model_files.irregular(path):
+        if cause := regular.fault(path):
             found.unreadable.append((os.path.relpath(path, top), cause))
         else:
             found.names.append(os.path.relpath(path, top))
@@ -91,7 +90,7 @@ def _existing(folder: str) -> str:
     for name in (folder, os.path.expanduser(folder)) if folder and "\0" not in folder else ():
         with contextlib.suppress(OSError):  # a name that is too long
             name = os.fspath(folders.spelled(name))
-        cause = model_files.irregular(name)
+        cause = regular.fault(name)
         if cause is None or os.path.isdir(name):
             return name
         if os.path.lexists(name):

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoofuse.core import files
+from zoofuse.core import files, regular
 from zoofuse.core.text import printable
 from zoofuse.importers import formats
 from zoofuse.importers.layer_names import Misfit, shown
@@ -112,7 +112,7 @@ def _found(path: Path) -> Layout:
                     continue
                 if kind:
                     found.setdefault(kind, []).append(member)
-                elif entry.is_symlink() and formats.irregular(member) and not os.path.isdir(member):
+                elif entry.is_symlink() and regular.fault(member) and not os.path.isdir(member):
                     unreached.append(member)
                 elif (suffix := member.suffix.lower()) in formats.UNREAD:
                     unread[suffix] = unread.get(suffix, 0) + 1
@@ -161,7 +161,7 @@ def _files(layout: Layout, member: Path) -> list[Path]:
     """What a member's CNN is read from."""
     if layout.kind != "trials":
         return [member]
-    found = [member / "result.json"] if formats.irregular(member / "result.json") is None else []
+    found = [member / "result.json"] if regular.fault(member / "result.json") is None else []
     with contextlib.suppress(Misfit):
         found.append(checkpoint(member))
     return found
@@ -182,7 +182,7 @@ def checkpoint(trial: Path) -> Path:
     try:
         names = sorted(os.listdir(trial))
     except OSError:
-        raise Misfit(formats.irregular(trial) or "cannot be listed; make it readable") from None
+        raise Misfit(regular.fault(trial) or "cannot be listed; make it readable") from None
     numbered = {int(name[11:]): trial / name for name in names if re.fullmatch("checkpoint_[0-9]+", name)}
     if not numbered:
         raise Misfit("has no checkpoint_NNNNNN")
@@ -194,7 +194,7 @@ def checkpoint(trial: Path) -> Path:
 
 
 def _sha256(path: Path, whole: bool) -> str:
-    if fault := formats.irregular(path):
+    if fault := regular.fault(path):
         return fault
     stat = path.stat()
     if stat.st_size > MAX_FILE and not whole:

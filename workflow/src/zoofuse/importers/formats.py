@@ -4,12 +4,12 @@ Imports neither torch nor h5py: the planning process asks here before anything e
 """
 
 import os
-import stat
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
+from zoofuse.core import regular
 from zoofuse.core.text import printable
 
 HEAD = 4096  # bytes that `described` looks at
@@ -80,47 +80,17 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
         NotRegular: It is a folder, a pipe, a socket or a device, or cannot be reached or read.
     """
     try:
-        if fault := irregular(path):
+        if fault := regular.fault(path):
             raise NotRegular(fault)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         if isinstance(error, NotRegular):
             raise
         raise NotRegular(f"cannot be read ({_reason(error)})") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # replaced since it was looked at
+    if fault := regular.fault_of(os.fstat(descriptor).st_mode):  # replaced since it was looked at
         os.close(descriptor)
-        raise NotRegular("not a regular file")
+        raise NotRegular(fault)
     return open(descriptor, "rb")
-
-
-def irregular(path: str | os.PathLike) -> str | None:
-    """Why a name is not a regular file.
-
-    Args:
-        path: The name; links are followed.
-
-    Returns:
-        What it is instead, or why it cannot be reached; None where it is a regular file.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:
-        try:
-            target = os.readlink(path)
-        except (OSError, ValueError):
-            return f"cannot be reached ({_reason(error)})"
-        annexed = "; run git annex get" if "/annex/objects/" in target else ""
-        return f"a link to {printable(target)}, which cannot be reached ({_reason(error)}){annexed}"
-    if stat.S_ISREG(mode):
-        return None
-    kinds = {
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return f"{kinds.get(stat.S_IFMT(mode), 'something else')}, not a file"
 
 
 def is_hdf5(path: str | os.PathLike) -> bool:

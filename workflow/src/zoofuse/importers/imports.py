@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoofuse.core import files
+from zoofuse.core import files, regular
 from zoofuse.core.text import printable
 from zoofuse.importers import foreign, formats, layer_names
 from zoofuse.importers.foreign import Unreadable
@@ -226,7 +226,7 @@ def _has_hole(version: str) -> bool:
 
 def _tensors(layout: Layout, member: Path) -> dict[str, tuple[int, ...]]:
     """Name -> shape of the tensors of one CNN's file, which the child keeps open; raises Misfit for anything else."""
-    if layout.kind == "trials" and not os.path.isdir(member) and (fault := formats.irregular(member)):
+    if layout.kind == "trials" and not os.path.isdir(member) and (fault := regular.fault(member)):
         raise Misfit(fault)
     file = checkpoint(member) if layout.kind == "trials" else member
     told = {"path": os.fspath(file), "safetensors": layout.kind == "safetensors", "largest": MAX_FILE}

@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse.core import files, rng
-from zoofuse.core.errors import AccessError, FileError
 
 ENCODERS = ("answers", "parameters")
 LOSSES = ("kl", "mse", "l1")
@@ -300,7 +299,7 @@ def descend(
     when a loss is not finite.
     """
     shapes = {name: value.shape for name, value in start.items()}
-    state = _load(state_path, identity)
+    state = files.read_state(state_path, _STATE, identity)
     if state is None:
         flat = np.concatenate([value.numpy().ravel() for value in start.values()])
         state = {"parameters": flat, "moments": np.zeros((2, len(flat)), np.float32)}
@@ -374,21 +373,6 @@ def _identity(groups: Sequence[Group], s: Settings, fresh: Sequence, seed: int, 
     arrays = [a for g in groups for a in (g.read, g.inputs, g.answers)] + [v for f in fresh for v in f.values()]
     digests = [(a.shape, hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()) for a in map(np.asarray, arrays)]
     return files.digest([asdict(s), seed, device, digests, [g.architecture for g in groups]])
-
-
-def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
-    if not Path(path).exists():
-        return None
-    try:
-        if files.attributes(path, _STATE).get("identity") != identity:
-            print(f"{path}: the state of other networks, settings or seed; ignored, training starts anew.")
-            return None
-        return files.read(path, _STATE)
-    except AccessError:
-        raise  # it may be intact, and starting anew would replace it
-    except FileError as error:
-        print(f"{path}: ignored, training starts anew ({error}).")
-        return None
 
 
 def write(path: Path, space: Space, **attributes) -> None:

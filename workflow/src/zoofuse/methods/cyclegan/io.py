@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from zoofuse.core import files
-from zoofuse.core.errors import AccessError
 from zoofuse.methods.cyclegan.settings import Settings
 
 _STATE = "cyclegan state"  # kind of the file
@@ -57,19 +56,3 @@ def _identity(kernels: Mapping[str, np.ndarray], s: Settings, seed: int, way: st
     digests = {domain: hashlib.sha256(values.tobytes()).hexdigest() for domain, values in kernels.items()}
     shapes = {domain: values.shape for domain, values in kernels.items()}
     return files.digest({"settings": asdict(s), "seed": seed, "kernels": digests, "shapes": shapes, "way": way})
-
-
-def _load(path: Path, identity: str) -> dict[str, np.ndarray] | None:
-    if not path.exists():
-        return None
-    try:
-        if files.attributes(path, _STATE).get("identity") != identity:
-            others = "other kernels, settings, seed or way of computing"
-            print(f"{path}: the state of {others}; ignored, training starts anew.")
-            return None
-        return files.read(path, _STATE)
-    except AccessError:
-        raise  # it may be intact, and starting anew would replace it
-    except ValueError as error:
-        print(f"{path}: ignored, training starts anew ({error}).")
-        return None

@@ -13,7 +13,7 @@ from torch import Tensor
 from zoofuse.core import files, rng
 from zoofuse.methods.cyclegan import measures
 from zoofuse.methods.cyclegan.backends import BACKENDS, choose_backend, steps
-from zoofuse.methods.cyclegan.io import _STATE, Trained, _identity, _load
+from zoofuse.methods.cyclegan.io import _STATE, Trained, _identity
 from zoofuse.methods.cyclegan.losses import _parts
 from zoofuse.methods.cyclegan.networks import _discriminate, _judges, initial
 from zoofuse.methods.cyclegan.settings import Settings, _known
@@ -92,7 +92,7 @@ def _train(
     counts = {domain: len(values) for domain, values in training.items()}
 
     identity = _identity(kernels, s, seed, way)
-    state = _load(state_path, identity) or _initial_state(s, data, seed)
+    state = files.read_state(state_path, _STATE, identity) or _initial_state(s, data, seed)
     history = {name.removeprefix("history/"): state.pop(name) for name in list(state) if name.startswith("history/")}
     done, step = state.pop("done").tolist()  # epochs, steps
     tensors = {name: torch.from_numpy(value).to(device) for name, value in state.items()}
