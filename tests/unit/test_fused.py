@@ -20,16 +20,7 @@ PUBLISHED = cnn.ARCHITECTURES["published"]
 needs_compiler = pytest.mark.skipif(not trainer.available()[0], reason=f"no fused trainer: {trainer.available()[1]}")
 # Every vector width on this machine: GCC and Clang split vectors wider than the processor's.
 KINDS = [build.instruction_set(), "lanes4", "lanes16"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def any_width(tmp_path_factory):
-    own = " ".join(flag for flag in build._SETS[build.instruction_set()].split() if flag.startswith("-m"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(build._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
-        patch.setitem(build._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
-        yield
+pytestmark = pytest.mark.usefixtures("any_width")
 
 
 def noise(n: int) -> np.ndarray:

@@ -19,17 +19,8 @@ AVAILABLE, REASON = cyclegan_steps.available()
 needs_compiler = pytest.mark.skipif(not AVAILABLE, reason=f"no C++ step: {REASON}")
 # Every vector width on this machine, and both numbers of registers: compilers split vectors wider than the processor's.
 KINDS = [build.instruction_set(), "lanes4", "lanes16"]
+pytestmark = pytest.mark.usefixtures("any_width")
 LAYERS = {"conv1": (3, 6), "conv2": (6, 16)}  # channels, depth
-
-
-@pytest.fixture(autouse=True, scope="module")
-def any_width(tmp_path_factory):
-    own = " ".join(flag for flag in build._SETS[build.instruction_set()].split() if flag.startswith("-m"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(build._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
-        patch.setitem(build._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
-        yield
 
 
 def volumes(channels, depth, n, size=5, spread=2.0):

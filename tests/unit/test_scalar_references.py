@@ -14,19 +14,12 @@ from zoofuse.core import rng
 from zoofuse.models import cnn
 from zoofuse.native import bindings, build, cyclegan_steps, layout, trainer
 
-pytestmark = pytest.mark.skipif(not trainer.available()[0], reason=f"no C++: {trainer.available()[1]}")
+pytestmark = [
+    pytest.mark.skipif(not trainer.available()[0], reason=f"no C++: {trainer.available()[1]}"),
+    pytest.mark.usefixtures("any_width"),
+]
 KINDS = [build.instruction_set(), "lanes4", "lanes16"]
 SIZE, EPOCHS, PER_EPOCH, BATCH = 40, 2, 30, 13  # the last batch of an epoch has 4 images
-
-
-@pytest.fixture(autouse=True, scope="module")
-def any_width(tmp_path_factory):
-    own = " ".join(flag for flag in build._SETS[build.instruction_set()].split() if flag.startswith("-m"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(build._SETS, "lanes4", f"{own} -DLANES=4 -DBLOCK=3")
-        patch.setitem(build._SETS, "lanes16", f"{own} -DLANES=16 -DBLOCK=6")
-        yield
 
 
 def images(n: int) -> np.ndarray:
