@@ -59,8 +59,8 @@ rule evaluate_references:
     input:
         images="results/test_images/{fusion}.h5",
     output:
-        rows=[f"results/evaluation/{{fusion}}/references/{method}.csv" for method in REFERENCES],
-        arrays=[f"results/evaluation/{{fusion}}/references/{method}.h5" for method in REFERENCES],
+        rows=[f"results/evaluation/{{fusion}}/references/{method}.csv" for method in registry.images_only()],
+        arrays=[f"results/evaluation/{{fusion}}/references/{method}.h5" for method in registry.images_only()],
     log:
         "<logs>/evaluate_references/{fusion}.log",
     benchmark:

@@ -46,7 +46,6 @@ def evaluated_limit(method):
     return config["evaluation"]["models" if registry.get(method).is_generated else "controls"]
 
 
-REFERENCES = ["always_no", "brightness", "colour", "pixels", "pca"]  # answers without a CNN
 LEADERBOARD_TABLES = ["leaderboard", "comparisons", "zero_shot", "selection", "groups"]
 REPLICATE_TABLES = ["replicates", "replicate_comparisons"]
 
@@ -68,7 +67,7 @@ def supervised_settings():
 
 
 def reference_rows(fusion, suffix=".csv"):
-    return [f"results/evaluation/{fusion}/references/{method}{suffix}" for method in REFERENCES]
+    return [f"results/evaluation/{fusion}/references/{method}{suffix}" for method in registry.images_only()]
 
 
 def leaderboard_inputs(wildcards):

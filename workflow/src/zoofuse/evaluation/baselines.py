@@ -7,7 +7,6 @@ import numpy as np
 from zoofuse.core import metrics
 from zoofuse.evaluation import protocols, zero_shot
 
-METHODS = ("always_no", "brightness", "colour", "pixels", "pca")
 COMPONENTS = 50  # of the pixels' principal components; UMAP's users often reduce to about as many first
 
 Shard = tuple[str, list[dict], dict[str, np.ndarray]]

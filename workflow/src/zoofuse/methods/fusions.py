@@ -157,7 +157,7 @@ def netspace(job: Job) -> None:
     raise NotImplementedError("netspace has a rule of its own, netspace_fuse")
 
 
-baseline("always_no", label="always “no”", about="Always the class that is not the conjunction.")
+baseline("always_no", images_only=True, label="always “no”", about="Always the class that is not the conjunction.")
 
 
 @method(
@@ -254,10 +254,10 @@ def matched(job: Job) -> None:
     generate.matched(job.made["cyclegan"], job.seed, job.fusion, job.output)
 
 
-baseline("brightness", label="mean brightness", about="A discriminant on an image's mean brightness.")
-baseline("colour", label="mean colour", about="A discriminant on an image's mean colour.")
-baseline("pixels", label="raw pixels", about="The pixels instead of a CNN's features.")
-baseline("pca", label="PCA of pixels", about="The first 50 principal components of the pixels.")
+baseline("brightness", images_only=True, label="mean brightness", about="A discriminant on an image's mean brightness.")
+baseline("colour", images_only=True, label="mean colour", about="A discriminant on an image's mean colour.")
+baseline("pixels", images_only=True, label="raw pixels", about="The pixels instead of a CNN's features.")
+baseline("pca", images_only=True, label="PCA of pixels", about="The first 50 principal components of the pixels.")
 baseline("product", label="product of two parents", about="One CNN of each zoo, their probabilities multiplied.")
 baseline("ensemble", label="all parents together", about="The mean probability of each zoo, multiplied.")
 baseline("supervised", label="supervised CNN", supervision="conjunction",

@@ -50,6 +50,7 @@ class Method:
         count: CNNs of each domain, from the sizes of the zoos (letter -> CNNs) and the configuration.
         concepts: of how many concepts a fusion may be at most.
         letter: the concept whose presence it needs, of parents.
+        images_only: of a baseline, whether it needs no CNN at all and is clustered or thresholded as features are.
         default: whether a fusion that names no methods has it; such methods stand in the order of registration.
         options: its parameters, with their defaults; a variant is the same function with other values.
         make: from a Job to a zoo file.
@@ -67,6 +68,7 @@ class Method:
     count: Count = smallest
     concepts: int = len(LETTERS)
     letter: str = ""
+    images_only: bool = False
     default: bool = False
     options: Mapping = field(default_factory=lambda: MappingProxyType({}))
     make: "Callable[[Job], None] | None" = None
@@ -204,6 +206,11 @@ def get(name: str) -> Method:
 def methods() -> Mapping[str, Method]:
     """Every method that makes CNNs, by name."""
     return {name: entry for name, entry in _loaded().items() if entry.role != "baseline"}
+
+
+def images_only() -> list[str]:
+    """The baselines that need no CNN, in the order of registration."""
+    return [name for name, entry in _loaded().items() if entry.images_only]
 
 
 def counts(sizes: Mapping[str, int], config: Mapping) -> dict[str, int]:
