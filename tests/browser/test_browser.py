@@ -131,7 +131,7 @@ def test_every_table_has_a_caption_and_one_protocol(look, path):
     assert page.locator("#tables th[data-name=protocol]").count() == 0
 
 
-def test_hover_and_keyboard_show_a_photograph(look, path):
+def test_hover_and_keyboard_show_an_image(look, path):
     page = look(path)
     near(page, ".embedding")
     page.wait_for_selector(".embedding .scatterlayer .point", state="attached")

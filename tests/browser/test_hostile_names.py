@@ -164,7 +164,7 @@ def test_short_tables_choose_by_the_name_that_is_seen(look, planted_report):
         )
 
 
-def test_no_name_runs_in_a_figure_its_tooltips_or_the_photographs(look, planted_report):
+def test_no_name_runs_in_a_figure_its_tooltips_or_the_images(look, planted_report):
     page = look(planted_report)
     page.wait_for_selector(".explorer .main-svg")
     figure, words = page.locator("[data-plot=differences]"), []

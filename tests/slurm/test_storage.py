@@ -20,7 +20,7 @@ def test_a_run_is_planned_on_a_storage_provider(tmp_path, root):
     assert "store/results/zoo/cat/shard-0000.h5 (in storage)" in run.stdout
 
 
-def test_photographs_stay_where_they_are(tmp_path, root):
+def test_images_stay_where_they_are(tmp_path, root):
     (tmp_path / "store").mkdir()
     draw_folders(tmp_path / "photos")
     stored = Project(tmp_path, root).planned(*STORAGE, config=CONFIG)

@@ -118,7 +118,7 @@ def test_copies_are_found_however_they_were_saved(root):
     assert strips["concepts.cat"][-1][0] == "copies, two by two"
 
 
-def test_the_same_pictures_in_the_tests_of_two_fusions_are_no_leak(root):
+def test_the_same_images_in_the_tests_of_two_fusions_are_no_leak(root):
     places = [gathered(root, f"fusions.{name}.test", "yes", "no") for name in ("one", "two")]
     save(root / "further", pictures("black cat", 40, 4))
     places.append(gathered(root, "fusions.three.test", "further", "no"))
@@ -145,7 +145,7 @@ def test_unreadable_and_other_files_are_named(root):
     assert skipped.loc["unreadable", "level"] == "note"
 
 
-def test_few_and_unbalanced_pictures_are_told(root):
+def test_few_and_unbalanced_images_are_told(root):
     for path in sorted((root / "cat").iterdir())[20:]:
         path.unlink()
     findings = checked(root)[1].set_index(["place", "check"])
@@ -158,7 +158,7 @@ def test_few_and_unbalanced_pictures_are_told(root):
     assert ("concepts.cat", "statistics") in checked(root)[1].set_index(["place", "check"]).index
 
 
-def test_drawn_pictures_need_no_files():
+def test_drawn_images_need_no_files():
     source = {"source": "drawn", "dataset": None, "positive": ["cat"], "negative": ["non-cat"], "images": 40}
     place = gather("concepts.cat", source, ".", None, 1, 1)
     findings = audit.check([place], {}, POLICY, "balanced", 1)[0]

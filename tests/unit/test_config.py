@@ -83,7 +83,7 @@ def test_fusions_of_more_are_refused_in_words(asked, message):
         config.complete(asked)
 
 
-def test_distilling_on_photographs_needs_them():
+def test_distilling_on_images_needs_them():
     asked = changed("concepts.cat", {"zoo": "cat.h5"})
     asked["fusions"]["black_cat"]["methods"] = ["distil"]
     with pytest.raises(config.ConfigError, match=r"black_cat.methods: distil learns on .* cat is an existing zoo"):

@@ -208,7 +208,7 @@ def test_what_is_colour_does_not_depend_on_the_seed(made):
     assert np.std(shares) < 0.06
 
 
-def test_recoloured_photograph_takes_the_colours_and_keeps_the_shape():
+def test_recoloured_image_takes_the_colours_and_keeps_the_shape():
     rng = np.random.default_rng(2)
     shown, lent = striped(rng, 30, False, True), striped(rng, 30, True, False)
     changed = distil.recolour(shown, lent, 1, whole=True).astype(float)

@@ -79,7 +79,7 @@ def test_a_dead_cnn_is_a_row_not_an_error(settings, features):
 
 
 @pytest.mark.parametrize("m", [4, 5, 7])
-def test_very_few_photographs(settings, m):
+def test_very_few_images(settings, m):
     features, truth = planted(3, 2, m - 2)
     rows, arrays = protocols.evaluate(features, truth, settings | {"embeddings": ["umap", "tsne"]})
     assert len(rows) == 3
@@ -109,7 +109,7 @@ def test_the_split_halves_each_class_and_group():
     assert not np.array_equal(validation, protocols.split(labels, groups, 2, "black_cat"))
 
 
-def test_the_split_needs_photographs_of_both_classes():
+def test_the_split_needs_images_of_both_classes():
     with pytest.raises(ValueError, match=r"fusions\.black_cat\.test\.positive: 3 images; at least 4"):
         protocols.split(np.array([0] * 3 + [1] * 9), np.repeat("g", 12), 1, "black_cat")
 
@@ -153,7 +153,7 @@ def test_test_labels_change_no_answer_and_no_choice(settings):
 
 
 @pytest.mark.parametrize("m", [8, 9, 12])
-def test_held_out_with_very_few_photographs_or_a_dead_cnn(settings, m):
+def test_held_out_with_very_few_images_or_a_dead_cnn(settings, m):
     features, truth = planted(3, 4, m - 4)
     for each in (features, np.zeros_like(features), np.full_like(features, np.nan)):
         rows, arrays = protocols.held_out(each, truth, half(truth), settings)

@@ -181,12 +181,12 @@ def test_importing_zoofuse_stays_cheap(root):
     subprocess.run([sys.executable, "-c", code], cwd=root / "workflow/src", check=True)
 
 
-def test_the_cnn_is_chosen_by_the_concepts_own_photographs():
+def test_the_cnn_is_chosen_by_the_concepts_own_images():
     assert models.choose(ZERO_SHOT, LEADERBOARD, METHOD) == ("B", 1, "probe", "parents")  # not A/1, best on the test
     assert models.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "parents")
 
 
-def test_without_the_concepts_photographs_the_labelled_half_chooses():
+def test_without_the_concepts_images_the_labelled_half_chooses():
     unknown = ZERO_SHOT.assign(validation=np.nan, selected=None)
     assert models.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "labelled")
     with pytest.raises(ValueError, match=r"no method 'netspace'; write one of cyclegan, random"):
@@ -297,7 +297,7 @@ def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
         zoofuse.load(tmp_path)
 
 
-def test_pictures_of_another_kind_are_refused(folder):
+def test_images_of_another_kind_are_refused(folder):
     model = zoofuse.load(folder)
     for wrong in (np.zeros((2, 32, 32, 3)), np.zeros((2, 3, 32, 32), np.uint8), np.zeros((32, 32), np.uint8)):
         with pytest.raises(ValueError, match=r"uint8 \(m, 32, 32, 3\)"):
@@ -309,7 +309,7 @@ def test_pictures_of_another_kind_are_refused(folder):
     assert model.predict(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0,)
 
 
-def test_many_pictures_are_scored_as_few_are(folder):
+def test_many_images_are_scored_as_few_are(folder):
     model = zoofuse.load(folder)
     pictures = (255 * rng.uniform((600, 32, 32, 3), 1, "pictures")).astype(np.uint8)
     scores = model.predict(pictures)

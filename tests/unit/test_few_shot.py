@@ -19,7 +19,7 @@ def features(apart: float, n: int = 3) -> np.ndarray:
     return found
 
 
-def test_more_photographs_tell_more_and_chance_stays_chance():
+def test_more_images_tell_more_and_chance_stays_chance():
     scores = few_shot.curve(features(3, 20), LABELS, VALIDATION, [1, 5, 25], **HOW)
     medians = [np.median(scores[k]) for k in (1, 5, 25)]
     assert medians == sorted(medians)
@@ -28,7 +28,7 @@ def test_more_photographs_tell_more_and_chance_stays_chance():
     assert abs(np.median(nothing) - 0.5) < 0.05
 
 
-def test_photographs_are_of_the_validation_half_balanced_nested_and_the_same_for_all():
+def test_images_are_of_the_validation_half_balanced_nested_and_the_same_for_all():
     five, ten = (few_shot.choices(LABELS, VALIDATION, k, 4, 1, "f") for k in (5, 10))
     for few, more in zip(five, ten, strict=True):
         assert VALIDATION[more].all()
@@ -50,7 +50,7 @@ def test_a_number_that_the_half_does_not_hold_is_left_out():
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_own_heads_answer_without_any_photograph(own):
+def test_own_heads_answer_without_any_image(own):
     zoo = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "zoo", np.arange(2))
     heads = {f"fc_{side}.{name}": zoo[f"fc1.{name}"] for side in "ab" for name in ("weight", "bias")} if own else {}
     photographs = rng.integers(0, 255, (120, 32, 32, 3), dtype=np.uint8)

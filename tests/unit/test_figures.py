@@ -78,7 +78,7 @@ def texts(tmp_path):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_figure_is_a_picture_of_the_reports_width(name, tmp_path):
+def test_every_figure_is_an_image_of_the_reports_width(name, tmp_path):
     ALL[name](tmp_path / "folder" / "figure.png")
     with Image.open(tmp_path / "folder" / "figure.png") as image:
         assert image.width == round(WIDTH * DPI)

@@ -91,7 +91,7 @@ def test_exif_orientation_is_applied(orientation):
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
-def test_broken_exif_does_not_lose_the_picture(format):
+def test_broken_exif_does_not_lose_the_image(format):
     data = saved(picture(1), format, exif=b"no EXIF", **({"lossless": True} if format == "WEBP" else {}))
     assert np.array_equal(images.decode(data), images.decode(saved(picture(1), "PNG")))
 
@@ -112,7 +112,7 @@ def test_sixteen_bit_grey_keeps_its_brightness():
     assert np.array_equal(decoded[..., 0], np.asarray(expected))
 
 
-def test_one_bit_and_cmyk_pictures_are_read():
+def test_one_bit_and_cmyk_images_are_read():
     bits = images.decode(saved(Image.fromarray(np.eye(64, dtype=bool)), "PNG"))
     grey = Image.fromarray(np.eye(64, dtype=np.uint8) * 255).resize((32, 32), Image.Resampling.BILINEAR)
     assert np.array_equal(bits[..., 0], np.asarray(grey))
@@ -187,7 +187,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_unreadable_pictures_are_named_with_the_cause(tmp_path, name):
+def test_unreadable_images_are_named_with_the_cause(tmp_path, name):
     data, cause = BAD[name]
     path = tmp_path / "bad_1.jpg"
     path.write_bytes(data)
@@ -346,7 +346,7 @@ def test_copies_within_a_class_are_counted_and_the_first_is_kept(root):
     assert "2 copies" in images.summary(attributes)
 
 
-def test_a_picture_in_both_classes_is_in_neither(root):
+def test_an_image_in_both_classes_is_in_neither(root):
     picture(4).save(root / "other/b_4.png")
     picture(4).save(root / "other/b_5.png")
     path, attributes = prepare(root)
@@ -427,7 +427,7 @@ def test_split_holds_out_the_share_at_least_one_at_most_the_cap(n, share, most, 
     assert set(chosen.tolist()) == {0, 1}
 
 
-def test_split_belongs_to_the_picture_not_to_its_place():
+def test_split_belongs_to_the_image_not_to_its_place():
     keys = digests(200)
     forward = dict(zip(keys, images.split(keys, 1, 0.1, 250).tolist(), strict=True))
     backward = dict(zip(keys[::-1], images.split(keys[::-1], 1, 0.1, 250).tolist(), strict=True))
@@ -532,7 +532,7 @@ def test_the_order_by_folders_is_that_of_imagefolder(root, yes, no):
     assert sorted(names) == sorted(wanted)
 
 
-def test_drawn_concept_and_test_share_no_picture(tmp_path):
+def test_drawn_concept_and_test_share_no_image(tmp_path):
     drawn = {"source": "drawn", "positive": ["black cat"], "negative": ["non-cat"], "images": 8} | SETTINGS
     concept = tmp_path / "cat.h5"
     images.prepare_concept(concept, drawn, name="cat", seed=1)

@@ -184,7 +184,7 @@ class TestLeaderboard:
         other = tables(whole, seed=2)["comparisons"]
         assert not other["low"].equals(tables(whole)["comparisons"]["low"])
 
-    def test_refuses_methods_of_different_photographs(self, tmp_path, rng):
+    def test_refuses_methods_of_different_images(self, tmp_path, rng):
         shards = [shard(tmp_path, "cyclegan", noise(rng, 3)), shard(tmp_path, "random", noise(rng, 3), split=TEST)]
         with pytest.raises(ValueError, match=r"random-0\.h5: validation differ.*Evaluate all methods on the same"):
             tables(shards)
@@ -255,7 +255,7 @@ class TestZeroShot:
         ]  # fmt: skip
         assert set(found["comparisons"].query("protocol == 'zero_shot'")["control"]) == {"product", "supervised"}
 
-    def test_without_validation_photographs_there_is_a_distribution_and_no_selected_cnn(self, tmp_path, rng):
+    def test_without_validation_images_there_is_a_distribution_and_no_selected_cnn(self, tmp_path, rng):
         unknown = np.full(5, np.nan)
         paths = {m: [heads(tmp_path, m, rng.random((5, M)), unknown, np.nan)] for m in ("cyclegan", "random")}
         found = tables([shard(tmp_path, "cyclegan", noise(rng, 5))], paths)

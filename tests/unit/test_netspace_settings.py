@@ -67,7 +67,7 @@ def space(found, tmp_path_factory):
     return cnns.embed(found, SETTINGS, 1, tmp_path_factory.mktemp("space") / "state.h5")
 
 
-def test_held_out_cnns_and_validation_photographs_stay_out_of_the_space(found, tmp_path, monkeypatch):
+def test_held_out_cnns_and_validation_images_stay_out_of_the_space(found, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(spaces, "train", lambda networks, groups, *_, **__: seen.extend(groups))
     cnns.embed(found, SETTINGS, 1, tmp_path / "state.h5")
@@ -162,7 +162,7 @@ def test_optimised_codes_learn_what_they_are_given(space, found):
         assert 0.5 < arrays[f"{goal}_cat/decoded_best"][0] <= 1
 
 
-def test_a_step_has_as_many_photographs_of_either_class_however_rare_one_is():
+def test_a_step_has_as_many_images_of_either_class_however_rare_one_is():
     labels = (np.arange(200) % 9 == 0).astype(np.uint8)
     rows = cnns.balanced(labels, 16, 1, "step")
     assert len(set(rows)) == 16

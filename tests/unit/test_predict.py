@@ -64,7 +64,7 @@ def found(folder, said) -> predict.Predictions:
     return predict.predict(model(), folder, threads=2, say=said.append)
 
 
-def test_every_picture_is_scored_as_the_model_scores_it_alone(folder, found):
+def test_every_image_is_scored_as_the_model_scores_it_alone(folder, found):
     table = found.scores
     assert list(table.columns) == ["file", "score", "answer"]
     assert len(table) == len(set(table["file"])) == 149
@@ -148,7 +148,7 @@ def test_names_that_are_no_utf8_are_printed_with_question_marks(tmp_path, folder
         ({"a.jpg": "x"}, "none of the 1 images in '.*' can be read"),
     ],
 )
-def test_a_folder_without_pictures_is_refused_in_words(tmp_path, files, message):
+def test_a_folder_without_images_is_refused_in_words(tmp_path, files, message):
     if files is not None:
         (tmp_path / "folder").mkdir()
         for name, text in files.items():
@@ -157,7 +157,7 @@ def test_a_folder_without_pictures_is_refused_in_words(tmp_path, files, message)
         predict.predict(model(), tmp_path / "folder", say=print)
 
 
-def test_an_added_or_replaced_picture_changes_the_digest(tmp_path, folder):
+def test_an_added_or_replaced_image_changes_the_digest(tmp_path, folder):
     (tmp_path / "notes.txt").touch()
     shutil.copy(folder / "001.jpg", tmp_path / "1.jpg")
     before = predict.digest(tmp_path)
@@ -173,7 +173,7 @@ def items(html: str) -> list[str]:
     return re.findall(r"<li[^>]*data-rank.*?</li>", html, re.DOTALL)
 
 
-def test_the_page_shows_every_picture_in_order_and_asks_no_network(tmp_path, folder, found):
+def test_the_page_shows_every_image_in_order_and_asks_no_network(tmp_path, folder, found):
     path = tmp_path / "predictions/page.html"
     predict.page(path, found, model(), folder, threads=2)
     html = path.read_text(encoding="utf-8")

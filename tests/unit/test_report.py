@@ -433,7 +433,7 @@ class TestPage:
 
 
 class TestPhotographs:
-    def test_every_photograph_is_there_once_with_what_is_known_of_it(self, run):
+    def test_every_image_is_there_once_with_what_is_known_of_it(self, run):
         shown = unpacked(build(run))[0]["shown"]
         assert shown["groups"] == ["cat", "cat", "car", "car", "dog", "dog"]
         assert shown["test_images"] == [1, 3, 2, 4, 0, 5]

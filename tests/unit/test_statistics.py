@@ -54,7 +54,7 @@ class TestMeasures:
         assert intervals.balanced_accuracy([[True, False, False, False, True]], truth) == pytest.approx(7 / 12)
         assert intervals.auroc([[3, 1, 2, 1, 0]], truth) == pytest.approx((3 + 1.5) / 6)
 
-    def test_refuses_a_class_without_photographs(self):
+    def test_refuses_a_class_without_images(self):
         with pytest.raises(ValueError, match="There is no negative image to measure on"):
             intervals.balanced_accuracy(np.ones((1, 3), bool), np.ones(3, bool))
 
@@ -126,7 +126,7 @@ class TestPhotographs:
         (least, _), (_, most) = (intervals.photograph_interval(each, self.weights) for each in (ours, theirs))
         assert least < most
 
-    def test_agrees_with_scipy_where_there_are_many_photographs(self, rng):
+    def test_agrees_with_scipy_where_there_are_many_images(self, rng):
         truth = np.repeat([True, False], 400)
         answers = (rng.random((1, 800)) < 0.7) == truth
         ours = intervals.photograph_interval(
@@ -148,7 +148,7 @@ class TestPhotographs:
         assert 0.75 < low < 0.97
         assert high >= 1 - 1e-6
 
-    def test_one_photograph_of_a_class_leaves_nearly_everything_open(self):
+    def test_one_image_of_a_class_leaves_nearly_everything_open(self):
         truth = np.repeat([True, False], [1, 30])
         weights = intervals.resamples(truth, 0, DRAWS, added=True)
         low, high = intervals.photograph_interval(intervals.right_shares(truth[None], truth)[0], weights)
@@ -203,7 +203,7 @@ class TestMedians:
     def test_a_method_equal_to_its_control_is_called_different_at_most_at_the_nominal_rate(self, rng, spread, dead):
         assert nominal(1 - self.rate(rng, (60, 0.3), (40, 0.3), spread, dead), repeats=200)
 
-    def test_the_nominal_rate_is_used_where_methods_differ_in_photographs(self, rng):
+    def test_the_nominal_rate_is_used_where_methods_differ_in_images(self, rng):
         assert self.rate(rng, (60, 0.3), (40, 0.3), 0.7) > 0.01
 
     def test_a_method_better_by_a_known_amount_is_detected(self, rng):
@@ -220,7 +220,7 @@ class TestMedians:
             value = np.quantile(one_by_one, share)
             assert np.mean(drawn <= value + 1e-9) == pytest.approx(np.mean(one_by_one <= value + 1e-9), abs=0.07)
 
-    def test_photographs_are_drawn_as_if_one_by_one(self, rng):
+    def test_images_are_drawn_as_if_one_by_one(self, rng):
         answers = rng.random((7, 44)) < 0.5
         drawn = self.draws(answers)
         shares = intervals.right_shares(answers, TRUTH)
@@ -234,7 +234,7 @@ class TestMedians:
         low, high = intervals.median_interval(self.draws(same), self.draws(same & False))
         assert low == pytest.approx(high) == pytest.approx(0.5)
 
-    def test_one_cnn_has_the_interval_of_its_photographs(self, rng):
+    def test_one_cnn_has_the_interval_of_its_images(self, rng):
         answers = (rng.random((1, 44)) < 0.8) == TRUTH
         ours, nothing = self.draws(answers), self.draws(np.zeros((1, 44), bool))
         value = intervals.balanced_accuracy(answers, TRUTH)[0]

@@ -242,7 +242,7 @@ def test_supervised_learns_the_conjunction_from_its_half_only(test):
     assert all(np.array_equal(found[name], elsewhere[name]) for name in found)
 
 
-def test_probe_images_are_balanced_training_photographs(tmp_path):
+def test_probe_images_are_balanced_training_images(tmp_path):
     write_concept(tmp_path / "red.h5", "red", 60)
     split = files.read(tmp_path / "red.h5", "images")
     found = zero_shot.read_concept(tmp_path / "red.h5", 10, 1)

@@ -168,7 +168,7 @@ def test_other_shards_train_nothing(copied):
     assert "image passes; " not in run.stdout
 
 
-def test_a_copied_project_with_an_added_photograph_notices_it(copied):
+def test_a_copied_project_with_an_added_image_notices_it(copied):
     assert copied.planned(config=CONFIG) == {}
     added = next((copied.folder / "photos/black").iterdir())
     shutil.copy(added, copied.folder / "photos/cat_random/added.png")
