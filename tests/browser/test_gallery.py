@@ -72,7 +72,7 @@ def test_it_opens_at_the_models_own_threshold(look, made):
     assert page.input_value("#threshold") == "0.3"
 
 
-def test_the_keyboard_moves_the_threshold_picture_by_image(look, made):
+def test_the_keyboard_moves_the_threshold_image_by_image(look, made):
     page, yes = look(), int((made[1] >= np.float32(0.3)).sum())
     page.focus("#slider")
     page.keyboard.press("ArrowRight")

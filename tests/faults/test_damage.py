@@ -233,7 +233,7 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(2**31 - 1, 2**31 - 1), (100_000, 100_000), (1, 2**31 - 1)])
-def test_a_picture_that_says_it_is_huge_is_one_unreadable_image(size):
+def test_an_image_that_says_it_is_huge_is_one_unreadable_image(size):
     assert "pixels; at most 80,000,000 are read, make it smaller" in images.attempt(png(*size))
 
 

@@ -259,7 +259,7 @@ def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def test_a_wrong_bit_in_a_picture_is_no_other_image(tmp_path):
+def test_a_wrong_bit_in_an_image_is_no_other_image(tmp_path):
     """gzip's checksum is at the end, past the two empty blocks that tar stops at."""
     tar(tmp_path / "packed.tar.gz", cifar_members(batch_of_python_2))
     content = gzip.compress(gzip.decompress((tmp_path / "packed.tar.gz").read_bytes()), 0)  # bytes as they are

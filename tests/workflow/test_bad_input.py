@@ -51,7 +51,7 @@ def test_an_empty_folder(project):
     refused(project, "concepts.cat.positive: no JPEG, PNG, WebP, GIF or BMP in", "photos/cat")
 
 
-def test_a_test_photograph_that_is_also_a_training_image(project):
+def test_a_test_image_that_is_also_a_training_image(project):
     photo = sorted((project.folder / "photos/black").iterdir())[0]
     shutil.copy(photo, project.folder / "photos/test/other/sly.png")
     refused(project, "fusions.black_cat.test: 1 test images are also training images", "sly.png", "images.leaks: drop")

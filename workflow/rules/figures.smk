@@ -137,7 +137,7 @@ rule shown_figures:
             f"{kind}_{which}": report(
                 f"results/figures/{{fusion}}/{kind}_{which}.png",
                 caption=f"../report/{'cosine' if kind == 'cosine' else 'embedding'}.rst",
-                category="Photographs",
+                category="Test images",
                 subcategory="{fusion}",
                 labels={"shows": kind, "CNN": which},
             )

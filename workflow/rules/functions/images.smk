@@ -2,7 +2,7 @@
 
 
 def picture_source(place):
-    """What an images file is made from: the keys of a concept or of a fusion's test that name pictures."""
+    """What an images file is made from: the keys of a concept or of a fusion's test that name images."""
     source = {key: place.get(key) for key in ("source", "dataset", "positive", "negative")}
     if place["source"] == "folder":
         source["folders"] = folders_digest(config["images_root"], place["positive"] + place["negative"])
@@ -34,7 +34,7 @@ def looked_at(place):
 
 
 def picture_inputs(place):
-    """What a place's pictures come from: folders, whose content `picture_source` tells, or an archive."""
+    """What a place's images come from: folders, whose content `picture_source` tells, or an archive."""
     if place["source"] == "torchvision":
         return {"archive": f"resources/downloads/{place['dataset']}.tar.gz"}
     if place["source"] == "folder":
@@ -87,7 +87,7 @@ def fusion_images(wildcards):
 
 
 def checked_places():
-    """Where in the configuration -> concept or test that names pictures; an existing zoo has none."""
+    """Where in the configuration -> concept or test that names images; an existing zoo has none."""
     concepts = {f"concepts.{name}": config["concepts"][name] for name in trained_concepts()}
     return concepts | {f"fusions.{name}.test": fusion["test"] for name, fusion in config["fusions"].items()}
 
@@ -103,5 +103,5 @@ def checked_pictures(wildcards):
 
 
 def checked_sources(wildcards):
-    """Where in the configuration -> what its pictures are made from. A function, so that no other job looks at them."""
+    """Where in the configuration -> what its images are made from. A function, so that no other job looks at them."""
     return {where: looked_at(place) for where, place in checked_places().items()}

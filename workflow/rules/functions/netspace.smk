@@ -10,12 +10,12 @@ NETSPACE_SETTINGS = [
 
 
 def netspace_images(wildcards):
-    """The photographs of both concepts, "a" first; answers are compared on them, so an existing zoo alone won't do."""
+    """The images of both concepts, "a" first; answers are compared on them, so an existing zoo alone won't do."""
     if len(concepts_of(wildcards.fusion)) > 2:
         raise told(f"NetSpace joins two concepts, and {wildcards.fusion} has more: name a fusion of two.")
     images = fusion_images(wildcards)
     if len(images) < 2:
-        raise told("NetSpace compares answers to photographs: write positive and negative for both concepts.")
+        raise told("NetSpace compares answers to images: write positive and negative for both concepts.")
     return images
 
 

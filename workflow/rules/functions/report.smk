@@ -65,11 +65,11 @@ def report_inputs(wildcards):
 
 
 def benched_images(wildcards):
-    """The pictures that zoos are trained on to measure it: those of the first concept that has some."""
+    """The images that zoos are trained on to measure it: those of the first concept that has some."""
     if not trained_concepts():
         raise told(
-            "bench_zoo trains CNNs on a concept's pictures, and every concept here is an existing zoo. Run it with a "
-            "configuration whose concepts name pictures; without --configfile it takes drawn ones."
+            "bench_zoo trains CNNs on a concept's images, and every concept here is an existing zoo. Run it with a "
+            "configuration whose concepts name images; without --configfile it takes drawn ones."
         )
     return f"results/images/{trained_concepts()[0]}.h5"
 
@@ -91,7 +91,7 @@ def shared_shards(wildcards):
 
 def predicted_folder(wildcards):
     if "predict" not in config:
-        raise told("Say which pictures are to be scored: --config predict=FOLDER.")
+        raise told("Say which images are to be scored: --config predict=FOLDER.")
     return config["predict"]
 
 
