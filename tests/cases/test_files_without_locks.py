@@ -75,9 +75,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from zoofuse.core import csv_files, temporary
 from zoofuse.core.errors import FileError
-from zoofuse.methods.cyclegan import io
 from zoofuse.core import files
-from zoofuse.netspace import spaces as netspace
 from zoofuse.zoo import shards
 
 
@@ -107,8 +105,8 @@ def told(folder):
         lambda: files.fingerprint(folder / "a.h5")[:0],
         lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
         lambda: sorted(shards._stored(folder, "r", range(3), print)),
-        lambda: io._load(folder / "state/state.h5", "i")["x"].tolist(),
-        lambda: netspace._load(folder / "space/state.h5", "i")["x"].tolist(),
+        lambda: files.read_state(folder / "state/state.h5", "cyclegan state", "i")["x"].tolist(),
+        lambda: files.read_state(folder / "space/state.h5", "netspace state", "i")["x"].tolist(),
     ):
         try:
             found.append(read())
