@@ -1,4 +1,4 @@
-"""A run's files as the report takes them, planted: drawn images and random scores, written by the real functions.
+"""A run's files as the report takes them, planted: synthetic images and random scores, written by the real functions.
 
 python tests/browser/planted.py FOLDER [CNNS] writes FOLDER/results/report.html, to be looked at.
 """
@@ -62,7 +62,7 @@ def arguments(folder: Path, n: int = 40) -> dict:
                 "tables": {key: place / f"{key}.csv" for key in made},
                 "published": {"kmeans": place / "published_kmeans.csv"},
                 "shown": shown,
-                "verdicts": {"conv1": "Training failed: A to B collapsed."},
+                "verdicts": {"conv1": "Training failed: A to B degenerate."},
                 "figures": fusion_figures(results / "figures" / name, photographs),
             }
         ],
@@ -106,15 +106,15 @@ def leaderboard(cnns: pd.DataFrame, clusterer: str) -> pd.DataFrame:
     rows = []
     for (protocol, method), part in cnns.groupby(["protocol", "method"], sort=False):
         held = protocol == "held_out"
-        picked = part.sort_values("validation" if held else "balanced_accuracy").iloc[-1]
-        test = picked["balanced_accuracy"]
+        selected = part.sort_values("validation" if held else "balanced_accuracy").iloc[-1]
+        test = selected["balanced_accuracy"]
         q25, median, q75 = part["balanced_accuracy"].quantile([0.25, 0.5, 0.75])
-        name = f"{picked['domain']}/{picked['model']}" if picked["domain"] != "-" else str(picked["model"])
+        name = f"{selected['domain']}/{selected['model']}" if selected["domain"] != "-" else str(selected["model"])
         rows.append(
             {"method": method, "protocol": protocol, "clusterer": clusterer, "n": len(part), "median": median,
              "q25": q25, "q75": q75, "selected": name, "test": test, "test_low": test - 0.11 if held else np.nan,
              "test_high": test + 0.1 if held else np.nan, "measure": "balanced_accuracy",
-             "validation": picked["validation"], "bias": picked["validation"] - test, "dead_share": 0.02,
+             "validation": selected["validation"], "bias": selected["validation"] - test, "dead_share": 0.02,
              "test_images": 45, "selected_on": "validation" if held else "test"}
         )  # fmt: skip
     if clusterer == "kmeans":
@@ -153,12 +153,12 @@ def comparisons(board: pd.DataFrame, zero: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (protocol, clusterer), part in pd.concat([held, zero]).groupby(["protocol", "clusterer"], sort=False):
         part = part.set_index("method")
-        for control in [name for name in part.index if name != "cyclegan" and "cyclegan" in part.index]:
+        for baseline in [name for name in part.index if name != "cyclegan" and "cyclegan" in part.index]:
             for what, column in (("median", "median"), ("selected", "test")):
-                difference = part.loc["cyclegan", column] - part.loc[control, column]
+                difference = part.loc["cyclegan", column] - part.loc[baseline, column]
                 wide = 0.03 if what == "median" else 0.12
                 verdict = "no clear difference" if abs(difference) <= wide else "above" if difference > 0 else "below"
-                rows.append({"method": "cyclegan", "protocol": protocol, "clusterer": clusterer, "control": control,
+                rows.append({"method": "cyclegan", "protocol": protocol, "clusterer": clusterer, "baseline": baseline,
                              "what": what, "difference": difference, "low": difference - wide,
                              "high": difference + wide, "comparisons": 21, "verdict": verdict})  # fmt: skip
     return pd.DataFrame(rows)
@@ -186,7 +186,7 @@ def groups(photographs: dict) -> pd.DataFrame:
 
 
 def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
-    """Drawn images, and where two planted CNNs put them."""
+    """Synthetic images, and where two planted CNNs put them."""
     parts = [("black cat", POSITIVE), ("black dog", 15), ("white cat", 20), ("red car", 12), ("green tree", 8)]
     images = np.concatenate([synthetic.draw([text], n, 0, text)[0] for text, n in parts])
     names = np.concatenate([[text] * n for text, n in parts])
@@ -205,7 +205,7 @@ def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
         labels=labels,
         groups=names,
         validation=validation,
-        names=["CycleGAN A, CNN 7 (picked on validation)", "CycleGAN B, CNN 3 (the median)"],
+        names=["CycleGAN A, CNN 7 (selected on validation)", "CycleGAN B, CNN 3 (the median)"],
         embeddings={"UMAP": points, "t-SNE": points[:, :, ::-1] * 3},
         answers=answers,
     )
@@ -227,7 +227,7 @@ def zoo(results: Path) -> dict:
         concept: {
             "loss": np.sort(generator.uniform(0.2, 0.7, (n, 20)))[:, ::-1],
             "validation_balanced_accuracy": np.sort(generator.uniform(0.5, 0.9, (n, 20))),
-            "collapsed": np.arange(n) < n // 20,
+            "degenerate": np.arange(n) < n // 20,
         }
         for concept, n in (("black", 96), ("cat", 200))
     }

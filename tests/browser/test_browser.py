@@ -81,7 +81,7 @@ def test_the_answer_stands_on_the_first_screen(look, path):
 def test_protocols_are_never_in_one_figure(look, path):
     page = look(path)
     figure = page.locator("[data-plot=methods]")
-    published = "published, hand-picked"
+    published = "published, selected by hand"
     assert published not in figure.inner_text()
     assert "balanced accuracy on the test split" in figure.inner_text()
     page.get_by_role("radio", name="As published").check()

@@ -75,7 +75,7 @@ def planted_report(tmp_path_factory):
     strange.mkdir()
     for key, path in fusion["tables"].items():
         frame = pd.read_csv(path, dtype={"selected": str, "domain": str}).drop(columns="checksum", errors="ignore")
-        for column in {"method", "group", "selected", "control"} & set(frame):
+        for column in {"method", "group", "selected", "baseline"} & set(frame):
             rows = frame[column].eq("noise") if column == "method" else frame[column].notna()
             frame.loc[rows, column] = named(rows)
         if key == "zero_shot":

@@ -428,7 +428,7 @@ def test_folders_with_odd_names_are_read(project):  # noqa: F811
 
 def test_drawings_are_large_enough_for_a_test():
     """The least that the schema allows is enough for both halves."""
-    least = config.full_schema()["properties"]["drawn"]["properties"]["test_images"]["minimum"]
+    least = config.full_schema()["properties"]["synthetic"]["properties"]["test_images"]["minimum"]
     assert least >= images.LEAST_TEST
     found, _ = synthetic.draw(["black cat"], least, 1, "fusions.x.test.positive")
     assert len(np.unique(found.reshape(len(found), -1), axis=0)) >= images.LEAST_TEST

@@ -16,7 +16,8 @@ from zoofuse.export import model_files, models
 from zoofuse.models import cnn
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
-ABOUT = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "head": "own", "tier": "parents",
+ABOUT = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "head": "own",
+        "supervision": "concept labels",
          "threshold": 0.25, "seed": 7, "sources": {}}  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def test_case_06_every_instruction_set_trains_the_same_bits(libraries, monkeypat
     for kind in SETS:
         monkeypatch.setattr(build, "instruction_set", lambda kind=kind: kind)
         trainer._library.cache_clear()
-        found[kind] = training.train(data, settings, 1, "cat", np.arange(2), backend="fused")
+        found[kind] = training.train(data, settings, 1, "cat", np.arange(2), backend="cpp")
     trainer._library.cache_clear()
     for kind in SETS[1:]:
         for name, weights in found[SETS[0]].weights.items():
@@ -227,13 +227,13 @@ def test_case_06_sets_with_the_same_bits_are_not_reported(tmp_path):
         zoo.tell_mixed(paths, "cat", said.append)
         return bool(said)
 
-    cpu = {"backend": "fused", "device": "cpu"}
+    cpu = {"backend": "cpp", "device": "cpu"}
     assert not reported(cpu | {"instruction_set": "avx2"}, cpu | {"instruction_set": "avx512, generic"})
     assert not reported({}, cpu | {"instruction_set": "avx2"})  # imported CNNs say nothing
     assert reported(cpu | {"instruction_set": "avx2"}, cpu | {"instruction_set": "neon"})
     assert reported(cpu | {"instruction_set": "avx2"}, cpu)  # of before the set was written down
     assert reported(
-        cpu | {"instruction_set": "avx2"}, {"backend": "stacked", "device": "cuda", "instruction_set": "avx2"}
+        cpu | {"instruction_set": "avx2"}, {"backend": "batched", "device": "cuda", "instruction_set": "avx2"}
     )
 
 
@@ -746,7 +746,7 @@ def sets(n: int) -> np.ndarray:
     return (0.1 * rng.normal((n, 6, 3, 5, 5), 0, "kernels", n)).astype(np.float32)
 
 
-@pytest.mark.parametrize("backend", ["pytorch", pytest.param("fused", marks=needs_compiler)])
+@pytest.mark.parametrize("backend", ["pytorch", pytest.param("cpp", marks=needs_compiler)])
 @pytest.mark.parametrize(
     ("a", "b", "preset", "changes"),
     [

@@ -55,7 +55,14 @@ def folder(tmp_path_factory) -> Path:
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     weights["heads.weight"] *= 30  # scores that differ
-    about = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "head": "own", "tier": "parents"}
+    about = {
+        "fusion": "black_cat",
+        "method": "cyclegan",
+        "domain": "A",
+        "model": 12,
+        "head": "own",
+        "supervision": "concept labels",
+    }
     config = models.configuration(weights, ["black", "cat"], **about, threshold=0.25, seed=7, sources={})
     folder = tmp_path_factory.mktemp("models") / "model"
     models.write(folder, weights, config, "# A card\n")

@@ -97,7 +97,7 @@ def clone(folder: Path) -> Path:
     fake = folder / "fake-python"
     fake.write_text(FAKE_VENV.format(python=base, packages=packages))
     fake.chmod(0o755)
-    (folder / "small.yaml").write_text(yaml.safe_dump({"drawn": {"images": 20, "test_images": 20}}))
+    (folder / "small.yaml").write_text(yaml.safe_dump({"synthetic": {"images": 20, "test_images": 20}}))
     return folder
 
 

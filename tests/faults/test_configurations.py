@@ -13,7 +13,7 @@ from small_project import CONFIG
 
 from zoofuse import config, estimate
 
-DRAWN = {"source": "drawn", "positive": ["cat"], "negative": ["non-cat"]}
+DRAWN = {"source": "synthetic", "positive": ["cat"], "negative": ["non-cat"]}
 VALID = [
     CONFIG,
     {"concepts": {"cat": DRAWN, "black": DRAWN}, "fusions": {"black_cat": {"a": "black", "b": "cat", "test": DRAWN}}},
@@ -26,7 +26,7 @@ VALID = [
 ODD = [
     "cat",
     "black",
-    "drawn",
+    "synthetic",
     "-1",
     "1e999",
     ".nan",
@@ -144,7 +144,7 @@ def test_a_block_may_be_shared():
     """YAML's anchors give one mapping several places."""
     shared = yaml.safe_load("""
         concepts:
-          cat: &drawn {source: drawn, positive: [cat], negative: [non-cat]}
+          cat: &drawn {source: synthetic, positive: [cat], negative: [non-cat]}
           black: *drawn
         fusions: {both: {a: cat, b: black, test: *drawn}}
     """)

@@ -123,7 +123,7 @@ def test_text_stays_text_and_numbers_numbers(whole):
             column = table[name].dropna()
             if not pd.api.types.is_numeric_dtype(column) and len(column):
                 assert set(column.map(type)) in ({str}, {bool}), (path, name)
-                assert name in csv_files.TEXT or name == "control" or column.map(type).eq(bool).all(), (path, name)
+                assert name in csv_files.TEXT or column.map(type).eq(bool).all(), (path, name)
             assert name not in csv_files.TEXT or not pd.api.types.is_numeric_dtype(column) or column.empty, (path, name)
 
 

@@ -33,7 +33,14 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "model"
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "fuzz", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
-    about = {"fusion": "black_cat", "method": "distil", "domain": "-", "model": 3, "head": "probe", "tier": "parents"}
+    about = {
+        "fusion": "black_cat",
+        "method": "distil",
+        "domain": "-",
+        "model": 3,
+        "head": "probe",
+        "supervision": "concept labels",
+    }
     config = models.configuration(weights, ["black", "cat"], **about, threshold=0.25, seed=7, sources={"cat": "a" * 64})
     config["test"] = {
         "positive": 3,

@@ -11,7 +11,7 @@ def test_a_run_is_planned_on_a_storage_provider(tmp_path, root):
     (tmp_path / "store").mkdir()
     drawn = copy.deepcopy(CONFIG)
     for place in (*drawn["concepts"].values(), drawn["fusions"]["black_cat"]["test"]):
-        place |= {"source": "drawn", "positive": ["black cat"], "negative": ["non-black non-cat"]}
+        place |= {"source": "synthetic", "positive": ["black cat"], "negative": ["non-black non-cat"]}
     project = Project(tmp_path, root)
     plain, stored = project.planned(config=drawn), project.planned(*STORAGE, config=drawn)
     assert stored == plain

@@ -159,7 +159,7 @@ def test_few_and_unbalanced_images_are_told(root):
 
 
 def test_drawn_images_need_no_files():
-    source = {"source": "drawn", "dataset": None, "positive": ["cat"], "negative": ["non-cat"], "images": 40}
+    source = {"source": "synthetic", "dataset": None, "positive": ["cat"], "negative": ["non-cat"], "images": 40}
     place = gather("concepts.cat", source, ".", None, 1, 1)
     findings = audit.check([place], {}, POLICY, "balanced", 1)[0]
     assert "brightness" in set(findings["check"])

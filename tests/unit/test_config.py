@@ -130,7 +130,7 @@ def test_faults_name_the_key_and_what_to_write(path, value, message):
 
 
 def test_unknown_words_of_a_drawing_are_refused():
-    drawn = {"source": "drawn", "positive": ["non-blakc cat"], "negative": ["non-cat"]}
+    drawn = {"source": "synthetic", "positive": ["non-blakc cat"], "negative": ["non-cat"]}
     with pytest.raises(config.ConfigError, match=r"concepts.cat.positive: .*blakc.*black"):
         config.complete(changed("concepts.cat", drawn))
 

@@ -94,7 +94,7 @@ def test_wrong_settings_name_themselves_and_what_to_write(call, message):
 # -- the numbers of the published loop
 
 
-BACKENDS = backends.BACKENDS if backends.choose_backend((5, 5))[0] == "fused" else ("pytorch",)
+BACKENDS = backends.BACKENDS if backends.choose_backend((5, 5))[0] == "cpp" else ("pytorch",)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -459,8 +459,8 @@ def test_the_benchmark_times_all_ways_in_one_table(tmp_path):
         *("layer", "way", "device", "ms_per_step", "spread", "ratio_to_plain", "share_of_limit"),
         "minutes_for_published_size",
     ]
-    fused = backends.choose_backend((5, 5))[0] == "fused"
-    assert frame["way"].tolist() == ["plain PyTorch", *["fused (zoofuse)"] * fused, "pytorch (zoofuse)"]
+    fused = backends.choose_backend((5, 5))[0] == "cpp"
+    assert frame["way"].tolist() == ["plain PyTorch", *["cpp (zoofuse)"] * fused, "pytorch (zoofuse)"]
     if fused:
         assert frame["share_of_limit"].between(0, 1).all()
     assert (frame["ms_per_step"] > 0).all()

@@ -230,9 +230,9 @@ def test_leaves_are_varied_and_repeatable():
     assert first.reshape(40, -1).std(1).min() > 3  # none is empty
 
 
-@pytest.mark.parametrize("backend", ["serial", "stacked", "fused"])
+@pytest.mark.parametrize("backend", ["serial", "batched", "cpp"])
 def test_two_answers_are_learnt_alike_everywhere(backend):
-    if backend == "fused" and not trainer.available()[0]:
+    if backend == "cpp" and not trainer.available()[0]:
         pytest.skip("no compiler")
     pictures, rng = distil.leaves(80, 1, "f"), np.random.default_rng(1)
     targets = rng.random((80, 2)).astype(np.float32)
@@ -345,9 +345,9 @@ def test_three_answers_are_learnt_alike_everywhere():
     pictures, rng = distil.leaves(40, 1, "f"), np.random.default_rng(1)
     data = training.Data(pictures, np.zeros(40, "u1"), pictures[:0], np.zeros(0, "u1"), rng.random((40, 3)))
     settings = training.Settings(epochs=1, images_per_epoch=40, batch_size=16, balance="published")
-    trained = [training.train(data, settings, 1, "x", np.arange(2), backend=name) for name in ("auto", "stacked")]
+    trained = [training.train(data, settings, 1, "x", np.arange(2), backend=name) for name in ("auto", "batched")]
     for name, value in trained[0].weights.items():
         np.testing.assert_allclose(trained[1].weights[name], value, atol=1e-5)
     assert trained[0].weights["fc1.weight"].shape == (2, 3, 400)
     with pytest.raises(ValueError, match="with two outputs"):
-        training.train(data, settings, 1, "x", np.arange(1), backend="fused")
+        training.train(data, settings, 1, "x", np.arange(1), backend="cpp")

@@ -50,7 +50,7 @@ COMPARISONS = pd.DataFrame(
         (METHOD, "zero_shot", "probe", "product", "median", "above"),
         (METHOD, "held_out", "kmeans", "product", "selected", "above"),
     ],
-    columns=["method", "protocol", "clusterer", "control", "what", "verdict"],
+    columns=["method", "protocol", "clusterer", "baseline", "what", "verdict"],
 )
 
 
@@ -91,7 +91,7 @@ def exported(folder, concepts, test, choice, architecture="published") -> models
     config = models.configuration(weights, ["black", "cat"], **about, sources={"zoo": "0123456789abcdef" * 4})
     model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
     config["test"] = models.measured(model, test["images"][~VALIDATION], test["labels"][~VALIDATION], 7)
-    others = models.controls(ZERO_SHOT, COMPARISONS, METHOD, choice.head)
+    others = models.baselines(ZERO_SHOT, COMPARISONS, METHOD, choice.head)
     source = {"source": "folder", "dataset": None, "positive": ["cats"], "negative": ["no `cats` <b>"]}
     photographs = [{"concept": "cat", "images": [321, 123], "validation": [3, 4], "source": source}]
     photographs.append({"fusion": "black_cat", "images": [30, 31], "source": source})
@@ -126,7 +126,7 @@ np.save("score.npy", score)
 @pytest.mark.parametrize("architecture", list(cnn.ARCHITECTURES))
 @pytest.mark.parametrize("head", ["own", "probe"])
 def test_zoofuse_pytorch_and_onnx_runtime_give_the_same_scores(tmp_path, concepts, test, head, architecture):
-    choice = models.Choice("B", 1, head, "parents")
+    choice = models.Choice("B", 1, head, "concept labels")
     model = exported(tmp_path, concepts, test, choice, architecture)
     scores = model.predict(test["images"])
     assert scores.dtype == np.float32
@@ -182,19 +182,24 @@ def test_importing_zoofuse_stays_cheap(root):
 
 
 def test_the_cnn_is_chosen_by_the_concepts_own_images():
-    assert models.choose(ZERO_SHOT, LEADERBOARD, METHOD) == ("B", 1, "probe", "parents")  # not A/1, best on the test
-    assert models.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "parents")
+    assert models.choose(ZERO_SHOT, LEADERBOARD, METHOD) == (
+        "B",
+        1,
+        "probe",
+        "concept labels",
+    )  # not A/1, best on the test
+    assert models.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "concept labels")
 
 
 def test_without_the_concepts_images_the_labelled_half_chooses():
     unknown = ZERO_SHOT.assign(validation=np.nan, selected=None)
-    assert models.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "labelled")
+    assert models.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "few-shot")
     with pytest.raises(ValueError, match=r"no method 'netspace'; write one of cyclegan, random"):
         models.choose(unknown, LEADERBOARD, "netspace")
 
 
 def test_no_label_of_the_conjunction_goes_into_the_model(concepts, test):
-    choice = models.Choice("A", 0, "probe", "parents")
+    choice = models.Choice("A", 0, "probe", "concept labels")
     one = models.pick(zoo(), choice)
     before, threshold = models.fit(one, choice, concepts, test, VALIDATION)
     turned = {"images": test["images"][::-1].copy(), "labels": 1 - test["labels"]}
@@ -205,7 +210,7 @@ def test_no_label_of_the_conjunction_goes_into_the_model(concepts, test):
 
 
 def test_the_labelled_threshold_sees_one_half_only(test):
-    choice = models.Choice("A", 1, "own", "labelled")
+    choice = models.Choice("A", 1, "own", "few-shot")
     one = models.pick(zoo(), choice)
     threshold = models.fit(one, choice, [], test, VALIDATION)[1]
     labels = np.where(VALIDATION, test["labels"], 1 - test["labels"])
@@ -220,7 +225,7 @@ def test_the_labelled_threshold_sees_one_half_only(test):
 
 
 def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
-    choice = models.Choice("A", 1, "own", "labelled")
+    choice = models.Choice("A", 1, "own", "few-shot")
     three = zoo() | {f"fc_c.{part}": -2 * zoo()[f"fc_a.{part}"] for part in ("weight", "bias")}
     weights, threshold = models.fit(models.pick(three, choice), choice, [], test, VALIDATION)
     about = {"fusion": "all", "method": METHOD, "threshold": threshold, "seed": 7, "sources": {}} | choice._asdict()
@@ -245,7 +250,7 @@ def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
 
 
 def test_cnns_without_heads_are_refused_in_words(test):
-    choice = models.Choice("A", 1, "own", "labelled")
+    choice = models.Choice("A", 1, "own", "few-shot")
     bare = {name: values for name, values in models.pick(zoo(), choice).items() if not name.startswith("fc")}
     with pytest.raises(ValueError, match="no heads for the fusion's concepts"):
         models.fit(bare, choice, [], test, VALIDATION)
@@ -267,12 +272,19 @@ def test_config_and_card_say_what_was_measured(folder, test):
     assert "positive `cats`; negative `` no `cats` <b> ``." in card
     assert "**Of 2 that it was compared with, it is above 1 and below 0.**" in card
     assert "whether those contain images of black and cat was not checked" in " ".join(card.split())
-    for told in ("3,674", "`parents`", "321 that show it", "**Seed** 7", "CNN 1 of domain B", "0123456789abcdef"):
+    for told in (
+        "3,674",
+        "`concept labels`",
+        "321 that show it",
+        "**Seed** 7",
+        "CNN 1 of domain B",
+        "0123456789abcdef",
+    ):
         assert told in card
 
 
 def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
-    rows = models.controls(ZERO_SHOT, COMPARISONS, METHOD, "probe")
+    rows = models.baselines(ZERO_SHOT, COMPARISONS, METHOD, "probe")
     told = {(row["method"], row["head"]): row["verdict"] for row in rows}
     assert list(told) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
     assert list(told.values()) == ["", "above", "", "no clear difference"]

@@ -57,5 +57,5 @@ def test_own_heads_answer_without_any_image(own):
     found = few_shot.of_cnns(zoo | heads | {"model": np.arange(2)}, photographs, LABELS, VALIDATION, [1], **HOW)
     assert list(found) == ([0, 1] if own else [1])
     rows = few_shot.rows("distil", found, 4)
-    assert [row["tier"] for row in rows] == (["parents", "few_shot"] if own else ["few_shot"])
+    assert [row["supervision"] for row in rows] == (["concept labels", "few-shot"] if own else ["few-shot"])
     assert all(list(row) == few_shot.COLUMNS and row["n"] == 2 for row in rows)

@@ -14,11 +14,11 @@ from zoofuse.report.canvas import DPI, WIDTH, plain
 rng = np.random.default_rng(0)
 
 
-def history(n=6, epochs=4, collapsed=0):
+def history(n=6, epochs=4, degenerate=0):
     accuracy = np.linspace(0.6, 0.95, n)[:, None] + np.linspace(-0.1, 0, epochs)
-    dead = np.arange(n) < collapsed
+    dead = np.arange(n) < degenerate
     accuracy[dead] = 0.5
-    return {"loss": 1 - accuracy, "validation_balanced_accuracy": accuracy, "collapsed": dead}
+    return {"loss": 1 - accuracy, "validation_balanced_accuracy": accuracy, "degenerate": dead}
 
 
 def table(**accuracies):
@@ -46,7 +46,7 @@ ALL = {
     "examples": lambda path: figures.examples(
         {"cat": (rng.integers(0, 255, (9, 32, 32, 3), dtype=np.uint8), np.arange(9) % 2)}, path
     ),
-    "zoo_histogram": lambda path: figures.zoo_histogram({"cat": history(collapsed=2), "black": history()}, path),
+    "zoo_histogram": lambda path: figures.zoo_histogram({"cat": history(degenerate=2), "black": history()}, path),
     "zoo_curves": lambda path: figures.zoo_curves({"cat": history(), "black": history(epochs=1)}, path),
     "methods": lambda path: figures.methods({"kmeans": table(cyclegan_A=[0.5, 0.7], random_none=[0.6])}, path),
     "few_shot": lambda path: figures.few_shot(
@@ -89,7 +89,7 @@ def test_every_figure_is_an_image_of_the_reports_width(name, tmp_path):
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for suffix in ("png", "svg"):
         for i in range(2):
-            figures.zoo_histogram({"cat": history(collapsed=1)}, tmp_path / f"{i}.{suffix}")
+            figures.zoo_histogram({"cat": history(degenerate=1)}, tmp_path / f"{i}.{suffix}")
         assert (tmp_path / f"0.{suffix}").read_bytes() == (tmp_path / f"1.{suffix}").read_bytes()
 
 
@@ -105,9 +105,9 @@ def test_a_failed_figure_leaves_nothing_behind(tmp_path):
 
 
 def test_the_histogram_counts_the_collapsed(texts):
-    words = texts(figures.zoo_histogram, {"cat": history(n=7, collapsed=3), "black": history(n=5)})
-    assert "collapsed: 3 of 7" in words
-    assert "collapsed: 0 of 5" in words
+    words = texts(figures.zoo_histogram, {"cat": history(n=7, degenerate=3), "black": history(n=5)})
+    assert "degenerate: 3 of 7" in words
+    assert "degenerate: 0 of 5" in words
 
 
 def test_methods_are_named_in_order_generated_first_and_unknown_ones_too(texts):

@@ -533,7 +533,7 @@ def test_the_order_by_folders_is_that_of_imagefolder(root, yes, no):
 
 
 def test_drawn_concept_and_test_share_no_image(tmp_path):
-    drawn = {"source": "drawn", "positive": ["black cat"], "negative": ["non-cat"], "images": 8} | SETTINGS
+    drawn = {"source": "synthetic", "positive": ["black cat"], "negative": ["non-cat"], "images": 8} | SETTINGS
     concept = tmp_path / "cat.h5"
     images.prepare_concept(concept, drawn, name="cat", seed=1)
     attributes = images.prepare_test(

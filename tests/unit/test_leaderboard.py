@@ -1,4 +1,4 @@
-"""The five tables: planted truth comes out of them, nothing is picked on what it is measured on."""
+"""The five tables: planted truth comes out of them, nothing is selected on what it is measured on."""
 
 import numpy as np
 import pandas as pd
@@ -173,12 +173,12 @@ class TestLeaderboard:
         assert np.isnan(one(found, protocol="held_out")["dead_share"])
 
     def test_the_tables_depend_neither_on_the_shards_nor_on_the_day(self, tmp_path, rng):
-        answers, control = noise(rng, 9, 0.7), noise(rng, 9)
+        answers, baseline = noise(rng, 9, 0.7), noise(rng, 9)
         for name in ("whole", "parts"):
             (tmp_path / name).mkdir()
-        whole = [shard(tmp_path / "whole", "netspace", answers), shard(tmp_path / "whole", "random", control)]
+        whole = [shard(tmp_path / "whole", "netspace", answers), shard(tmp_path / "whole", "random", baseline)]
         parts = [shard(tmp_path / "parts", "netspace", answers[i : i + 4], start=i) for i in (0, 4, 8)]
-        parts.append(shard(tmp_path / "parts", "random", control))
+        parts.append(shard(tmp_path / "parts", "random", baseline))
         for name, frame in tables(whole).items():
             pd.testing.assert_frame_equal(frame, tables(parts)[name])
         other = tables(whole, seed=2)["comparisons"]
@@ -207,13 +207,13 @@ class TestComparisons:
     def test_every_generated_method_with_every_control_and_reference(self, tmp_path, rng):
         found = self.found(tmp_path, rng)["comparisons"]
         assert set(found["method"]) == {"cyclegan", "netspace"}
-        assert set(found["control"]) == {"random", "shuffled", "always_no"}
-        assert len(found) == 2 * 2 * 3 * 2  # methods, clusterers, controls, medians and selected
+        assert set(found["baseline"]) == {"random", "shuffled", "always_no"}
+        assert len(found) == 2 * 2 * 3 * 2  # methods, clusterers, baselines, medians and selected
         assert (found["comparisons"] == 12).all()
 
     def test_an_interval_is_that_of_its_corrected_level(self, tmp_path, rng):
         found = self.found(tmp_path, rng)
-        row = one(found["comparisons"], method="cyclegan", clusterer="kmeans", control="always_no", what="selected")
+        row = one(found["comparisons"], method="cyclegan", clusterer="kmeans", baseline="always_no", what="selected")
         single = one(found["leaderboard"], method="cyclegan", clusterer="kmeans", protocol="held_out")
         assert row["difference"] == pytest.approx(single["test"] - 0.5, abs=1e-6)
         wider = (row["high"] - row["low"]) / (single["test_high"] - single["test_low"])
@@ -253,7 +253,7 @@ class TestZeroShot:
         assert found["zero_shot"][["method", "head", "n"]].values.tolist() == [
             ["cyclegan", "probe", 5], ["product", "own", 5], ["supervised", "own", 3]
         ]  # fmt: skip
-        assert set(found["comparisons"].query("protocol == 'zero_shot'")["control"]) == {"product", "supervised"}
+        assert set(found["comparisons"].query("protocol == 'zero_shot'")["baseline"]) == {"product", "supervised"}
 
     def test_without_validation_images_there_is_a_distribution_and_no_selected_cnn(self, tmp_path, rng):
         unknown = np.full(5, np.nan)

@@ -178,8 +178,8 @@ def test_the_best_is_measured_on_the_half_that_did_not_choose_it(found):
     for row, (right, wrong) in enumerate(((first, second), (second, first))):
         logits[row, right, labels[right]] = 1
         logits[row, wrong, 1 - labels[wrong]] = 1
-    assert cnns.picked(concept, logits)[0] == 0
-    assert cnns.picked(concept, logits[:1])[0] == 0.5
+    assert cnns.selected(concept, logits)[0] == 0
+    assert cnns.selected(concept, logits[:1])[0] == 0.5
 
 
 def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tmp_path):

@@ -15,11 +15,11 @@ from zoofuse.methods.cyclegan.settings import PRESETS
 from zoofuse.models import cnn
 
 METHODS = ["cyclegan", "random", "parent_a", "parent_b"]
-TEST = {"source": "drawn", "positive": ["black cat"], "negative": ["non-black"]}
+TEST = {"source": "synthetic", "positive": ["black cat"], "negative": ["non-black"]}
 
 
 def configured(**blocks) -> dict:
-    drawn = {"source": "drawn", "positive": ["cat"], "negative": ["non-cat"]}
+    drawn = {"source": "synthetic", "positive": ["cat"], "negative": ["non-cat"]}
     return config.complete(
         {
             "concepts": {"cat": drawn | {"models": 1000}, "black": drawn | {"models": 300, "images_per_epoch": 500}},
@@ -89,7 +89,7 @@ def test_three_concepts_have_translators_between_neighbours():
 
 
 def test_settings_change_the_plan():
-    limited = configured(evaluation={"models": 10, "controls": 5}, cyclegan={"hidden": 32, "epochs": 100})
+    limited = configured(evaluation={"models": 10, "baselines": 5}, cyclegan={"hidden": 32, "epochs": 100})
     before, after = (by_name(estimate.stages(c, estimate.Rates())) for c in (configured(), limited))
     assert after["CycleGANs of black_cat"].hours == pytest.approx(before["CycleGANs of black_cat"].hours / 4)
     assert (after["evaluation of black_cat"].jobs, after["evaluation of black_cat"].cnns) == (4, 20)

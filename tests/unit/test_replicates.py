@@ -31,7 +31,7 @@ def runs(n, **strength):
 
 def test_what_is_better_in_every_run_is_above():
     tables, medians = replicates.tables(runs(5, distil=3.0, random=0.0, cyclegan=0.0), 1)
-    found = tables["replicate_comparisons"].set_index(["method", "clusterer", "control"])
+    found = tables["replicate_comparisons"].set_index(["method", "clusterer", "baseline"])
     assert found.loc[("distil", "own", "random"), "verdict"] == "above"
     assert found.loc[("distil", "kmeans", "random"), "verdict"] == "above"
     assert found.loc[("cyclegan", "own", "random"), "verdict"] == "no clear difference"
@@ -39,7 +39,7 @@ def test_what_is_better_in_every_run_is_above():
     row = tables["replicates"].set_index(["method", "clusterer", "against"]).loc[("distil", "own", "all")]
     own = medians["distil", "zero_shot", "own"].found
     assert row["median"] == pytest.approx(own.mean(), abs=1e-5)
-    assert (row["runs"], row["n"], row["tier"]) == (5, 5, "parents")
+    assert (row["runs"], row["n"], row["supervision"]) == (5, 5, "concept labels")
     assert row["low"] < row["least"] < row["greatest"] <= row["high"]
 
 

@@ -56,13 +56,13 @@ def unpacked(html):
 
 
 def compared(verdicts, protocol="held_out", what="median"):
-    """comparisons.csv of one clusterer: {(method, control): verdict}."""
+    """comparisons.csv of one clusterer: {(method, baseline): verdict}."""
     signs = {"above": 0.1, "below": -0.1, "no clear difference": 0.0}
     rows = [
-        {"method": method, "protocol": protocol, "clusterer": "kmeans", "control": control, "what": what,
+        {"method": method, "protocol": protocol, "clusterer": "kmeans", "baseline": baseline, "what": what,
          "difference": signs[verdict], "low": signs[verdict] - 0.05, "high": signs[verdict] + 0.05,
          "comparisons": len(verdicts), "verdict": verdict}
-        for (method, control), verdict in verdicts.items()
+        for (method, baseline), verdict in verdicts.items()
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -139,7 +139,7 @@ def run(tmp_path):
         csv_files.write(folder / f"{name}.csv", frame)
     published = pd.DataFrame({"model": [229], "domain": ["A"], "published_accuracy": [0.876], "accuracy": [np.nan]})
     csv_files.write(folder / "published_kmeans.csv", published)
-    zoo = pd.DataFrame({"concept": ["black", "cat"], "n": [96, 2749], "collapsed": [0, 11]})
+    zoo = pd.DataFrame({"concept": ["black", "cat"], "n": [96, 2749], "degenerate": [0, 11]})
     csv_files.write(tmp_path / "results" / "tables" / "zoo.csv", zoo)
     picture = tmp_path / "picture.png"
     Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(picture)
@@ -159,7 +159,7 @@ def run(tmp_path):
         "tables": {name: folder / f"{name}.csv" for name in made},
         "published": {"kmeans": folder / "published_kmeans.csv"},
         "shown": tmp_path / "shown.h5",
-        "verdicts": {"conv1": "Training failed: A to B collapsed."},
+        "verdicts": {"conv1": "Training failed: A to B degenerate."},
         "figures": {"kernels_conv1": picture, "cosine": [picture, picture]},
     }
     return {
@@ -185,8 +185,8 @@ class TestAnswer:
     @pytest.mark.parametrize(
         ("verdicts", "headline"),
         [
-            (("above", "above"), "Yes: the generated CNNs beat all their controls."),
-            (("below", "below"), "No: the generated CNNs do worse than all their controls."),
+            (("above", "above"), "Yes: the generated CNNs beat all their baselines."),
+            (("below", "below"), "No: the generated CNNs do worse than all their baselines."),
             (
                 ("above", "below"),
                 "Mixed: the generated CNNs are significantly better in 1 and worse in 1 of 2 comparisons.",
@@ -197,7 +197,7 @@ class TestAnswer:
             ),
             (
                 ("below", "no clear difference"),
-                "No: the generated CNNs are significantly better than none of their controls, and worse than some.",
+                "No: the generated CNNs are significantly better than none of their baselines, and worse than some.",
             ),
             (
                 ("no clear difference", "no clear difference"),
@@ -209,9 +209,11 @@ class TestAnswer:
         assert narrative.answer(board(), against(*verdicts))["headline"] == headline
 
     def test_nothing_significant_is_inconclusive_and_says_what_could_have_been_seen(self):
-        controls, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
+        baselines, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
         rows = [
-            compared({("cyclegan", control): "no clear difference" for control in controls}).assign(clusterer=clusterer)
+            compared({("cyclegan", baseline): "no clear difference" for baseline in baselines}).assign(
+                clusterer=clusterer
+            )
             for clusterer in clusterers
         ]
         frame = pd.concat(rows, ignore_index=True)
@@ -242,13 +244,13 @@ class TestAnswer:
 
     def test_baselines_are_not_called_controls(self):
         rows = pd.concat([against("above", "above"), compared({("cyclegan", "brightness"): "above"})])
-        headline = "Yes: the generated CNNs beat all their controls and baselines."
+        headline = "Yes: the generated CNNs beat all their baselines."
         assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_one_of_two_methods_wins_in_part(self):
         rows = pd.concat([against("above", "above"), compared({("netspace", "random"): "below"})])
         assert narrative.answer(board(), rows)["headline"] == (
-            "Mixed: all controls are beaten by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
+            "Mixed: all baselines are beaten by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
         )
 
     def test_neither_selected_cnns_nor_zero_shot_nor_the_published_protocol_make_the_headline(self):
@@ -269,15 +271,15 @@ class TestAnswer:
 
     def test_a_zero_shot_win_is_said_beside_the_headline(self):
         rows = [
-            {"method": "distil", "clusterer": "own", "control": control, "verdict": "above"}
-            for control in ("product", "ensemble")
+            {"method": "distil", "clusterer": "own", "baseline": baseline, "verdict": "above"}
+            for baseline in ("product", "ensemble")
         ]
-        rows += [{"method": "cyclegan", "clusterer": "own", "control": "product", "verdict": "below"}]
-        rows += [{"method": "distil", "clusterer": "own", "control": "supervised", "verdict": "below"}]
+        rows += [{"method": "cyclegan", "clusterer": "own", "baseline": "product", "verdict": "below"}]
+        rows += [{"method": "distil", "clusterer": "own", "baseline": "supervised", "verdict": "below"}]
         frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
         said = narrative.answer(None, frame)["sentences"]
         who = "distilled from both zoos with heads of their own"
-        assert said == [f"Zero-shot, yes: {who} is significantly above all 2 controls and baselines."]
+        assert said == [f"Zero-shot, yes: {who} is significantly above all 2 baselines."]
         frame.loc[0, "verdict"] = "no clear difference"
         assert "comes furthest: significantly above 1 of 2" in narrative.answer(None, frame)["sentences"][0]
 
@@ -288,7 +290,8 @@ class TestAnswer:
         assert kinds == ["", "", "", "Zero-shot", "transductive"]
         assert "heads of their own the median AUROC is 0.600 for CycleGAN, against 0.900" in sentences[3]
         assert (
-            "reaches a balanced accuracy of 0.876 and, selected in the same way, the best control 0.881" in sentences[4]
+            "reaches a balanced accuracy of 0.876 and, selected in the same way, the best baseline 0.881"
+            in sentences[4]
         )
 
     def test_nothing_to_compare_is_said(self):
@@ -309,9 +312,9 @@ class TestViews:
         assert labels == {
             "held_out": ["CycleGAN", "random initialisation", "parents A", "always “no”"],
             "zero_shot": ["CycleGAN", "supervised CNN"],
-            "published": ["CycleGAN", "random initialisation", "published, hand-picked"],
+            "published": ["CycleGAN", "random initialisation", "published, selected by hand"],
         }
-        assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "control", "control", "baseline"]
+        assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "baseline", "baseline", "non-CNN"]
 
     def test_rows_are_the_leaderboards_and_the_cnns_of_the_same_protocol(self, tmp_path):
         views, frame = self.views(tmp_path), cnns(tmp_path)
@@ -378,7 +381,7 @@ class TestPage:
             "96 tiny CNNs learned to tell black (A) and 2,749 to tell cat (B)",
             "34 test images of black_cat from 55 others",
             "cat/broken.jpg could not be read and was skipped.",
-            "Training failed: A to B collapsed.",
+            "Training failed: A to B degenerate.",
             "duplicates dropped",
             "zoo.folders cat, cat_dark",
             "seed 47",

@@ -99,7 +99,7 @@ def test_the_card_tells_what_the_zoo_holds(tmp_path, shards):
     card = (tmp_path / "shared/README.md").read_text()
     for told in ("a zoo of 7 small CNNs", "3,674 parameters", "indices 0 to 11", "epochs 4", "seed 3", "abababab",
                  "| conv2.weight | 16 x 6 x 5 x 5 |", "lowest 0.500", "highest 0.610",
-                 "**Collapsed** (one answer for every image): 1"):  # fmt: skip
+                 "**Degenerate** (one answer for every image): 1"):  # fmt: skip
         assert told in card
 
 

@@ -236,13 +236,13 @@ class TestZoo:
         history = tables.zoo_history(self.shards(tmp_path))
         assert history["model"].tolist() == [0, 1, 2, 3]
         assert history["validation_balanced_accuracy"][:, -1].tolist() == [0.8, 0.5, 0.9, 0.5]
-        assert history["collapsed"].tolist() == [False, True, False, True]
+        assert history["degenerate"].tolist() == [False, True, False, True]
 
     def test_table_counts_the_collapsed_and_keeps_them_in_the_median(self, tmp_path):
         table = tables.zoo_table({"cat": tables.zoo_history(self.shards(tmp_path))})
         row = table.iloc[0]
-        assert (row["concept"], row["n"], row["epochs"], row["collapsed"]) == ("cat", 4, 3, 2)
-        assert row["collapsed_share"] == 0.5
+        assert (row["concept"], row["n"], row["epochs"], row["degenerate"]) == ("cat", 4, 3, 2)
+        assert row["degenerate_share"] == 0.5
         assert row["balanced_accuracy_median"] == pytest.approx(0.65)
 
     def test_a_generated_zoo_has_no_history(self, tmp_path):

@@ -15,7 +15,7 @@ from zoofuse.zoo import batched, training
 from zoofuse.zoo.training import Data, Settings
 
 FUSED = pytest.param(
-    "fused", marks=pytest.mark.skipif(not trainer.available()[0], reason=f"no fused trainer: {trainer.available()[1]}")
+    "cpp", marks=pytest.mark.skipif(not trainer.available()[0], reason=f"no C++ trainer: {trainer.available()[1]}")
 )
 ALL = Settings(
     epochs=2,
@@ -50,7 +50,7 @@ def same(a: training.Trained, b: training.Trained, close: dict | None = None) ->
             np.testing.assert_allclose(first[name], second[name], **(close or {"rtol": 0, "atol": 0}), err_msg=name)
 
 
-@pytest.mark.parametrize("backend", ["stacked", FUSED])
+@pytest.mark.parametrize("backend", ["batched", FUSED])
 def test_backends_agree_with_the_plain_loop(data, backend):
     models = np.array([3, 0, 7])
     reference = training.train(data, ALL, 1, "cat", models, backend="serial")
@@ -70,9 +70,9 @@ def test_threads_and_splits_do_not_change_a_bit(data, backend):
 
 
 def test_stacked_split_over_memory_agrees(data, monkeypatch):
-    whole = training.train(data, ALL, 1, "cat", np.arange(3), backend="stacked")
+    whole = training.train(data, ALL, 1, "cat", np.arange(3), backend="batched")
     monkeypatch.setattr(batched, "CPU_MEMORY", 1)  # one CNN at a time
-    same(whole, training.train(data, ALL, 1, "cat", np.arange(3), backend="stacked"), {"rtol": 1e-3, "atol": 1e-4})
+    same(whole, training.train(data, ALL, 1, "cat", np.arange(3), backend="batched"), {"rtol": 1e-3, "atol": 1e-4})
 
 
 def test_another_architecture_is_a_line_of_shapes(data, monkeypatch):
@@ -81,15 +81,15 @@ def test_another_architecture_is_a_line_of_shapes(data, monkeypatch):
     monkeypatch.setitem(training._CHOICES, "architecture", ("published", "deeper"))
     settings = Settings(architecture="deeper", epochs=1, images_per_epoch=40, batch_size=20)
     assert training.choose_backend(settings)[0] == "serial"
-    assert training.choose_backend(settings, "cuda")[0] == "stacked"
-    one, other = (training.train(data, settings, 1, "cat", np.arange(2), backend=b) for b in ("serial", "stacked"))
+    assert training.choose_backend(settings, "cuda")[0] == "batched"
+    one, other = (training.train(data, settings, 1, "cat", np.arange(2), backend=b) for b in ("serial", "batched"))
     same(one, other, {"rtol": 1e-3, "atol": 1e-4})
     assert one.weights["conv3.weight"].shape == (2, 7, 5, 3, 3)
     with pytest.raises(ValueError, match="published"):
-        training.train(data, settings, 1, "cat", np.arange(2), backend="fused")
+        training.train(data, settings, 1, "cat", np.arange(2), backend="cpp")
 
 
-@pytest.mark.parametrize("backend", ["serial", "stacked", FUSED])
+@pytest.mark.parametrize("backend", ["serial", "batched", FUSED])
 def test_a_cnn_learns_and_its_history_says_so(data, backend):
     settings = Settings(epochs=6, images_per_epoch=60, batch_size=20)
     result = training.train(data, settings, 0, "red", np.arange(2), backend=backend)
@@ -102,7 +102,7 @@ def test_a_cnn_learns_and_its_history_says_so(data, backend):
     np.testing.assert_allclose(result.history["validation_balanced_accuracy"][:, -1], np.mean(recall, 0))
 
 
-@pytest.mark.parametrize("backend", ["serial", "stacked", FUSED])
+@pytest.mark.parametrize("backend", ["serial", "batched", FUSED])
 def test_without_validation_images_history_is_nan(data, backend):
     alone = Data(data.images, data.labels, data.images[:0], data.labels[:0])
     result = training.train(alone, Settings(epochs=1, images_per_epoch=20), 0, "red", np.arange(1), backend=backend)
@@ -110,7 +110,7 @@ def test_without_validation_images_history_is_nan(data, backend):
     assert np.isfinite(result.history["loss"]).all()
 
 
-@pytest.mark.parametrize("backend", ["serial", "stacked", FUSED])
+@pytest.mark.parametrize("backend", ["serial", "batched", FUSED])
 def test_progress_adds_up_and_an_error_in_it_ends_the_training(data, backend):
     settings, seen = Settings(epochs=2, images_per_epoch=30, batch_size=16), []
     training.train(data, settings, 0, "red", np.arange(3), backend=backend, progress=lambda *step: seen.append(step))
@@ -272,7 +272,7 @@ def test_a_damaged_plan_does_not_hang_the_threads(data, monkeypatch):
         raise RuntimeError("no plan")
 
     monkeypatch.setattr(training, "plan", broken)
-    for backend in ("serial", "stacked"):
+    for backend in ("serial", "batched"):
         with pytest.raises(RuntimeError, match="no plan"):
             training.train(data, Settings(), 0, "cat", np.arange(4), backend=backend, threads=2)
 

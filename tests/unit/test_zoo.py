@@ -137,14 +137,14 @@ def test_published_balance_draws_at_most_what_is_there(train):
 
 def test_collapsed_cnns_are_counted():
     share = np.array([[0.5, 1.0], [0.0, 0.0], [0.0, 0.4], [0.5, np.nan]])
-    assert zoo.count_collapsed({"history/validation_positive_share": share}) == 3
+    assert zoo.count_degenerate({"history/validation_positive_share": share}) == 3
 
 
 def test_zoos_and_banks_are_read_without_torch(tmp_path):
     """Also where files say how they were trained, which is told apart by the names of instruction sets."""
     weights = {"conv1.weight": np.zeros((2, 6, 3, 5, 5), np.float32), "model": np.arange(2)}
     weights |= {"conv1.bias": np.zeros((2, 6), np.float32)}
-    trained = {"backend": "fused", "device": "cpu"}
+    trained = {"backend": "cpp", "device": "cpu"}
     paths = [tmp_path / f"{kind}.h5" for kind in ("avx2", "neon")]
     for path in paths:
         files.write(path, "zoo", weights, **trained, instruction_set=path.stem)

@@ -14,9 +14,9 @@ from zoofuse.export import models
 # Three words of one drawing: "dark blue bird".
 CONFIG = {
     "concepts": {
-        "dark": {"positive": ["dark non-blue"], "negative": ["non-dark"], "source": "drawn", "models": 5},
-        "blue": {"positive": ["non-dark blue"], "negative": ["non-blue"], "source": "drawn", "models": 4},
-        "bird": {"positive": ["non-blue bird"], "negative": ["non-bird"], "source": "drawn", "models": 6},
+        "dark": {"positive": ["dark non-blue"], "negative": ["non-dark"], "source": "synthetic", "models": 5},
+        "blue": {"positive": ["non-dark blue"], "negative": ["non-blue"], "source": "synthetic", "models": 4},
+        "bird": {"positive": ["non-blue bird"], "negative": ["non-bird"], "source": "synthetic", "models": 6},
     },
     "fusions": {
         "dark_blue_bird": {
@@ -24,10 +24,14 @@ CONFIG = {
             "b": "blue",
             "c": "bird",
             "methods": ["cyclegan", "parent_c"],
-            "test": {"source": "drawn", "positive": ["dark blue bird"], "negative": ["dark non-blue", "non-dark bird"]},
+            "test": {
+                "source": "synthetic",
+                "positive": ["dark blue bird"],
+                "negative": ["dark non-blue", "non-dark bird"],
+            },
         }
     },
-    "drawn": {"images": 20, "test_images": 16},
+    "synthetic": {"images": 20, "test_images": 16},
     "zoo": {"architecture": "deep", "epochs": 1, "images_per_epoch": 16, "device": "cpu"},
     "cyclegan": {"epochs": 1, "hidden": 2},
     "evaluation": {"zero_shot": {"supervised": 0}},

@@ -48,9 +48,9 @@ def extended(tmp_path_factory, root):
 def test_the_new_method_stands_in_tables_and_report(extended):
     table = pd.read_csv(extended.folder / "results/tables/black_cat/leaderboard.csv")
     assert "midpoint" in set(table["method"])
-    assert set(table.loc[table["method"] == "midpoint", "tier"]) <= {"weights", "parents"}
+    assert set(table.loc[table["method"] == "midpoint", "supervision"]) <= {"none", "concept labels"}
     compared = pd.read_csv(extended.folder / "results/tables/black_cat/comparisons.csv")
-    assert "midpoint" in set(compared["method"])  # a generated method: compared, not a control
+    assert "midpoint" in set(compared["method"])  # a generated method: compared, not a baseline
     assert "middle of two parents" in (extended.folder / "results/report.html").read_text()
 
 

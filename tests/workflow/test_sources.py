@@ -96,7 +96,7 @@ def test_existing_zoos_and_generators_walk_without_training(made, tmp_path):
         "generators": "generators.h5",
         "methods": ["cyclegan", "random", "parent_a", "parent_b"],
     }
-    config |= {"zoo_root": ".", "evaluation": {"models": 3, "controls": 2, "held_out": 2}}
+    config |= {"zoo_root": ".", "evaluation": {"models": 3, "baselines": 2, "held_out": 2}}
     planned = project.planned(config=config)
     assert "train_zoo_shard" not in planned
     assert "train_cyclegan" not in planned

@@ -63,7 +63,7 @@ def test_tables_of_both_protocols_are_never_mixed(made):
     assert ",".join(leaderboard.columns[:11]) == columns
     assert not leaderboard.duplicated(["method", "protocol", "clusterer"]).any()
     published = leaderboard["protocol"] == "published"
-    assert leaderboard.loc[published, "test_low"].isna().all()  # a maximum picked on the test has no interval
+    assert leaderboard.loc[published, "test_low"].isna().all()  # a maximum selected on the test has no interval
     honest = leaderboard[~published]
     assert (honest["test_low"] <= honest["test"]).all()
     assert (honest["test"] <= honest["test_high"]).all()
@@ -72,7 +72,7 @@ def test_tables_of_both_protocols_are_never_mixed(made):
     assert {"product", "ensemble", "supervised", "colour", "cyclegan"} <= set(zero_shot["method"])
     comparisons = pd.read_csv(tables / "comparisons.csv")
     assert set(comparisons["method"]) == {"cyclegan", "distil", "distil_weights"}
-    assert {"random", "noise", "ensemble", "pixels"} <= set(comparisons["control"])
+    assert {"random", "noise", "ensemble", "pixels"} <= set(comparisons["baseline"])
 
 
 def test_an_aligned_and_joint_fusion_is_one_of_the_same_cnns(copied):
@@ -133,7 +133,7 @@ def test_order_of_keys_and_unrelated_settings_re_run_nothing(made):
     turned = {key: CONFIG[key] for key in reversed(CONFIG)}
     turned["zoo"] = dict(reversed(CONFIG["zoo"].items()))
     turned["concepts"] = dict(reversed(CONFIG["concepts"].items()))
-    unrelated = {"zoo": {"threads": 1, "backend": "serial"}, "drawn": {"images": 77}, "downloads": {"cifar10": {}}}
+    unrelated = {"zoo": {"threads": 1, "backend": "serial"}, "synthetic": {"images": 77}, "downloads": {"cifar10": {}}}
     assert made.planned("tables", config=turned) == {}
     assert made.planned(config=changed(**unrelated)) == {}
 
@@ -191,7 +191,7 @@ def test_the_published_size_is_planned(project):
     planned = project.planned(*config)
     assert planned["train_zoo_shard"] == 14 + 22  # 1,749 and 2,749 CNNs in shards of 128
     assert planned["train_cyclegan"] == planned["extract_kernels"] == 2
-    # alone it lies on the drawn images; with images_root on the images
+    # alone it lies on the synthetic images; with images_root on the images
     run = project.snakemake("-n", "-p", *config, "--config", "images_root=nowhere")
     assert run.returncode != 0
     assert "nowhere" in run.stdout
@@ -199,7 +199,7 @@ def test_the_published_size_is_planned(project):
 
 def test_the_default_and_a_single_shard_of_it(project):
     assert project.planned()["report"] == 1
-    small = {"concepts": {"cat": {"models": 4}}, "zoo": {"epochs": 1}, "drawn": {"images": 40}}
+    small = {"concepts": {"cat": {"models": 4}}, "zoo": {"epochs": 1}, "synthetic": {"images": 40}}
     run = project.snakemake("results/zoo/cat/shard-0000.h5", config=small)
     assert run.returncode == 0, run.stdout
     assert len(files.read(project.folder / "results/zoo/cat/shard-0000.h5", "zoo")["model"]) == 4

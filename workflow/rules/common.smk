@@ -36,7 +36,7 @@ CLUSTERERS = ["kmeans", "dbscan", "one_class_svm"]
 
 
 def default_config():
-    """What lies under a configuration whose concepts name no images: images if it says where they are, else drawn ones."""
+    """What lies under a configuration whose concepts name no images: images if it says where they are, else synthetic ones."""
     name = "photos.yaml" if "images_root" in config else "config.yaml"
     return str(HOME / "config" / name)
 

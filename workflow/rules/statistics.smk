@@ -64,7 +64,7 @@ rule replicates:
         code=code_of("replicates"),
         runs=["this run", *config["replicates"]],
         seed=config["seed"],
-        own_images=lambda wildcards: config["fusions"][wildcards.fusion]["test"]["source"] == "drawn",
+        own_images=lambda wildcards: config["fusions"][wildcards.fusion]["test"]["source"] == "synthetic",
     message:
         "Combining the runs of {wildcards.fusion} from several seeds"
     script:

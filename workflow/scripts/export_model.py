@@ -30,7 +30,7 @@ with logs.job(snakemake.log[0]) as say:
     config = models.configuration(weights, params.concepts, **about)
     model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
     config["test"] = models.measured(model, test["images"][~validation], test["labels"][~validation], params.seed)
-    others = models.controls(table, csv_files.read(inputs.comparisons), snakemake.wildcards.method, choice.head)
+    others = models.baselines(table, csv_files.read(inputs.comparisons), snakemake.wildcards.method, choice.head)
     photographs = [files.attributes(path, "images") for path in inputs.concepts]
     photographs.append(files.attributes(inputs.images, "test_images"))
     folder = Path(snakemake.output.config).parent

@@ -1,4 +1,4 @@
-"""How well each concept's CNNs learned, and how many collapsed."""
+"""How well each concept's CNNs learned, and how many degenerate."""
 
 import itertools
 from pathlib import Path

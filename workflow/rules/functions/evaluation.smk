@@ -43,7 +43,7 @@ def fusion_tables(fusion):
 
 def evaluated_limit(method):
     """The setting that bounds how many of a method's CNNs are evaluated; None for all."""
-    return config["evaluation"]["models" if registry.get(method).is_generated else "controls"]
+    return config["evaluation"]["models" if registry.get(method).is_generated else "baselines"]
 
 
 LEADERBOARD_TABLES = ["leaderboard", "comparisons", "zero_shot", "selection", "groups"]

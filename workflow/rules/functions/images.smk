@@ -6,8 +6,8 @@ def picture_source(place):
     source = {key: place.get(key) for key in ("source", "dataset", "positive", "negative")}
     if place["source"] == "folder":
         source["folders"] = folders_digest(config["images_root"], place["positive"] + place["negative"])
-    if place["source"] == "drawn":
-        source["images"] = config["drawn"]["images" if "models" in place else "test_images"]  # per class
+    if place["source"] == "synthetic":
+        source["images"] = config["synthetic"]["images" if "models" in place else "test_images"]  # per class
     return source
 
 

@@ -69,13 +69,13 @@ def benched_images(wildcards):
     if not trained_concepts():
         raise told(
             "bench_zoo trains CNNs on a concept's images, and every concept here is an existing zoo. Run it with a "
-            "configuration whose concepts name images; without --configfile it takes drawn ones."
+            "configuration whose concepts name images; without --configfile it takes synthetic ones."
         )
     return f"results/images/{trained_concepts()[0]}.h5"
 
 
 def exported_models():
-    """A config.json for each fusion and method that makes CNNs; a control is exported when its file is named."""
+    """A config.json for each fusion and method that makes CNNs; a baseline is exported when its file is named."""
     return [
         f"results/models/{name}/{method}/config.json"
         for name, fusion in config["fusions"].items()

@@ -468,7 +468,7 @@ def missing_root(setting: str, path: str) -> str | None:
 def _bad_words(where: str, place: dict) -> Iterator[str]:
     from zoofuse.data import query
 
-    if place["source"] == "drawn":
+    if place["source"] == "synthetic":
         from zoofuse.data.synthetic import VOCABULARY as vocabulary
     else:
         from zoofuse.data import torchvision  # imports torchvision

@@ -136,7 +136,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         made, evaluated = 0, []
         for method, of in methods.items():
             each = counts[method]
-            limit = evaluation["models" if of.is_generated else "controls"] or each
+            limit = evaluation["models" if of.is_generated else "baselines"] or each
             made += of.domains * each
             evaluated.append(of.domains * min(each, limit))
         shard = min(evaluation["shard_size"], max(evaluated))

@@ -169,7 +169,7 @@ def _times(s: Settings, x: dict[str, Tensor], steps: int, repetitions: int, thre
     device = x["A"].device
     generators, discriminators = networks.initial(s, len(x["A"]), 0, device)
     ways = {PLAIN: plain_step(PlainCycleGAN(s, len(x["A"]), generators, discriminators))}
-    fused = backends.choose_backend(x["A"].shape[:-1], str(device))[0] == "fused"
+    fused = backends.choose_backend(x["A"].shape[:-1], str(device))[0] == "cpp"
     times: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
         for backend in backends.BACKENDS if fused else ("pytorch",):

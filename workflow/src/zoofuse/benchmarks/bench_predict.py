@@ -27,7 +27,7 @@ LOOP, LOADER, DECODING, OURS = "plain PyTorch loop", "PyTorch DataLoader", "deco
 
 
 def run(*, threads: int = 1, repetitions: int = 5, share: float = 1.0) -> pd.DataFrame:
-    """Time every way on drawn images of three sizes, interleaved; medians and interquartile ranges.
+    """Time every way on synthetic images of three sizes, interleaved; medians and interquartile ranges.
 
     The files lie in memory after the first round, which is not counted. `share` of the images are used.
     `ratio_to_loop` is the median of the ratios within a repetition.
@@ -55,7 +55,7 @@ def run(*, threads: int = 1, repetitions: int = 5, share: float = 1.0) -> pd.Dat
 
 
 def _drawn(folder: Path, kind: str, width: int, height: int, n: int) -> list[Path]:
-    """Drawn images, enlarged and made grainy: a smooth JPEG would decode faster than an image."""
+    """Synthetic images, enlarged and made grainy: a smooth JPEG would decode faster than an image."""
     paths = []
     for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], n, 1, "bench_predict")[0]):
         large = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)

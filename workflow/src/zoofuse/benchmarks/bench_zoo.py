@@ -27,8 +27,8 @@ from zoofuse.zoo import training
 PASS_FLOP = 1.6e6  # forward 1.19 MFLOP; backward 0.42, as pooling routes each gradient to one of four positions
 BATCH = 128
 COLUMNS = ["way", "device", "n_cnns", "passes_per_second", "spread", "ratio_to_serial", "share_of_peak"]
-SERIAL, OURS = "serial PyTorch", ("stacked (zoofuse)", "fused (zoofuse)")
-FUSED_EPOCHS = 20  # of n_cnns x steps: a CNN's length as published, or its planning would weigh too much
+SERIAL, OURS = "serial PyTorch", ("batched (zoofuse)", "cpp (zoofuse)")
+CPP_EPOCHS = 20  # of n_cnns x steps: a CNN's length as published, or its planning would weigh too much
 STRETCH = 0.3  # seconds a way is timed at once
 FEWEST, LONGEST = 5, 180  # repetitions, and the seconds after which a busy machine is given no more
 MEMORY_CNNS, MEMORY_IMAGES = 1749, 30_405  # the published cat zoo
@@ -134,12 +134,12 @@ def _ways(
         SERIAL: (lambda: _train_plainly(single, x, y, order[0]), 1, steps * BATCH),
         "torch.func vmap": together(torch.func.vmap(_logits)),
         "grouped convolutions": together(cnn.logits),
-        OURS[0]: ours("stacked"),
+        OURS[0]: ours("batched"),
     }
     if device.type == "cpu":
         ways["one PyTorch CNN per thread"] = ours("serial")
         if trainer.available()[0]:
-            ways[OURS[1]] = ours("fused", FUSED_EPOCHS)
+            ways[OURS[1]] = ours("cpp", CPP_EPOCHS)
     return ways
 
 

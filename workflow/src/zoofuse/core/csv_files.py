@@ -18,12 +18,12 @@ from zoofuse.core.files import REMAKE, reader
 from zoofuse.core.temporary import atomic_path
 
 COLUMN = "checksum"
-# Columns of text in all tables: a group "007" stays text, and "NA" is a name like any other. "control" is not among
-# them, a method in comparisons.csv and a number in NetSpace's tables.
+# Columns of text in all tables: a group "007" stays text, and "NA" is a name like any other. No name of
+# such a column may be one of numbers in another table: NetSpace's has a "control".
 TEXT = (
-    "advice", "against", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion", "group",
-    "head", "layer", "level", "measure", "message", "method", "note", "other", "parameters", "picture", "place",
-    "protocol", "rule", "selected", "selected_on", "setting", "tier", "verdict", "way", "what",
+    "advice", "against", "baseline", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion",
+    "group", "head", "layer", "level", "measure", "message", "method", "note", "other", "parameters", "picture", "place",
+    "protocol", "rule", "selected", "selected_on", "setting", "supervision", "verdict", "way", "what",
 )  # fmt: skip
 _PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 # pandas 3.1 reads the very number that was written, and deprecates the option.

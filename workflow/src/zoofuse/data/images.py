@@ -375,7 +375,7 @@ def gathered(
         )
     from zoofuse.data import synthetic, torchvision  # here, because archives needs this module
 
-    if source["source"] == "drawn":
+    if source["source"] == "synthetic":
         images, names = synthetic.draw(wanted, source["images"], seed, where)
         skipped = []
     else:

@@ -1,4 +1,4 @@
-"""Colours, chance and a pen: what the drawn images are drawn with."""
+"""Colours, chance and a pen: what the synthetic images are drawn with."""
 
 import colorsys
 import math

@@ -1,4 +1,4 @@
-"""What the drawn images show: animals and things, each of one colour, in a pose that chance chooses."""
+"""What the synthetic images show: animals and things, each of one colour, in a pose that chance chooses."""
 
 import math
 import random

@@ -76,7 +76,7 @@ def _matching(text: str) -> list[tuple[str, str]]:
     found = [pair for pair in _SCENES if selector.matches(_words(*pair))]
     if not found:
         raise ValueError(
-            f"selector {text!r}: no drawn image matches. Kinds: {', '.join(KINDS)}. Colours: {', '.join(COLOURS)}, "
+            f"selector {text!r}: no synthetic image matches. Kinds: {', '.join(KINDS)}. Colours: {', '.join(COLOURS)}, "
             f"but cats, dogs and rabbits only {', '.join(_COATS)}."
         )
     return found
@@ -165,4 +165,4 @@ _RAMP = np.linspace(-1, 1, SIZE, dtype=np.float32)
 _SCENES = [(colour, kind) for kind in KINDS for colour in (_COATS if kind in ("cat", "dog", "rabbit") else COLOURS)]
 
 VOCABULARY: frozenset[str] = frozenset().union(*(_words(colour, kind) for colour, kind in _SCENES))
-"""Every word a selector of drawn images may use."""
+"""Every word a selector of synthetic images may use."""

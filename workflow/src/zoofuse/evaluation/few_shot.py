@@ -10,10 +10,10 @@ import numpy as np
 
 from zoofuse.core import intervals, rng
 from zoofuse.evaluation import protocols, zero_shot
-from zoofuse.evaluation.tables import tier
+from zoofuse.evaluation.tables import supervision
 
 # each: labelled images of either class; 0 for CNNs that come with heads of their own
-COLUMNS = ["method", "each", "n", "median", "q25", "q75", "draws", "tier"]
+COLUMNS = ["method", "each", "n", "median", "q25", "q75", "draws", "supervision"]
 
 
 def choices(labels: np.ndarray, validation: np.ndarray, k: int, draws: int, seed: int, fusion: str) -> list[np.ndarray]:
@@ -93,6 +93,6 @@ def rows(method: str, scores: Mapping[int, np.ndarray], draws: int) -> list[dict
     found = []
     for k, values in scores.items():
         q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).round(6)
-        row = (method, k, len(values), median, q25, q75, draws if k else 0, "few_shot" if k else tier(method))
+        row = (method, k, len(values), median, q25, q75, draws if k else 0, "few-shot" if k else supervision(method))
         found.append(dict(zip(COLUMNS, row, strict=True)))
     return found

@@ -13,20 +13,20 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from zoofuse.core import csv_files, files, intervals
-from zoofuse.evaluation.tables import tier
+from zoofuse.evaluation.tables import supervision
 from zoofuse.methods import registry
 
 COLUMNS = {
     "leaderboard": [
         "method", "protocol", "clusterer", "n", "median", "q25", "q75", "selected", "test", "test_low", "test_high",
-        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "tier",
+        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision",
     ],
     "comparisons": [
-        "method", "protocol", "clusterer", "control", "what", "difference", "low", "high", "comparisons", "verdict",
+        "method", "protocol", "clusterer", "baseline", "what", "difference", "low", "high", "comparisons", "verdict",
     ],
     "zero_shot": [
         "method", "head", "n", "median", "selected", "test", "test_low", "test_high", "q25", "q75", "validation",
-        "average_precision", "balanced_accuracy", "test_images", "tier",
+        "average_precision", "balanced_accuracy", "test_images", "supervision",
     ],
     "selection": [
         "method", "clusterer", "rule", "selected", "validation", "test", "test_low", "test_high", "chance",
@@ -177,7 +177,12 @@ def _published(method: str, clusterer: str, part: pd.DataFrame, photographs: int
     return (
         {"method": method, "protocol": "published", "clusterer": clusterer, **_distribution(scores)}
         | {"selected": _name(part["model"][i], part["domain"][i]), "test": scores[i], "measure": "balanced_accuracy"}
-        | {"dead_share": _dead(part), "test_images": photographs, "selected_on": "test", "tier": tier(method)}
+        | {
+            "dead_share": _dead(part),
+            "test_images": photographs,
+            "selected_on": "test",
+            "supervision": supervision(method),
+        }
     )
 
 
@@ -203,7 +208,7 @@ def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, 
         | spread
         | found["validation"]
         | {"measure": "balanced_accuracy", "bias": part["validation"][i] - scores[i], "dead_share": _dead(part)}
-        | {"test_images": int(test.sum()), "selected_on": "validation", "tier": tier(method)}
+        | {"test_images": int(test.sum()), "selected_on": "validation", "supervision": supervision(method)}
     )
     rows["groups"] += _groups(first | protocol, answers, i, photographs)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, clusterer)
@@ -217,7 +222,7 @@ def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int)
     shares = intervals.rank_shares(given[:, test], truth)
     scores = intervals.measure(shares, truth)
     row = {"method": method, "head": head, **_distribution(scores), "test_images": int(test.sum())}
-    row["tier"] = tier(method, head)
+    row["supervision"] = supervision(method, head)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, head)
     rows["zero_shot"].append(row)
     if np.isnan(validation).all() and len(validation) > 1:
@@ -243,7 +248,7 @@ def _below(arrays, place: str) -> dict[str, np.ndarray]:
 
 
 def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
-    """Each generated method with every control and reference under the same clusterer or head.
+    """Each generated method with every baseline under the same clusterer or head.
 
     A reference that has not that clusterer or head is taken with its own: always answering no is the same everywhere.
     """
@@ -253,14 +258,14 @@ def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
             others.setdefault(entry.method, {})[entry.clusterer] = entry
     pairs = []
     generated = [entry for entry in entries if registry.get(entry.method).is_generated]
-    for ours, (control, theirs) in itertools.product(generated, others.items()):
+    for ours, (baseline, theirs) in itertools.product(generated, others.items()):
         if ours.clusterer in theirs:
             pairs.append((ours, theirs[ours.clusterer]))
-        elif registry.get(control).role == "baseline":
+        elif not registry.get(baseline).makes_cnns:
             pairs.append((ours, next(iter(theirs.values()))))
     level = intervals.corrected(len(pairs))
     return [
-        {"method": ours.method, "protocol": protocol, "clusterer": ours.clusterer, "control": theirs.method}
+        {"method": ours.method, "protocol": protocol, "clusterer": ours.clusterer, "baseline": theirs.method}
         | {"what": what, "difference": difference, "low": low, "high": high}
         | {"comparisons": len(pairs), "verdict": intervals.verdict(low, high)}
         for ours, theirs in pairs

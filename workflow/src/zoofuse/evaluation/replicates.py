@@ -18,15 +18,16 @@ from zoofuse.core import intervals, rng
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.text import printable
 from zoofuse.evaluation import leaderboard
-from zoofuse.evaluation.tables import tier
+from zoofuse.evaluation.tables import supervision
 from zoofuse.methods import registry
 
 COLUMNS = {
     "replicates": [
-        "method", "protocol", "clusterer", "against", "runs", "n", "median", "low", "high", "least", "greatest", "tier",
+        "method", "protocol", "clusterer", "against", "runs", "n", "median", "low", "high", "least", "greatest",
+        "supervision",
     ],
     "replicate_comparisons": [
-        "method", "protocol", "clusterer", "control", "runs", "difference", "low", "high", "least", "greatest",
+        "method", "protocol", "clusterer", "baseline", "runs", "difference", "low", "high", "least", "greatest",
         "comparisons", "verdict",
     ],
 }  # fmt: skip
@@ -100,7 +101,7 @@ def tables(
 ) -> tuple[dict[str, pd.DataFrame], dict]:
     """The tables by name, with the columns of COLUMNS, and the `Medians` behind them by method, protocol and clusterer.
 
-    runs: where each lies -> its answers; own_images: whether each has test images of its own, as drawn ones are.
+    runs: where each lies -> its answers; own_images: whether each has test images of its own, as synthetic ones are.
     Raises ValueError where runs are fewer than two, or not comparable.
     """
     _check(runs, own_images)
@@ -183,12 +184,12 @@ def _row(kind: tuple[str, str, str], against: str, medians: Medians) -> dict:
         {"method": method, "protocol": protocol, "clusterer": clusterer, "against": against}
         | {"runs": len(medians.found), "n": medians.n, "median": medians.found.mean(), "low": max(low, 0)}
         | {"high": min(high, 1), "least": medians.found.min(), "greatest": medians.found.max()}
-        | {"tier": tier(method, clusterer)}
+        | {"supervision": supervision(method, clusterer)}
     )
 
 
 def _comparisons(medians: dict) -> list[dict]:
-    """Each generated method with the controls and references, paired as in `leaderboard`, corrected by protocol."""
+    """Each generated method with the baselines, paired as in `leaderboard`, corrected by protocol."""
     rows = []
     for protocol in dict.fromkeys(kind[1] for kind in medians):
         of = {(method, clusterer): m for (method, p, clusterer), m in medians.items() if p == protocol}
@@ -198,15 +199,17 @@ def _comparisons(medians: dict) -> list[dict]:
                 others.setdefault(method, {})[clusterer] = found
         pairs = []
         for (method, clusterer), ours in of.items():
-            for control, theirs in others.items() if registry.get(method).is_generated else ():
-                if clusterer in theirs or registry.get(control).role == "baseline":
-                    pairs.append((method, clusterer, control, ours, theirs.get(clusterer, next(iter(theirs.values())))))
+            for baseline, theirs in others.items() if registry.get(method).is_generated else ():
+                if clusterer in theirs or not registry.get(baseline).makes_cnns:
+                    pairs.append(
+                        (method, clusterer, baseline, ours, theirs.get(clusterer, next(iter(theirs.values()))))
+                    )
         level = intervals.corrected(len(pairs))
-        for method, clusterer, control, ours, theirs in pairs:
+        for method, clusterer, baseline, ours, theirs in pairs:
             difference = ours.found - theirs.found
             low, high = interval(difference, ours.drawn - theirs.drawn, level)
             rows.append(
-                {"method": method, "protocol": protocol, "clusterer": clusterer, "control": control}
+                {"method": method, "protocol": protocol, "clusterer": clusterer, "baseline": baseline}
                 | {"runs": len(difference), "difference": difference.mean(), "low": max(low, -1), "high": min(high, 1)}
                 | {"least": difference.min(), "greatest": difference.max(), "comparisons": len(pairs)}
                 | {"verdict": intervals.verdict(low, high)}

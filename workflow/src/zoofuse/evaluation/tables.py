@@ -18,13 +18,13 @@ PUBLISHED_METHOD = "cyclegan"
 Path = str | os.PathLike
 
 
-def tier(method: str, head: str | None = None) -> str:
+def supervision(method: str, head: str | None = None) -> str:
     """`weights`, `parents` or `conjunction`: the most that a method, or a method's heads, were made from.
 
     Probes are fitted on the concepts' own photographs.
     """
     own = registry.get(method).supervision
-    return "parents" if own == "weights" and head == "probe" else own
+    return "concept labels" if own == "none" and head == "probe" else own
 
 
 def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def beside_published(table: pd.DataFrame, published_csv: Path) -> pd.DataFrame:
     """The published rows with our generated CNN of the same index and domain beside each; NaN where we have none.
 
     table: of `clusterer_table`. An equal index is an equal place in the procedure; unless the published zoo itself was
-    evaluated it is another CNN, and the published rows were picked by their score. Our entropy and purity
+    evaluated it is another CNN, and the published rows were selected by their score. Our entropy and purity
     are within clusters, as the report defines them, and do not compare with the published ones.
     """
     table = of_protocol(table, "published")
@@ -124,7 +124,7 @@ def beside_published(table: pd.DataFrame, published_csv: Path) -> pd.DataFrame:
 def zoo_history(paths: Iterable[Path]) -> dict[str, np.ndarray]:
     """The histories of a zoo's shards as one, in the order of the CNNs' global indices.
 
-    Returns model (n,), and loss, validation_balanced_accuracy, validation_positive_share (n, epochs); collapsed (n,)
+    Returns model (n,), and loss, validation_balanced_accuracy, validation_positive_share (n, epochs); degenerate (n,)
     bool is true where the last epoch's answer to every validation image is the same.
     Raises FileError when a shard cannot be read or has no history.
     """
@@ -134,21 +134,21 @@ def zoo_history(paths: Iterable[Path]) -> dict[str, np.ndarray]:
     order = np.argsort(history["model"], kind="stable")
     history = {name: values[order] for name, values in history.items()}
     share = history["validation_positive_share"][:, -1]
-    history["collapsed"] = (share == 0) | (share == 1)
+    history["degenerate"] = (share == 0) | (share == 1)
     return history
 
 
 def zoo_table(histories: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """One row per concept: number of CNNs, their final validation balanced accuracy, how many collapsed.
+    """One row per concept: number of CNNs, their final validation balanced accuracy, how many degenerate.
 
-    histories: concept -> `zoo_history`. Median and quartiles are over all CNNs, the collapsed ones included.
+    histories: concept -> `zoo_history`. Median and quartiles are over all CNNs, the degenerate ones included.
     """
     rows = []
     for concept, history in histories.items():
         final = history["validation_balanced_accuracy"][:, -1]
         q25, median, q75 = np.nanquantile(final, [0.25, 0.5, 0.75])
-        collapsed = history["collapsed"]
+        degenerate = history["degenerate"]
         row = {"concept": concept, "n": len(final), "epochs": history["loss"].shape[1]}
         row |= {"balanced_accuracy_median": median, "balanced_accuracy_q25": q25, "balanced_accuracy_q75": q75}
-        rows.append(row | {"collapsed": int(collapsed.sum()), "collapsed_share": collapsed.mean()})
+        rows.append(row | {"degenerate": int(degenerate.sum()), "degenerate_share": degenerate.mean()})
     return pd.DataFrame(rows)

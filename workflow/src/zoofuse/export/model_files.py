@@ -133,7 +133,7 @@ class Configuration(_Part):
     domain: Text
     model: Count
     head: Literal["own", "probe"]
-    tier: Literal["parents", "labelled"]
+    supervision: Literal["concept labels", "few-shot"]
     threshold: Share
     seed: Count
     sources: Annotated[dict[Text, Digest], Field(max_length=100)]

@@ -27,9 +27,10 @@ from zoofuse.export import model_files, model_inputs
 from zoofuse.models import cnn
 
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
-TIERS = {
-    "parents": "CNN, heads and threshold were selected on the concepts' own images, without labels of the conjunction.",
-    "labelled": "The concepts bring no images of their own, so CNN and threshold were selected on labelled images of "
+SUPERVISION = {
+    "concept labels": "CNN, heads and threshold were selected on the concepts' own images, without labels of the "
+    "conjunction.",
+    "few-shot": "The concepts bring no images of their own, so CNN and threshold were selected on labelled images of "
     "the conjunction: one half of them, tested on the other.",
 }
 _BATCH = 256  # images at most, and no more than fit into _MEMORY
@@ -125,7 +126,7 @@ class Choice(NamedTuple):
     domain: str  # "-" where the method has one domain
     model: int
     head: str  # own or probe
-    tier: str  # a key of TIERS
+    supervision: str  # a key of SUPERVISION
 
 
 def choose(zero_shot_table: pd.DataFrame, leaderboard: pd.DataFrame, method: str) -> Choice:
@@ -137,12 +138,12 @@ def choose(zero_shot_table: pd.DataFrame, leaderboard: pd.DataFrame, method: str
     rows = zero_shot_table[zero_shot_table["method"] == method].dropna(subset=["selected", "validation"])
     if len(rows):
         best = rows.loc[rows["validation"].idxmax()]
-        return Choice(*_named(best["selected"]), best["head"], "parents")
+        return Choice(*_named(best["selected"]), best["head"], "concept labels")
     held_out = leaderboard[leaderboard["protocol"] == "held_out"].dropna(subset=["selected", "validation"])
     rows = held_out[held_out["method"] == method]
     if len(rows):
         best = rows.loc[rows["validation"].idxmax()]
-        return Choice(*_named(best["selected"]), "own", "labelled")
+        return Choice(*_named(best["selected"]), "own", "few-shot")
     raise ValueError(f"The tables hold no method {method!r}; write one of {', '.join(held_out['method'].unique())}.")
 
 
@@ -169,10 +170,10 @@ def fit(
     """Weights of a zoo's one CNN with its heads, as `Model` takes them, and its threshold.
 
     The threshold is the product of those that serve each concept's validation images best (balanced accuracy); in
-    tier "labelled" the one that serves the `validation` (m,) half of the `test` images best.
+    supervision "few-shot" the one that serves the `validation` (m,) half of the `test` images best.
     Raises ValueError for a CNN without heads of its own where the concepts bring no images to fit any.
     """
-    if choice.tier == "parents":
+    if choice.supervision == "concept labels":
         seen = [protocols.features(zoo, concept.validation_images) for concept in concepts]
         heads = zero_shot.fit_heads(zoo, concepts, seen)[choice.head]
         pairs = zip(heads, seen, concepts, strict=True)
@@ -307,12 +308,12 @@ def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: 
             path.write_bytes(content)
 
 
-def controls(zero_shot_table: pd.DataFrame, comparisons: pd.DataFrame, method: str, head: str) -> list[dict]:
+def baselines(zero_shot_table: pd.DataFrame, comparisons: pd.DataFrame, method: str, head: str) -> list[dict]:
     """What stands beside a method in `zero_shot.csv`: method, head, test, test_low, test_high of each other's selected
     CNN, the best first, and the verdict on this method against it where `comparisons.csv` has one, else ""."""
     same = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "selected")]
     same = same[(same["method"] == method) & (same["clusterer"] == head)]
-    verdicts = dict(zip(same["control"], same["verdict"], strict=True))
+    verdicts = dict(zip(same["baseline"], same["verdict"], strict=True))
     others = zero_shot_table[zero_shot_table["method"] != method].dropna(subset=["test"])
     others = others.sort_values("test", ascending=False, kind="stable")
     kinds = others.groupby("method")["head"].nunique()  # like is compared with like, where there is like
@@ -325,7 +326,7 @@ def controls(zero_shot_table: pd.DataFrame, comparisons: pd.DataFrame, method: s
 
 
 def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mapping]) -> str:
-    """The model card, Markdown. others: of `controls`; photographs: the attributes of the images files it rests on."""
+    """The model card, Markdown. others: of `baselines`; photographs: the attributes of the images files it rests on."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoofuse.export", "."),
         trim_blocks=True,
@@ -335,7 +336,9 @@ def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mappi
     )
     environment.filters |= {"score": score, "code": _code}
     template = environment.get_template("model_card.md")
-    return template.render(config=config, others=others, photographs=photographs, tier=TIERS[config["tier"]])
+    return template.render(
+        config=config, others=others, photographs=photographs, supervision=SUPERVISION[config["supervision"]]
+    )
 
 
 def score(value: float | None) -> str:

@@ -338,7 +338,7 @@ def _statistics(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _write(
-    pictures, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, tier, how
+    pictures, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, material, how
 ) -> None:
     """Train the students, of this architecture, and write their zoo file."""
     labels = np.zeros(len(pictures), np.uint8)
@@ -355,7 +355,7 @@ def _write(
     )
     models = np.arange(n if begin is None else len(begin["model"]), dtype=np.int32)
     initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
-    weights = training.train(data, train, seed, f"{fusion}/distil_{tier}", models, initial=initial, **how).weights
+    weights = training.train(data, train, seed, f"{fusion}/distil_{material}", models, initial=initial, **how).weights
     arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
     for row, side in enumerate(parents):  # a logistic output as two classes of opposite logits
         head = f"fc_{side.lower()}"
@@ -368,5 +368,5 @@ def _write(
     }
     if align.alike(arrays, every):
         arrays["nearest_parent"] = align.nearest_parent(arrays, every)
-    about = {"tier": tier, "settings": asdict(settings), "seed": seed, "sources": sources}
+    about = {"material": material, "settings": asdict(settings), "seed": seed, "sources": sources}
     files.write(output, "zoo", arrays, instruction_set=build.instruction_set(), **about)

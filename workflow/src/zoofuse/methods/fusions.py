@@ -67,7 +67,7 @@ def cyclegan_chosen(job: Job) -> None:
     "distil",
     label="distilled from both zoos",
     role="generated",
-    supervision="parents",
+    supervision="concept labels",
     needs=("trained", "images"),
     effort="training",
     count=_students,
@@ -145,7 +145,7 @@ def repair(job: Job) -> None:
     "netspace",
     label="NetSpace, between both zoos",
     role="generated",
-    supervision="parents",
+    supervision="concept labels",
     needs=("space",),
     effort="own rule",
     concepts=2,
@@ -163,7 +163,7 @@ baseline("always_no", images_only=True, label="always “no”", about="Always t
 @method(
     "random",
     label="random initialisation",
-    role="control",
+    role="baseline",
     default=True,
     about="CNNs as PyTorch initialises them, never trained.",
 )
@@ -177,7 +177,7 @@ def _parent(letter: str) -> None:
     @method(
         f"parent_{letter}",
         label=f"parents {letter.upper()}",
-        role="control",
+        role="baseline",
         needs=("own zoo",),
         letter=letter,
         count=lambda sizes, config: sizes[letter],
@@ -198,7 +198,7 @@ for _letter in LETTERS:
 @method(
     "average",
     label="average of parents",
-    role="control",
+    role="baseline",
     needs=("zoos",),
     default=True,
     about="Mean kernels and biases of the CNNs of equal index in all zoos.",
@@ -212,7 +212,7 @@ def average(job: Job) -> None:
 @method(
     "noise",
     label="parents plus noise",
-    role="control",
+    role="baseline",
     domains=2,
     needs=("layers", "method:cyclegan"),
     default=True,
@@ -227,7 +227,7 @@ def noise(job: Job) -> None:
 @method(
     "shuffled",
     label="shuffled weights",
-    role="control",
+    role="baseline",
     domains=2,
     needs=("method:cyclegan",),
     default=True,
@@ -242,7 +242,7 @@ def shuffled(job: Job) -> None:
 @method(
     "matched",
     label="matched kernels",
-    role="control",
+    role="baseline",
     domains=2,
     needs=("method:cyclegan",),
     default=True,
@@ -260,7 +260,7 @@ baseline("pixels", images_only=True, label="raw pixels", about="The pixels inste
 baseline("pca", images_only=True, label="PCA of pixels", about="The first 50 principal components of the pixels.")
 baseline("product", label="product of two parents", about="One CNN of each zoo, their probabilities multiplied.")
 baseline("ensemble", label="all parents together", about="The mean probability of each zoo, multiplied.")
-baseline("supervised", label="supervised CNN", supervision="conjunction",
+baseline("supervised", label="supervised CNN", supervision="target labels",
          about="CNNs trained on the conjunction itself, on the validation half: the oracle.")  # fmt: skip
 
 

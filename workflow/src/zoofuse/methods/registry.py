@@ -2,7 +2,7 @@
 
 A method is one decorated function in a module of this folder:
 
-    @method("average", label="average of parents", role="control", needs=("zoos",), about="...")
+    @method("average", label="average of parents", role="baseline", needs=("zoos",), about="...")
     def average(job: Job) -> None:
         ...  # from job.zoos to job.write(arrays)
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-ROLES = ("generated", "control", "baseline")
-SUPERVISION = ("weights", "parents", "few_shot", "conjunction")  # what a method or a head was made from, rising
+ROLES = ("generated", "baseline")
+SUPERVISION = ("none", "concept labels", "few-shot", "target labels")  # what a method or a head was made from, rising
 NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space")
 EFFORTS = ("light", "training", "own rule")
 LETTERS = "abcde"  # under which a fusion names its concepts
@@ -40,7 +40,7 @@ class Method:
     Args:
         name: in the configuration, in paths and in tables.
         label: in figures and in the report.
-        role: one of ROLES. Generated CNNs are compared with controls and baselines.
+        role: one of ROLES. Generated CNNs are compared with baselines.
         supervision: one of SUPERVISION: the most that it was made from besides the zoos' weights.
         about: a sentence for the documentation.
         cites: the source, where there is one.
@@ -60,7 +60,7 @@ class Method:
     label: str
     role: str
     about: str
-    supervision: str = "weights"
+    supervision: str = "none"
     cites: str = ""
     domains: int = 1
     needs: tuple[str, ...] = ()
@@ -82,8 +82,13 @@ class Method:
 
     @property
     def is_generated(self) -> bool:
-        """Whether its CNNs are something new: neither a control nor a baseline."""
+        """Whether it gives something new, and is no baseline."""
         return self.role == "generated"
+
+    @property
+    def makes_cnns(self) -> bool:
+        """Whether it makes CNNs; a baseline on pixels, or many CNNs together, does not."""
+        return self.make is not None
 
     @property
     def needs_images(self) -> bool:
@@ -205,7 +210,7 @@ def get(name: str) -> Method:
 
 def methods() -> Mapping[str, Method]:
     """Every method that makes CNNs, by name."""
-    return {name: entry for name, entry in _loaded().items() if entry.role != "baseline"}
+    return {name: entry for name, entry in _loaded().items() if entry.makes_cnns}
 
 
 def images_only() -> list[str]:

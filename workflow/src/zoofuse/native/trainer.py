@@ -30,7 +30,7 @@ class _Job(ctypes.Structure):  # JOB of train.cpp
 
 
 def available() -> tuple[bool, str]:
-    """Whether the fused trainer runs here (building it if need be), and how or why not, in one line."""
+    """Whether the C++ trainer runs here (building it if need be), and how or why not, in one line."""
     return bindings.available(_SOURCE, _Job)
 
 

@@ -368,7 +368,7 @@ def optimise(
     decoded (starts,) of the moved codes, start (starts,) of the codes before; scratch (starts,) of CNNs trained from
     fresh weights for as many steps on the same batches (Adam, learning rate 0.01, the zoo's); zoo (n,) of the zoo's
     CNNs. best, decoded_best and scratch_best (1,): of the best of the zoo, of the moved codes and of those from
-    scratch, see `picked`.
+    scratch, see `selected`.
     """
     data, device = concept.data, concept.device
     labels, everyone = data.validation_labels, np.arange(len(concept.answers))
@@ -398,11 +398,11 @@ def optimise(
     made = {"start": space.decode(before), "decoded": space.decode(codes), "scratch": as_weights(concept, scratch)}
     answers = {key: concept.decoded(weights, data.validation_images) for key, weights in made.items()} | {"zoo": own}
     scores = {key: balanced_accuracy(of, labels) for key, of in answers.items()}
-    scores |= {f"{key}_best": picked(concept, answers[key]) for key in ("decoded", "scratch")}
-    return scores | {"best": picked(concept, own)}
+    scores |= {f"{key}_best": selected(concept, answers[key]) for key in ("decoded", "scratch")}
+    return scores | {"best": selected(concept, own)}
 
 
-def picked(concept: Concept, logits: np.ndarray) -> np.ndarray:
+def selected(concept: Concept, logits: np.ndarray) -> np.ndarray:
     """(1,) balanced accuracy of the best of n CNNs, by its answers (n, m, 2) to the validation photographs: chosen on
     one half of them and measured on the other, both ways round."""
     labels = concept.data.validation_labels

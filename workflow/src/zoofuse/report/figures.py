@@ -66,7 +66,7 @@ def contact_sheet(strips: Sequence[tuple[str, np.ndarray, int]], path: Path) -> 
 
 
 def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
-    """Final validation balanced accuracy of every CNN, one panel per concept; collapsed CNNs stand out in vermilion.
+    """Final validation balanced accuracy of every CNN, one panel per concept; degenerate CNNs stand out in vermilion.
 
     histories: concept -> `tables.zoo_history`.
     """
@@ -74,12 +74,12 @@ def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path)
     with canvas(path, 0.5 + 1.45 * len(histories)) as figure:
         axes = figure.subplots(len(histories), 1, squeeze=False, sharex=True)[:, 0]
         for axis, (concept, history) in zip(axes, histories.items(), strict=True):
-            final, collapsed = history["validation_balanced_accuracy"][:, -1], history["collapsed"]
-            sound = final[~collapsed]
+            final, degenerate = history["validation_balanced_accuracy"][:, -1], history["degenerate"]
+            sound = final[~degenerate]
             axis.hist(sound, bins, color=BLUE, label="answering both ways")
-            stuck = np.nan_to_num(final[collapsed], nan=0.5)
+            stuck = np.nan_to_num(final[degenerate], nan=0.5)
             look = {"color": ACCENT, "hatch": "////", "edgecolor": "white", "linewidth": 0}
-            words = f"collapsed: {collapsed.sum():,} of {len(final):,}"
+            words = f"degenerate: {degenerate.sum():,} of {len(final):,}"
             axis.hist(stuck, bins, bottom=np.histogram(sound, bins)[0], label=words, **look)
             axis.axvline(np.nanmedian(final), color=INK, linewidth=1, linestyle="--")
             axis.set_title(f"{plain(concept)}: median {np.nanmedian(final):.3f} over {len(final):,} CNNs")
@@ -119,7 +119,7 @@ def zoo_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) ->
 def methods(
     tables: Mapping[str, pd.DataFrame], path: Path, published: Mapping[str, pd.DataFrame] | None = None
 ) -> None:
-    """Accuracy of every CNN by method and clusterer, the figure that says whether generated CNNs beat their controls.
+    """Accuracy of every CNN by method and clusterer, the figure that says whether generated CNNs beat their baselines.
 
     tables: clusterer -> `tables.clusterer_table`, of which the published protocol is shown; published: clusterer ->
     `tables.published`, shown as a last row.
@@ -137,7 +137,7 @@ def methods(
             key,
         ),
     )
-    rows = [plain(method_label(*key)) for key in keys] + (["published,\nhand-picked"] if published else [])
+    rows = [plain(method_label(*key)) for key in keys] + (["published,\nselected by hand"] if published else [])
     with canvas(path, 0.85 + 0.42 * len(rows)) as figure:
         axes = figure.subplots(1, len(tables), squeeze=False, sharex=True, sharey=True)[0]
         lowest, dashed = 1.0, {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}

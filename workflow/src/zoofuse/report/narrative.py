@@ -16,7 +16,7 @@ from zoofuse.report.figures import method_label
 
 HEADS = {"own": "heads of their own", "probe": "fitted probes"}
 PROTOCOLS = {"held_out": "Held out", "zero_shot": "Zero-shot", "published": "As published"}
-# After the generating methods, before the other controls.
+# After the generating methods, before the other baselines.
 _FIRST = ["random", *(f"parent_{letter}" for letter in registry.LETTERS), "average"]
 _DOTS = 150  # up to so many CNNs every one is drawn
 _BINS = 48
@@ -25,17 +25,17 @@ _BINS = 48
 def answer(
     leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None, zero_shot: pd.DataFrame | None = None
 ) -> dict:
-    """Whether generated CNNs beat their controls, in words: {"headline": str, "sentences": [str]}.
+    """Whether generated CNNs beat their baselines, in words: {"headline": str, "sentences": [str]}.
 
     The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians: a
-    generating method wins under a clusterer when it is above every control and baseline. "Yes" when all win; "No"
+    generating method wins under a clusterer when it is above every baseline. "Yes" when all win; "No"
     when all comparisons are below, or none is above and every method under every clusterer is below one; "Mixed" when
     some win, or some comparisons are above and some below; else "Inconclusive", with the difference that could have
     been detected.
     Sentences: held out, then zero-shot, then the published protocol, which is transductive.
     """
     sentences = []
-    headline = "There is nothing to compare: no generated CNNs, or no controls."
+    headline = "There is nothing to compare: no generated CNNs, or no baselines."
     if comparisons is not None:
         held = comparisons[(comparisons["protocol"] == "held_out") & (comparisons["what"] == "median")]
         if len(held):
@@ -62,7 +62,7 @@ def views(
 
     cnns: clusterer -> `tables.clusterer_table`; published: clusterer -> `tables.beside_published`.
     A view is {protocol, name, label, axis, line, line_label, rows}; a row {label, role, n, median, q25, q75, low, high,
-    shape, dots, selected, note}: role generated, control, baseline or published; shape: relative frequency in equal
+    shape, dots, selected, note}: role generated, baseline, non-CNN or published; shape: relative frequency in equal
     bins from low to high; dots: every value, where there are few; selected: {name, value, low, high}.
     """
     cnns, published = cnns or {}, published or {}
@@ -96,7 +96,7 @@ def views(
         rows = [_raw_row(method_label(method), role(method), values[method]) for method in methods]
         if clusterer in published:
             theirs = published[clusterer]["published_accuracy"].to_numpy()
-            row = _raw_row("published, hand-picked", "published", theirs)
+            row = _raw_row("published, selected by hand", "published", theirs)
             rows.append(row | {"note": "always “no” scores 0.618 on the published images"})
         look = {"axis": "accuracy on the test images", "line": round(always, 4), "line_label": "always “no”"}
         label = CLUSTERERS.get(clusterer, clusterer)
@@ -105,14 +105,14 @@ def views(
 
 
 def differences(comparisons: pd.DataFrame) -> list[dict]:
-    """Each generated method less each control, with its corrected interval: rows of the second figure, by protocol."""
+    """Each generated method minus each baseline, with its corrected interval, by protocol: the second figure."""
     return [
         {
             "protocol": row["protocol"],
             "name": row["clusterer"],
             "what": row["what"],
             "method": method_label(row["method"]),
-            "control": method_label(row["control"]),
+            "baseline": method_label(row["baseline"]),
             "difference": _number(row["difference"]),
             "low": _number(row["low"]),
             "high": _number(row["high"]),
@@ -123,13 +123,14 @@ def differences(comparisons: pd.DataFrame) -> list[dict]:
 
 
 def role(method: str) -> str:
-    """generated, control or baseline: which part a method plays."""
-    return registry.get(method).role
+    """generated, baseline or non-CNN (a baseline that makes no CNN): which part a method plays."""
+    entry = registry.get(method)
+    return entry.role if entry.is_generated or entry.makes_cnns else "non-CNN"
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows by method: generating ones, controls, baselines; the order within is the table's."""
-    rank = frame["method"].map(role).map(["generated", "control", "baseline"].index)
+    """Rows by method: generating ones, baselines, those that make no CNN; the order within is the table's."""
+    rank = frame["method"].map(role).map(["generated", "baseline", "non-CNN"].index)
     place = frame["method"].map({name: i for i, name in enumerate(_FIRST)}).fillna(len(_FIRST))
     return frame.assign(_rank=rank, _place=place).sort_values(["_rank", "_place"], kind="stable").drop(
         columns=["_rank", "_place"]
@@ -147,26 +148,24 @@ def shape(values: np.ndarray) -> tuple[float, float, list[float]]:
 
 def _headline(held: pd.DataFrame) -> str:
     n = len(held)
-    # Baselines (brightness, colour ...) are no controls, but stand beside them in the comparisons.
-    others = "controls and baselines" if (held["control"].map(role) == "baseline").any() else "controls"
     above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
     verdicts = held.groupby(["clusterer", "method"], sort=False)["verdict"]
     wins = verdicts.agg(lambda some: (some == "above").all())
     losses = verdicts.agg(lambda some: (some == "below").any())
     if wins.all():
-        return f"Yes: the generated CNNs beat all their {others}."
+        return "Yes: the generated CNNs beat all their baselines."
     if below == n:
-        return f"No: the generated CNNs do worse than all their {others}."
+        return "No: the generated CNNs do worse than all their baselines."
     if above == below == 0:
         return f"Inconclusive: {_undetected(held) or 'no difference is significant'}."
     if wins.any():
         cases = wins.groupby("method", sort=False).agg(["sum", "size"])
         listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
-        return f"Mixed: all {others} are beaten by {_and(listed)} cases."
+        return f"Mixed: all baselines are beaten by {_and(listed)} cases."
     if above and below:
         return f"Mixed: the generated CNNs are significantly better in {above} and worse in {below} of {n} comparisons."
     if losses.all():
-        return f"No: the generated CNNs are significantly better than none of their {others}, and worse than some."
+        return "No: the generated CNNs are significantly better than none of their baselines, and worse than some."
     which = f"better in {above}" if above else f"worse in {below}"
     return f"Inconclusive in {n - above - below} of {n} comparisons: the generated CNNs are significantly {which}."
 
@@ -176,7 +175,7 @@ def _compared(held: pd.DataFrame) -> str:
     above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
     return (
         f"On test images that nothing was fitted to or selected on, {n} comparisons were made (each generating "
-        "method with each control and baseline, under each clusterer): the median of the generated CNNs is "
+        "method with each baseline, under each clusterer): the median of the generated CNNs is "
         f"significantly above in {above}, significantly below in {below}, and the result is inconclusive in "
         f"{n - above - below}. The intervals are over CNNs and images and corrected for making {n} comparisons."
     )
@@ -206,9 +205,9 @@ def _half_widths(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
-    """The method and heads above most controls and baselines; `supervised`, which saw the conjunction, is left out."""
+    """The method and heads above most baselines; `supervised`, which saw the conjunction, is left out."""
     rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
-    rows = rows[rows["control"] != "supervised"]
+    rows = rows[rows["baseline"] != "supervised"]
     if rows.empty:
         return []
     above = (rows["verdict"] == "above").groupby([rows["method"], rows["clusterer"]], sort=False).agg(["sum", "size"])
@@ -216,8 +215,8 @@ def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
     count, of = above.loc[(method, head)]
     who = f"{method_label(method)} with {HEADS.get(head, head)}"
     if count == of:
-        return [f"Zero-shot, yes: {who} is significantly above all {of} controls and baselines."]
-    return [f"Zero-shot, {who} comes furthest: significantly above {count} of {of} controls and baselines."]
+        return [f"Zero-shot, yes: {who} is significantly above all {of} baselines."]
+    return [f"Zero-shot, {who} comes furthest: significantly above {count} of {of} baselines."]
 
 
 def _medians(held: pd.DataFrame) -> list[str]:
@@ -226,7 +225,7 @@ def _medians(held: pd.DataFrame) -> list[str]:
         return []
     part = ordered(held[held["clusterer"] == clusterers[0]])
     listed = [f"{row['median']:.3f} for {method_label(row['method'])} (n\u00a0=\u00a0{row['n']:,})"
-              for _, row in part.iterrows() if role(row["method"]) != "baseline"]  # fmt: skip
+              for _, row in part.iterrows() if role(row["method"]) != "non-CNN"]  # fmt: skip
     return [
         f"With {CLUSTERERS[clusterers[0]]} the median balanced accuracy is {_and(listed)}; a constant prediction has "
         "0.5."
@@ -234,22 +233,23 @@ def _medians(held: pd.DataFrame) -> list[str]:
 
 
 def _selected(held: pd.DataFrame) -> list[str]:
-    """The generated CNN and the control with the best validation scores, and what they are worth on the test."""
+    """The generated CNN and the baseline with the best validation scores, and what they are worth on the test."""
     kinds = held["method"].map(role)
-    picked = {}
-    for kind in ("generated", "control"):
+    selected = {}
+    for kind in ("generated", "baseline"):
         rows = held[(kinds == kind) & held["validation"].notna()]
         if len(rows):
-            picked[kind] = rows.loc[rows["validation"].idxmax()]
-    if "generated" not in picked:
+            selected[kind] = rows.loc[rows["validation"].idxmax()]
+    if "generated" not in selected:
         return []
-    ours = picked["generated"]
+    ours = selected["generated"]
     text = (
         f"Selected on validation, CNN {_who(ours)} has {_interval(ours)} on the test, after "
         f"{ours['validation']:.3f} on validation: a selection bias of {ours['validation'] - ours['test']:.3f}."
     )
-    if "control" in picked:
-        text += f" The control selected in the same way, {_who(picked['control'])}, has {_interval(picked['control'])}."
+    if "baseline" in selected:
+        theirs = selected["baseline"]
+        text += f" The baseline selected in the same way, {_who(theirs)}, has {_interval(theirs)}."
     return [text]
 
 
@@ -279,7 +279,7 @@ def _zero_shot(zero_shot: pd.DataFrame, comparisons: pd.DataFrame | None) -> lis
 def _published(rows: pd.DataFrame) -> list[str]:
     kinds = rows["method"].map(role)
     best = {}
-    for kind in ("generated", "control"):
+    for kind in ("generated", "baseline"):
         part = rows[kinds == kind]
         if len(part):
             best[kind] = part.loc[part["test"].idxmax()]
@@ -290,10 +290,10 @@ def _published(rows: pd.DataFrame) -> list[str]:
         "Measured as published, which is transductive (the test images themselves are clustered, and the best CNN "
         f"is selected on them), the best generated CNN reaches a balanced accuracy of {ours['test']:.3f}"
     )
-    if "control" in best:
-        control = best["control"]
-        text += f" and, selected in the same way, the best control {control['test']:.3f}"
-        text += f" ({method_label(control['method'])})"
+    if "baseline" in best:
+        baseline = best["baseline"]
+        text += f" and, selected in the same way, the best baseline {baseline['test']:.3f}"
+        text += f" ({method_label(baseline['method'])})"
     return [f"{text}. Such a maximum is no estimate, and nothing above is compared with it."]
 
 

@@ -56,7 +56,7 @@ TABLES = {
         "test: its score on the test images, with a 95 % bootstrap interval; bias: validation less test.",
     ),
     "comparisons": (
-        "Generated CNNs against controls",
+        "Generated CNNs against baselines",
         "what: medians over CNNs, or the two selected CNNs on the same photographs. low, high: an interval corrected "
         "for the number of comparisons; the verdict is above or below where it leaves zero out.",
     ),
@@ -72,7 +72,7 @@ TABLES = {
         "against: all negatives, or one group of them.",
     ),
     "replicate_comparisons": (
-        "Generated CNNs against controls, from several seeds",
+        "Generated CNNs against baselines, from several seeds",
         "Differences of medians, paired by run; low, high: an interval over runs and images, corrected for the "
         "number of comparisons; the verdict is above or below where it leaves zero out.",
     ),
@@ -294,7 +294,7 @@ def _by_protocol(
     for key, part in named:
         words = note
         if key == "published" and "selected_on" in part:
-            words = "Transductive: selected and test are the maximum, picked on the images it is measured on."
+            words = "Transductive: selected and test are the maximum, selected on the images it is measured on."
         if key == "zero_shot":
             part = part.rename(columns={"clusterer": "head"})
         text = f"{caption}, {PROTOCOLS[key].lower()}"

@@ -97,7 +97,7 @@ def _card(zoos: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapp
         kernel_size=kernels[0][-1],
         features=cnn.Architecture(tuple(channels), kernels[0][-1]).features,
         has_linear="fc1.weight" in names,
-        collapsed=zoo.count_collapsed(zoos) if "history/validation_positive_share" in zoos else None,
+        degenerate=zoo.count_degenerate(zoos) if "history/validation_positive_share" in zoos else None,
         epochs=0 if last is None else last.shape[1],
         quartiles=quartiles,
         attributes=attributes,

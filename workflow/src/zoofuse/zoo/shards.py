@@ -12,7 +12,7 @@ from zoofuse.core.temporary import link_or_copy
 from zoofuse.data import images
 from zoofuse.native import build
 from zoofuse.zoo import training
-from zoofuse.zoo.zoo import count_collapsed, read, tell_mixed
+from zoofuse.zoo.zoo import count_degenerate, read, tell_mixed
 
 RECIPE = 1  # raised when the numbers a CNN trains to change for equal settings
 
@@ -60,7 +60,7 @@ def train_shard(
     # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
     # seldom wait for each other; a GPU is given all at once.
     rounds = -(-1_000_000 // passes)
-    step = {"fused": rounds * threads, "serial": threads, "stacked": 16 if device == "cpu" else len(models)}[backend]
+    step = {"cpp": rounds * threads, "serial": threads, "batched": 16 if device == "cpu" else len(models)}[backend]
     with logs.bar(len(missing), "CNNs", f"{concept} {models.start}-{models.stop - 1}") as bar:
         rate = _Rate(bar)
         for start in range(0, len(missing), step):
@@ -77,9 +77,9 @@ def train_shard(
     _join(found, models, output, attributes)
     tell_mixed([output], concept, say)
     if missing:
-        collapsed = count_collapsed(files.read(output, "zoo", ["history/validation_positive_share"]))
-        say(f"{concept}: {len(missing)} CNNs trained, {len(missing) * passes:,} image passes; {collapsed} of "
-            f"{len(models)} in this shard collapsed (constant answer).")  # fmt: skip
+        degenerate = count_degenerate(files.read(output, "zoo", ["history/validation_positive_share"]))
+        say(f"{concept}: {len(missing)} CNNs trained, {len(missing) * passes:,} image passes; {degenerate} of "
+            f"{len(models)} in this shard degenerate (constant answer).")  # fmt: skip
     _keep(store, output, recipe)
 
 

@@ -1,7 +1,7 @@
 """Train a concept's CNNs, each from its own weights on its own order of images, in one of three ways.
 
-`serial` is the obvious PyTorch loop and the reference, `stacked` trains all CNNs at once (any architecture, made for
-GPUs), `fused` is C++ for the published architecture on CPUs. Given the same CNN index they compute the same numbers
+`serial` is the obvious PyTorch loop and the reference, `batched` trains all CNNs at once (any architecture, made for
+GPUs), `cpp` is C++ for the published architecture on CPUs. Given the same CNN index they compute the same numbers
 within float32 rounding. Published settings: Adam, learning rate 0.01, batches of 128, 20 epochs (code of the report).
 """
 
@@ -24,7 +24,7 @@ from zoofuse.models import cnn
 from zoofuse.native import trainer
 from zoofuse.zoo import batched
 
-BACKENDS = ("serial", "stacked", "fused")
+BACKENDS = ("serial", "batched", "cpp")
 _CHOICES = {
     "architecture": cnn.ARCHITECTURES,
     "schedule": ("constant", "cosine", "linear"),
@@ -128,8 +128,8 @@ class Trained:
     weights: name -> float32 (n, ...). checkpoints: name -> float32 (n, k, ...), or {} without checkpoints.
     history: `loss`, the mean cross-entropy over an epoch's images as they were trained on;
     `validation_balanced_accuracy`, mean over the classes of the share answered right (NaN without such images);
-    `validation_positive_share`, the share of validation images answered class 0: a CNN at 0 or 1 has collapsed to one
-    answer. Each float64 (n, epochs).
+    `validation_positive_share`, the share of validation images predicted as class 0: at 0 or 1 a CNN is
+    degenerate, a constant prediction. Each float64 (n, epochs).
     """
 
     weights: dict[str, np.ndarray]
@@ -200,15 +200,15 @@ def _balanced(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarra
 def choose_backend(settings: Settings, device: str = "cpu", outputs: int = 2) -> tuple[str, str]:
     """The backend that `auto` stands for on this machine, for CNNs with so many outputs, and why in one line."""
     if torch.device(device).type != "cpu":
-        return "stacked", f"stacked: all CNNs at once on {device}"
+        return "batched", f"batched: all CNNs at once on {device}"
     if settings.architecture != trainer.ARCHITECTURE:
-        return "serial", f"serial: one PyTorch CNN per thread, as the fused trainer knows only {trainer.ARCHITECTURE!r}"
+        return "serial", f"serial: one PyTorch CNN per thread, as the C++ trainer knows only {trainer.ARCHITECTURE!r}"
     if outputs != 2:
-        return "serial", "serial: one PyTorch CNN per thread, as the fused trainer knows only CNNs of two outputs"
+        return "serial", "serial: one PyTorch CNN per thread, as the C++ trainer knows only CNNs of two outputs"
     available, reason = trainer.available()
     if available:
-        return "fused", f"fused: {reason}"
-    return "serial", f"serial: one PyTorch CNN per thread (slower), as the fused trainer is missing: {reason}"
+        return "cpp", f"cpp: {reason}"
+    return "serial", f"serial: one PyTorch CNN per thread (slower), as the C++ trainer is missing: {reason}"
 
 
 def train(
@@ -226,7 +226,7 @@ def train(
 ) -> Trained:
     """Train the CNNs with these global indices.
 
-    serial and fused give the same bits for any `threads` and however models are split over calls; stacked the same
+    serial and cpp give the same bits for any `threads` and however models are split over calls; batched the same
     numbers within rounding, because the libraries below may pick another kernel for another number of CNNs.
     `initial`: name -> (n, ...), what some or all parameters start from, instead of PyTorch's initialisation.
     `progress` is called from the calling thread. Raises ValueError for settings that do not fit data or machine.
@@ -235,7 +235,7 @@ def train(
         backend, _ = choose_backend(settings, device, data.outputs)
     if backend not in BACKENDS:
         raise ValueError(f"backend: {backend!r} is unknown; write auto or one of {', '.join(BACKENDS)}.")
-    if backend == "fused":
+    if backend == "cpp":
         _check_fused(settings, device, data.outputs)
     size = cnn.ARCHITECTURES[settings.architecture].image_size
     if data.images.shape[1:3] != (size, size):
@@ -243,10 +243,10 @@ def train(
     models = np.asarray(models)
     job = _Job(data, settings, seed, concept, models, device)
     job.weights |= {name: np.array(values, np.float32) for name, values in (initial or {}).items()}
-    if backend == "stacked":
+    if backend == "batched":
         batched.train(job, threads, progress)
     else:
-        _one_by_one(trainer.train_one if backend == "fused" else _train_one, job, threads, progress)
+        _one_by_one(trainer.train_one if backend == "cpp" else _train_one, job, threads, progress)
     return job.trained()
 
 
@@ -255,7 +255,7 @@ def _check_fused(settings: Settings, device: str, outputs: int) -> None:
     if (settings.architecture, torch.device(device).type, outputs) != (trainer.ARCHITECTURE, "cpu", 2):
         available, reason = False, f"it trains architecture {trainer.ARCHITECTURE!r} with two outputs on the CPU only"
     if not available:
-        raise ValueError(f"backend: fused cannot be used here: {reason}. Write auto.")
+        raise ValueError(f"backend: cpp cannot be used here: {reason}. Write auto.")
 
 
 class _Job:

@@ -15,7 +15,7 @@ from zoofuse.core import files
 from zoofuse.native import build
 
 
-def count_collapsed(zoo: dict[str, np.ndarray]) -> int:
+def count_degenerate(zoo: dict[str, np.ndarray]) -> int:
     """CNNs whose final answer is the same class for every validation image, or no number any more."""
     share = zoo["history/validation_positive_share"][:, -1]
     return int(np.sum(~((share > 0) & (share < 1))))
@@ -45,8 +45,8 @@ def _ways(attributes: dict) -> set[str]:
         str(attributes.get(name, "unknown instruction set")).split(", ")
         for name in ("backend", "device", "instruction_set")
     )
-    ways = {f"fused on {build.arithmetic(kind)}" for kind in sets} if "fused" in backends else set()
-    for backend in set(backends) - {"fused"}:
+    ways = {f"cpp on {build.arithmetic(kind)}" for kind in sets} if "cpp" in backends else set()
+    for backend in set(backends) - {"cpp"}:
         ways |= {f"{backend} on {device} {kind}" for device in devices for kind in sets}
     return ways
 

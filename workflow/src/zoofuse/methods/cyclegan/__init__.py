@@ -7,6 +7,6 @@ first concept of a fusion, B the second.
 
 Training depends on the kernels, the settings and the seed only: orders, replay and initial weights are named random
 numbers, so that a run which was stopped at any moment goes on from its state file to the same bits. Losses and
-gradients come from one of two backends: `fused` is C++ for CPUs, `pytorch` runs anywhere. They agree within rounding,
+gradients come from one of two backends: `cpp` is C++ for CPUs, `pytorch` runs anywhere. They agree within rounding,
 and after many steps no longer; so a training is computed by one of them from its first step to its last.
 """

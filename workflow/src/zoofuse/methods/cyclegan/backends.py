@@ -10,7 +10,7 @@ import torch
 from zoofuse.methods.cyclegan.losses import _discriminator_step, _generator_step
 from zoofuse.native import cyclegan_steps
 
-BACKENDS = ("fused", "pytorch")
+BACKENDS = ("cpp", "pytorch")
 
 
 def choose_backend(shape: Sequence[int], device: str = "cpu") -> tuple[str, str]:
@@ -21,7 +21,7 @@ def choose_backend(shape: Sequence[int], device: str = "cpu") -> tuple[str, str]
         return "pytorch", "pytorch (slower), as the C++ is for 5 x 5 kernels only"
     available, reason = cyclegan_steps.available()
     if available:
-        return "fused", f"fused: {reason}"
+        return "cpp", f"cpp: {reason}"
     return "pytorch", f"pytorch (slower), as the C++ is missing: {reason}"
 
 
@@ -29,7 +29,7 @@ def choose_backend(shape: Sequence[int], device: str = "cpu") -> tuple[str, str]
 def steps(backend: str, threads: int) -> Iterator[tuple[Callable, Callable]]:
     """`_generator_step` and `_discriminator_step` as this backend computes them with this many threads."""
     with workers(threads) as run:
-        if backend == "fused":
+        if backend == "cpp":
             both, options = (cyclegan_steps.generator_step, cyclegan_steps.discriminator_step), {"threads": threads}
         else:
             both, options = (_generator_step, _discriminator_step), {"run": run}

@@ -17,7 +17,7 @@ _STATE = "cyclegan state"  # kind of the file
 class Trained:
     """generators: "A2B" and "B2A" -> name -> float32; history: name -> (epochs,) float32, NaN where not measured.
 
-    way: backend and instruction set or device, such as "fused avx2"; the same way gives the same bits. Empty for
+    way: backend and instruction set or device, such as "cpp avx2"; the same way gives the same bits. Empty for
     generators trained elsewhere.
     """
 

@@ -121,7 +121,7 @@ def verdict(history: Mapping[str, np.ndarray], pair: str = "AB") -> str:
         value = {name[:-2]: figure for name, figure in last.items() if name.endswith(f"_{domain}")}
         if value["spread"] < 0.1 or value["dead"] > 0.5:
             problems.append(
-                f"{way} collapsed (its kernels vary {value['spread']:.2f} times as much as real ones, "
+                f"{way} degenerate (its kernels vary {value['spread']:.2f} times as much as real ones, "
                 f"{value['dead']:.0%} of the outputs are dead)"
             )
         elif value["likeness"] < 0.2:

@@ -46,7 +46,7 @@ def train(
         a printed line. The result has the same bits as an uninterrupted run's on the same hardware, whatever
         `threads` are.
     device: "cpu", or as torch names it; threads: of the CPU, each works on a part of the batch.
-    backend: "auto" (see `choose_backend`), "fused" or "pytorch".
+    backend: "auto" (see `choose_backend`), "cpp" or "pytorch".
     progress: called after each epoch with (epochs done, that epoch's losses and measures).
 
     Raises ValueError for kernels that cannot be trained on and for a backend that does not run here, TrainingError
@@ -57,8 +57,8 @@ def train(
         raise ValueError(f"domain A has kernels {a.shape[1:]}, domain B {b.shape[1:]}; a CycleGAN needs one shape.")
     _known("backend", backend, ("auto", *BACKENDS))
     found, reason = choose_backend(kernels["A"].shape[1:], device)
-    if backend == "fused" and found != "fused":
-        raise ValueError(f"backend: fused cannot be used here ({reason}). Write auto.")
+    if backend == "cpp" and found != "cpp":
+        raise ValueError(f"backend: cpp cannot be used here ({reason}). Write auto.")
     backend, device = found if backend == "auto" else backend, torch.device(device)
     with steps(backend, threads if device.type == "cpu" else 1) as both:
         return _train(kernels, settings, seed, Path(state_path), device, backend, both, progress)

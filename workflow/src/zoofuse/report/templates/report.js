@@ -51,7 +51,7 @@ const colour = name => {
   return found;
 };
 const palette = () => Object.fromEntries(
-  ["paper", "ink", "quiet", "rule", "generated", "control", "published", "baseline", "second", "third"].map(name => [name, colour(name)]));
+  ["paper", "ink", "quiet", "rule", "generated", "baseline", "published", "non-CNN", "second", "third"].map(name => [name, colour(name)]));
 
 // Choices of one thing among few: radio buttons for the first question, menus for the rest.
 const radios = (legend, options, chosen, act) => {
@@ -122,14 +122,14 @@ const drawMethods = async (place, view) => {
 const drawDifferences = async (place, rows) => {
   const Plotly = await plotly(), c = palette();
   const sign = {above: "generated", below: "published"};
-  const text = row => `${inFigure(row.control)}: ${row.difference > 0 ? "+" : ""}${fixed(row.difference)} (${fixed(row.low)} to ${fixed(row.high)})<br>${escaped(row.verdict)}`;
+  const text = row => `${inFigure(row.baseline)}: ${row.difference > 0 ? "+" : ""}${fixed(row.difference)} (${fixed(row.low)} to ${fixed(row.high)})<br>${escaped(row.verdict)}`;
   const traces = rows.map((row, i) => ({
     type: "scatter", mode: "markers", x: [row.difference], y: [-i - .12], hoverinfo: "text", hovertext: text(row),
     marker: {symbol: row.verdict === "above" ? "triangle-right" : row.verdict === "below" ? "triangle-left" : "circle-open", size: 11,
-      color: c[sign[row.verdict] ?? "control"], line: {width: 2, color: c[sign[row.verdict] ?? "control"]}},
-    error_x: {type: "data", symmetric: false, array: [row.high - row.difference], arrayminus: [row.difference - row.low], thickness: 1.8, width: 4, color: c[sign[row.verdict] ?? "control"]}}));
+      color: c[sign[row.verdict] ?? "baseline"], line: {width: 2, color: c[sign[row.verdict] ?? "baseline"]}},
+    error_x: {type: "data", symmetric: false, array: [row.high - row.difference], arrayminus: [row.difference - row.low], thickness: 1.8, width: 4, color: c[sign[row.verdict] ?? "baseline"]}}));
   const notes = rows.map((row, i) => ({xref: "paper", x: 0, xanchor: "left", y: -i + .46, yanchor: "top", showarrow: false, font: {size: 12, color: c.ink},
-    text: `${inFigure(row.method, 40)} − <b>${inFigure(row.control, 40)}</b>  <span style="color:${c.quiet}">${escaped(row.verdict)}</span>`}));
+    text: `${inFigure(row.method, 40)} − <b>${inFigure(row.baseline, 40)}</b>  <span style="color:${c.quiet}">${escaped(row.verdict)}</span>`}));
   const end = 1.08 * Math.max(.05, ...rows.flatMap(row => [Math.abs(row.low), Math.abs(row.high)]));
   const height = Math.max(160, 60 + 42 * rows.length);
   place.style.height = `${height}px`;
@@ -201,7 +201,7 @@ const lookAt = (box, data) => {
     const parts = [["positive", all.filter(i => shown.positive[i]), "circle", "generated"]];
     named.forEach((group, k) => parts.push([group, all.filter(i => !shown.positive[i] && shown.groups[i] === group), SIGNS[k], ["published", "control", "reference", "third"][k % 4]]));
     const rest = all.filter(i => !shown.positive[i] && !named.includes(shown.groups[i]));
-    if (rest.length) parts.push(["other groups", rest, "circle-open", "control"]);
+    if (rest.length) parts.push(["other groups", rest, "circle-open", "baseline"]);
     return parts;
   };
   const answers = () => [

@@ -17,7 +17,7 @@ from zoofuse.native import build, trainer
 from zoofuse.zoo import batched, training
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
-needs_compiler = pytest.mark.skipif(not trainer.available()[0], reason=f"no fused trainer: {trainer.available()[1]}")
+needs_compiler = pytest.mark.skipif(not trainer.available()[0], reason=f"no C++ trainer: {trainer.available()[1]}")
 # Every vector width on this machine: GCC and Clang split vectors wider than the processor's.
 KINDS = [build.instruction_set(), "lanes4", "lanes16"]
 pytestmark = pytest.mark.usefixtures("any_width")
@@ -194,4 +194,4 @@ def test_peak_is_a_plausible_rate():
 
 @needs_compiler
 def test_auto_is_fused_for_the_published_architecture():
-    assert training.choose_backend(training.Settings())[0] == "fused"
+    assert training.choose_backend(training.Settings())[0] == "cpp"

@@ -199,10 +199,10 @@ def test_other_sizes_than_5_by_5_are_trained_in_pytorch(tmp_path):
     s = settings.settings("report", "conv1", **SMALL)
     options = {"state_path": tmp_path / "state.h5"}
     assert train.train(kernels(9, 3), kernels(8, 3), s, 1, **options).way.startswith("pytorch")
-    with pytest.raises(ValueError, match=r"fused cannot be used here .*5 x 5 kernels only.* Write auto"):
-        train.train(kernels(9, 3), kernels(8, 3), s, 1, backend="fused", **options)
-    with pytest.raises(ValueError, match="'stacked' is not known; write one of auto, fused, pytorch"):
-        train.train(kernels(9), kernels(8), s, 1, backend="stacked", **options)
+    with pytest.raises(ValueError, match=r"cpp cannot be used here .*5 x 5 kernels only.* Write auto"):
+        train.train(kernels(9, 3), kernels(8, 3), s, 1, backend="cpp", **options)
+    with pytest.raises(ValueError, match="'batched' is not known; write one of auto, cpp, pytorch"):
+        train.train(kernels(9), kernels(8), s, 1, backend="batched", **options)
 
 
 def test_a_gpu_computes_in_pytorch():

@@ -119,8 +119,8 @@ def test_dark_pixels_alone_do_not_tell_a_black_cat():
     [
         ([], "no selector"),
         (["black cat", "bleck cat"], "'bleck'; did you mean black"),
-        (["black cat", "blue cat"], "'blue cat': no drawn image"),
-        (["animal thing"], "no drawn image"),
+        (["black cat", "blue cat"], "'blue cat': no synthetic image"),
+        (["animal thing"], "no synthetic image"),
     ],
 )
 def test_selectors_that_draw_nothing_are_refused_by_name(texts, says):
