@@ -1,6 +1,6 @@
 """Parts of the C++ that no other test compares alone, against a few lines of NumPy in float64.
 
-Gradients are compared with autograd in test_fused.py and test_fused_cyclegan.py, layouts with umap-learn's in
+Gradients are compared with autograd in test_cpp_trainer.py and test_cpp_cyclegan.py, layouts with umap-learn's in
 test_layout.py, fused multiply-adds with the C library's in tests/cases/test_native.py.
 """
 

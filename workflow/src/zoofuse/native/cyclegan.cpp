@@ -13,7 +13,7 @@
 // Set by the compiler's command line: LANES, floats in a vector, and BLOCK (3: 16 registers, 6: 32 registers).
 //
 // Reference of networks, losses and gradients: autograd in float64, `reference` in
-// tests/unit/test_fused_cyclegan.py.
+// tests/unit/test_cpp_cyclegan.py.
 
 #include <atomic>
 #include <cmath>

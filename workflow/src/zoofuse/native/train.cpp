@@ -260,7 +260,7 @@ void forward(Workspace& my, int part = 0) {
 }
 
 // ---- backward ----
-// Reference: autograd in float64, `reference` in test_fused.py.
+// Reference: autograd in float64, `reference` in test_cpp_trainer.py.
 
 // sum[ky] += gradient * the patch's row ky, over a list; KY rows from FIRST on at a time, as registers allow.
 template <int FIRST, int WIDE, int LINE>
