@@ -46,7 +46,7 @@ COMPARISONS = pd.DataFrame(
     [
         (METHOD, "zero_shot", "probe", "random", "selected", "above"),
         (METHOD, "zero_shot", "own", "random", "selected", "below"),
-        (METHOD, "zero_shot", "probe", "average", "selected", "no clear difference"),
+        (METHOD, "zero_shot", "probe", "average", "selected", "inconclusive"),
         (METHOD, "zero_shot", "probe", "product", "median", "above"),
         (METHOD, "held_out", "kmeans", "product", "selected", "above"),
     ],
@@ -287,7 +287,7 @@ def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
     rows = models.baselines(ZERO_SHOT, COMPARISONS, METHOD, "probe")
     told = {(row["method"], row["head"]): row["verdict"] for row in rows}
     assert list(told) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
-    assert list(told.values()) == ["", "above", "", "no clear difference"]
+    assert list(told.values()) == ["", "above", "", "inconclusive"]
 
 
 def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
@@ -305,7 +305,7 @@ def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
     with pytest.raises(ValueError, match="is no 'zoofuse model' of version 1"):
         zoofuse.load(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="corrupt"):
         zoofuse.load(tmp_path)
 
 

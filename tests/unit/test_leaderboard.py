@@ -122,7 +122,7 @@ class TestPlantedTruth:
             covered.append(ours["test_low"] <= 0.5 <= ours["test_high"])
             bias.append(ours["bias"])
             comparisons = found["comparisons"]
-            called.append(comparisons["verdict"] != "no clear difference")
+            called.append(comparisons["verdict"] != "inconclusive")
             assert ((comparisons["low"] <= 0) & (comparisons["high"] >= 0) != called[-1]).all()
         error = 3 * np.sqrt(0.05 * 0.95 / repeats)
         assert np.mean(covered) > 0.95 - error

@@ -57,7 +57,7 @@ def unpacked(html):
 
 def compared(verdicts, protocol="held_out", what="median"):
     """comparisons.csv of one clusterer: {(method, baseline): verdict}."""
-    signs = {"above": 0.1, "below": -0.1, "no clear difference": 0.0}
+    signs = {"above": 0.1, "below": -0.1, "inconclusive": 0.0}
     rows = [
         {"method": method, "protocol": protocol, "clusterer": "kmeans", "baseline": baseline, "what": what,
          "difference": signs[verdict], "low": signs[verdict] - 0.05, "high": signs[verdict] + 0.05,
@@ -192,15 +192,15 @@ class TestAnswer:
                 "Mixed: the generated CNNs are significantly better in 1 and worse in 1 of 2 comparisons.",
             ),
             (
-                ("above", "no clear difference"),
+                ("above", "inconclusive"),
                 "Inconclusive in 1 of 2 comparisons: the generated CNNs are significantly better in 1.",
             ),
             (
-                ("below", "no clear difference"),
+                ("below", "inconclusive"),
                 "No: the generated CNNs are significantly better than none of their baselines, and worse than some.",
             ),
             (
-                ("no clear difference", "no clear difference"),
+                ("inconclusive", "inconclusive"),
                 "Inconclusive: differences smaller than 0.05 could not have been detected with these CNNs and images.",
             ),
         ],
@@ -211,9 +211,7 @@ class TestAnswer:
     def test_nothing_significant_is_inconclusive_and_says_what_could_have_been_seen(self):
         baselines, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
         rows = [
-            compared({("cyclegan", baseline): "no clear difference" for baseline in baselines}).assign(
-                clusterer=clusterer
-            )
+            compared({("cyclegan", baseline): "inconclusive" for baseline in baselines}).assign(clusterer=clusterer)
             for clusterer in clusterers
         ]
         frame = pd.concat(rows, ignore_index=True)
@@ -229,15 +227,15 @@ class TestAnswer:
     def test_a_few_worse_comparisons_among_inconclusive_ones_are_no_no(self):
         rows = pd.concat(
             [
-                against("below", "no clear difference"),
-                against("no clear difference", "no clear difference").assign(clusterer="dbscan"),
+                against("below", "inconclusive"),
+                against("inconclusive", "inconclusive").assign(clusterer="dbscan"),
             ]
         )
         headline = "Inconclusive in 3 of 4 comparisons: the generated CNNs are significantly worse in 1."
         assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_without_intervals_no_number_is_made_up(self):
-        rows = against("no clear difference", "no clear difference").assign(low=np.nan, high=np.nan)
+        rows = against("inconclusive", "inconclusive").assign(low=np.nan, high=np.nan)
         said = narrative.answer(board(), rows)
         assert said["headline"] == "Inconclusive: no difference is significant."
         assert "nan" not in " ".join(said["sentences"])
@@ -280,7 +278,7 @@ class TestAnswer:
         said = narrative.answer(None, frame)["sentences"]
         who = "distilled from both zoos with heads of their own"
         assert said == [f"Zero-shot, yes: {who} is significantly above all 2 baselines."]
-        frame.loc[0, "verdict"] = "no clear difference"
+        frame.loc[0, "verdict"] = "inconclusive"
         assert "comes furthest: significantly above 1 of 2" in narrative.answer(None, frame)["sentences"][0]
 
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
