@@ -3,7 +3,6 @@
 import copy
 import difflib
 import functools
-import itertools
 import json
 import os
 import re
@@ -57,7 +56,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     config = copy.deepcopy(config)
     named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
     config = _filled(config, schema, schema)
-    odd = dict(_odd(config, (), written))
+    odd = dict(_renamed(config)) | dict(_odd(config, (), written))
     config = _without(config, odd)
     errors = sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.path)))
     # What holds an odd key or value may seem to lack it.
@@ -84,15 +83,15 @@ def complete(config: dict, written: Written | None = None) -> dict:
     for name, fusion in config["fusions"].items():
         if name not in named:
             at = fusion["methods"].index("parent_b") + 1
-            fusion["methods"][at:at] = [f"parent_{side}" for side in sides(fusion)[2:]]
+            fusion["methods"][at:at] = [f"parent_{side}" for side in list(sides(fusion))[2:]]
         if name not in named and _existing(config, fusion):
             fusion["methods"] = [method for method in fusion["methods"] if not registry.get(method).needs_images]
     return config
 
 
-def sides(fusion: dict) -> list[str]:
-    """The letters under which a fusion names its concepts: a, b, and further ones where there are more than two."""
-    return [side for side in LETTERS if side in fusion]
+def sides(fusion: dict) -> dict[str, str]:
+    """Letter -> concept of a fusion: a, b and so on, by position; files, heads and tables name concepts by letter."""
+    return dict(zip(LETTERS, fusion["concepts"], strict=False))
 
 
 @functools.cache
@@ -138,6 +137,44 @@ def _without(config: dict, paths: Iterable[tuple]) -> dict:
         except (KeyError, IndexError):  # gone with what holds it
             continue
     return config
+
+
+# Settings that have another name now, and values of them: (path, * for any name) -> name, or value -> value.
+RENAMED = {
+    ("drawn",): "synthetic",
+    ("evaluation", "controls"): "baselines",
+    ("concepts", "*", "source"): {"drawn": "synthetic"},
+    ("fusions", "*", "test", "source"): {"drawn": "synthetic"},
+    ("zoo", "backend"): {"fused": "cpp", "stacked": "batched"},
+}
+
+
+def _renamed(config: dict) -> Iterator[tuple[tuple, str]]:
+    """Settings and values under names that they no longer have, with their paths."""
+    for pattern, now in RENAMED.items():
+        for path, value in _at(config, pattern):
+            if isinstance(now, str):
+                yield path, f"{_dotted(path)}: is now called {now}; write {_dotted((*path[:-1], now))}."
+            elif isinstance(value, str) and value in now:
+                yield path, f"{_dotted(path)}: {value} is now called {now[value]}; write {now[value]}."
+    for name, fusion in _blocks(config, "fusions"):
+        if old := {letter: fusion[letter] for letter in LETTERS if isinstance(fusion.get(letter), str)}:
+            named = fusion.get("concepts")
+            listed = dict(zip(LETTERS, named, strict=False)) if isinstance(named, list) else {}
+            names = ", ".join(printable(str(concept)) for _, concept in sorted((listed | old).items()))
+            first, *others = old
+            fault = f"fusions.{name}.{first}: name the concepts in one list: concepts: [{names}]"
+            yield ("fusions", name, first), fault
+            yield from ((("fusions", name, letter), fault) for letter in others)
+
+
+def _at(value, pattern: tuple, path: tuple = ()) -> Iterator[tuple[tuple, object]]:
+    """(path, value) of everything in a configuration at a path in which * stands for any name."""
+    if not pattern:
+        yield path, value
+    elif isinstance(value, dict):
+        for key in list(value) if pattern[0] == "*" else [pattern[0]] if pattern[0] in value else []:
+            yield from _at(value[key], pattern[1:], (*path, key))
 
 
 def _odd(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
@@ -223,7 +260,7 @@ def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
 
 def _existing(config: dict, fusion: dict) -> list[str]:
     """Those of a fusion's concepts that are existing zoos, and bring no images."""
-    return [fusion[side] for side in sides(fusion) if "zoo" in config["concepts"].get(fusion[side], {})]
+    return [concept for concept in fusion["concepts"] if "zoo" in config["concepts"].get(concept, {})]
 
 
 def resolved(schema: dict, root: dict) -> dict:
@@ -279,12 +316,12 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in value]
         told = {
+            "concepts": "a list of two to five concepts"
+            if path
+            else "a mapping of names, each with positive and negative folders",
             "positive": "a list of folders under images_root that show all concepts at once",
             "negative": "a list of folders under images_root that do not",
-            "concepts": "a mapping of names, each with positive and negative folders",
             "test": "positive and negative folders of test images",
-            "a": "the concept of domain A",
-            "b": "the concept of domain B",
         }
         return f"{where}: missing " + "; ".join(f"{key} ({told[key]})" if key in told else key for key in missing) + "."
     if error.validator == "pattern":
@@ -324,8 +361,11 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
             return f"{where}: {_shown(value)} is of the wrong type; write text{quotes}."
         shown = f"{printable(scalar.text)!r}" if scalar and isinstance(value, bool) else _shown(value)
         return f"{where}: {shown} is of the wrong type; write {' or '.join(names[kind] for kind in kinds)}{default}."
-    if error.validator in ("minItems", "minProperties"):
+    if error.validator in ("minItems", "minProperties") and error.validator_value == 1:
         return f"{where}: is empty; name at least one."
+    if error.validator in ("minItems", "maxItems"):
+        bound = "at least" if error.validator == "minItems" else "at most"
+        return f"{where}: names {len(value)}; name {bound} {error.validator_value}."
     if error.validator in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
         sign = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
         bound = f"{sign.get(error.validator, 'less than')} {error.validator_value}"
@@ -362,24 +402,19 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             yield f"concepts.{name}.layers: is for an existing zoo only; leave it out."
     for name, fusion in config["fusions"].items():
         letters = sides(fusion)
-        if letters != list(LETTERS[: len(letters)]):
-            gap = next(side for side in LETTERS if side not in letters)
-            yield f"fusions.{name}: names {letters[-1]} but not {gap}; use the letters in order."
-        for side in letters:
-            if fusion[side] not in concepts:
-                close = difflib.get_close_matches(fusion[side], concepts, 1)
-                hint = f"; did you mean {close[0]}?" if close else ""
+        for concept in fusion["concepts"]:
+            if concept not in concepts:
+                close = difflib.get_close_matches(concept, concepts, 1)
+                hint = f"; did you mean {close[0]}?" if close else "."
                 yield (
-                    f"fusions.{name}.{side}: there is no concept {fusion[side]!r}{hint} "
+                    f"fusions.{name}.concepts: there is no concept {concept!r}{hint} "
                     f"Write one of {', '.join(concepts)}, or add it under concepts."
                 )
-        for one, other in itertools.combinations(letters, 2):
-            if fusion[one] == fusion[other]:
-                yield f"fusions.{name}: {one} and {other} are both {fusion[one]!r}; name two different concepts."
         for method in fusion["methods"]:
             of = registry.get(method)
             if of.letter and of.letter not in letters:
-                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {of.letter}; leave it out."
+                count = LETTERS.index(of.letter) + 1
+                yield f"fusions.{name}.methods: {method} needs {count} concepts, not {len(letters)}; leave it out."
             if len(letters) > of.concepts:
                 yield f"fusions.{name}.methods: {method} joins two concepts, not {len(letters)}; leave it out."
             if of.needs_images and name in named and (existing := _existing(config, fusion)):
@@ -387,12 +422,12 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                     f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
                     "existing zoo; leave it out, or take distil_weights."
                 )
-        for side in letters:
-            models = concepts.get(fusion[side], {}).get("models")
+        for concept in fusion["concepts"]:
+            models = concepts.get(concept, {}).get("models")
             if "netspace" in fusion["methods"] and models is not None and models < 4:
-                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few for netspace; write 4 or more."
+                yield f"concepts.{concept}.models: {models} CNNs are too few for netspace; write 4 or more."
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
-                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
+                yield f"concepts.{concept}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
         if fusion["joint"] and "generators" in fusion:
             yield f"fusions.{name}: joint is for CycleGANs trained here, and generators are named; leave out one."
         if fusion["joint"] and config["zoo"]["architecture"] not in JOINT:
