@@ -171,9 +171,9 @@ class TestInterval:
         assert intervals.interval(two_heaps, intervals.corrected(20)) == (0, 1)
 
     def test_verdicts(self):
-        assert intervals.verdict(0.01, 0.2) == "above"
-        assert intervals.verdict(-0.2, -0.01) == "below"
-        assert intervals.verdict(-0.1, 0.1) == intervals.verdict(0, 0) == "no clear difference"
+        assert intervals.verdict(0.01, 0.2) == "better"
+        assert intervals.verdict(-0.2, -0.01) == "worse"
+        assert intervals.verdict(-0.1, 0.1) == intervals.verdict(0, 0) == "inconclusive"
 
 
 class TestMedians:
@@ -197,7 +197,7 @@ class TestMedians:
                 for (n, skill), name in ((ours, "ours"), (theirs, "theirs"))
             )
             verdicts.append(intervals.verdict(*intervals.median_interval(a, b)))
-        return np.mean([verdict != "no clear difference" for verdict in verdicts])
+        return np.mean([verdict != "inconclusive" for verdict in verdicts])
 
     @pytest.mark.parametrize(("spread", "dead"), [(0, 0), (0.7, 0), (0, 0.5)])
     def test_a_method_equal_to_its_control_is_called_different_at_most_at_the_nominal_rate(self, rng, spread, dead):
