@@ -289,7 +289,7 @@ def test_case_01_check_and_dry_run_name_them_and_skip_goes_on(tmp_path, root):
             "black": {"positive": ["black"], "negative": ["not_black"], "models": 4},
             "cat": {"positive": ["cat"], "negative": ["not_cat"], "models": 4},
         },
-        "fusions": {"black_cat": {"a": "black", "b": "cat", "test": {"positive": ["yes"], "negative": ["no"]}}},
+        "fusions": {"black_cat": {"concepts": ["black", "cat"], "test": {"positive": ["yes"], "negative": ["no"]}}},
     }
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
     planned = snakemake(tmp_path, root, "-n", "--configfile", "my.yaml")

@@ -171,8 +171,8 @@ class TestInterval:
         assert intervals.interval(two_heaps, intervals.corrected(20)) == (0, 1)
 
     def test_verdicts(self):
-        assert intervals.verdict(0.01, 0.2) == "above"
-        assert intervals.verdict(-0.2, -0.01) == "below"
+        assert intervals.verdict(0.01, 0.2) == "better"
+        assert intervals.verdict(-0.2, -0.01) == "worse"
         assert intervals.verdict(-0.1, 0.1) == intervals.verdict(0, 0) == "inconclusive"
 
 

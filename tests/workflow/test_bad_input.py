@@ -37,7 +37,7 @@ def with_key(path: str, value) -> dict:
         ("concepts.cat.negative", [], ["concepts.cat.negative: is empty"]),
         ("concepts.cat.positive", ["catt"], ["concepts.cat.positive: there is no folder 'catt'", "mean 'cat'"]),
         ("images_root", "nowhere", ["images_root", "nowhere", "--config images_root=FOLDER"]),
-        ("fusions.black_cat.b", "dog", ["fusions.black_cat.b: there is no concept 'dog'"]),
+        ("fusions.black_cat.concepts", ["black", "dog"], ["fusions.black_cat.concepts: there is no concept 'dog'"]),
     ],
 )
 def test_configurations(project, path, value, words):

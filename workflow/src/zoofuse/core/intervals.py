@@ -208,10 +208,10 @@ def corrected(comparisons: int) -> float:
 
 
 def verdict(low: float, high: float) -> str:
-    """`above`, `below` or `inconclusive`, by an interval of a difference."""
+    """`better`, `worse` or `inconclusive`, by the interval of a difference."""
     if low > 1e-6:  # medians are drawn in single precision
-        return "above"
-    return "below" if high < -1e-6 else "inconclusive"
+        return "better"
+    return "worse" if high < -1e-6 else "inconclusive"
 
 
 def _check(truth: np.ndarray) -> None:
