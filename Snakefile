@@ -89,17 +89,17 @@ rule all:
 rule zoos:
     input:
         # A function, so that the sizes of existing zoos are read only when they are needed.
-        lambda wildcards: [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
+        of(run.zoos, concepts=run.concepts),
 
 
 rule tables:
     input:
-        [table for fusion in config["fusions"] for table in fusion_tables(fusion)],
+        [table for fusion in config["fusions"] for table in run.tables(fusion)],
 
 
 rule models:
     input:
-        exported_models(),
+        run.exported(),
 
 
 rule to_pytorch:

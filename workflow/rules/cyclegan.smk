@@ -9,18 +9,16 @@ rule train_cyclegan:
     benchmark:
         "<benchmarks>/train_cyclegan/{fusion}-{translator}.jsonl"
     wildcard_constraints:
-        fusion=all_but(imported_fusions()),
+        fusion=all_but(run.imported_fusions),
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **needs(minutes=240, gpu=run.gpus),
     params:
         code=code_of("train_cyclegan"),
         cyclegan=config["cyclegan"],
-        seed=config["seed"],
+        seed=run.seed,
         # The state of an unfinished training run. It is not an output, because Snakemake deletes
         # outputs before a job starts.
         state="results/cyclegan/{fusion}/{translator}/.state.h5",
@@ -32,13 +30,13 @@ rule train_cyclegan:
 
 rule import_generators:
     input:
-        local(existing_generators),
+        local(of(run.existing_generators)),
     output:
         "results/cyclegan/{fusion}/{translator}/generators.h5",
     log:
         "<logs>/import_generators/{fusion}-{translator}.log",
     wildcard_constraints:
-        fusion=only(imported_fusions()),
+        fusion=only(run.imported_fusions),
     conda:
         "../envs/zoofuse.yaml"
     params:
