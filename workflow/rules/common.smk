@@ -2,7 +2,6 @@
 import functools
 import inspect
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -21,12 +20,10 @@ sys.path.insert(0, str(HOME / "workflow" / "src"))
 from zoofuse import config_files, estimate, interruptions
 from zoofuse.config import complete, is_overlay
 from zoofuse.core import code, text
-from zoofuse.methods import registry
 from zoofuse.workflow import netspace
+from zoofuse.workflow.interpreter import interpreter_fault
 from zoofuse.workflow.names import NAME, Refused, all_but, only
-from zoofuse.workflow.run import (
-    CLUSTERERS, LEADERBOARD, REPLICATES, Run, method_code, method_options, methods_by_effort, published_table, script_code,
-)
+from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run, methods_by_effort, script_code
 
 code.run_this_package()
 
@@ -83,22 +80,15 @@ def code_of(script):
 
 
 def needs(minutes, **more):
-    """What a job asks for: 4 GB and so many minutes, again as much with each attempt, and more."""
-    grows = {"mem_mb": 4000, "runtime": minutes}
-    return more | {name: lambda wildcards, attempt, of=of_one: of * attempt for name, of_one in grows.items()}
+    """What a job asks for: 4 GB and so many minutes, with each attempt as much again, and more."""
+    memory, runtime = (lambda wildcards, attempt, of=each: of * attempt for each in (4000, minutes))
+    return more | {"mem_mb": memory, "runtime": runtime}
 
 
-# Snakemake starts each script by the interpreter's path without quotes around it. Where that can't work, the name that
-# PATH finds it by can: `make run` and an activated environment put it there.
-ODD = sorted(set(sys.executable) & set(" \t\n'\"$`&;|<>()\\"))
-if ODD and os.path.dirname(shutil.which("python") or "") == os.path.dirname(sys.executable):
-    sys.executable, ODD = "python", []
+FAULT = interpreter_fault()
 
 
 def check_interpreter():
     """Raises where no job could be started by this interpreter."""
-    if ODD and not workflow.deployment_settings.deployment_method:
-        raise told(
-            f"The Python environment lies in {sys.executable}, and jobs can't be started from a path with "
-            f"{' '.join(map(repr, ODD))}. Activate the environment (source .venv/bin/activate), or make it elsewhere."
-        )
+    if FAULT and not workflow.deployment_settings.deployment_method:
+        raise told(FAULT)

@@ -12,9 +12,9 @@ rule generate:
     resources:
         **needs(minutes=30),
     params:
-        code=of(method_code),
+        code=of(run.method_code),
         models=of(run.method_count),
-        options=of(method_options),
+        options=of(run.method_options),
         architecture=config["zoo"]["architecture"],
         seed=run.seed,
     message:

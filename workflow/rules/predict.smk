@@ -1,6 +1,7 @@
 # Scores a folder of images with an exported model:
 #   snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
 
+
 rule predict:
     input:
         weights="results/models/{fusion}/{method}/model.safetensors",
@@ -21,7 +22,7 @@ rule predict:
     params:
         folder=of(run.predicted),
         # Printed on a terminal, where a file name must not act as an escape sequence.
-        shown=lambda wildcards: text.printable(run.predicted()),
+        shown=of(lambda: text.printable(run.predicted())),
         # Re-runs the job when images are added.
         digest=of(run.predicted_digest),
     message:

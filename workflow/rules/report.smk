@@ -1,7 +1,7 @@
 rule published_table:
     input:
         table="results/tables/{fusion}/{clusterer}.csv",
-        published=local(of(published_table)),
+        published=local(of(run.published_table)),
     output:
         report(
             "results/tables/{fusion}/published_{clusterer}.csv",
@@ -33,6 +33,7 @@ rule report:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("report"),
+        translated=run.translated(),
     message:
         "Writing the report: results/report.html"
     script:

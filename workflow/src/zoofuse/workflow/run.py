@@ -39,25 +39,8 @@ def _digest(script: str, functions: tuple[str, ...]) -> str:
     return code.digest(WORKFLOW / "scripts" / f"{script}.py", functions)
 
 
-def method_code(method: str) -> str:
-    """As `script_code`, of the script that generates CNNs and of the one method that it calls."""
-    make = registry.get(method).make
-    if make is None:
-        return script_code("generate")
-    return script_code("generate", [":".join([make.__module__, make.__qualname__.split(".")[0]])])
-
-
-def method_options(method: str) -> dict:
-    """A method's parameters: a changed one generates its CNNs again."""
-    return dict(registry.get(method).options)
-
-
 def methods_by_effort(*efforts: str) -> list[str]:
     return [name for name, entry in registry.methods().items() if entry.effort in efforts]
-
-
-def published_table(clusterer: str) -> str:
-    return str(WORKFLOW.parent / "resources" / "published" / f"{clusterer}.csv")
 
 
 class Run:
@@ -89,19 +72,17 @@ class Run:
 
     # ------------------------------------------------------------ what jobs on other nodes are told
 
-    def begin(self) -> str:
-        """Count the CNNs of existing zoos.
-
-        Returns:
-            What `resume` takes: the digest of the settings and the sizes of existing zoos, so that
-            only jobs that import a zoo look at it.
-        """
+    def count_zoos(self) -> None:
+        """Fill in the sizes of existing zoos."""
         with foreign.reader():  # one child process for all of them
             for name in self.imported:
                 self.concepts[name]["models"] = self._count(name)
-        return self.begun()
 
     def begun(self) -> str:
+        """What `resume` takes: the digest of the settings and the sizes of existing zoos.
+
+        So only jobs that import an existing zoo look at it.
+        """
         sizes = ",".join(str(self.concepts[name]["models"] or "-") for name in self.imported)
         return f"{self.settings}/{sizes}"
 
@@ -229,7 +210,11 @@ class Run:
 
     def zoo_of(self, fusion: str, side: str) -> list[str]:
         """As `unaligned_zoo`, in one channel order where the fusion asks for that."""
-        return [f"results/aligned/{fusion}/{side}.h5"] if self.fusion(fusion)["align"] else self.unaligned_zoo(fusion, side)
+        return (
+            [f"results/aligned/{fusion}/{side}.h5"]
+            if self.fusion(fusion)["align"]
+            else self.unaligned_zoo(fusion, side)
+        )
 
     def fusion_zoos(self, fusion: str) -> dict[str, list[str]]:
         """Letter -> zoo files, as they are translated and compared."""
@@ -243,12 +228,25 @@ class Run:
         return self._existing(self.fusions[fusion]["generators"])
 
     def domains(self, fusion: str, pair: str) -> str:
-        """The two domains that a CycleGAN translates between, such as "AB" or "BC"."""
-        return dict(zip(self.pairs(fusion), itertools.pairwise(map(str.upper, self.by_side(fusion))), strict=True))[pair]
+        """The two domains that a CycleGAN translates between: "AB" or, of several pairs, "BC"."""
+        neighbours = map("".join, itertools.pairwise(map(str.upper, self.by_side(fusion))))
+        return known(dict(zip(self.pairs(fusion), neighbours, strict=True)), pair, f"pair of {fusion}")
+
+    def translated(self) -> dict[str, dict[str, str]]:
+        """Fusion -> CycleGAN, such as conv1-bc -> its domains, in the order of `generators`."""
+        return {
+            fusion: {
+                f"{v}{pair}": self.domains(fusion, pair) for v in self.volumes(fusion) for pair in self.pairs(fusion)
+            }
+            for fusion in self.fusions
+        }
 
     def translations(self, fusion: str, volume: str, file: str) -> list[str]:
         """A file of each CycleGAN over a volume, in the order of the concepts."""
         return [f"results/cyclegan/{fusion}/{volume}{pair}/{file}" for pair in self.pairs(fusion)]
+
+    def generators(self, fusion: str) -> list[str]:
+        return [path for volume in self.volumes(fusion) for path in self.translations(fusion, volume, "generators.h5")]
 
     def histories(self, fusion: str) -> list[str]:
         return [path for volume in self.volumes(fusion) for path in self.translations(fusion, volume, "history.csv")]
@@ -285,6 +283,19 @@ class Run:
                     name = other.removeprefix("method:")
                     inputs[f"made_{name}"] = [f"results/generated/{fusion}/{name}.h5"]
         return inputs
+
+    @staticmethod
+    def method_options(method: str) -> dict:
+        """A method's parameters: a changed one generates its CNNs again."""
+        return dict(registry.get(method).options)
+
+    @staticmethod
+    def method_code(method: str) -> str:
+        """As `script_code`, of the script that generates CNNs and of the one method that it calls."""
+        make = registry.get(method).make
+        if make is None:
+            return script_code("generate")
+        return script_code("generate", [":".join([make.__module__, make.__qualname__.split(".")[0]])])
 
     def generated(self, fusion: str) -> list[str]:
         """The CNNs of every method of a fusion."""
@@ -388,9 +399,13 @@ class Run:
     def is_published(self, fusion: str) -> bool:
         return self.fusion_concepts(fusion) == PUBLISHED_CONCEPTS
 
+    @staticmethod
+    def published_table(clusterer: str) -> str:
+        return str(WORKFLOW.parent / "resources" / "published" / f"{clusterer}.csv")
+
     def published(self, fusion: str) -> list[str]:
         """The published tables, if the fusion is the published one."""
-        return [published_table(clusterer) for clusterer in CLUSTERERS] if self.is_published(fusion) else []
+        return [self.published_table(clusterer) for clusterer in CLUSTERERS] if self.is_published(fusion) else []
 
     def shown_method(self, fusion: str) -> str:
         """The method whose CNNs the figures show: the first one named."""
@@ -422,7 +437,7 @@ class Run:
                 figures += [f"kernels_{layer}" for layer in self.layers]
                 if name not in self.imported_fusions:
                     figures.append("cyclegan")
-                    inputs[f"histories_{name}"] = self.histories(name)
+                    inputs[f"generators_{name}"] = self.generators(name)
             inputs[f"figures_{name}"] = [f"results/figures/{name}/{figure}.png" for figure in figures]
             inputs[f"shown_{name}"] = f"results/figures/{name}/shown.h5"
             summary = f"results/tables/{name}/summary.csv"
