@@ -12,8 +12,8 @@ PACKAGE = Path(zoofuse.__file__).parent
 # A room imports only rooms that stand before it.
 ROOMS = (
     *("core", "data", "models", "settings", "native", "zoo", "methods", "importers", "evaluation", "report", "export"),
-    *("config_files", "config", "config_table", "preflight", "netspace", "benchmarks", "estimate", "interruptions"),
-    "workflow",
+    *("config_files", "config_renamed", "config", "config_table", "preflight", "netspace", "benchmarks", "estimate"),
+    *("interruptions", "workflow"),
 )
 LINES = 500
 
@@ -69,5 +69,3 @@ def test_a_name_is_registered_once_and_facts_are_known_words():
         registry.baseline("always_no", label="x", about="x.")
     with pytest.raises(ValueError, match="phone is unknown"):
         registry.method("other", label="x", role="generated", about="x.", needs=("phone",))(lambda job: None)
-    with pytest.raises(ValueError, match="distil has no option colour"):
-        registry.variant("other", "distil", options={"colour": 1})

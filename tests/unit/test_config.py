@@ -7,8 +7,9 @@ import jsonschema
 import pytest
 import yaml
 
-from zoofuse import config, config_table
+from zoofuse import config, config_renamed, config_table
 from zoofuse.data import synthetic
+from zoofuse.methods import registry
 
 COMPLETE = {
     "images_root": "photos",
@@ -151,6 +152,70 @@ def test_names_of_earlier_versions_are_told_with_the_new_one(path, value, messag
         config.complete(changed(path, value))
     assert message in str(error.value)
     assert str(error.value).count("\n") == 1
+
+
+def of_variants(variants: dict, *methods: str) -> dict:
+    asked = copy.deepcopy(COMPLETE) | {"variants": variants}
+    asked["fusions"]["black_cat"]["methods"] = [*methods, "random"]
+    return asked
+
+
+def test_a_variant_is_its_method_with_other_options():
+    variants = {"plain": {"method": "distil", "remedies": []}, "one": {"method": "distil", "models": "1", "label": "x"}}
+    done = config.complete(of_variants(variants, "plain", "one"))
+    assert config.complete(done) == done
+    assert done["variants"] == variants | {"one": {"method": "distil", "models": 1, "label": "x"}}
+    known = registry.known(done["variants"])
+    names = list(known)
+    assert names[names.index("distil") :][:4] == ["distil", "plain", "one", "distil_weights"]
+    assert known["plain"].settings(done) == {"models": 8, "remedies": [], "student": None}
+    assert (known["plain"].label, known["one"].label, known["one"].make) == ("plain", "x", known["distil"].make)
+    assert registry.counts({"a": 20, "b": 30}, done) | {"plain": 8, "one": 1} == registry.counts(
+        {"a": 20, "b": 30}, done
+    )
+    assert "plain" not in registry.known({})
+    assert registry.get("plain").options is None  # somebody else's name, unless `use` was told
+
+
+def test_the_best_of_the_translated_are_fewer():
+    done = config.complete(of_variants({"best": {"method": "cyclegan", "parents": "best"}}, "best"))
+    assert registry.counts({"a": 30, "b": 21}, done)["best"] == 6
+    assert registry.counts({"a": 30, "b": 21}, done)["cyclegan"] == 21
+
+
+@pytest.mark.parametrize(
+    ("variants", "method", "message"),
+    [
+        ({"mine": {"method": "distil", "remedys": []}}, "mine",
+         "variants.mine.remedys: unknown key; write remedies. Known here: label, method, models, remedies, student"),
+        ({"mine": {"method": "distil", "remedies": ["fair"]}}, "mine",
+         "variants.mine.remedies.0: 'fair' is unknown; write one of filtered_negatives, colour_transfer"),
+        ({"mine": {"method": "distil", "models": 0}}, "mine",
+         "variants.mine.models: 0 is out of range; write at least 1"),
+        ({"mine": {"method": "distill", "remedies": []}}, "mine",
+         "variants.mine.method: 'distill' is unknown; write one of cyclegan, distil; did you mean distil?"),
+        ({"mine": {"remedies": []}}, "mine", "variants.mine: missing method"),
+        ({"mine": {"method": "cyclegan", "epochs": 3}}, "mine", "variants.mine.epochs: unknown key"),
+        ({"average": {"method": "distil"}}, "average",
+         "variants.average: is the name of a method or baseline; write an"),
+        ({"Mine": {"method": "distil"}, "mine": {"method": "distil"}}, "mine",
+         "variants: Mine and mine differ in capitals"),
+        ({"mine": {"method": "distil"}}, "mein", "fusions.black_cat.methods.0: 'mein' is unknown"),
+        ({}, "distil_plain", "fusions.black_cat.methods: distil_plain is a variant now; write it at the top level, as "
+         "variants: {distil_plain: {method: distil, remedies: []}}."),
+    ],
+)  # fmt: skip
+def test_faults_of_variants_say_what_to_write(variants, method, message):
+    with pytest.raises(config.ConfigError) as error:
+        config.complete(of_variants(variants, method))
+    assert message in str(error.value)
+    assert str(error.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("name", config_renamed.VARIANTS)
+def test_the_variant_that_an_old_name_is_told_is_valid(name):
+    variants = {name: yaml.safe_load(config_renamed.VARIANTS[name])}
+    assert config.complete(of_variants(variants, name))["fusions"]["black_cat"]["methods"] == [name, "random"]
 
 
 @pytest.mark.parametrize(

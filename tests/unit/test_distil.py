@@ -138,7 +138,7 @@ def test_students_without_a_remedy_see_as_many_images_but_others(made):
     cnns = {side: teachers(made, side) for side in "AB"}
     shown = {
         remedies: distil.training_images(cnns, made["data"], 200, 1, "f", remedies=remedies)
-        for remedies in [("fair", "recoloured"), ("fair",), ("recoloured",), ()]
+        for remedies in [("filtered_negatives", "colour_transfer"), ("filtered_negatives",), ("colour_transfer",), ()]
     }
     both, fair, recoloured, plain = shown.values()
     assert {pictures.shape for pictures, _ in shown.values()} == {(600, 32, 32, 3)}

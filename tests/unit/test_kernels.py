@@ -43,6 +43,14 @@ def test_bank_holds_every_kernel_of_both_zoos(zoos, tmp_path):
         assert bank["A"].dtype == np.float32
 
 
+def inputs(folder) -> tuple[dict, dict]:
+    """The banks and generators that `translated` writes."""
+    layers = ("conv1", "conv2")
+    return {name: folder / f"{name}.h5" for name in layers}, {
+        name: [folder / f"{name}-generators.h5"] for name in layers
+    }
+
+
 @pytest.fixture
 def translated(zoos, tmp_path):
     """A zoo file of translated kernels, and what it was made from."""
@@ -56,7 +64,7 @@ def translated(zoos, tmp_path):
             *kernels.read(banks[layer]).values(), settings, 1, state_path=tmp_path / f"{layer}.state"
         )
         write_generators(generators[layer], trained[layer])
-    generate.translate(paths, banks, {layer: [path] for layer, path in generators.items()}, tmp_path / "cyclegan.h5")
+    generate.translate(paths, *inputs(tmp_path), tmp_path / "cyclegan.h5")
     return tmp_path / "cyclegan.h5", banks, trained
 
 
@@ -233,7 +241,8 @@ def test_one_translator_takes_both_layers(zoos, tmp_path):
 
 def test_translated_cnns_with_the_biases_of_their_sources(zoos, translated, tmp_path):
     paths, a, b = zoos
-    generate.biases(translated[0], paths, tmp_path / "made.h5")
+    generate.translate(paths, *inputs(tmp_path), tmp_path / "made.h5", biases=True, method="of_mine")
+    assert files.attributes(tmp_path / "made.h5", "zoo")["method"] == "of_mine"
     made, plain = (files.read(path, "zoo") for path in (tmp_path / "made.h5", translated[0]))
     assert np.array_equal(made["conv2.weight"], plain["conv2.weight"])
     assert np.array_equal(made["conv2.bias"][:4], b["conv2.bias"])  # domain A comes from B's CNNs
@@ -248,7 +257,7 @@ def test_translated_cnns_whose_sources_did_best(zoos, translated, tmp_path):
         arrays = files.read(path, "zoo")
         arrays["history/validation_balanced_accuracy"] = np.stack([np.ones(len(scores)), scores], 1)
         files.write(path, "zoo", arrays)
-    generate.chosen(translated[0], paths, 2, tmp_path / "made.h5")
+    generate.translate(paths, *inputs(tmp_path), tmp_path / "made.h5", best=2)
     made, plain = (files.read(path, "zoo") for path in (tmp_path / "made.h5", translated[0]))
     assert (made["domain"].tolist(), made["model"].tolist()) == (["A", "A", "B", "B"], [0, 3, 1, 3])
     assert np.array_equal(made["conv1.weight"], plain["conv1.weight"][[0, 3, 5, 7]])

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_project import CONFIG, Project, draw_folders
@@ -36,8 +37,9 @@ def extended(tmp_path_factory, root):
     project = Project(folder / "run", folder / "copy")
     config = json.loads(json.dumps(CONFIG))
     config["zoo"]["architecture"] = "four"
-    methods = ["midpoint", "cyclegan", "random", "parent_a", "parent_b", "average"]
+    methods = ["midpoint", "nearer", "cyclegan", "random", "parent_a", "parent_b", "average"]
     config["fusions"]["black_cat"]["methods"] = methods
+    config["variants"] = {"nearer": {"method": "midpoint", "share": 0.25, "label": "nearer the first parent"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(package.parent))  # whatever else is installed or named there
         run = project.snakemake("all", "models", config=config)
@@ -52,6 +54,18 @@ def test_the_new_method_stands_in_tables_and_report(extended):
     compared = pd.read_csv(extended.folder / "results/tables/black_cat/comparisons.csv")
     assert "midpoint" in set(compared["method"])  # a generated method: compared, not a baseline
     assert "middle of two parents" in (extended.folder / "results/report.html").read_text()
+
+
+def test_a_variant_of_it_stands_beside_it(extended):
+    results = extended.folder / "results"
+    made = {name: files.read(results / f"generated/black_cat/{name}.h5", "zoo") for name in ("midpoint", "nearer")}
+    first = files.read(results / "zoo/black/shard-0000.h5", "zoo")["conv1.weight"]
+    n = len(first)
+    apart = {name: arrays["conv1.weight"][:n] - first for name, arrays in made.items()}
+    np.testing.assert_allclose(apart["nearer"], apart["midpoint"] / 2, atol=1e-6)
+    compared = pd.read_csv(results / "tables/black_cat/comparisons.csv")
+    assert {"midpoint", "nearer"} <= set(compared["method"])
+    assert "nearer the first parent" in (results / "report.html").read_text()
 
 
 def test_the_new_architecture_has_four_layers_everywhere(extended):

@@ -78,6 +78,10 @@ def test_tables_of_both_protocols_are_never_mixed(made):
 def test_an_aligned_and_joint_fusion_is_one_of_the_same_cnns(copied):
     config = copy.deepcopy(CONFIG)
     config["fusions"]["black_cat"]["align"] = True
+    config["variants"] = {
+        "cyclegan_biases": {"method": "cyclegan", "biases": "parents"},
+        "cyclegan_chosen": {"method": "cyclegan", "parents": "best"},
+    }
     made = [
         f"results/generated/black_cat/{name}.h5" for name in ("cyclegan_distil", "cyclegan_biases", "cyclegan_chosen")
     ]

@@ -23,7 +23,7 @@ from zoofuse.core import code, text
 from zoofuse.workflow import netspace
 from zoofuse.workflow.interpreter import interpreter_fault
 from zoofuse.workflow.names import NAME, Refused, all_but, only
-from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run, methods_by_effort, script_code
+from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run, script_code
 
 code.run_this_package()
 

@@ -68,6 +68,7 @@ rule method_figure:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("method_figure"),
+        variants=config["variants"],
     message:
         "Plotting all methods on {wildcards.fusion}"
     script:
@@ -148,6 +149,7 @@ rule shown_figures:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("shown_figures"),
+        variants=config["variants"],
         tsne=config["evaluation"]["tsne"],
     message:
         "Plotting embeddings and cosine similarities of two CNNs of {wildcards.fusion}"

@@ -6,7 +6,7 @@ rule generate:
     log:
         "<logs>/generate/{fusion}-{method}.log",
     wildcard_constraints:
-        method=all_but(methods_by_effort("training", "own rule"), then="."),
+        method=all_but(run.methods_by_effort("training", "own rule"), then="."),
     conda:
         "../envs/zoofuse.yaml"
     resources:
@@ -14,6 +14,7 @@ rule generate:
     params:
         code=of(run.method_code),
         models=of(run.method_count),
+        base=of(run.method_base),
         options=of(run.method_options),
         architecture=config["zoo"]["architecture"],
         seed=run.seed,
@@ -30,7 +31,7 @@ use rule generate as generate_by_training with:
     benchmark:
         "<benchmarks>/generate_by_training/{fusion}-{method}.jsonl"
     wildcard_constraints:
-        method=only(methods_by_effort("training")),
+        method=only(run.methods_by_effort("training")),
     threads: run.threads
     resources:
         **needs(minutes=120, gpu=run.gpus),

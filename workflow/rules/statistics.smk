@@ -22,6 +22,7 @@ rule leaderboard:
         **needs(minutes=30),
     params:
         code=code_of("leaderboard"),
+        variants=config["variants"],
         seed=run.seed,
     message:
         "Writing the leaderboard and comparisons of {wildcards.fusion}"
@@ -60,6 +61,7 @@ rule replicates:
         **needs(minutes=30),
     params:
         code=code_of("replicates"),
+        variants=config["variants"],
         runs=["this run", *config["replicates"]],
         seed=run.seed,
         own_images=of(run.own_images),

@@ -106,6 +106,7 @@ rule few_shot:
     params:
         **config["evaluation"]["few_shot"],
         code=code_of("few_shot"),
+        variants=config["variants"],
         seed=run.seed,
     message:
         "Fitting few-shot linear probes on {wildcards.fusion}"

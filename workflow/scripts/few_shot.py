@@ -9,12 +9,14 @@ import torch
 from zoofuse.core import csv_files, files, logs
 from zoofuse.data import images
 from zoofuse.evaluation import few_shot, protocols
+from zoofuse.methods import registry
 from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
+    registry.use(snakemake.params.variants)
     params, fusion = snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)
     test = images.read_test(snakemake.input.images)

@@ -20,7 +20,7 @@ def named(prefix):
 
 
 with logs.job(snakemake.log[0]) as say:
-    params, method = snakemake.params, registry.get(snakemake.wildcards.method)
+    params, method = snakemake.params, registry.get(snakemake.params.base)
     device = "cpu"
     if method.effort == "training":
         from zoofuse.core import devices  # imports torch, which other methods may not need
@@ -29,7 +29,7 @@ with logs.job(snakemake.log[0]) as say:
         say(f"Training on {device}, {snakemake.threads} threads.")
     method.make(
         registry.Job(
-            method=method.name,
+            method=snakemake.wildcards.method,
             output=Path(snakemake.output[0]),
             fusion=snakemake.wildcards.fusion,
             seed=params.seed,

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 from zoofuse.core import csv_files, logs
 from zoofuse.evaluation import leaderboard
+from zoofuse.methods import registry
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
+    registry.use(snakemake.params.variants)
     inputs, zero_shot = snakemake.input, {}
     for path in inputs.zero_shot:
         zero_shot.setdefault(Path(path).parent.name, []).append(path)

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from zoofuse.core import csv_files, logs
 from zoofuse.evaluation import replicates
+from zoofuse.methods import registry
 from zoofuse.report import figures
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
+    registry.use(snakemake.params.variants)
     inputs, names = snakemake.input, snakemake.params.runs
 
     def of_run(key: str, run: int) -> list[str]:

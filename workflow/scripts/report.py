@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from zoofuse.core import files, logs
 from zoofuse.data import images
+from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import io, measures
 from zoofuse.report import report, run_facts
 
@@ -37,6 +38,7 @@ def counts(attributes):
 with logs.job(snakemake.log[0]):
     # Not a param: a setting that changes no table or figure should not write the report anew.
     inputs, settings = snakemake.input, snakemake.config
+    registry.use(settings["variants"])
     results = Path(snakemake.output[0]).parent
     attributes = [files.attributes(path, "images") for path in inputs.images]
     attributes += [files.attributes(path, "test_images") for path in inputs.tests]

@@ -10,6 +10,7 @@ from zoofuse.core import csv_files, files, logs
 from zoofuse.data import images
 from zoofuse.evaluation import protocols
 from zoofuse.evaluation.tables import CLUSTERERS
+from zoofuse.methods import registry
 from zoofuse.report import figures, report
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def chosen(leaderboard, rows, method):
 
 
 with logs.job(snakemake.log[0]):
+    registry.use(snakemake.params.variants)
     zoo = files.read(snakemake.input.zoo, "zoo")
     method = Path(snakemake.input.zoo).stem
     leaderboard = csv_files.read(snakemake.input.leaderboard)

@@ -2,16 +2,17 @@
 
 import copy
 import difflib
-import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import jsonschema
 
 from zoofuse import settings
 from zoofuse.config_files import Written, dotted, quoted, read_as, shown, size_fault, unusable
+from zoofuse.config_renamed import blocks, renamed
 from zoofuse.core.text import printable, visible
 from zoofuse.methods import registry
 from zoofuse.methods.registry import LETTERS
@@ -44,18 +45,19 @@ def complete(config: dict, written: Written | None = None) -> dict:
     Raises:
         ConfigError: names all faults at once, each with what to write instead.
     """
-    schema = full_schema()
     written = written or Written([], {}, {})
     if not isinstance(config, dict):
         raise ConfigError("The configuration can't be used: write keys at the top level, such as concepts and fusions.")
     if fault := size_fault(config):  # before anything else walks it
         raise ConfigError(f"The configuration can't be used:\n  {fault}")
     config = copy.deepcopy(config)
-    named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
+    schema = full_schema({name: variant.get("method") for name, variant in blocks(config, "variants")})
+    named = [name for name, fusion in blocks(config, "fusions") if "methods" in fusion]
     config = _filled(config, schema)
-    odd = dict(_renamed(config)) | dict(_odd(config, (), written))
+    odd = dict(renamed(config)) | dict(_odd(config, (), written))
     config = _without(config, odd)
-    errors = sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.path)))
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
     # What holds an odd key or value may seem to lack it.
     lacking = ("required", "minItems", "minProperties", "contains")
     errors = [e for e in errors if e.validator not in lacking or tuple(e.path) not in {path[:-1] for path in odd}]
@@ -64,7 +66,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     faults = [*written.faults, *odd.values(), *misread.values(), *(_fault(error, written) for error in errors)]
     unknown = [(*e.absolute_path, key) for e in errors if e.validator == "additionalProperties" for key in _unknown(e)]
     wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
-    if "concepts" in config and all(path and path[0] not in ("concepts", "fusions") for path in wrong):
+    if "concepts" in config and all(path and path[0] not in ("concepts", "fusions", "variants") for path in wrong):
         config = _filled(_without(config, [path[:1] for path in wrong]), schema)
         faults += _contradictions(config, named)
     if faults:
@@ -82,7 +84,8 @@ def complete(config: dict, written: Written | None = None) -> dict:
             at = fusion["methods"].index("parent_b") + 1
             fusion["methods"][at:at] = [f"parent_{side}" for side in list(sides(fusion))[2:]]
         if name not in named and _existing(config, fusion):
-            fusion["methods"] = [method for method in fusion["methods"] if not registry.get(method).needs_images]
+            known = registry.methods()
+            fusion["methods"] = [method for method in fusion["methods"] if not known[method].needs_images]
     return config
 
 
@@ -91,13 +94,32 @@ def sides(fusion: dict) -> dict[str, str]:
     return dict(zip(LETTERS, fusion["concepts"], strict=False))
 
 
-@functools.cache
-def full_schema() -> dict:
-    """The schema of `settings`, with the registry's methods."""
-    schema = settings.schema()
-    methods = schema["properties"]["fusions"]["additionalProperties"]["properties"]["methods"]
-    methods["items"] = {"enum": list(registry.methods())}
-    methods["default"] = [name for name, of in registry.methods().items() if of.default]
+def full_schema(variants: Mapping[str, str] = MappingProxyType({})) -> dict:
+    """The schema of `settings`, with the registry's methods, their options, and variants.
+
+    Args:
+        variants: name -> method, as somebody wrote it.
+    """
+    schema, registered = copy.deepcopy(settings.schema()), registry.methods({})
+    top = schema["properties"]
+    for name, entry in registered.items():
+        if entry.options and name not in top:
+            top[name] = settings.schema(entry.options) | {"default": {}}
+    methods = top["fusions"]["additionalProperties"]["properties"]["methods"]
+    methods["items"] = {"enum": [*registered, *variants]}
+    methods["default"] = [name for name, entry in registered.items() if entry.default]
+    every = top["variants"]["additionalProperties"]
+    every["properties"]["method"] = {"enum": [name for name, entry in registered.items() if entry.options]} | {
+        "description": every["properties"]["method"]["description"]
+    }
+    top["variants"]["properties"] = {}
+    for name, method in variants.items():
+        options = registered[method].options if isinstance(method, str) and method in registered else None
+        own = settings.schema(options)["properties"] if options else {}
+        own = {key: {k: v for k, v in each.items() if k != "default"} for key, each in own.items()}
+        top["variants"]["properties"][name] = every | {"properties": every["properties"] | own}
+        if not options:  # which of its keys are options nobody can tell
+            top["variants"]["properties"][name]["additionalProperties"] = True
     return schema
 
 
@@ -109,11 +131,6 @@ def is_overlay(config: dict) -> bool:
     return not any(
         isinstance(c, dict) and {"positive", "negative", "source", "zoo"} & set(c) for c in concepts.values()
     )
-
-
-@functools.cache
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(full_schema())
 
 
 def _unknown(error: jsonschema.ValidationError) -> list[str]:
@@ -133,44 +150,6 @@ def _without(config: dict, paths: Iterable[tuple]) -> dict:
         except (KeyError, IndexError):  # gone with what holds it
             continue
     return config
-
-
-# Settings that have another name now, and values of them: (path, * for any name) -> name, or value -> value.
-RENAMED = {
-    ("drawn",): "synthetic",
-    ("evaluation", "controls"): "baselines",
-    ("concepts", "*", "source"): {"drawn": "synthetic"},
-    ("fusions", "*", "test", "source"): {"drawn": "synthetic"},
-    ("zoo", "backend"): {"fused": "cpp", "stacked": "batched"},
-}
-
-
-def _renamed(config: dict) -> Iterator[tuple[tuple, str]]:
-    """Settings and values under names that they no longer have, with their paths."""
-    for pattern, now in RENAMED.items():
-        for path, value in _at(config, pattern):
-            if isinstance(now, str):
-                yield path, f"{dotted(path)}: is now called {now}; write {dotted((*path[:-1], now))}."
-            elif isinstance(value, str) and value in now:
-                yield path, f"{dotted(path)}: {value} is now called {now[value]}; write {now[value]}."
-    for name, fusion in _blocks(config, "fusions"):
-        if old := {letter: fusion[letter] for letter in LETTERS if isinstance(fusion.get(letter), str)}:
-            named = fusion.get("concepts")
-            listed = dict(zip(LETTERS, named, strict=False)) if isinstance(named, list) else {}
-            names = ", ".join(printable(str(concept)) for _, concept in sorted((listed | old).items()))
-            first, *others = old
-            fault = f"fusions.{name}.{first}: name the concepts in one list: concepts: [{names}]"
-            yield ("fusions", name, first), fault
-            yield from ((("fusions", name, letter), fault) for letter in others)
-
-
-def _at(value, pattern: tuple, path: tuple = ()) -> Iterator[tuple[tuple, object]]:
-    """(path, value) of everything in a configuration at a path in which * stands for any name."""
-    if not pattern:
-        yield path, value
-    elif isinstance(value, dict):
-        for key in list(value) if pattern[0] == "*" else [pattern[0]] if pattern[0] in value else []:
-            yield from _at(value[key], pattern[1:], (*path, key))
 
 
 def _odd(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
@@ -209,12 +188,6 @@ def _misread(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]
         decimal = re.sub(r"^([-+]?)0+(?=\d)", r"\1", scalar.text)
         meant = f" or {decimal}" if re.fullmatch(r"[-+]?\d+", decimal) else ""
         yield path, f"{dotted(path)}: YAML reads {read_as(scalar)}; write {value}{meant}."
-
-
-def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
-    """The blocks below `name` of a configuration that is not checked yet."""
-    blocks = config.get(name)
-    return [pair for pair in blocks.items() if isinstance(pair[1], dict)] if isinstance(blocks, dict) else []
 
 
 def _existing(config: dict, fusion: dict) -> list[str]:
@@ -288,11 +261,12 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
         return f"{where}: lacks umap, which the clusterers work on; write [umap] or [umap, tsne]."
     if error.validator == "enum":
         word = scalar.text if scalar else str(value)[:100]
-        close = difflib.get_close_matches(word, map(str, error.validator_value), 1)
+        choices = ["null" if choice is None else choice for choice in error.validator_value]
+        close = difflib.get_close_matches(word, choices, 1)
         hint = f"; did you mean {close[0]}?" if close else "."
         read = f" (YAML reads {read_as(scalar)})" if scalar and not isinstance(value, str) else ""
         text = shown(word if scalar else value)
-        return f"{where}: {text} is unknown{read}; write one of {', '.join(map(str, error.validator_value))}{hint}"
+        return f"{where}: {text} is unknown{read}; write one of {', '.join(choices)}{hint}"
     default = f" (the default is {json.dumps(schema['default'])})" if "default" in schema else ""
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
@@ -327,7 +301,11 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
     named: the fusions whose methods the user wrote.
     """
     concepts = config["concepts"]
-    for kind in ("concepts", "fusions"):
+    methods = registry.known(config["variants"])
+    for name in config["variants"]:
+        if name.lower() in registry.known({}):
+            yield f"variants.{name}: is the name of a method or baseline; write another one."
+    for kind in ("concepts", "fusions", "variants"):
         names: dict[str, str] = {}
         for name in config[kind]:
             if (other := names.setdefault(name.lower(), name)) != name:
@@ -359,7 +337,7 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                     f"Write one of {', '.join(concepts)}, or add it under concepts."
                 )
         for method in fusion["methods"]:
-            of = registry.get(method)
+            of = methods[method]
             if of.letter and of.letter not in letters:
                 count = LETTERS.index(of.letter) + 1
                 yield f"fusions.{name}.methods: {method} needs {count} concepts, not {len(letters)}; leave it out."

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoofuse import config
+from zoofuse import config, settings
 from zoofuse.methods import registry
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
@@ -19,7 +19,7 @@ def settings_table() -> str:
     """Every setting of the schema and every method as Markdown tables, for config/README.md."""
     schema = config.full_schema()
     rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
-    for path, setting, needed in _settings(schema, ""):
+    for path, setting, needed in [*_settings(schema, ""), *_variants(schema)]:
         missing = "(needed)" if needed else "(none)"
         default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else missing
         rows.append(f"| `{path}` | {default} | {_allowed(setting)} | {setting.get('description', '')} |")
@@ -28,6 +28,16 @@ def settings_table() -> str:
         source = f" ({of.cites})" if of.cites else ""
         rows.append(f"| `{name}` | {'yes' if of.default else ''} | {of.role} | {of.about}{source} |")
     return "\n".join(rows) + "\n"
+
+
+def _variants(schema: dict) -> Iterator[tuple[str, dict, bool]]:
+    """As `_settings`, of the options that a method has in its variants only."""
+    for method, entry in registry.methods({}).items():
+        options = settings.schema(entry.options)["properties"] if entry.options else {}
+        block = schema["properties"].get(method, {}).get("properties", {})
+        for name in [name for name in options if name not in block]:
+            about = f"Of variants of {method}. {options[name]['description']}"
+            yield f"variants.<name>.{name}", options[name] | {"description": about}, False
 
 
 def schema_text() -> str:
@@ -49,7 +59,7 @@ def _settings(schema: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
 
 def _allowed(setting: dict) -> str:
     if "enum" in setting:
-        return ", ".join(setting["enum"])
+        return ", ".join("null" if choice is None else choice for choice in setting["enum"])
     if setting.get("type") == "array":
         items = setting["items"]
         return f"list of {', '.join(items['enum'])}" if "enum" in items else "list of text"

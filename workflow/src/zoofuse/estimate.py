@@ -121,14 +121,15 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
             hours = sum(_cyclegan_hours(config["cyclegan"], *task, rates) for task in tasks)
             found.append(Stage(f"CycleGANs of {name}", len(tasks), 0, hours / len(tasks), banks))
         counts = registry.counts(parents, config)
-        methods = {method: registry.get(method) for method in fusion["methods"]}
+        entries = registry.known(config["variants"])
+        methods = {method: entries[method] for method in fusion["methods"]}
         if trained := [of for of in methods.values() if of.effort == "training"]:
             way = slower if len(parents) == 2 else max(slower, SERIAL)
             work = []
             for of in trained:
-                student = of.options.get("student")
+                student = of.settings(config).get("student")
                 own = ARCHITECTURES[student].slower if student else way
-                work.append(min(counts[of.name], config["distil"]["models"]) * own)
+                work.append(counts[of.name] * own)
             hours = sum(work) / len(work) * rates.student_seconds / 3600
             found.append(Stage(f"distilling of {name}", len(trained), config["distil"]["models"], hours, 0))
         if "netspace" in fusion["methods"]:

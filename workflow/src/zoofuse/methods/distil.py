@@ -106,7 +106,7 @@ def from_parents(
     fusion: str,
     architecture: str,
     student: str | None = None,
-    remedies: Collection[str] = ("fair", "recoloured"),
+    remedies: Collection[str] = ("filtered_negatives", "colour_transfer"),
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
@@ -148,15 +148,15 @@ def training_images(
     n: int,
     seed: int,
     *names,
-    remedies: Collection[str] = ("fair", "recoloured"),
+    remedies: Collection[str] = ("filtered_negatives", "colour_transfer"),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
 
     A concept's images lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
-    not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour. fair:
-    negatives that another zoo takes for its own are left out, as no positive can balance them. recoloured: n of its
-    images take the colours of the other concepts', by turns, keep their own label, and get the others from the
-    other zoos; without it, n more of its images are shown as they are.
+    not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour.
+    filtered_negatives: negatives that another zoo takes for its own are left out, as no positive can balance them.
+    colour_transfer: n of its images take the colours of the other concepts', by turns, keep their own label, and
+    get the others from the other zoos; without it, n more of its images are shown as they are.
     """
     shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in data}
     coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
@@ -164,13 +164,13 @@ def training_images(
     for at, side in enumerate(data):
         of, others = data[side], [other for other in data if other != side]
         fair = np.ones(len(of.labels), bool)
-        if "fair" in remedies and not coloured[side]:
+        if "filtered_negatives" in remedies and not coloured[side]:
             taken = [probability(teachers[other], of.images) >= 0.5 for other in others]
             kept = (of.labels == 0) | ~np.any(taken, axis=0)
             fair = kept if (of.labels[kept] == 1).any() else fair
         rounds = {"plain": fair}
         if not coloured[side]:
-            rounds |= {"recoloured": np.ones(len(fair), bool)} if "recoloured" in remedies else {"again": fair}
+            rounds |= {"recoloured": np.ones(len(fair), bool)} if "colour_transfer" in remedies else {"again": fair}
         for name, allowed in rounds.items():
             rows = _balanced(of.labels, allowed, n, seed, *names, side, name)
             shown = _moved(of.images[rows], seed, *names, side, name)

@@ -1,21 +1,25 @@
-"""The project's own methods, their variants and the baselines, registered with all their facts.
+"""The project's own methods and the baselines, registered with all their facts.
 
 Torch, and what imports torch, is imported inside the functions: the Snakefile reads this module.
 """
 
 import math
 
-from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest, variant
-
-BEST = 4  # of so many translated CNNs the option parents: best takes one
-
-
-def _students(sizes, config) -> int:
-    return config["distil"]["models"]
+from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest
+from zoofuse.settings.training import Distil, Translation
 
 
-def _translated_students(sizes, config) -> int:
-    return min(smallest(sizes, config), config["distil"]["models"])  # each begins from a translated CNN
+def _students(sizes, config, options) -> int:
+    return options.get("models") or config["distil"]["models"]
+
+
+def _translated_students(sizes, config, options) -> int:
+    return min(smallest(sizes, config, options), config["distil"]["models"])  # each begins from a translated CNN
+
+
+def _translated(sizes, config, options) -> int:
+    every = smallest(sizes, config, options)
+    return math.ceil(every / options["best_of"]) if options["parents"] == "best" else every
 
 
 @method(
@@ -24,43 +28,18 @@ def _translated_students(sizes, config) -> int:
     role="generated",
     domains=2,
     needs=("zoos", "volumes", "generators"),
+    count=_translated,
     default=True,
+    options=Translation,
     about="The published method: kernels translated by a CycleGAN per conv layer, biases zero.",
     cites="Patel and Jain 2024; Zhu et al. 2017",
 )
 def cyclegan(job: Job) -> None:
     from zoofuse.methods import generate
 
-    generate.translate(job.zoos, job.banks, job.generators, job.output)
-
-
-@method(
-    "cyclegan_biases",
-    label="CycleGAN, with biases",
-    role="generated",
-    domains=2,
-    needs=("zoos", "method:cyclegan"),
-    about="cyclegan, with the biases of the CNNs that the kernels come from.",
-)
-def cyclegan_biases(job: Job) -> None:
-    from zoofuse.methods import generate
-
-    generate.biases(job.made["cyclegan"], job.zoos, job.output)
-
-
-@method(
-    "cyclegan_chosen",
-    label="CycleGAN, best parents",
-    role="generated",
-    domains=2,
-    needs=("trained", "method:cyclegan"),
-    count=lambda sizes, config: math.ceil(smallest(sizes, config) / BEST),
-    about="cyclegan, only the quarter whose kernels come from the CNNs best on their own validation images.",
-)
-def cyclegan_chosen(job: Job) -> None:
-    from zoofuse.methods import generate
-
-    generate.chosen(job.made["cyclegan"], job.zoos, job.count, job.output)
+    kept = job.count if job.options["parents"] == "best" else None
+    biases = job.options["biases"] == "parents"
+    generate.translate(job.zoos, job.banks, job.generators, job.output, biases=biases, best=kept, method=job.method)
 
 
 @method(
@@ -72,26 +51,15 @@ def cyclegan_chosen(job: Job) -> None:
     effort="training",
     count=_students,
     default=True,
-    options={"remedies": ("fair", "recoloured"), "student": None},
+    options=Distil,
     about="CNNs that learn what all zoos predict for the concepts' own images, a head for each concept.",
     cites="Hinton, Vinyals and Dean 2015",
 )
 def distil(job: Job) -> None:
     from zoofuse.methods import distil
 
-    options = {name: value for name, value in job.options.items() if value is not None}
-    distil.from_parents(job.zoos, job.images, job.output, settings=distil.PARENTS, **options, **_how(job))
-
-
-variant("distil_plain", "distil", options={"remedies": ()}, label="distilled, no remedy",
-        about="distil without filtered negatives and without colour transfer.")  # fmt: skip
-variant("distil_fair", "distil", options={"remedies": ("fair",)}, label="distilled, fair negatives only",
-        about="distil with filtered negatives only.")  # fmt: skip
-variant("distil_recoloured", "distil", options={"remedies": ("recoloured",)}, label="distilled, recoloured only",
-        about="distil with colour-transfer augmentation only.")  # fmt: skip
-variant("distil_deep", "distil", options={"student": "deep"}, label="distilled, a larger CNN",
-        count=lambda sizes, config: 1,
-        about="One student of the deep architecture, to show what size alone would give; slow.")  # fmt: skip
+    chosen = {"remedies": job.options["remedies"], "student": job.options["student"]}
+    distil.from_parents(job.zoos, job.images, job.output, settings=distil.PARENTS, **chosen, **_how(job))
 
 
 @method(
@@ -149,7 +117,7 @@ def repair(job: Job) -> None:
     needs=("space",),
     effort="own rule",
     concepts=2,
-    count=lambda sizes, config: min(smallest(sizes, config), config["netspace"]["fuse"]["models"]),
+    count=lambda sizes, config, options: min(min(sizes.values()), config["netspace"]["fuse"]["models"]),
     about="CNNs decoded between the latent codes of two zoos, optimised on the concepts' own images.",
     cites="NetSpace",
 )
@@ -180,7 +148,7 @@ def _parent(letter: str) -> None:
         role="baseline",
         needs=("own zoo",),
         letter=letter,
-        count=lambda sizes, config: sizes[letter],
+        count=lambda sizes, config, options: sizes[letter],
         default=letter in "ab",
         about=f"The CNNs of the fusion's concept {letter} as they are.",
     )

@@ -18,7 +18,14 @@ from zoofuse.zoo import zoo
 
 
 def translate(
-    zoos: Mapping[str, list[Path]], banks: Mapping[str, Path], generators: Mapping[str, Sequence[Path]], output: Path
+    zoos: Mapping[str, list[Path]],
+    banks: Mapping[str, Path],
+    generators: Mapping[str, Sequence[Path]],
+    output: Path,
+    *,
+    biases: bool = False,
+    best: int | None = None,
+    method: str = "cyclegan",
 ) -> None:
     """The published method (`generatedCNN`), for the first n CNNs of all zoos, n the size of the smallest one.
 
@@ -28,8 +35,15 @@ def translate(
     A generated CNN has the index of the CNN that its kernels come from. The published system translates
     no linear layer, so the heads are those of the CNNs with this index in every zoo, as they are.
 
-    banks: layer (or "joint", both layers as one volume) -> file; generators: the same -> files, one for each two
-    neighbouring concepts, A and B's first.
+    Args:
+        zoos: domain -> zoo files.
+        banks: layer (or "joint", both layers as one volume) -> file.
+        generators: the same -> files, one for each two neighbouring concepts, A and B's first.
+        output: the zoo file to write.
+        biases: give a translated CNN the biases of the CNN that its kernels come from, not zeros.
+        best: keep only so many of each domain, those whose kernels come from the CNNs best on their own validation
+            images; the first ones where a zoo has no history.
+        method: the name that the file says.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():
@@ -48,32 +62,16 @@ def translate(
         arrays["model"] = np.concatenate([models[f"model_{last}"][:n], models["model_A"][:n]])
         arrays["domain"] = np.repeat(["A", last], n)
     arrays |= {name: np.tile(head, (2, *[1] * (head.ndim - 1))) for name, head in _heads(zoos, n).items()}
+    origins = [_first(zoos[domain], n, history=True) for domain in (last, "A")]
+    if biases:
+        for name in [name for name in arrays if name.startswith("conv") and name.endswith(".bias")]:
+            arrays[name] = np.concatenate([origin[name] for origin in origins])
+    if best is not None:
+        orders = [np.argsort(-zoo.validation(origin), kind="stable")[:best] for origin in origins]
+        rows = np.concatenate([half * n + np.sort(order) for half, order in enumerate(orders)])
+        arrays = {name: values[rows] for name, values in arrays.items()}
     sources = {layer: _fingerprints([banks[layer], *generators[layer]]) for layer in banks}
-    files.write(output, "zoo", arrays, method="cyclegan", sources=sources)
-
-
-def biases(translated: Path, zoos: Mapping[str, list[Path]], output: Path) -> None:
-    """Variant of `translate`: a translated CNN has the biases of the CNN that its kernels come from, not zeros."""
-    arrays = files.read(translated, "zoo")
-    n = len(arrays["model"]) // 2
-    sources = [_first(zoos[domain], n) for domain in (max(zoos), "A")]
-    for name in [name for name in arrays if name.startswith("conv") and name.endswith(".bias")]:
-        arrays[name] = np.concatenate([source[name] for source in sources])
-    files.write(output, "zoo", arrays, method="cyclegan_biases", sources=_fingerprints([translated]))
-
-
-def chosen(translated: Path, zoos: Mapping[str, list[Path]], n: int, output: Path) -> None:
-    """Variant of `translate`: the n of each domain whose kernels come from the CNNs best on their own validation.
-
-    The first n where a zoo has no history.
-    """
-    arrays = files.read(translated, "zoo")
-    each, rows = len(arrays["model"]) // 2, []
-    for half, domain in enumerate((max(zoos), "A")):
-        scores = zoo.validation(_first(zoos[domain], each, history=True))
-        rows.append(half * each + np.sort(np.argsort(-scores, kind="stable")[:n]))
-    arrays = {name: values[np.concatenate(rows)] for name, values in arrays.items()}
-    files.write(output, "zoo", arrays, method="cyclegan_chosen", sources=_fingerprints([translated]))
+    files.write(output, "zoo", arrays, method=method, sources=sources)
 
 
 def random(n: int, architecture: str, seed: int, fusion: str, output: Path) -> None:

@@ -9,6 +9,9 @@ A method is one decorated function in a module of this folder:
 The configuration's list of methods, the inputs of rules, the dispatch in scripts, labels, roles, supervision, counts,
 estimates and the table of methods in the documentation follow from the decorator. The Snakefile imports these modules,
 so they import torch, and what imports torch, inside functions.
+
+A method may have options: a block of settings under its own name. A configuration may name variants of it, which are
+the same method with other options.
 """
 
 import dataclasses
@@ -25,10 +28,10 @@ NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "image
 EFFORTS = ("light", "training", "own rule")
 LETTERS = "abcde"  # under which a fusion names its concepts
 
-Count = Callable[[Mapping[str, int], Mapping], int]
+Count = Callable[[Mapping[str, int], Mapping, Mapping], int]
 
 
-def smallest(sizes: Mapping[str, int], config: Mapping) -> int:
+def smallest(sizes: Mapping[str, int], config: Mapping, options: Mapping) -> int:
     """As many CNNs as the smallest of a fusion's zoos has."""
     return min(sizes.values())
 
@@ -47,13 +50,16 @@ class Method:
         domains: in how many of a fusion's domains it makes CNNs: 2 where translations run both ways.
         needs: what it is made from, of NEEDS, or "method:NAME" for another method's CNNs.
         effort: "light", "training" (threads and a GPU), or "own rule" where it has a rule of its own.
-        count: CNNs of each domain, from the sizes of the zoos (letter -> CNNs) and the configuration.
+        count: CNNs of each domain, from the sizes of the zoos (letter -> CNNs), the configuration and the options.
         concepts: of how many concepts a fusion may be at most.
         letter: the concept whose presence it needs, of parents.
         images_only: of a baseline, whether it needs no CNN at all and is clustered or thresholded as features are.
         default: whether a fusion that names no methods has it; such methods stand in the order of registration.
-        options: its parameters, with their defaults; a variant is the same function with other values.
+        options: the class of its settings (`zoofuse.settings.fields.block`). A configuration sets them in a block of
+            the method's name, unless the block is there for something else, and in variants.
         make: from a Job to a zoo file.
+        of: of a variant, the method that it varies.
+        chosen: of a variant, the options in which it differs.
     """
 
     name: str
@@ -70,8 +76,10 @@ class Method:
     letter: str = ""
     images_only: bool = False
     default: bool = False
-    options: Mapping = field(default_factory=lambda: MappingProxyType({}))
+    options: type | None = None
     make: "Callable[[Job], None] | None" = None
+    of: str = ""
+    chosen: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         wrong = [need for need in self.needs if need not in NEEDS and not need.startswith("method:")]
@@ -90,6 +98,17 @@ class Method:
         """Whether it makes CNNs; a baseline on pixels, or many CNNs together, does not."""
         return self.make is not None
 
+    def settings(self, config: Mapping) -> dict:
+        """Its options in a complete configuration.
+
+        Returns:
+            The defaults, with those that the method's block sets, and for a variant its own.
+        """
+        if self.options is None:
+            return {}
+        options, block = dataclasses.asdict(self.options()), config.get(self.of or self.name, {})
+        return options | {name: block[name] for name in options if name in block} | dict(self.chosen)
+
     @property
     def needs_images(self) -> bool:
         """Whether it needs the concepts' own images, which an existing zoo does not bring."""
@@ -107,7 +126,7 @@ class Job:
         seed: the run's seed.
         count: CNNs to make of each domain.
         architecture: of the zoo's CNNs, by name.
-        options: the method's parameters.
+        options: the method's settings.
         zoos: domain ("A", "B", ...) -> its zoo files; for "trained" those as trained, with histories.
         banks: volume ("conv1", ..., or "joint") -> kernel bank, for "volumes" and "layers".
         generators: volume -> generators files, one for each two neighbouring concepts.
@@ -151,6 +170,7 @@ class Job:
 
 
 _METHODS: dict[str, Method] = {}
+_VARIANTS: dict[str, Mapping] = {}  # of the configuration that this process works on
 
 
 def method(name: str, **facts) -> Callable:
@@ -161,14 +181,6 @@ def method(name: str, **facts) -> Callable:
         return make
 
     return register
-
-
-def variant(name: str, of: str, *, options: Mapping, **facts) -> None:
-    """Register a method that differs from another one, registered before it, by options (and facts) only."""
-    base = _METHODS[of]
-    if unknown := set(options) - set(base.options):
-        raise ValueError(f"method {name}: {of} has no option {', '.join(sorted(unknown))}.")
-    _add(dataclasses.replace(base, name=name, default=False, options=dict(base.options) | dict(options), **facts))
 
 
 def baseline(name: str, **facts) -> None:
@@ -190,27 +202,51 @@ def _loaded() -> Mapping[str, Method]:
     return MappingProxyType(_METHODS)
 
 
-def known() -> Mapping[str, Method]:
-    """Every method and baseline by name, in the order of registration: the order of tables and figures."""
-    return _loaded()
+def use(variants: Mapping[str, Mapping]) -> None:
+    """Let this process look names up among a configuration's variants too.
+
+    Args:
+        variants: the block of that name.
+    """
+    _VARIANTS.clear()
+    _VARIANTS.update(variants)
 
 
-def get(name: str) -> Method:
+def known(variants: Mapping[str, Mapping] | None = None) -> Mapping[str, Method]:
+    """Every method and baseline by name, in the order of tables and figures.
+
+    Args:
+        variants: the block of that name of a configuration; by default what `use` was given.
+
+    Returns:
+        The methods in the order of registration, each with its variants behind it.
+    """
+    groups = {name: {name: entry} for name, entry in _loaded().items()}
+    for name, choice in (_VARIANTS if variants is None else variants).items():
+        base, chosen = choice["method"], {key: choice[key] for key in choice if key not in ("method", "label")}
+        label = choice.get("label", name.replace("_", " "))
+        facts = {"name": name, "label": label, "default": False, "of": base, "chosen": chosen}
+        groups[base][name] = dataclasses.replace(_loaded()[base], **facts)
+    return {name: entry for group in groups.values() for name, entry in group.items()}
+
+
+def get(name: str, variants: Mapping[str, Mapping] | None = None) -> Method:
     """The method or baseline of this name.
 
     Args:
         name: as in the configuration and in tables.
+        variants: as `known` takes them.
 
     Returns:
         What was registered. Of a name that nobody registered, such as that of somebody else's classifier, a generated
         method that is labelled by its name.
     """
-    return _loaded().get(name) or Method(name, name.replace("_", " "), "generated", "not registered")
+    return known(variants).get(name) or Method(name, name.replace("_", " "), "generated", "not registered")
 
 
-def methods() -> Mapping[str, Method]:
-    """Every method that makes CNNs, by name."""
-    return {name: entry for name, entry in _loaded().items() if entry.makes_cnns}
+def methods(variants: Mapping[str, Mapping] | None = None) -> Mapping[str, Method]:
+    """Every method that makes CNNs, by name; variants as `known` takes them."""
+    return {name: entry for name, entry in known(variants).items() if entry.makes_cnns}
 
 
 def images_only() -> list[str]:
@@ -225,5 +261,6 @@ def counts(sizes: Mapping[str, int], config: Mapping) -> dict[str, int]:
         sizes: letter -> CNNs of the concept's zoo.
         config: the complete configuration.
     """
-    possible = {name: of for name, of in methods().items() if not of.letter or of.letter in sizes}
-    return {name: of.count(sizes, config) for name, of in possible.items()}
+    entries = methods(config["variants"]).items()
+    possible = {name: entry for name, entry in entries if not entry.letter or entry.letter in sizes}
+    return {name: entry.count(sizes, config, entry.settings(config)) for name, entry in possible.items()}

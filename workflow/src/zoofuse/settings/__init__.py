@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from zoofuse.settings.evaluation import Evaluation
 from zoofuse.settings.fields import NAME, ONCE, Text, Whole, block, says
-from zoofuse.settings.images import Concept, Downloads, Fusion, Images, Synthetic
+from zoofuse.settings.images import Concept, Downloads, Fusion, Images, Synthetic, Variant
 from zoofuse.settings.netspace import Netspace
 from zoofuse.settings.training import CycleGAN, Distil, Zoo
 
@@ -40,6 +40,13 @@ class Configuration:
     fusions: dict[str, Fusion] = says(
         "The concepts to join and the images that show all of them at once, by name.", {}, extra=NAME
     )
+    # config.full_schema adds the options of each one's method.
+    variants: dict[str, Variant] = says(
+        "Methods with other options, under names for fusions.<name>.methods, such as distil_plain: "
+        "{method: distil, remedies: []}.",
+        {},
+        extra=NAME,
+    )
     images: Images = Images()
     synthetic: Synthetic = Synthetic()
     predict: Text = says("A folder of images for results/predictions/...; relative to where snakemake is called.", None)
@@ -52,10 +59,10 @@ class Configuration:
 
 
 @functools.cache
-def schema() -> dict:
-    """The JSON schema of a configuration, without references: what `Configuration` says, in its simplest form."""
-    root = TypeAdapter(Configuration).json_schema()
-    return _plain(root, root["$defs"])
+def schema(of: type = Configuration) -> dict:
+    """The JSON schema of a configuration, or of a block of one, without references and in its simplest form."""
+    root = TypeAdapter(of).json_schema()
+    return _plain(root, root.get("$defs", {}))
 
 
 def _plain(part: dict, named: dict) -> dict:
@@ -67,7 +74,8 @@ def _plain(part: dict, named: dict) -> dict:
             part["default"] = {}  # filled from its own settings
     if "anyOf" in part:
         one = _plain(part.pop("anyOf")[0], named)
-        part = one | part | {"type": [one["type"], "null"]}
+        null = {"enum": [*one["enum"], None]} if "enum" in one else {"type": [one["type"], "null"]}
+        part = one | part | null
     if "enum" in part:  # else a wrong type would be a second fault
         part.pop("type", None)
     for key in ("items", "additionalProperties"):
@@ -75,6 +83,10 @@ def _plain(part: dict, named: dict) -> dict:
             part[key] = _plain(part[key], named)
     if "properties" in part:
         part["properties"] = {name: _plain(of, named) for name, of in part["properties"].items()}
-    if "default" in part and part["default"] is None and "null" not in part.get("type", ()):
+    if (
+        "default" in part
+        and part["default"] is None
+        and not {"null", None} & {*part.get("type", ()), *part.get("enum", ())}
+    ):
         del part["default"]
     return part

@@ -92,6 +92,12 @@ class Test:
 
 
 @block
+class Variant:
+    method: str = says("The method that it varies.")
+    label: Text = says("Its name in figures and in the report, by default its own.", None)
+
+
+@block
 class Fusion:
     concepts: list[str] = says(
         "Two to five concepts, in order: the conjunction is of all of them. Files name them by "

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoofuse.settings.fields import Architecture, Count, Millions, Rate, Schedule, Whole, block, says
+from zoofuse.settings.fields import ONCE, Architecture, Count, Millions, Rate, Schedule, Whole, block, says
 
 
 @block
@@ -64,5 +64,28 @@ class CycleGAN:
 
 
 @block
+class Translation:
+    """What variants of method cyclegan choose; the method itself is as published."""
+
+    biases: Literal["zero", "parents"] = says(
+        "Biases of a translated CNN: zero, as published, or those of the CNN that its kernels come from.", "zero"
+    )
+    parents: Literal["all", "best"] = says(
+        "Which translated CNNs are kept: all, or those whose kernels come from the CNNs best on their own "
+        "validation images.",
+        "all",
+    )
+    best_of: Count = says("Of so many translated CNNs, parents: best keeps one.", 4)
+
+
+@block
 class Distil:
     models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)
+    remedies: list[Literal["filtered_negatives", "colour_transfer"]] = says(
+        "Against the conjunction's absence from the concepts' images. filtered_negatives: negatives of "
+        "one concept that another zoo takes for its own are left out. colour_transfer: images take the "
+        "colours of the other concepts'.",
+        ["filtered_negatives", "colour_transfer"],
+        extra=ONCE,
+    )
+    student: Architecture | None = says("Architecture of the distilled CNNs; null takes the zoo's.", None)

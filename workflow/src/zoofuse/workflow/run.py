@@ -39,10 +39,6 @@ def _digest(script: str, functions: tuple[str, ...]) -> str:
     return code.digest(WORKFLOW / "scripts" / f"{script}.py", functions)
 
 
-def methods_by_effort(*efforts: str) -> list[str]:
-    return [name for name, entry in registry.methods().items() if entry.effort in efforts]
-
-
 class Run:
     """What follows from one configuration.
 
@@ -261,7 +257,7 @@ class Run:
 
     def method_inputs(self, fusion: str, method: str) -> dict[str, list[str]]:
         """What a method generates its CNNs from, by what it says it needs (`registry.Method`)."""
-        entry, concepts = registry.get(method), self.by_side(fusion)
+        entry, concepts = self.entry(method), self.by_side(fusion)
         inputs: dict[str, list[str]] = {}
         for need in entry.needs:
             match need:
@@ -269,7 +265,7 @@ class Run:
                     inputs |= self.parents(fusion)
                 case "own zoo":
                     inputs[f"zoo_{entry.letter}"] = self.zoo_of(fusion, entry.letter)
-                case "trained":  # an aligned zoo keeps no history
+                case "trained":  # in their own channel order
                     inputs |= {f"zoo_{side}": self.unaligned_zoo(fusion, side) for side in concepts}
                 case "volumes" | "layers":
                     volumes = self.volumes(fusion) if need == "volumes" else self.layers
@@ -284,15 +280,25 @@ class Run:
                     inputs[f"made_{name}"] = [f"results/generated/{fusion}/{name}.h5"]
         return inputs
 
-    @staticmethod
-    def method_options(method: str) -> dict:
-        """A method's parameters: a changed one generates its CNNs again."""
-        return dict(registry.get(method).options)
+    def entry(self, method: str) -> registry.Method:
+        """What is registered of a method or of a variant of one."""
+        return registry.get(method, self.config["variants"])
 
-    @staticmethod
-    def method_code(method: str) -> str:
+    def methods_by_effort(self, *efforts: str) -> list[str]:
+        methods = registry.methods(self.config["variants"])
+        return [name for name, entry in methods.items() if entry.effort in efforts]
+
+    def method_base(self, method: str) -> str:
+        """The registered method: of a variant, the one that it varies."""
+        return self.entry(method).of or method
+
+    def method_options(self, method: str) -> dict:
+        """A method's settings: a changed one generates its CNNs again."""
+        return self.entry(method).settings(self.config)
+
+    def method_code(self, method: str) -> str:
         """As `script_code`, of the script that generates CNNs and of the one method that it calls."""
-        make = registry.get(method).make
+        make = self.entry(method).make
         if make is None:
             return script_code("generate")
         return script_code("generate", [":".join([make.__module__, make.__qualname__.split(".")[0]])])
@@ -305,16 +311,16 @@ class Run:
 
     def limit(self, method: str) -> int | None:
         """The setting that bounds how many of a method's CNNs are evaluated; None for all."""
-        return self.config["evaluation"]["models" if registry.get(method).is_generated else "baselines"]
+        return self.config["evaluation"]["models" if self.entry(method).is_generated else "baselines"]
 
     def held_out(self, method: str) -> int | None:
         """How many CNNs of each domain of a method the held-out protocol evaluates; None for all."""
-        return self.config["evaluation"]["held_out"] if registry.get(method).is_generated else None
+        return self.config["evaluation"]["held_out"] if self.entry(method).is_generated else None
 
     def evaluation_ranges(self, fusion: str, method: str) -> dict[str, tuple[int, int]]:
         """Shard name -> (start, stop) among the evaluated CNNs of a method, domain after domain."""
         each = self.counts(fusion)[method]
-        total = registry.get(method).domains * min(each, self.limit(method) or each)
+        total = self.entry(method).domains * min(each, self.limit(method) or each)
         return shard_ranges(total, self.config["evaluation"]["shard_size"])
 
     def evaluated_part(self, fusion: str, method: str, shard: str) -> dict:
@@ -458,7 +464,7 @@ class Run:
             f"results/models/{name}/{method}/config.json"
             for name, fusion in self.fusions.items()
             for method in fusion["methods"]
-            if registry.get(method).is_generated
+            if self.entry(method).is_generated
         ]
 
     def benched_images(self) -> str:

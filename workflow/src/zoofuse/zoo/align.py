@@ -72,9 +72,9 @@ def align(cnns: CNN, reference: CNN) -> CNN:
 def write(zoo_files: list[Path], reference_files: list[Path], output: Path) -> None:
     """A zoo in canonical channel order: that of the reference zoo's first CNN, so that several zoos can share it.
 
-    The zoo file holds all that its zoo did, history aside.
+    The zoo file holds all that its zoo did, checkpoints aside, whose channels would stand in another order.
     """
-    everything = {name: values for name, values in zoo.read(zoo_files).items() if "/" not in name}
+    everything = {name: values for name, values in zoo.read(zoo_files).items() if not name.startswith("checkpoints/")}
     first = zoo.read(reference_files[:1])
     reference = {name: values[0] for name, values in first.items() if _parameter(name)}
     aligned = align({name: values for name, values in everything.items() if _parameter(name)}, reference)
