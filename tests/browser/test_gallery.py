@@ -68,7 +68,7 @@ def test_it_opens_at_the_models_own_threshold(look, made):
     page, yes = look(), int((made[1] >= np.float32(0.3)).sum())
     assert 0 < yes < PICTURES
     assert marked(page) == yes
-    assert page.inner_text("output") == f"{yes} of {PICTURES} are answered yes"
+    assert page.inner_text("output") == f"{yes} of {PICTURES} are predicted yes"
     assert page.input_value("#threshold") == "0.3"
 
 
@@ -78,7 +78,7 @@ def test_the_keyboard_moves_the_threshold_image_by_image(look, made):
     page.keyboard.press("ArrowRight")
     assert marked(page) == yes - 1
     assert float(page.input_value("#threshold")) == pytest.approx(made[1][yes - 2], rel=1e-3)
-    assert page.get_attribute("#slider", "aria-valuetext").endswith(f": {yes - 1} of {PICTURES} are answered yes")
+    assert page.get_attribute("#slider", "aria-valuetext").endswith(f": {yes - 1} of {PICTURES} are predicted yes")
     page.keyboard.press("Home")
     assert marked(page) == PICTURES
     page.keyboard.press("End")
