@@ -335,17 +335,20 @@ def _unreadable(path: Path, error: Unreadable) -> ZooError:
 # ---------------------------------------------------------------------------------------------- generators
 
 
-def import_generators(path: str | os.PathLike, layer: str, output: Path, architecture: str = "published") -> None:
+def import_generators(
+    path: str | os.PathLike, layer: str, output: Path, architecture: str = "published", pair: str = ""
+) -> None:
     """Import a conv layer's generators into a file like those of methods/cyclegan/io.py, without a history.
 
     Args:
         path: An HDF5 with groups A2B and B2A for each layer, each with 0.weight (hidden, c, 3, 3, 3), 0.bias
             (hidden,), 2.weight (c, hidden, 3, 3, 3) and 2.bias (c,), where c is the number of the layer's input
             channels. Domain A is the fusion's first concept.
-        layer: conv1 and so on. With more than two concepts, a layer is named with a pair of neighbours, such as
-            conv1-bc; domain A is then the first of the pair.
+        layer: conv1 and so on.
         output: The file to write.
         architecture: A name of `ARCHITECTURES`.
+        pair: A pair of neighbours in a fusion of more than two concepts, such as -bc; domain A is the first of
+            them, and the group in the file is conv1-bc.
 
     Raises:
         ZooError: A tensor is missing, surplus, of another shape or contains NaN or Inf.
@@ -360,18 +363,17 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
             raise ZooError(f"{printable(path)}: not an HDF5 of generators, but {formats.of_file(path) or 'corrupt'}.")
     except regular.NotRegular as error:
         raise ZooError(f"{printable(path)}: {error}.") from None
-    channels = ARCHITECTURES[architecture].shapes[f"{layer.split('-')[0]}.weight"][1]
+    channels = ARCHITECTURES[architecture].shapes[f"{layer}.weight"][1]
     with foreign.reader() as child:
         try:
-            generators = {
-                direction: _generator(path, child, f"{layer}/{direction}", channels) for direction in ("A2B", "B2A")
-            }
+            groups = {direction: f"{layer}{pair}/{direction}" for direction in ("A2B", "B2A")}
+            generators = {name: _generator(path, child, group, channels) for name, group in groups.items()}
             with contextlib.suppress(Unreadable):
                 child.ask("close", library="HDF5")
         except Unreadable as error:
             raise _unreadable(path, error) from None
     source = {"path": printable(path), "sha256": digest(path)}
-    write_generators(output, Trained(generators, {}), layer=layer, source=source)
+    write_generators(output, Trained(generators, {}), layer=f"{layer}{pair}", source=source)
 
 
 def _generator(path: Path, child: foreign.Reader, group: str, channels: int) -> dict[str, np.ndarray]:
