@@ -84,12 +84,12 @@ def planted_report(tmp_path_factory):
         csv_files.write(fusion["tables"][key], frame)
     shown = files.read(fusion["shown"], "shown")
     embeddings = {key.split("/")[1]: value for key, value in shown.items() if key.startswith("embedding/")}
-    answers = {key.split("/")[1]: value for key, value in shown.items() if key.startswith("answer/")}
+    predictions = {key.split("/")[1]: value for key, value in shown.items() if key.startswith("prediction/")}
     safe = [name.replace("\x00", "\x01").encode("utf-8", "replace").decode() for name in NAMES]  # what HDF5 can hold
     report.write_shown(
         folder / "shown.h5", images=shown["images"], labels=shown["labels"], validation=shown["validation"],
         groups=np.array([safe[i % len(safe)] for i in range(len(shown["labels"]))]), names=safe[:2],
-        embeddings=embeddings, answers=answers,
+        embeddings=embeddings, predictions=predictions,
     )  # fmt: skip
     fusion |= {"name": NAMES[3], "concepts": [NAMES[0], NAMES[10]], "shown": folder / "shown.h5"}
     fusion["verdicts"] = {NAMES[7]: NAMES[4]}
