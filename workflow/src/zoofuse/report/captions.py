@@ -6,8 +6,8 @@ CAPTIONS = {
     "all its CNNs. All are scored on the test half, which nothing was selected on or fitted to.",
     "zero_shot": "Score: the median over a method's CNNs, with a 95 % interval over CNNs and images. Only the oracle "
     "was trained on the conjunction.",
-    "published": "Score: the median over a method's CNNs. Shapes and dots: all its CNNs. This protocol is transductive. "
-    "The published CNNs were scored by their authors, on 89 images of their own.",
+    "published": "Score: the median over a method's CNNs. Shapes and dots: all its CNNs. This protocol is "
+    "transductive. The published CNNs were scored by their authors, on 89 images of their own.",
 }
 
 # What a reader who cannot see a figure should hear, by kind; {name} is filled in.
@@ -111,4 +111,4 @@ ALT |= {
     for name in NETSPACE
 }
 # In the CSV, but not in the table on the page.
-HIDDEN = ["noise", "cosine_within", "cosine_between", "measure", "selected_on"]
+HIDDEN = ["noise", "cosine_within", "cosine_between", "measure", "selected_on", "median_low", "median_high"]

@@ -228,6 +228,8 @@ def _view(protocol: str, name: str, measure: str, constant: tuple[float, str], r
 def _row(row: pd.Series, values: np.ndarray | None) -> dict:
     """A row of the leaderboard or of zero_shot."""
     names = {"score": "median", "low": "median_low", "high": "median_high"}
+    if row["n"] == 1:  # no median: the interval of a single CNN
+        names |= {"low": "test_low", "high": "test_high"}
     names |= {name: name for name in ("q25", "q75", "test", "test_low", "test_high")}
     numbers = {name: None if pd.isna(row[column]) else round(float(row[column]), 4) for name, column in names.items()}
     degenerate = row.get("dead_share", 0)
