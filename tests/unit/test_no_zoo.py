@@ -1,6 +1,7 @@
 """CNNs trained on the concepts' labels alone, beside distil's students of the same images."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -107,9 +108,11 @@ def test_which_concept_is_a_colour_is_told_from_weights_and_the_other_one_is_ave
     teachers = {side: files.read(made["zoos"][side][0], "zoo") for side in "AB"}
     teachers = distil.chosen("all", teachers, 6, 1, "f", "published")
     leaves = distil.leaves(300, 1, "leaves")
-    assert distil.follows_colour(teachers, leaves, 1, "f") == {"A": True, "B": False}  # red, upright
-    swapped = {"A": teachers["B"], "B": teachers["A"]}
+    predict = {side: partial(distil.probability, teachers[side], temperature=4.0) for side in "AB"}
+    assert distil.follows_colour(predict, leaves, 1, "f") == {"A": True, "B": False}  # red, upright
+    swapped = {"A": predict["B"], "B": predict["A"]}
     assert distil.follows_colour(swapped, leaves, 1, "f") == {"A": False, "B": True}
+    assert distil.follows_colour({"A": lambda images: np.zeros(len(images))}, leaves, 1, "f") == {"A": False}
     plain, averaged = (distil.on_leaves(teachers, leaves, 4.0, n, 1, "f") for n in (0, 6))
     np.testing.assert_array_equal(plain[:, 0], averaged[:, 0])
     assert np.std(averaged[:, 1]) < np.std(plain[:, 1])

@@ -5,8 +5,9 @@ probabilities. Here the teachers are the zoos of two or more concepts and the st
 Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +221,8 @@ def on_leaves(
     """
     predictions = [probability(of_side, pictures, temperature) for of_side in teachers.values()]
     if recolourings:
-        coloured = follows_colour(teachers, pictures, seed, *names)
+        predict = {side: partial(probability, of_side, temperature=temperature) for side, of_side in teachers.items()}
+        coloured = follows_colour(predict, pictures, seed, *names)
         lenders = [rng.permutation(len(pictures), seed, *names, "palette", i) for i in range(recolourings)]
         palettes = [recolour(pictures, pictures[rows], seed, *names, "palette", whole=True) for rows in lenders]
         for row, (side, of_side) in enumerate(teachers.items()):
@@ -230,19 +232,24 @@ def on_leaves(
     return np.stack(predictions, 1)
 
 
-def follows_colour(teachers: Mapping[str, align.CNN], pictures: np.ndarray, seed: int, *names) -> dict[str, bool]:
-    """Domain -> whether its concept is one of colour, told from the teachers' weights and images of leaves alone.
+def follows_colour(
+    predict: Mapping[str, Callable[[np.ndarray], np.ndarray]], pictures: np.ndarray, seed: int, *names
+) -> dict[str, bool]:
+    """Domain -> whether its concept is one of colour, told from CNNs and images of leaves alone.
 
-    The images take each other's palettes. Where the teachers look at colours, their predictions then go with those for
-    the image that lent its palette: they correlate by FOLLOWS or more. It is the concept of the highest correlation
-    only, as the CNNs of another may have taken to colours because of what their images lacked.
+    The images take each other's palettes. Where CNNs look at colours, their predictions then go with those for the
+    image that lent its palette: they correlate by FOLLOWS or more. It is the concept of the highest correlation only,
+    as the CNNs of another may have taken to colours because of what their images lacked.
+
+    predict: domain -> from images uint8 (m, 32, 32, 3) to the mean prediction (m,) of its CNNs.
     """
     lenders = rng.permutation(len(pictures), seed, *names, "palettes")
     swapped = recolour(pictures, pictures[lenders], seed, *names, "palettes", whole=True)
     followed = {}
-    for side, of_side in teachers.items():
-        lent, taken = (probability(of_side, shown, WEIGHTS.temperature) for shown in (pictures[lenders], swapped))
-        followed[side] = float(np.corrcoef(lent, taken)[0, 1])
+    for side, of_side in predict.items():
+        lent, taken = of_side(pictures)[lenders], of_side(swapped)
+        varied = np.ptp(lent) > 0 and np.ptp(taken) > 0
+        followed[side] = float(np.corrcoef(lent, taken)[0, 1]) if varied else 0.0
     least = max(FOLLOWS, *followed.values())
     return {side: value >= least for side, value in followed.items()}
 
