@@ -13,6 +13,7 @@ PACKAGE = Path(zoofuse.__file__).parent
 ROOMS = (
     *("core", "data", "models", "settings", "native", "zoo", "methods", "importers", "evaluation", "report", "export"),
     *("config_files", "config", "config_table", "preflight", "netspace", "benchmarks", "estimate", "interruptions"),
+    "workflow",
 )
 LINES = 500
 
