@@ -59,10 +59,8 @@ def parents(
         return {}
     labels = [concept.validation_labels for concept in concepts]
     seen = [zero_shot.zoo_logits(zoo, test) for zoo in zoos.values()]
-    own = [
-        zero_shot.zoo_logits(*each)
-        for each in zip(zoos.values(), (c.validation_images for c in concepts), strict=False)
-    ]
+    validation = [concept.validation_images for concept in concepts]
+    own = [zero_shot.zoo_logits(*each) for each in zip(zoos.values(), validation, strict=False)]
     predictions = {name: _joined(rule, seen, own, labels) for name, rule in RULES.items()}
     if concepts:
         lines = [zero_shot.calibrated(_one(v), v[..., None], known) for v, known in zip(own, labels, strict=True)]
