@@ -333,7 +333,8 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
 
     sides = {"a": [tmp_path / "zoo_red.h5"], "b": [tmp_path / "zoo_green.h5"]}
     given, flipped = (run("zero_shot_references", name, **sides) for name in ("given", "flipped"))
-    methods = {"product", "ensemble", "supervised", "brightness", "colour", "pixels"}
+    methods = {"supervised", "brightness", "colour", "pixels", "product", "product_logits", "ensemble"}
+    methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "recoloured")}
     assert {name.split("/")[0] for name in given} == methods
     changed = {name for name in given if not np.array_equal(given[name], flipped[name])}
     assert "supervised/own/scores" in changed
