@@ -1,43 +1,39 @@
 # Benchmarks, never part of a normal run: snakemake --cores 2 bench_zoo
 
 
-rule bench_zoo:
+use rule call as bench_zoo with:
     input:
-        images=benched_images,
+        images=of(run.benched_images),
     output:
         table="results/bench/zoo_training.csv",
         figure="results/bench/zoo_training.png",
     log:
         "<logs>/bench_zoo.log",
-    conda:
-        "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
+        gpu=run.gpus,
+    params:
+        **calls("benchmarks.jobs:zoo"),
     message:
         "Benchmarking zoo training (up to 5 minutes)"
-    script:
-        "../scripts/bench_zoo.py"
 
 
-rule bench_cyclegan:
+use rule call as bench_cyclegan with:
     output:
         table="results/bench/cyclegan.csv",
         figure="results/bench/cyclegan.png",
     log:
         "<logs>/bench_cyclegan.log",
-    conda:
-        "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
+        gpu=run.gpus,
+    params:
+        **calls("benchmarks.jobs:cyclegan"),
     message:
         "Benchmarking CycleGAN training (up to 5 minutes)"
-    script:
-        "../scripts/bench_cyclegan.py"
 
 
-rule bench_evaluation:
+use rule call as bench_evaluation with:
     input:
         images=[f"results/test_images/{fusion}.h5" for fusion in list(config["fusions"])[:1]],
     output:
@@ -45,12 +41,9 @@ rule bench_evaluation:
         figure="results/bench/evaluation.png",
     log:
         "<logs>/bench_evaluation.log",
-    conda:
-        "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     params:
-        evaluation=evaluation_settings,
+        **calls("benchmarks.jobs:evaluation"),
+        evaluation=run.evaluation_settings(),
     message:
         "Benchmarking evaluation (a few minutes)"
-    script:
-        "../scripts/bench_evaluation.py"

@@ -1,9 +1,9 @@
-rule published_table:
+use rule call as published_table with:
     input:
         table="results/tables/{fusion}/{clusterer}.csv",
-        published=lambda wildcards: published_table(wildcards.clusterer),
+        published=local(of(run.published_table)),
     output:
-        report(
+        output=report(
             "results/tables/{fusion}/published_{clusterer}.csv",
             caption="../report/published.rst",
             category="Tables",
@@ -12,19 +12,15 @@ rule published_table:
         ),
     log:
         "<logs>/published_table/{fusion}-{clusterer}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("published_table"),
+        **calls("evaluation.jobs:published_table"),
     message:
         "Writing the published {wildcards.clusterer} rows beside ours"
-    script:
-        "../scripts/published_table.py"
 
 
 rule report:
     input:
-        unpack(report_inputs),
+        unpack(of(run.report)),
     output:
         report("results/report.html", caption="../report/report.rst", category="Answer", labels={"shows": "the report"}),
     log:
@@ -33,6 +29,7 @@ rule report:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("report"),
+        translated=run.translated(),
     message:
         "Writing the report: results/report.html"
     script:

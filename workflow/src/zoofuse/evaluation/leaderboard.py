@@ -19,14 +19,15 @@ from zoofuse.methods import registry
 COLUMNS = {
     "leaderboard": [
         "method", "protocol", "clusterer", "n", "median", "q25", "q75", "selected", "test", "test_low", "test_high",
-        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision",
+        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision", "median_low",
+        "median_high",
     ],
     "comparisons": [
         "method", "protocol", "clusterer", "baseline", "what", "difference", "low", "high", "comparisons", "verdict",
     ],
     "zero_shot": [
         "method", "head", "n", "median", "selected", "test", "test_low", "test_high", "q25", "q75", "validation",
-        "average_precision", "balanced_accuracy", "test_images", "supervision",
+        "average_precision", "balanced_accuracy", "test_images", "supervision", "median_low", "median_high",
     ],
     "selection": [
         "method", "clusterer", "rule", "selected", "validation", "test", "test_low", "test_high", "chance",
@@ -189,14 +190,14 @@ def _published(method: str, clusterer: str, part: pd.DataFrame, photographs: int
 def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, seed: int) -> Entry:
     test, truth = photographs.test, photographs.truth[photographs.test]
     models, domains = part["model"].to_numpy(), part["domain"].to_numpy()
-    shares = intervals.right_shares(answers[:, test], truth)
+    shares = intervals.accuracy_shares(answers[:, test], truth)
     scores = intervals.measure(shares, truth)
     first = {"method": method, "clusterer": clusterer}
     spread = _distribution(scores)
     chosen = {rule: best(part[rule], models, domains) for rule in RULES if part[rule].notna().any()}
     found = {}
     for rule, i in chosen.items():
-        low, high = _inside(scores[i], intervals.photograph_interval(shares[i], photographs.added), 0, 1)
+        low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
         found[rule] = {"selected": _name(models[i], domains[i]), "validation": part["validation"][i]}
         found[rule] |= {"test": scores[i], "test_low": low, "test_high": high}
         if len(part) > 1:  # else there is nothing to select
@@ -212,6 +213,7 @@ def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, 
     )
     rows["groups"] += _groups(first | protocol, answers, i, photographs)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, clusterer)
+    rows["leaderboard"][-1] |= _median_interval(spread["median"], draws)
     return Entry(method, clusterer, spread["median"], scores[i], shares[i], draws, photographs.added)
 
 
@@ -224,11 +226,12 @@ def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int)
     row = {"method": method, "head": head, **_distribution(scores), "test_images": int(test.sum())}
     row["supervision"] = supervision(method, head)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, head)
+    row |= _median_interval(row["median"], draws)
     rows["zero_shot"].append(row)
     if np.isnan(validation).all() and len(validation) > 1:
         return Entry(method, head, row["median"], None, None, draws, photographs.added)
     i = best(validation, answers["model"], answers["domain"])
-    low, high = _inside(scores[i], intervals.photograph_interval(shares[i], photographs.added), 0, 1)
+    low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
     row |= {"selected": _name(answers["model"][i], answers["domain"][i]), "validation": validation[i]}
     row |= {"test": scores[i], "test_low": low, "test_high": high}
     row |= {"average_precision": average_precision_score(truth, given[i, test])}
@@ -280,7 +283,7 @@ def _compared(ours: Entry, theirs: Entry, level: float):
     yield "median", difference, *_inside(difference, interval, -1, 1)
     if ours.shares is not None and theirs.shares is not None:
         difference = ours.test - theirs.test
-        interval = intervals.photograph_interval(ours.shares - theirs.shares, ours.added, level)
+        interval = intervals.image_interval(ours.shares - theirs.shares, ours.added, level)
         yield "selected", difference, *_inside(difference, interval, -1, 1)
 
 
@@ -306,6 +309,12 @@ def _groups(first: dict, answers: np.ndarray, selected: int, photographs: Photog
 def _distribution(scores: np.ndarray) -> dict[str, float]:
     q25, median, q75 = np.quantile(scores, [0.25, 0.5, 0.75])
     return {"n": len(scores), "median": median, "q25": q25, "q75": q75}
+
+
+def _median_interval(median: float, draws: np.ndarray) -> dict[str, float]:
+    """The median's own interval over CNNs and images: that of its difference from zero."""
+    low, high = _inside(median, intervals.median_interval(draws, np.zeros_like(draws)), 0, 1)
+    return {"median_low": low, "median_high": high}
 
 
 def _dead(part: pd.DataFrame) -> float:
