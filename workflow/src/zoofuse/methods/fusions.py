@@ -6,7 +6,7 @@ Torch, and what imports torch, is imported inside the functions: the Snakefile r
 import math
 
 from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest
-from zoofuse.settings.training import Distil, Translation
+from zoofuse.settings.training import Distil, DistilWeights, Translation
 
 
 def _students(sizes, config, options) -> int:
@@ -58,7 +58,7 @@ def cyclegan(job: Job) -> None:
 def distil(job: Job) -> None:
     from zoofuse.methods import distil
 
-    chosen = {"remedies": job.options["remedies"], "student": job.options["student"]}
+    chosen = {name: value for name, value in job.options.items() if name != "models"}
     distil.from_parents(job.zoos, job.images, job.output, settings=distil.PARENTS, **chosen, **_how(job))
 
 
@@ -70,13 +70,14 @@ def distil(job: Job) -> None:
     effort="training",
     count=_students,
     default=True,
+    options=DistilWeights,
     about="distil without any image of the concepts: on dead leaves, images made of random shapes.",
     cites="Baradad et al. 2021",
 )
 def distil_weights(job: Job) -> None:
     from zoofuse.methods import distil
 
-    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, **_how(job))
+    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, **job.options, **_how(job))
 
 
 @method(
@@ -228,6 +229,15 @@ baseline("pixels", images_only=True, label="raw pixels", about="The pixels inste
 baseline("pca", images_only=True, label="PCA of pixels", about="The first 50 principal components of the pixels.")
 baseline("product", label="product of two parents", about="One CNN of each zoo, their probabilities multiplied.")
 baseline("ensemble", label="all parents together", about="The mean probability of each zoo, multiplied.")
+baseline("product_logits", label="two parents, logits summed", about="One CNN of each zoo, their logits added.")
+baseline("ensemble_logits", label="all parents, logits summed", about="The mean logit of each zoo, added.")
+baseline("ensemble_softened", label="all parents, softened",
+         about="The mean probability of each zoo at temperature 4, multiplied.")  # fmt: skip
+baseline("ensemble_calibrated", label="all parents, calibrated", supervision="concept labels",
+         about="The same of logits brought to scale on the concepts' validation images.")  # fmt: skip
+baseline("ensemble_minimum", label="all parents, minimum", about="The smaller one of the zoos' mean probabilities.")
+baseline("ensemble_recoloured", label="all parents, recoloured",
+         about="ensemble, its predictions of what is no colour averaged over recolourings of the image.")  # fmt: skip
 baseline("supervised", label="supervised CNN", supervision="target labels",
          about="CNNs trained on the conjunction itself, on the validation half: the oracle.")  # fmt: skip
 

@@ -79,8 +79,7 @@ class Translation:
 
 
 @block
-class Distil:
-    models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)
+class Remedies:
     remedies: list[Literal["filtered_negatives", "colour_transfer"]] = says(
         "Against the conjunction's absence from the concepts' images. filtered_negatives: negatives of "
         "one concept that another zoo takes for its own are left out. colour_transfer: images take the "
@@ -88,4 +87,27 @@ class Distil:
         ["filtered_negatives", "colour_transfer"],
         extra=ONCE,
     )
+
+
+@block
+class Teachers:
+    teachers: Literal["all", "unselected", "one", "random"] = says(
+        "all: the CNNs of each zoo that did best on their own validation images; unselected: the first "
+        "ones, for which no label is used; one: the best; random: untrained ones.",
+        "all",
+    )
+
+
+@block
+class Distil(Teachers, Remedies):
+    models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)
     student: Architecture | None = says("Architecture of the distilled CNNs; null takes the zoo's.", None)
+
+
+@block
+class DistilWeights(Teachers):
+    recolourings: Whole = says(
+        "In how many palettes each image is shown to the teachers of what is no colour, whose mean "
+        "prediction is the target.",
+        0,
+    )
