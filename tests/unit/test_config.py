@@ -187,13 +187,14 @@ def test_the_best_of_the_translated_are_fewer():
     ("variants", "method", "message"),
     [
         ({"mine": {"method": "distil", "remedys": []}}, "mine",
-         "variants.mine.remedys: unknown key; write remedies. Known here: label, method, models, remedies, student, te"),
+         "variants.mine.remedys: unknown key; write remedies. Known here: label, method, models, remedies, student"),
         ({"mine": {"method": "distil", "remedies": ["fair"]}}, "mine",
          "variants.mine.remedies.0: 'fair' is unknown; write one of filtered_negatives, colour_transfer"),
         ({"mine": {"method": "distil", "models": 0}}, "mine",
          "variants.mine.models: 0 is out of range; write at least 1"),
         ({"mine": {"method": "distill", "remedies": []}}, "mine",
-         "variants.mine.method: 'distill' is unknown; write one of cyclegan, distil, distil_weights, direct, direct_pair; did you mean distil?"),
+         "variants.mine.method: 'distill' is unknown; write one of cyclegan, distil, distil_weights, direct, direct_pair;"
+         " did you mean distil?"),
         ({"mine": {"remedies": []}}, "mine", "variants.mine: missing method"),
         ({"mine": {"method": "cyclegan", "epochs": 3}}, "mine", "variants.mine.epochs: unknown key"),
         ({"average": {"method": "distil"}}, "average",
