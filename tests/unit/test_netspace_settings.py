@@ -19,9 +19,9 @@ ARCHITECTURE = cnn.ARCHITECTURES["published"]
 
 def pictures(side: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Concept a is a bright image, concept b a red one; each with noise."""
-    labels = (np.arange(n) % 2).astype(np.uint8)
+    labels = (np.arange(n) % 2 == 0).astype(np.uint8)
     noise = 60 * rng.uniform((n, 32, 32, 3), 3, "pictures", side)
-    bright = np.where(labels == 0, 150, 40)[:, None, None, None] * (
+    bright = np.where(labels == 1, 150, 40)[:, None, None, None] * (
         np.ones(3) if side == "a" else np.array([1, 0.2, 0.2])
     )
     return (noise + bright).astype(np.uint8), labels

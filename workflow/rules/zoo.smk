@@ -48,6 +48,7 @@ rule import_zoo_shard:
         code=code_of("import_zoo_shard"),
         models=shard_models,
         layers=lambda wildcards: config["concepts"][wildcards.concept].get("layers", {}),
+        concept_output=lambda wildcards: config["concepts"][wildcards.concept].get("concept_output", 0),
         architecture=config["zoo"]["architecture"],
         unreadable=config["images"]["unreadable"],
         digest=existing_zoo_digest,

@@ -18,7 +18,7 @@ import zoofuse
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import atomic_path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had the concept as class 0 in labels and in the outputs of CNNs
 REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
 _OWN = 512  # bytes before the HDF5, its smallest "user block"
 _FIRST = b"zoofuse sha256 "
@@ -219,9 +219,12 @@ def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[_File]
                 if kind not in (None, found):
                     raise FileError(f"{path}: holds {found!r}, expected {kind!r}. Check which file is named.")
                 if (version := _attribute(handle, "format_version")) != FORMAT_VERSION:
+                    written = _attribute(handle, "zoofuse") or "?"
+                    age = "an older" if str(version).isdigit() and int(version) < FORMAT_VERSION else "another"
                     raise FileError(
-                        f"{path}: format version {version}, this zoofuse reads {FORMAT_VERSION}. Use the version of "
-                        "zoofuse that wrote it, or delete the file, and it will be regenerated."
+                        f"{path}: written by {age} zoofuse ({written}, format {version}; this one reads format "
+                        f"{FORMAT_VERSION}). Delete results/ and run the same snakemake command again, or use the "
+                        "zoofuse that wrote it."
                     )
                 if outside := links_outside(handle):
                     raise FileError(f"{path}: {outside} lies in another file, which is not read. {REMAKE}")

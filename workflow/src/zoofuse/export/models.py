@@ -193,9 +193,9 @@ def fit(
 
 
 def measured(model: Model, photographs: np.ndarray, labels: np.ndarray, seed: int) -> dict:
-    """What the model reaches on test images (labels (m,), 0 = the conjunction): each [value, low, high], the
+    """What the model reaches on test images (labels (m,), 1 = the conjunction): each [value, low, high], the
     bounds those of a 95 % bootstrap interval over images; None where it is not defined."""
-    truth, scores = labels == 0, model.predict(photographs)[None]
+    truth, scores = labels == 1, model.predict(photographs)[None]
     weights = intervals.resamples(truth, seed, added=True)
     shares = {
         "auroc": intervals.rank_shares(scores, truth),

@@ -71,6 +71,7 @@ def import_zoo(
     architecture: str,
     models: range,
     names: Mapping[str, str] | None = None,
+    concept_output: int = 0,
     on_unreadable: str = "refuse",
     say: Callable[[str], None] = print,
 ) -> None:
@@ -79,7 +80,7 @@ def import_zoo(
     `model` is the published index where the source has one, else the place. Floating-point weights of any width are
     taken, as float32. The linear layer is left out for the whole zoo when the zoo's first CNN has none of its shape,
     or further linear layers after it: features need none. Every other tensor too many makes a CNN odd, for it would
-    compute something else. Their class 0 must be the concept.
+    compute something else. The zoo file has the concept as output 1, whichever output it was.
 
     Beside the weights: of a folder source/name (n,), the files or trials; of trials source/accuracy (n,) float32, the
     last that result.json tells (under the first of ACCURACIES that is there; on which images is not known), else NaN.
@@ -93,6 +94,7 @@ def import_zoo(
         architecture: A name of `ARCHITECTURES`.
         models: The places of the CNNs: files in natural order, or the rows of an HDF5 by rising published index.
         names: Our layer -> theirs, where they differ.
+        concept_output: Which output of the linear layer stands for the concept, 0 (as in the published zoo) or 1.
         on_unreadable: "refuse" raises for odd CNNs, "skip" leaves them out and tells.
         say: Takes the lines that are told.
 
@@ -125,6 +127,9 @@ def import_zoo(
         )
 
     arrays = {name: np.stack([weights[name] for *_, weights in kept]) for name in kept[0][3]}
+    for name in ("fc1.weight", "fc1.bias"):
+        if name in arrays and concept_output == 0:
+            arrays[name] = np.ascontiguousarray(arrays[name][:, ::-1])
     arrays["model"] = np.array([model for _, _, model, _ in kept], np.int32)
     if layout.kind != "HDF5":
         arrays["source/name"] = np.array([label for _, label, _, _ in kept])
@@ -134,10 +139,16 @@ def import_zoo(
     source = {"path": printable(path), "layout": layout.kind, "sha256": digest(path, models)}
     skipped = {"count": len(odd), "named": dict(list(odd.items())[:_NAMED])}
     files.write(
-        output, "zoo", arrays, concept=concept, classes=[concept, "other"], architecture=architecture,
+        output, "zoo", arrays, concept=concept, classes=["other", concept], architecture=architecture,
         source=source, places=[models.start, models.stop], layers=names, skipped=skipped,
+        concept_output=concept_output,
     )  # fmt: skip
     say(f"{concept}: {len(kept)} CNNs imported from {printable(path)} ({layout.kind}).")
+    if "fc1.weight" in arrays:
+        say(
+            f"{concept}: output {concept_output} of their linear layer is taken for the concept. If it is the other "
+            f"one, write concepts.{concept}.concept_output: {1 - concept_output}."
+        )
     if odd:
         say(f"{concept}: {len(odd)} CNNs are left out:\n{_grouped(odd)}")
 

@@ -31,6 +31,8 @@ def initial_weights(architecture: Architecture, seed: int, concept: str, models:
             fan_in = int(np.prod(shapes[name.replace(".bias", ".weight")][1:]))
             draws = rng.uniform(shape, seed, "initial_weights", concept, int(model), name)
             weights[name][row] = (2 * draws - 1) / np.float32(np.sqrt(fan_in))
+    for name in ("fc1.weight", "fc1.bias"):  # as drawn, the concept is the first output
+        weights[name] = np.ascontiguousarray(weights[name][:, ::-1])
     return weights
 
 
@@ -67,5 +69,5 @@ def preactivations(weights: Weights, x: Tensor) -> Iterator[Tensor]:
 
 
 def logits(weights: Weights, x: Tensor) -> Tensor:
-    """(n, b, classes); class 0 is the concept, class 1 is everything else. Arguments as in `features`."""
+    """(n, b, classes); class 1 is the concept, class 0 is everything else. Arguments as in `features`."""
     return torch.baddbmm(weights["fc1.bias"][:, None], features(weights, x), weights["fc1.weight"].transpose(1, 2))

@@ -208,7 +208,7 @@ def write_shown(
 ) -> None:
     """Write what the report shows of single CNNs on a fusion's m test images (kind "shown").
 
-    images (m, h, w, 3) uint8; labels (m,), 0 = the conjunction; groups (m,) str; validation (m,) bool; names: one
+    images (m, h, w, 3) uint8; labels (m,), 1 = the conjunction; groups (m,) str; validation (m,) bool; names: one
     sentence for each of k CNNs; embeddings: heading -> (k, m, 2); answers: clusterer -> (k, m) bool, True = positive.
     """
     arrays = {"images": images, "labels": labels, "groups": groups, "validation": validation, "names": list(names)}
@@ -394,7 +394,7 @@ def _shown(path: str | os.PathLike) -> dict:
     arrays = files.read(path, "shown")
     m, height, width, _ = arrays["images"].shape
     kept = np.unique(np.linspace(0, m - 1, min(m, PHOTOGRAPHS)).round().astype(int))
-    kept = kept[np.lexsort((arrays["groups"][kept], arrays["labels"][kept]))]  # group after group, positives first
+    kept = kept[np.lexsort((arrays["groups"][kept], arrays["labels"][kept] == 0))]  # group after group, positives first
     columns = 64
     sheet = np.zeros((-(-len(kept) // columns) * height, columns * width, 3), np.uint8)
     for i, photograph in enumerate(arrays["images"][kept]):
@@ -408,7 +408,7 @@ def _shown(path: str | os.PathLike) -> dict:
         "total": m,
         "test_images": kept.tolist(),
         "groups": arrays["groups"][kept].tolist(),
-        "positive": (arrays["labels"][kept] == 0).astype(int).tolist(),
+        "positive": arrays["labels"][kept].astype(int).tolist(),
         "validation": arrays["validation"][kept].astype(int).tolist(),
         "cnns": arrays["names"].tolist(),
         "embeddings": {
