@@ -60,7 +60,7 @@ class Concept:
         None,
         extra={"propertyNames": {"enum": ["conv1", "conv2", "conv3", "fc1"]}},
     )
-    concept_output: Literal[0, 1] = says(
+    concept_output: Annotated[int, Field(ge=0, le=1)] = says(
         "Which output of an existing zoo's linear layer stands for the concept; 0, as in the "
         "published zoo, where it is left out.",
         None,
