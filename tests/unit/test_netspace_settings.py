@@ -196,7 +196,7 @@ def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tm
 
 
 def test_a_fused_cnn_answers_for_both_concepts_and_is_a_zoo_file(space, found, tmp_path):
-    arrays = cnns.fuse(space, found, 1, models=3, steps=20, learning_rate=0.05)
+    arrays = cnns.fuse(space, found, 1, models=3, steps=40, learning_rate=0.05)
     assert {name: values.shape for name, values in arrays.items()} == {
         name: (3, *shape) for name, shape in cnns.network(ARCHITECTURE, "a").shapes.items()
     }
