@@ -1,10 +1,12 @@
 """Figures: each is written whole, says the numbers it should, and is the same for the same numbers."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from zoofuse.netspace import figures as netspace_figures
@@ -33,8 +35,8 @@ def table(**accuracies):
 
 
 def photographs(m=12):
-    labels = np.arange(m) % 2
-    groups = np.where(labels == 0, "cat", np.where(np.arange(m) < 6, "dog", "thing"))
+    labels = 1 - np.arange(m) % 2
+    groups = np.where(labels == 1, "cat", np.where(np.arange(m) < 6, "dog", "thing"))
     return labels, groups
 
 
@@ -138,8 +140,36 @@ def test_without_published_rows_nothing_is_said_about_them(texts):
     assert not any("published" in word for word in words)
 
 
+def drawn(draw, monkeypatch, *arguments, **options):
+    """The axes that a figure was drawn on, as they are when it is saved."""
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **how: saved.extend(figure.axes))
+    draw(*arguments, **options)
+    return saved
+
+
+def test_zero_shot_heads_are_not_joined_with_fitted_probes(tmp_path, monkeypatch):
+    rows = [
+        {"method": name, "each": each, "median": 0.5 + each / 20} for name in ("distil", "noise") for each in range(4)
+    ]
+    axis = drawn(figures.few_shot, monkeypatch, pd.DataFrame(rows), tmp_path / "few_shot.png")[0]
+    lines = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() not in ("None", None)]
+    assert lines == [[0], [1, 2, 3]] * 2
+    assert axis.get_xticklabels()[0].get_text() == "0\n(zero-shot heads)"
+
+
+def test_perfect_scores_are_not_cut_off(tmp_path, monkeypatch):
+    axes = drawn(figures.methods, monkeypatch, {"kmeans": table(cyclegan_A=[0.5, 1.0])}, tmp_path / "m.png")
+    summary = pd.DataFrame([{"method": "cyclegan", "protocol": "held_out", "clusterer": "kmeans", "against": "all",
+                             "median": 1.0, "low": 0.9, "high": 1.0, "least": 0.9}])  # fmt: skip
+    medians = {("cyclegan", "held_out", "kmeans"): SimpleNamespace(found=np.array([0.9, 1.0]))}
+    axes += drawn(figures.replicates, monkeypatch, medians, summary, tmp_path / "r.png")
+    for axis in axes:
+        assert axis.get_xlim()[1] > 1.01
+
+
 def test_the_heat_map_is_ordered_by_class_then_group(texts):
-    labels = np.array([1, 0, 1, 0, 1, 1] * 4)
+    labels = np.array([0, 1, 0, 1, 0, 0] * 4)
     groups = np.array(["dog", "bombay", "car", "web", "dog", "car"] * 4)
     words = texts(figures.cosine_heatmap, rng.random((24, 10)), labels, groups)
     names = [word for word in words if word in set(groups)]
@@ -164,7 +194,7 @@ def test_the_scatter_counts_noise_and_positives_per_cluster(texts):
 
 def test_many_groups_share_a_legend_entry(texts):
     m = 40
-    labels = np.r_[np.zeros(4), np.ones(m - 4)]
+    labels = np.r_[np.ones(4), np.zeros(m - 4)]
     groups = [f"group{i % 12}" for i in range(m)]
     words = texts(figures.embedding_scatter, rng.random((m, 2)), labels, groups, np.zeros(m, int))
     assert sum(word.startswith("group") for word in words) == 7
@@ -197,7 +227,7 @@ def test_cyclegan_panels_join_domains_and_layers(texts):
 
 def test_a_contact_sheet_counts_both_classes(texts):
     images = rng.integers(0, 255, (9, 32, 32, 3), dtype=np.uint8)
-    words = texts(figures.examples, {"cat": (images, np.array([0] * 5 + [1] * 4))})
+    words = texts(figures.examples, {"cat": (images, np.array([1] * 5 + [0] * 4))})
     assert words == ["cat: positive (5)", "cat: negative (4)"]
 
 
