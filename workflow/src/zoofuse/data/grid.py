@@ -11,6 +11,8 @@ images from it and tests theirs; the pool holds training images of no held-out p
 Imports no torch: the Snakefile lists a grid's jobs by it.
 """
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from zoofuse.core import rng
 
 Pair = tuple[str, str]  # attribute, object
 LEAST_SEEN = 2  # pairs that every attribute and every object keeps in training
+LEAST_TEST = 10  # images of a pair that is measured
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,75 @@ def draw_pool(
             parts["names"].append([f"{name}_test" if test else name for name in names])
             progress(count)
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def read_pool(
+    grid: Grid,
+    source: Mapping,
+    *,
+    test_share: float,
+    seed: int,
+    root: str | os.PathLike = ".",
+    archive: str | os.PathLike | None = None,
+    threads: int = 1,
+) -> dict[str, np.ndarray]:
+    """A pool of images of objects, from folders or an archive, whose attributes are colours told by a rule.
+
+    An image without a clear colour word, or with one that is not an attribute of the grid, is left out; so
+    is a copy of another image, and both where they show different objects.
+
+    Args:
+        grid: all of it; its attributes are of `colour_words.WORDS`.
+        source: source "folder" or "torchvision", dataset, unreadable; `folders`, object -> the folders or
+            selectors that show it; `place`, of `colour_words.PLACES`.
+        test_share: of each pair's images that are for tests; of a held-out pair all are.
+        seed: the run's seed.
+        root: where folders lie.
+        archive: what a data set's images come from.
+        threads: that decode images.
+
+    Returns:
+        As `draw_pool`.
+
+    Raises:
+        ImageError: images can't be read, or a measured pair or a concept has too few.
+    """
+    from zoofuse.data import colour_words, images
+
+    parts: dict[str, list] = {name: [] for name in ("images", "attribute", "object", "names", "digests")}
+    for thing in grid.objects:
+        where = f"grid.{grid.name}.{thing}"
+        gathered = images.gathered(where, "train", source, source["folders"][thing], seed, root, archive, threads)
+        words_of = colour_words.words(gathered.images, source["place"])
+        kept = np.isin(words_of, grid.attributes)
+        parts["images"].append(gathered.images[kept])
+        parts["attribute"].append(words_of[kept])
+        parts["object"].append(np.repeat(thing, kept.sum()))
+        parts["names"].append(np.array(gathered.names, dtype=str)[kept])
+        parts["digests"].append([hashlib.sha256(image.tobytes()).hexdigest() for image in gathered.images[kept]])
+    pool = {name: np.concatenate(values) for name, values in parts.items()}
+    objects: dict[str, set] = {}
+    for digest, thing in zip(pool["digests"].tolist(), pool["object"].tolist(), strict=True):
+        objects.setdefault(digest, set()).add(thing)
+    _, first = np.unique(pool["digests"], return_index=True)
+    rows = np.array(sorted(row for row in first if len(objects[pool["digests"][row]]) == 1), dtype=int)
+    pool = {name: values[rows] for name, values in pool.items()}
+    pool["test"] = np.zeros(len(rows), bool)
+    for pair in grid.pairs:
+        of_pair = np.flatnonzero((pool["attribute"] == pair[0]) & (pool["object"] == pair[1]))
+        if len(of_pair) and pair not in grid.held_out:
+            chosen = images.split(pool["digests"][of_pair].tolist(), seed, test_share, len(of_pair))
+            pool["test"][of_pair] = chosen == 1
+        elif len(of_pair):
+            pool["test"][of_pair] = True
+        if pair in grid.measured and pool["test"][of_pair].sum() < LEAST_TEST:
+            raise images.ImageError(
+                f"grid.{grid.name}: {' '.join(pair)!r} is measured on {pool['test'][of_pair].sum()} images, at least "
+                f"{LEAST_TEST} are needed. Hold out another pair; the images of each are in results/grid/"
+                f"{grid.name}/counts.csv."
+            )
+    del pool["digests"]
+    return pool
 
 
 def concept_rows(
