@@ -157,7 +157,7 @@ def comparisons(board: pd.DataFrame, zero: pd.DataFrame) -> pd.DataFrame:
             for what, column in (("median", "median"), ("selected", "test")):
                 difference = part.loc["cyclegan", column] - part.loc[baseline, column]
                 wide = 0.03 if what == "median" else 0.12
-                verdict = "no clear difference" if abs(difference) <= wide else "above" if difference > 0 else "below"
+                verdict = "inconclusive" if abs(difference) <= wide else "better" if difference > 0 else "worse"
                 rows.append({"method": "cyclegan", "protocol": protocol, "clusterer": clusterer, "baseline": baseline,
                              "what": what, "difference": difference, "low": difference - wide,
                              "high": difference + wide, "comparisons": 21, "verdict": verdict})  # fmt: skip

@@ -28,7 +28,7 @@ concepts:
     positive: [black]
     negative: [random]
 fusions:
-  black_cat: {a: black, b: cat, test: {positive: [t/yes], negative: [t/no]}}
+  black_cat: {concepts: [black, cat], test: {positive: [t/yes], negative: [t/no]}}
 """
 
 
@@ -155,7 +155,7 @@ def test_case_54_anchors_and_merge_keys_are_fine(tmp_path):
 concepts:
   cat: &c {positive: [cat], negative: [random], models: 8}
   black: {<<: *c, positive: [black]}
-fusions: {black_cat: {a: black, b: cat, test: {positive: [x], negative: [y]}}}
+fusions: {black_cat: {concepts: [black, cat], test: {positive: [x], negative: [y]}}}
 """
     assert not refusal(tmp_path, text)
 
@@ -306,7 +306,9 @@ def test_home_is_expanded_and_variables_are_refused(tmp_path, monkeypatch):
 def test_all_faults_are_told_at_once(tmp_path):
     said = refusal(
         tmp_path,
-        BASE.replace("b: cat", "b: cats").replace("  cat:\n", "  CAT: {positive: [a], negative: [b]}\n  cat:\n")
+        BASE.replace("[black, cat]", "[black, cats]").replace(
+            "  cat:\n", "  CAT: {positive: [a], negative: [b]}\n  cat:\n"
+        )
         + "seed: .inf\nzoo: {epohcs: 3, epochs: 012}\nimages: {leaks: yes}\nzoo: {epochs: 012, epohcs: 1}\nyes: 1\n",
     )
     for fault in (

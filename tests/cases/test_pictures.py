@@ -21,7 +21,7 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from zoofuse.core import files
+from zoofuse.core import files, regular
 from zoofuse.data import decoding, folders, images, torchvision
 from zoofuse.data.content import content_kind
 from zoofuse.data.decoding import ImageError, thumbnail
@@ -230,7 +230,7 @@ def test_case_01_a_pipe_that_took_a_files_place_is_not_waited_for(tmp_path, monk
     """Between the look at it and opening it; also where someone holds the pipe open for writing."""
     os.mkfifo(tmp_path / "x.jpg")
     holder = os.open(tmp_path / "x.jpg", os.O_RDWR)
-    monkeypatch.setattr(decoding, "file_size", lambda path: 1000)
+    monkeypatch.setattr(regular, "fault", lambda path: None)
     assert decoding.contents(tmp_path / "x.jpg") == "a named pipe (FIFO), not a file"
     os.close(holder)
 
@@ -289,7 +289,7 @@ def test_case_01_check_and_dry_run_name_them_and_skip_goes_on(tmp_path, root):
             "black": {"positive": ["black"], "negative": ["not_black"], "models": 4},
             "cat": {"positive": ["cat"], "negative": ["not_cat"], "models": 4},
         },
-        "fusions": {"black_cat": {"a": "black", "b": "cat", "test": {"positive": ["yes"], "negative": ["no"]}}},
+        "fusions": {"black_cat": {"concepts": ["black", "cat"], "test": {"positive": ["yes"], "negative": ["no"]}}},
     }
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
     planned = snakemake(tmp_path, root, "-n", "--configfile", "my.yaml")

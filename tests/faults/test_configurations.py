@@ -16,11 +16,14 @@ from zoofuse import config, estimate
 DRAWN = {"source": "synthetic", "positive": ["cat"], "negative": ["non-cat"]}
 VALID = [
     CONFIG,
-    {"concepts": {"cat": DRAWN, "black": DRAWN}, "fusions": {"black_cat": {"a": "black", "b": "cat", "test": DRAWN}}},
+    {
+        "concepts": {"cat": DRAWN, "black": DRAWN},
+        "fusions": {"black_cat": {"concepts": ["black", "cat"], "test": DRAWN}},
+    },
     {
         "zoo_root": "zoos",
         "concepts": {"cat": {"zoo": "cat.h5", "layers": {"conv1": "net.0"}}, "black": {"zoo": "black.h5"}},
-        "fusions": {"black_cat": {"a": "black", "b": "cat", "generators": "g.h5", "test": DRAWN}},
+        "fusions": {"black_cat": {"concepts": ["black", "cat"], "generators": "g.h5", "test": DRAWN}},
     },
 ]
 ODD = [
@@ -146,7 +149,7 @@ def test_a_block_may_be_shared():
         concepts:
           cat: &drawn {source: synthetic, positive: [cat], negative: [non-cat]}
           black: *drawn
-        fusions: {both: {a: cat, b: black, test: *drawn}}
+        fusions: {both: {concepts: [cat, black], test: *drawn}}
     """)
     assert "models" not in config.complete(shared)["fusions"]["both"]["test"]
     shared["zoo"] = {"epochs": 3.0}

@@ -52,7 +52,10 @@ def drawn(rng: random.Random) -> dict:
     made = {
         "concepts": concepts,
         "fusions": {
-            "both": {"a": Intent("cat"), "b": Intent("black"), "test": {"positive": folders(), "negative": folders()}}
+            "both": {
+                "concepts": [Intent("cat"), Intent("black")],
+                "test": {"positive": folders(), "negative": folders()},
+            }
         },
         "zoo": {"epochs": number("20"), "shard_size": number("8")},
         "seed": number("3"),

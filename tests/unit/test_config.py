@@ -16,7 +16,7 @@ COMPLETE = {
         "cat": {"positive": ["cat"], "negative": ["random"]},
         "black": {"positive": ["black"], "negative": ["random"]},
     },
-    "fusions": {"black_cat": {"a": "black", "b": "cat", "test": {"positive": ["t/yes"], "negative": ["t/no"]}}},
+    "fusions": {"black_cat": {"concepts": ["black", "cat"], "test": {"positive": ["t/yes"], "negative": ["t/no"]}}},
 }
 
 
@@ -55,27 +55,29 @@ def test_an_existing_zoo_needs_no_images():
 def of_three(**fusion) -> dict:
     """COMPLETE with a third concept."""
     asked = changed("concepts.small", {"positive": ["small"], "negative": ["random"]})
-    asked["fusions"]["black_cat"] |= {"c": "small"} | fusion
+    asked["fusions"]["black_cat"] |= {"concepts": ["black", "cat", "small"]} | fusion
     return asked
 
 
 def test_a_fusion_of_three_has_the_parents_of_all():
     done = config.complete(of_three())
-    assert config.sides(done["fusions"]["black_cat"]) == ["a", "b", "c"]
+    assert config.sides(done["fusions"]["black_cat"]) == {"a": "black", "b": "cat", "c": "small"}
     methods = done["fusions"]["black_cat"]["methods"]
     assert methods[methods.index("parent_a") :][:4] == ["parent_a", "parent_b", "parent_c", "average"]
     assert config.complete(done) == done
-    assert config.sides(config.complete(COMPLETE)["fusions"]["black_cat"]) == ["a", "b"]
+    assert config.sides(config.complete(COMPLETE)["fusions"]["black_cat"]) == {"a": "black", "b": "cat"}
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (of_three(c="cat"), r"black_cat: b and c are both 'cat'; name two different concepts"),
-        (of_three(c="smal"), r"black_cat.c: there is no concept 'smal'; did you mean small\?"),
+        (of_three(concepts=["black", "cat", "cat"]), r"black_cat.concepts: names 'cat' twice; write it once"),
+        (of_three(concepts=["black", "smal"]), r"black_cat.concepts: there is no concept 'smal'; did you mean small\?"),
+        (of_three(concepts=["cat"]), r"black_cat.concepts: names 1; name at least 2"),
+        (of_three(concepts=list("abcdef")), r"black_cat.concepts: names 6; name at most 5"),
+        (of_three(concepts="cat"), r"black_cat.concepts: 'cat' is of the wrong type; write a list"),
         (of_three(methods=["netspace"]), r"black_cat.methods: netspace joins two concepts, not 3; leave it out"),
-        (of_three(methods=["parent_d"]), r"black_cat.methods: parent_d, but the fusion names no concept d"),
-        (changed("fusions.black_cat.d", "cat"), r"black_cat: names d but not c; use the letters in order"),
+        (of_three(methods=["parent_d"]), r"black_cat.methods: parent_d needs 4 concepts, not 3; leave it out"),
     ],
 )
 def test_fusions_of_more_are_refused_in_words(asked, message):
@@ -118,8 +120,8 @@ def test_numbers_written_as_text_are_numbers():
         ("concepts.cat.dataset", "cifar10", "dataset is for source torchvision only"),
         ("concepts.cat.source", "torchvision", "source torchvision needs dataset"),
         ("concepts", {}, "concepts: is empty"),
-        ("fusions.black_cat.b", "cats", "there is no concept 'cats'; did you mean cat?"),
-        ("fusions.black_cat.b", "black", "a and b are both 'black'"),
+        ("fusions.black_cat.concepts", ["black", "cats"], "there is no concept 'cats'; did you mean cat?"),
+        ("fusions.black_cat.concepts", ["black", "black"], "concepts: names 'black' twice"),
         ("fusions.black_cat.methods", ["cyclgan"], "'cyclgan' is unknown; write one of cyclegan"),
         ("cyclegan.epochs", -1, "cyclegan.epochs: -1 is out of range"),
     ],
@@ -127,6 +129,46 @@ def test_numbers_written_as_text_are_numbers():
 def test_faults_name_the_key_and_what_to_write(path, value, message):
     with pytest.raises(config.ConfigError, match=message):
         config.complete(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("drawn", {"images": 40}, "drawn: is now called synthetic; write synthetic."),
+        ("evaluation.controls", 8, "evaluation.controls: is now called baselines; write evaluation.baselines."),
+        ("zoo.backend", "fused", "zoo.backend: fused is now called cpp; write cpp."),
+        ("zoo.backend", "stacked", "zoo.backend: stacked is now called batched; write batched."),
+        ("concepts.cat.source", "drawn", "concepts.cat.source: drawn is now called synthetic; write synthetic."),
+        (
+            "fusions.black_cat.test.source",
+            "drawn",
+            "black_cat.test.source: drawn is now called synthetic; write synthetic.",
+        ),
+    ],
+)
+def test_names_of_earlier_versions_are_told_with_the_new_one(path, value, message):
+    with pytest.raises(config.ConfigError) as error:
+        config.complete(changed(path, value))
+    assert message in str(error.value)
+    assert str(error.value).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fusion", "words"),
+    [
+        ({"a": "black", "b": "cat"}, "a: name the concepts in one list: concepts: [black, cat]"),
+        ({"b": "cat", "concepts": ["black", "dog"]}, "b: name the concepts in one list: concepts: [black, cat]"),
+        (
+            {"c": "small", "concepts": ["black", "cat"]},
+            "c: name the concepts in one list: concepts: [black, cat, small]",
+        ),
+    ],
+)
+def test_concepts_by_letter_are_told_as_a_list(fusion, words):
+    test = {"positive": ["t/yes"], "negative": ["t/no"]}
+    with pytest.raises(config.ConfigError) as error:
+        config.complete(changed("fusions.black_cat", fusion | {"test": test}))
+    assert str(error.value).splitlines()[1:] == [f"  fusions.black_cat.{words}"]
 
 
 def test_unknown_words_of_a_drawing_are_refused():
@@ -182,7 +224,7 @@ def test_the_schema_is_valid_and_has_no_stray_keys():
     jsonschema.Draft202012Validator.check_schema(schema)
     known = {
         "type", "enum", "default", "description", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-        "items", "minItems", "uniqueItems", "contains", "properties", "additionalProperties", "required",
+        "items", "minItems", "maxItems", "uniqueItems", "contains", "properties", "additionalProperties", "required",
         "propertyNames", "minProperties", "minLength", "maxLength", "pattern", "$ref", "$schema", "$defs", "title",
     }  # fmt: skip
 

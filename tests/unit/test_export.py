@@ -44,11 +44,11 @@ LEADERBOARD = pd.DataFrame(
 )
 COMPARISONS = pd.DataFrame(
     [
-        (METHOD, "zero_shot", "probe", "random", "selected", "above"),
-        (METHOD, "zero_shot", "own", "random", "selected", "below"),
-        (METHOD, "zero_shot", "probe", "average", "selected", "no clear difference"),
-        (METHOD, "zero_shot", "probe", "product", "median", "above"),
-        (METHOD, "held_out", "kmeans", "product", "selected", "above"),
+        (METHOD, "zero_shot", "probe", "random", "selected", "better"),
+        (METHOD, "zero_shot", "own", "random", "selected", "worse"),
+        (METHOD, "zero_shot", "probe", "average", "selected", "inconclusive"),
+        (METHOD, "zero_shot", "probe", "product", "median", "better"),
+        (METHOD, "held_out", "kmeans", "product", "selected", "better"),
     ],
     columns=["method", "protocol", "clusterer", "baseline", "what", "verdict"],
 )
@@ -270,7 +270,7 @@ def test_config_and_card_say_what_was_measured(folder, test):
     assert (config["test"]["positive"], config["test"]["negative"]) == (15, 15)
     assert f"| {value:.3f} | {low:.3f} to {high:.3f} |" in card
     assert "positive `cats`; negative `` no `cats` <b> ``." in card
-    assert "**Of 2 that it was compared with, it is above 1 and below 0.**" in card
+    assert "**Of 2 that it was compared with, it is significantly better than 1 and worse than 0.**" in card
     assert "whether those contain images of black and cat was not checked" in " ".join(card.split())
     for told in (
         "3,674",
@@ -287,7 +287,7 @@ def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
     rows = models.baselines(ZERO_SHOT, COMPARISONS, METHOD, "probe")
     told = {(row["method"], row["head"]): row["verdict"] for row in rows}
     assert list(told) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
-    assert list(told.values()) == ["", "above", "", "no clear difference"]
+    assert list(told.values()) == ["", "better", "", "inconclusive"]
 
 
 def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):

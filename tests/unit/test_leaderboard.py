@@ -98,7 +98,7 @@ class TestPlantedTruth:
         assert ours[["median", "q25", "q75", "test", "test_high", "validation"]].tolist() == [1.0] * 6
         assert ours["bias"] == 0
         assert 0.8 < ours["test_low"] < 1
-        assert found["comparisons"]["verdict"].tolist() == ["above", "above"]
+        assert found["comparisons"]["verdict"].tolist() == ["better", "better"]
         assert (found["groups"].query("method == 'cyclegan'")["median_right"] == 1).all()
 
     def test_only_some_cnns_are_held_out(self, tmp_path, rng):
@@ -122,7 +122,7 @@ class TestPlantedTruth:
             covered.append(ours["test_low"] <= 0.5 <= ours["test_high"])
             bias.append(ours["bias"])
             comparisons = found["comparisons"]
-            called.append(comparisons["verdict"] != "no clear difference")
+            called.append(comparisons["verdict"] != "inconclusive")
             assert ((comparisons["low"] <= 0) & (comparisons["high"] >= 0) != called[-1]).all()
         error = 3 * np.sqrt(0.05 * 0.95 / repeats)
         assert np.mean(covered) > 0.95 - error
@@ -141,7 +141,7 @@ class TestPlantedTruth:
         assert ours[["median", "test", "average_precision", "balanced_accuracy"]].tolist() == [1.0] * 4
         assert theirs["test_low"] < 0.5 < theirs["test_high"]
         zero = found["comparisons"].query("protocol == 'zero_shot'")
-        assert zero["verdict"].tolist() == ["above", "above"]
+        assert zero["verdict"].tolist() == ["better", "better"]
 
 
 class TestLeaderboard:

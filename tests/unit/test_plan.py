@@ -23,7 +23,7 @@ def configured(**blocks) -> dict:
     return config.complete(
         {
             "concepts": {"cat": drawn | {"models": 1000}, "black": drawn | {"models": 300, "images_per_epoch": 500}},
-            "fusions": {"black_cat": {"a": "black", "b": "cat", "methods": METHODS, "test": TEST}},
+            "fusions": {"black_cat": {"concepts": ["black", "cat"], "methods": METHODS, "test": TEST}},
         }
         | blocks
     )
@@ -77,7 +77,10 @@ def test_deeper_cnns_take_longer():
 def test_three_concepts_have_translators_between_neighbours():
     asked = configured()
     asked["concepts"]["small"] = asked["concepts"]["cat"] | {"models": 500}
-    asked["fusions"]["black_cat"] |= {"c": "small", "methods": ["cyclegan", "parent_c", "distil_weights"]}
+    asked["fusions"]["black_cat"] |= {
+        "concepts": ["black", "cat", "small"],
+        "methods": ["cyclegan", "parent_c", "distil_weights"],
+    }
     rates = estimate.Rates(ms_per_step={"conv1": 100, "conv2": 300})
     found = by_name(estimate.stages(asked, rates))
     cyclegans = found["CycleGANs of black_cat"]
@@ -126,7 +129,7 @@ def test_hours_of_the_target_netspace():
     assert "snakemake netspace" in estimate.text(configured())
     three = configured()
     three["concepts"]["small"] = three["concepts"]["cat"]
-    three["fusions"]["black_cat"]["c"] = "small"
+    three["fusions"]["black_cat"]["concepts"] = ["black", "cat", "small"]
     assert estimate.netspace_hours(three, rates) == 0
 
 

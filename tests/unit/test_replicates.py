@@ -32,9 +32,9 @@ def runs(n, **strength):
 def test_what_is_better_in_every_run_is_above():
     tables, medians = replicates.tables(runs(5, distil=3.0, random=0.0, cyclegan=0.0), 1)
     found = tables["replicate_comparisons"].set_index(["method", "clusterer", "baseline"])
-    assert found.loc[("distil", "own", "random"), "verdict"] == "above"
-    assert found.loc[("distil", "kmeans", "random"), "verdict"] == "above"
-    assert found.loc[("cyclegan", "own", "random"), "verdict"] == "no clear difference"
+    assert found.loc[("distil", "own", "random"), "verdict"] == "better"
+    assert found.loc[("distil", "kmeans", "random"), "verdict"] == "better"
+    assert found.loc[("cyclegan", "own", "random"), "verdict"] == "inconclusive"
     assert set(found["comparisons"]) == {2}
     row = tables["replicates"].set_index(["method", "clusterer", "against"]).loc[("distil", "own", "all")]
     own = medians["distil", "zero_shot", "own"].found

@@ -57,7 +57,7 @@ def unpacked(html):
 
 def compared(verdicts, protocol="held_out", what="median"):
     """comparisons.csv of one clusterer: {(method, baseline): verdict}."""
-    signs = {"above": 0.1, "below": -0.1, "no clear difference": 0.0}
+    signs = {"better": 0.1, "worse": -0.1, "inconclusive": 0.0}
     rows = [
         {"method": method, "protocol": protocol, "clusterer": "kmeans", "baseline": baseline, "what": what,
          "difference": signs[verdict], "low": signs[verdict] - 0.05, "high": signs[verdict] + 0.05,
@@ -130,7 +130,7 @@ def run(tmp_path):
     folder.mkdir(parents=True)
     made = {
         "leaderboard": board(),
-        "comparisons": against("above", "below"),
+        "comparisons": against("better", "worse"),
         "zero_shot": pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)]),
         "kmeans": tables.of_protocol(cnns(tmp_path), "published"),
         "held_out_kmeans": tables.of_protocol(cnns(tmp_path), "held_out"),
@@ -185,22 +185,22 @@ class TestAnswer:
     @pytest.mark.parametrize(
         ("verdicts", "headline"),
         [
-            (("above", "above"), "Yes: the generated CNNs beat all their baselines."),
-            (("below", "below"), "No: the generated CNNs do worse than all their baselines."),
+            (("better", "better"), "Yes: the generated CNNs beat all their baselines."),
+            (("worse", "worse"), "No: the generated CNNs do worse than all their baselines."),
             (
-                ("above", "below"),
+                ("better", "worse"),
                 "Mixed: the generated CNNs are significantly better in 1 and worse in 1 of 2 comparisons.",
             ),
             (
-                ("above", "no clear difference"),
+                ("better", "inconclusive"),
                 "Inconclusive in 1 of 2 comparisons: the generated CNNs are significantly better in 1.",
             ),
             (
-                ("below", "no clear difference"),
+                ("worse", "inconclusive"),
                 "No: the generated CNNs are significantly better than none of their baselines, and worse than some.",
             ),
             (
-                ("no clear difference", "no clear difference"),
+                ("inconclusive", "inconclusive"),
                 "Inconclusive: differences smaller than 0.05 could not have been detected with these CNNs and images.",
             ),
         ],
@@ -211,9 +211,7 @@ class TestAnswer:
     def test_nothing_significant_is_inconclusive_and_says_what_could_have_been_seen(self):
         baselines, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
         rows = [
-            compared({("cyclegan", baseline): "no clear difference" for baseline in baselines}).assign(
-                clusterer=clusterer
-            )
+            compared({("cyclegan", baseline): "inconclusive" for baseline in baselines}).assign(clusterer=clusterer)
             for clusterer in clusterers
         ]
         frame = pd.concat(rows, ignore_index=True)
@@ -223,47 +221,47 @@ class TestAnswer:
         assert said["headline"] == (
             "Inconclusive: differences smaller than 0.082 could not have been detected with these CNNs and images."
         )
-        assert "above in 0, significantly below in 0, and the result is inconclusive in 60" in said["sentences"][0]
+        assert "better in 0, significantly worse in 0, and the result is inconclusive in 60" in said["sentences"][0]
         assert "could have detected: 0.082 at the median, 0.041 to 0.12." in said["sentences"][1]
 
     def test_a_few_worse_comparisons_among_inconclusive_ones_are_no_no(self):
         rows = pd.concat(
             [
-                against("below", "no clear difference"),
-                against("no clear difference", "no clear difference").assign(clusterer="dbscan"),
+                against("worse", "inconclusive"),
+                against("inconclusive", "inconclusive").assign(clusterer="dbscan"),
             ]
         )
         headline = "Inconclusive in 3 of 4 comparisons: the generated CNNs are significantly worse in 1."
         assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_without_intervals_no_number_is_made_up(self):
-        rows = against("no clear difference", "no clear difference").assign(low=np.nan, high=np.nan)
+        rows = against("inconclusive", "inconclusive").assign(low=np.nan, high=np.nan)
         said = narrative.answer(board(), rows)
         assert said["headline"] == "Inconclusive: no difference is significant."
         assert "nan" not in " ".join(said["sentences"])
 
     def test_baselines_are_not_called_controls(self):
-        rows = pd.concat([against("above", "above"), compared({("cyclegan", "brightness"): "above"})])
+        rows = pd.concat([against("better", "better"), compared({("cyclegan", "brightness"): "better"})])
         headline = "Yes: the generated CNNs beat all their baselines."
         assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_one_of_two_methods_wins_in_part(self):
-        rows = pd.concat([against("above", "above"), compared({("netspace", "random"): "below"})])
+        rows = pd.concat([against("better", "better"), compared({("netspace", "random"): "worse"})])
         assert narrative.answer(board(), rows)["headline"] == (
             "Mixed: all baselines are beaten by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
         )
 
     def test_neither_selected_cnns_nor_zero_shot_nor_the_published_protocol_make_the_headline(self):
-        rows = [against("below", "below")]
+        rows = [against("worse", "worse")]
         for protocol, what in (("held_out", "selected"), ("zero_shot", "median"), ("published", "median")):
-            rows.append(compared({("cyclegan", "random"): "above"}, protocol, what))
+            rows.append(compared({("cyclegan", "random"): "better"}, protocol, what))
         found = narrative.answer(board(), pd.concat(rows))
         assert found["headline"].startswith("No: the generated CNNs do worse")
         assert "2 comparisons were made" in found["sentences"][0]
-        assert "above in 0, significantly below in 2, and the result is inconclusive in 0" in found["sentences"][0]
+        assert "better in 0, significantly worse in 2, and the result is inconclusive in 0" in found["sentences"][0]
 
     def test_sentences_give_n_medians_intervals_and_the_selection_bias(self):
-        text = " ".join(narrative.answer(board(), against("above", "above"))["sentences"]).replace("\u00a0", " ")
+        text = " ".join(narrative.answer(board(), against("better", "better"))["sentences"]).replace("\u00a0", " ")
         assert "0.610 for CycleGAN (n = 40), 0.520 for random initialisation (n = 40) and 0.550 for parents A" in text
         assert "0.580 (95 % interval 0.480 to 0.680) on the test, after 0.740 on validation" in text
         assert "a selection bias of 0.160" in text
@@ -271,21 +269,21 @@ class TestAnswer:
 
     def test_a_zero_shot_win_is_said_beside_the_headline(self):
         rows = [
-            {"method": "distil", "clusterer": "own", "baseline": baseline, "verdict": "above"}
+            {"method": "distil", "clusterer": "own", "baseline": baseline, "verdict": "better"}
             for baseline in ("product", "ensemble")
         ]
-        rows += [{"method": "cyclegan", "clusterer": "own", "baseline": "product", "verdict": "below"}]
-        rows += [{"method": "distil", "clusterer": "own", "baseline": "supervised", "verdict": "below"}]
+        rows += [{"method": "cyclegan", "clusterer": "own", "baseline": "product", "verdict": "worse"}]
+        rows += [{"method": "distil", "clusterer": "own", "baseline": "supervised", "verdict": "worse"}]
         frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
         said = narrative.answer(None, frame)["sentences"]
         who = "distilled from both zoos with heads of their own"
-        assert said == [f"Zero-shot, yes: {who} is significantly above all 2 baselines."]
-        frame.loc[0, "verdict"] = "no clear difference"
-        assert "comes furthest: significantly above 1 of 2" in narrative.answer(None, frame)["sentences"][0]
+        assert said == [f"Zero-shot, yes: {who} is significantly better than all 2 baselines."]
+        frame.loc[0, "verdict"] = "inconclusive"
+        assert "comes furthest: significantly better than 1 of 2" in narrative.answer(None, frame)["sentences"][0]
 
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
-        sentences = narrative.answer(board(), against("above", "above"), zero)["sentences"]
+        sentences = narrative.answer(board(), against("better", "better"), zero)["sentences"]
         kinds = [next(word for word in ("held-out", "Zero-shot", "transductive", "") if word in s) for s in sentences]
         assert kinds == ["", "", "", "Zero-shot", "transductive"]
         assert "heads of their own the median AUROC is 0.600 for CycleGAN, against 0.900" in sentences[3]
@@ -296,7 +294,7 @@ class TestAnswer:
 
     def test_nothing_to_compare_is_said(self):
         assert narrative.answer(None, None)["headline"].startswith("There is nothing to compare")
-        assert narrative.answer(board(), against("above", "above")[:0])["headline"].startswith("There is nothing")
+        assert narrative.answer(board(), against("better", "better")[:0])["headline"].startswith("There is nothing")
 
 
 class TestViews:

@@ -27,7 +27,10 @@ CONFIG = {
         "black": {"positive": ["black"], "negative": ["black_random"], "models": 5},
     },
     "fusions": {
-        "black_cat": {"a": "black", "b": "cat", "test": {"positive": ["test/black_cat"], "negative": ["test/other"]}}
+        "black_cat": {
+            "concepts": ["black", "cat"],
+            "test": {"positive": ["test/black_cat"], "negative": ["test/other"]},
+        }
     },
     "zoo": {"epochs": 2, "images_per_epoch": 40, "shard_size": 4, "device": "cpu"},
     "cyclegan": {"epochs": 2, "hidden": 4},

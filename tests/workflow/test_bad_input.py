@@ -37,7 +37,7 @@ def with_key(path: str, value) -> dict:
         ("concepts.cat.negative", [], ["concepts.cat.negative: is empty"]),
         ("concepts.cat.positive", ["catt"], ["concepts.cat.positive: there is no folder 'catt'", "mean 'cat'"]),
         ("images_root", "nowhere", ["images_root", "nowhere", "--config images_root=FOLDER"]),
-        ("fusions.black_cat.b", "dog", ["fusions.black_cat.b: there is no concept 'dog'"]),
+        ("fusions.black_cat.concepts", ["black", "dog"], ["fusions.black_cat.concepts: there is no concept 'dog'"]),
     ],
 )
 def test_configurations(project, path, value, words):
@@ -88,7 +88,7 @@ def test_damaged_results_are_named(made, tmp_path, file, target):
     (project.folder / target).unlink()
     run = project.snakemake(target, "--rerun-triggers", "mtime", config=CONFIG)
     assert run.returncode == 1
-    assert f"{file}: truncated, damaged or not HDF5" in run.stdout
+    assert f"{file}: truncated, corrupt or not HDF5" in run.stdout
     assert "Delete the file and run the same snakemake command again" in run.stdout
     assert "Traceback" not in run.stdout
 

@@ -121,7 +121,7 @@ def test_commands_stand_in_blocks_of_their_own(root):
 
 def _concepts_of(shown: dict) -> dict:
     """Concepts for a block that shows fusions only."""
-    names = {name for fusion in shown.get("fusions", {}).values() for side, name in fusion.items() if len(side) == 1}
+    names = {name for fusion in shown.get("fusions", {}).values() for name in fusion["concepts"]}
     return {name: {"positive": [name], "negative": [f"not_{name}"]} for name in names | {"cat"}}
 
 

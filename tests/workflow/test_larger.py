@@ -20,9 +20,7 @@ CONFIG = {
     },
     "fusions": {
         "dark_blue_bird": {
-            "a": "dark",
-            "b": "blue",
-            "c": "bird",
+            "concepts": ["dark", "blue", "bird"],
             "methods": ["cyclegan", "parent_c"],
             "test": {
                 "source": "synthetic",

@@ -42,7 +42,7 @@ def test_pets_by_breed_from_a_downloaded_archive(project):
             "pug": pets | {"positive": ["pug"], "negative": ["non-pug"]},
         },
         "fusions": {
-            "black_cat": {"a": "pug", "b": "cat", "test": pets | {"positive": ["bombay"], "negative": ["dog"]}}
+            "black_cat": {"concepts": ["pug", "cat"], "test": pets | {"positive": ["bombay"], "negative": ["dog"]}}
         },
         "downloads": {"oxford_iiit_pet": {"url": archive.as_uri(), "md5": "0" * 32}},
     }

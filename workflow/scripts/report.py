@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoofuse.config import sides
 from zoofuse.core import files, logs
 from zoofuse.data import images
 from zoofuse.methods.cyclegan import io, measures
@@ -48,7 +47,7 @@ with logs.job(snakemake.log[0]):
     attributes += [files.attributes(path, "test_images") for path in inputs.tests]
     fusions = []
     for name, fusion in settings["fusions"].items():
-        one = {"name": name, "concepts": [fusion[side] for side in sides(fusion)], "shown": inputs[f"shown_{name}"]}
+        one = {"name": name, "concepts": fusion["concepts"], "shown": inputs[f"shown_{name}"]}
         one |= {"tables": named(inputs[f"tables_{name}"]), "figures": shown(inputs[f"figures_{name}"])}
         if published := inputs.get(f"published_{name}"):
             one["published"] = named(published, "published_")

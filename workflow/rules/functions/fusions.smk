@@ -7,8 +7,7 @@ def existing_generators(wildcards):
 
 def concepts_of(fusion):
     """Letter -> concept of a fusion."""
-    found = known(config["fusions"], fusion, "fusion")
-    return {side: found[side] for side in sides(found)}
+    return sides(known(config["fusions"], fusion, "fusion"))
 
 
 def fusion_zoo(wildcards, side):

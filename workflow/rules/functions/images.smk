@@ -83,7 +83,7 @@ def test_pictures(wildcards):
 def fusion_images(wildcards):
     """The images of a fusion's concepts; an existing zoo brings none."""
     fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    return [f"results/images/{fusion[side]}.h5" for side in sides(fusion) if fusion[side] in trained_concepts()]
+    return [f"results/images/{concept}.h5" for concept in fusion["concepts"] if concept in trained_concepts()]
 
 
 def checked_places():

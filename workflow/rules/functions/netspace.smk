@@ -54,8 +54,7 @@ def netspace_space(steps):
 
 
 def netspace_concept(wildcards):
-    fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    return fusion[config["netspace"]["architectures"]["side"]]
+    return concepts_of(wildcards.fusion)[config["netspace"]["architectures"]["side"]]
 
 
 def netspace_concept_images(wildcards):

@@ -3,7 +3,6 @@
 import copy
 import difflib
 import functools
-import itertools
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from zoofuse.config_files import Written, size_fault
+from zoofuse.config_files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.core.text import printable, visible
 from zoofuse.methods import registry
 from zoofuse.methods.registry import LETTERS
@@ -23,7 +22,6 @@ TRAINED = 64  # CNNs of a concept that does not say how many
 # Architectures of two conv layers, which one translator can take together.
 JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
 LARGEST = 10**18  # fits in 64 bits
-LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs
 # What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
 _REPLACED = re.compile(r"\{\s*[.\w]+(\s*,\s*([^{}]+|\{\d+(,\d+)?\})*)?\s*\}|<[a-z][a-z0-9_]*>")
 ROOTS = ("images_root", "zoo_root", "predict")  # settings that name a folder of this machine
@@ -57,7 +55,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     config = copy.deepcopy(config)
     named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
     config = _filled(config, schema, schema)
-    odd = dict(_odd(config, (), written))
+    odd = dict(_renamed(config)) | dict(_odd(config, (), written))
     config = _without(config, odd)
     errors = sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.path)))
     # What holds an odd key or value may seem to lack it.
@@ -84,15 +82,15 @@ def complete(config: dict, written: Written | None = None) -> dict:
     for name, fusion in config["fusions"].items():
         if name not in named:
             at = fusion["methods"].index("parent_b") + 1
-            fusion["methods"][at:at] = [f"parent_{side}" for side in sides(fusion)[2:]]
+            fusion["methods"][at:at] = [f"parent_{side}" for side in list(sides(fusion))[2:]]
         if name not in named and _existing(config, fusion):
             fusion["methods"] = [method for method in fusion["methods"] if not registry.get(method).needs_images]
     return config
 
 
-def sides(fusion: dict) -> list[str]:
-    """The letters under which a fusion names its concepts: a, b, and further ones where there are more than two."""
-    return [side for side in LETTERS if side in fusion]
+def sides(fusion: dict) -> dict[str, str]:
+    """Letter -> concept of a fusion: a, b and so on, by position; files, heads and tables name concepts by letter."""
+    return dict(zip(LETTERS, fusion["concepts"], strict=False))
 
 
 @functools.cache
@@ -140,28 +138,66 @@ def _without(config: dict, paths: Iterable[tuple]) -> dict:
     return config
 
 
+# Settings that have another name now, and values of them: (path, * for any name) -> name, or value -> value.
+RENAMED = {
+    ("drawn",): "synthetic",
+    ("evaluation", "controls"): "baselines",
+    ("concepts", "*", "source"): {"drawn": "synthetic"},
+    ("fusions", "*", "test", "source"): {"drawn": "synthetic"},
+    ("zoo", "backend"): {"fused": "cpp", "stacked": "batched"},
+}
+
+
+def _renamed(config: dict) -> Iterator[tuple[tuple, str]]:
+    """Settings and values under names that they no longer have, with their paths."""
+    for pattern, now in RENAMED.items():
+        for path, value in _at(config, pattern):
+            if isinstance(now, str):
+                yield path, f"{dotted(path)}: is now called {now}; write {dotted((*path[:-1], now))}."
+            elif isinstance(value, str) and value in now:
+                yield path, f"{dotted(path)}: {value} is now called {now[value]}; write {now[value]}."
+    for name, fusion in _blocks(config, "fusions"):
+        if old := {letter: fusion[letter] for letter in LETTERS if isinstance(fusion.get(letter), str)}:
+            named = fusion.get("concepts")
+            listed = dict(zip(LETTERS, named, strict=False)) if isinstance(named, list) else {}
+            names = ", ".join(printable(str(concept)) for _, concept in sorted((listed | old).items()))
+            first, *others = old
+            fault = f"fusions.{name}.{first}: name the concepts in one list: concepts: [{names}]"
+            yield ("fusions", name, first), fault
+            yield from ((("fusions", name, letter), fault) for letter in others)
+
+
+def _at(value, pattern: tuple, path: tuple = ()) -> Iterator[tuple[tuple, object]]:
+    """(path, value) of everything in a configuration at a path in which * stands for any name."""
+    if not pattern:
+        yield path, value
+    elif isinstance(value, dict):
+        for key in list(value) if pattern[0] == "*" else [pattern[0]] if pattern[0] in value else []:
+            yield from _at(value[key], pattern[1:], (*path, key))
+
+
 def _odd(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]]:
     """What YAML and JSON can write and a schema can't tell, with its path: keys that are not text, numbers that count
     nothing, text that no file's name can hold."""
-    where = _dotted(path)
+    where = dotted(path)
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, str):
-                if fault := _unusable(key):
-                    yield (*path, key), f"{where}: the key {_shown(key)} {fault}."
+                if fault := unusable(key):
+                    yield (*path, key), f"{where}: the key {shown(key)} {fault}."
                     continue
                 yield from _odd(item, (*path, key), written)
             elif scalar := written.key((*path, key)):
-                fault = f"the key {printable(scalar.text)} is no text; write it in quotes: {_quoted(scalar.text)}"
-                yield (*path, key), f"{where}: {fault}. YAML reads {_read_as(scalar)}."
+                fault = f"the key {printable(scalar.text)} is no text; write it in quotes: {quoted(scalar.text)}"
+                yield (*path, key), f"{where}: {fault}. YAML reads {read_as(scalar)}."
             else:
-                yield (*path, key), f"{where}: the key {_shown(key)} is no text; write it in quotes."
+                yield (*path, key), f"{where}: the key {shown(key)} is no text; write it in quotes."
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _odd(item, (*path, index), written)
     elif isinstance(value, str):
-        if fault := _unusable(value):
-            yield path, f"{where}: {_shown(value)} {fault}."
+        if fault := unusable(value):
+            yield path, f"{where}: {shown(value)} {fault}."
     elif isinstance(value, int | float) and not abs(value) < LARGEST:  # also "not a number"
         yield path, f"{where}: infinite, not a number, or too large; write a number of at most 18 digits."
 
@@ -175,44 +211,7 @@ def _misread(value, path: tuple, written: Written) -> Iterator[tuple[tuple, str]
     if scalar and re.fullmatch(r"[-+]?0[0-7_]+|[-+]?[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?", scalar.text):
         decimal = re.sub(r"^([-+]?)0+(?=\d)", r"\1", scalar.text)
         meant = f" or {decimal}" if re.fullmatch(r"[-+]?\d+", decimal) else ""
-        yield path, f"{_dotted(path)}: YAML reads {_read_as(scalar)}; write {value}{meant}."
-
-
-def _unusable(text: str) -> str | None:
-    """Why no file can have this name, nor anything else be written as this."""
-    try:
-        size = len(os.fsencode(text))
-    except UnicodeEncodeError:
-        return "holds half of a character (a lone surrogate); write it as UTF-8"
-    if "\0" in text:
-        return "holds a character of number 0, which no name may; leave it out"
-    if size > LONGEST:
-        return f"has {size:,} bytes; write at most {LONGEST:,}"
-    return None
-
-
-def _dotted(path: tuple) -> str:
-    """concepts.cat.positive.0, as messages name a setting."""
-    return ".".join(printable(str(part)) if _unusable(str(part)) is None else _shown(part) for part in path) or (
-        "the top level"
-    )
-
-
-def _shown(value) -> str:
-    """A value as Python writes it, on one line and not too long."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
-        return "a number of over 100 digits"
-    text = repr(value[:300] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= 200 else f"{text[:150]}... ({len(text):,} characters)"
-
-
-def _read_as(scalar) -> str:
-    """What YAML made of a word, such as: yes as True (my.yaml, line 3)."""
-    return f"{printable(scalar.text)} as {_shown(scalar.value)} ({scalar.where})"
-
-
-def _quoted(text: str) -> str:
-    return f'"{printable(text)}"'
+        yield path, f"{dotted(path)}: YAML reads {read_as(scalar)}; write {value}{meant}."
 
 
 def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
@@ -223,7 +222,7 @@ def _blocks(config: dict, name: str) -> list[tuple[str, dict]]:
 
 def _existing(config: dict, fusion: dict) -> list[str]:
     """Those of a fusion's concepts that are existing zoos, and bring no images."""
-    return [fusion[side] for side in sides(fusion) if "zoo" in config["concepts"].get(fusion[side], {})]
+    return [concept for concept in fusion["concepts"] if "zoo" in config["concepts"].get(concept, {})]
 
 
 def resolved(schema: dict, root: dict) -> dict:
@@ -263,7 +262,7 @@ def _filled(value, schema: dict, root: dict):
 
 def _fault(error: jsonschema.ValidationError, written: Written) -> str:
     path = tuple(error.absolute_path)
-    where = _dotted(path)
+    where = dotted(path)
     schema, value = error.schema, error.instance
     scalar = written.value(path, value)
     if error.validator == "additionalProperties":
@@ -272,42 +271,42 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
         hints = []
         for key in unknown[:20]:
             close = difflib.get_close_matches(key[:100], known, 1)
-            hints.append(f"{_dotted((*path, key))}: unknown key" + (f"; write {close[0]}" if close else ""))
+            hints.append(f"{dotted((*path, key))}: unknown key" + (f"; write {close[0]}" if close else ""))
         if len(unknown) > 20:
             hints.append(f"and {len(unknown) - 20} more")
         return "; ".join(hints) + f". Known here: {', '.join(known)}."
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in value]
         told = {
+            "concepts": "a list of two to five concepts"
+            if path
+            else "a mapping of names, each with positive and negative folders",
             "positive": "a list of folders under images_root that show all concepts at once",
             "negative": "a list of folders under images_root that do not",
-            "concepts": "a mapping of names, each with positive and negative folders",
             "test": "positive and negative folders of test images",
-            "a": "the concept of domain A",
-            "b": "the concept of domain B",
         }
         return f"{where}: missing " + "; ".join(f"{key} ({told[key]})" if key in told else key for key in missing) + "."
     if error.validator == "pattern":
         return (
-            f"{where}: {_shown(value)}: not a usable name; write letters (without accents), digits, '_' and '-' only, "
+            f"{where}: {shown(value)}: not a usable name; write letters (without accents), digits, '_' and '-' only, "
             "a letter or digit first."
         )
     if error.validator == "maxLength":
-        return f"{where}: {_shown(value)}: {len(value):,} characters; write at most {error.validator_value}."
+        return f"{where}: {shown(value)}: {len(value):,} characters; write at most {error.validator_value}."
     if error.validator == "minLength":
         return f"{where}: is empty text; write a name, or leave it out."
     if error.validator == "uniqueItems":
         again = next(item for index, item in enumerate(value) if item in value[:index])
-        return f"{where}: names {_shown(again)} twice; write it once."
+        return f"{where}: names {shown(again)} twice; write it once."
     if error.validator == "contains":
         return f"{where}: lacks umap, which the clusterers work on; write [umap] or [umap, tsne]."
     if error.validator == "enum":
         word = scalar.text if scalar else str(value)[:100]
         close = difflib.get_close_matches(word, map(str, error.validator_value), 1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        read = f" (YAML reads {_read_as(scalar)})" if scalar and not isinstance(value, str) else ""
-        shown = _shown(word if scalar else value)
-        return f"{where}: {shown} is unknown{read}; write one of {', '.join(map(str, error.validator_value))}{hint}"
+        read = f" (YAML reads {read_as(scalar)})" if scalar and not isinstance(value, str) else ""
+        text = shown(word if scalar else value)
+        return f"{where}: {text} is unknown{read}; write one of {', '.join(map(str, error.validator_value))}{hint}"
     default = f" (the default is {json.dumps(schema['default'])})" if "default" in schema else ""
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
@@ -316,20 +315,23 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
         if kinds == ["string"] and scalar and not scalar.text:
             return f"{where}: nothing is written ({scalar.where}); write text, or take the line out."
         if "string" in kinds and scalar:
-            return f"{where}: YAML reads {_read_as(scalar)}; write it in quotes: {_quoted(scalar.text)}."
+            return f"{where}: YAML reads {read_as(scalar)}; write it in quotes: {quoted(scalar.text)}."
         if kinds == ["string"] and isinstance(value, dict | list):
-            return f"{where}: {_shown(value)} is of the wrong type; write text, in quotes if it begins with {{ or [."
+            return f"{where}: {shown(value)} is of the wrong type; write text, in quotes if it begins with {{ or [."
         if "string" in kinds and not isinstance(value, dict | list):
             quotes = ", in quotes (YAML reads yes, no, on, off, null, dates and numbers as something else)"
-            return f"{where}: {_shown(value)} is of the wrong type; write text{quotes}."
-        shown = f"{printable(scalar.text)!r}" if scalar and isinstance(value, bool) else _shown(value)
-        return f"{where}: {shown} is of the wrong type; write {' or '.join(names[kind] for kind in kinds)}{default}."
-    if error.validator in ("minItems", "minProperties"):
+            return f"{where}: {shown(value)} is of the wrong type; write text{quotes}."
+        text = f"{printable(scalar.text)!r}" if scalar and isinstance(value, bool) else shown(value)
+        return f"{where}: {text} is of the wrong type; write {' or '.join(names[kind] for kind in kinds)}{default}."
+    if error.validator in ("minItems", "minProperties") and error.validator_value == 1:
         return f"{where}: is empty; name at least one."
+    if error.validator in ("minItems", "maxItems"):
+        bound = "at least" if error.validator == "minItems" else "at most"
+        return f"{where}: names {len(value)}; name {bound} {error.validator_value}."
     if error.validator in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
         sign = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
         bound = f"{sign.get(error.validator, 'less than')} {error.validator_value}"
-        return f"{where}: {_shown(value)} is out of range; write {bound}{default}."
+        return f"{where}: {shown(value)} is out of range; write {bound}{default}."
     return f"{where}: {error.message[:300]}{default}."
 
 
@@ -362,24 +364,19 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             yield f"concepts.{name}.layers: is for an existing zoo only; leave it out."
     for name, fusion in config["fusions"].items():
         letters = sides(fusion)
-        if letters != list(LETTERS[: len(letters)]):
-            gap = next(side for side in LETTERS if side not in letters)
-            yield f"fusions.{name}: names {letters[-1]} but not {gap}; use the letters in order."
-        for side in letters:
-            if fusion[side] not in concepts:
-                close = difflib.get_close_matches(fusion[side], concepts, 1)
-                hint = f"; did you mean {close[0]}?" if close else ""
+        for concept in fusion["concepts"]:
+            if concept not in concepts:
+                close = difflib.get_close_matches(concept, concepts, 1)
+                hint = f"; did you mean {close[0]}?" if close else "."
                 yield (
-                    f"fusions.{name}.{side}: there is no concept {fusion[side]!r}{hint} "
+                    f"fusions.{name}.concepts: there is no concept {concept!r}{hint} "
                     f"Write one of {', '.join(concepts)}, or add it under concepts."
                 )
-        for one, other in itertools.combinations(letters, 2):
-            if fusion[one] == fusion[other]:
-                yield f"fusions.{name}: {one} and {other} are both {fusion[one]!r}; name two different concepts."
         for method in fusion["methods"]:
             of = registry.get(method)
             if of.letter and of.letter not in letters:
-                yield f"fusions.{name}.methods: {method}, but the fusion names no concept {of.letter}; leave it out."
+                count = LETTERS.index(of.letter) + 1
+                yield f"fusions.{name}.methods: {method} needs {count} concepts, not {len(letters)}; leave it out."
             if len(letters) > of.concepts:
                 yield f"fusions.{name}.methods: {method} joins two concepts, not {len(letters)}; leave it out."
             if of.needs_images and name in named and (existing := _existing(config, fusion)):
@@ -387,12 +384,12 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                     f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
                     "existing zoo; leave it out, or take distil_weights."
                 )
-        for side in letters:
-            models = concepts.get(fusion[side], {}).get("models")
+        for concept in fusion["concepts"]:
+            models = concepts.get(concept, {}).get("models")
             if "netspace" in fusion["methods"] and models is not None and models < 4:
-                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few for netspace; write 4 or more."
+                yield f"concepts.{concept}.models: {models} CNNs are too few for netspace; write 4 or more."
             if "cyclegan" in fusion["methods"] and "generators" not in fusion and models is not None and models < 4:
-                yield f"concepts.{fusion[side]}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
+                yield f"concepts.{concept}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
         if fusion["joint"] and "generators" in fusion:
             yield f"fusions.{name}: joint is for CycleGANs trained here, and generators are named; leave out one."
         if fusion["joint"] and config["zoo"]["architecture"] not in JOINT:
@@ -424,19 +421,19 @@ def _bad_paths(config: dict) -> Iterator[str]:
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
     for where, path in paths:
         if re.search(r"\$\{\w+\}", path):
-            yield f"{where}: {_shown(path)}: variables are not replaced in a configuration; write the whole path."
+            yield f"{where}: {shown(path)}: variables are not replaced in a configuration; write the whole path."
             continue
         if match := _REPLACED.search(path):
             yield (
-                f"{where}: {_shown(path)}: Snakemake takes {_shown(match[0])} in a file's name for a word to be "
+                f"{where}: {shown(path)}: Snakemake takes {shown(match[0])} in a file's name for a word to be "
                 "replaced; rename the folder, or name a link to it (ln -s)."
             )
             continue
         if match := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
             instead = f"write {path[match.end() :]}" if match[0] == "file://" else "copy it here, and write its path"
-            yield f"{where}: {_shown(path)} is an address, not a path of this machine; {instead}."
+            yield f"{where}: {shown(path)} is an address, not a path of this machine; {instead}."
         elif any(len(os.fsencode(part)) > 255 for part in path.split("/")):
-            yield f"{where}: {_shown(path)} has a part of over 255 bytes, longer than any file's name; write its name."
+            yield f"{where}: {shown(path)} has a part of over 255 bytes, longer than any file's name; write its name."
 
 
 def _places(config: dict) -> dict[str, dict]:
@@ -462,7 +459,7 @@ def missing_root(setting: str, path: str) -> str | None:
         why = "write / between folders, not \\; a Windows drive is read where it is mounted, such as /mnt/c"
     else:
         return None  # who reads the folder says it
-    return f"{setting}: there is no folder {_shown(path)}: {why}."
+    return f"{setting}: there is no folder {shown(path)}: {why}."
 
 
 def _bad_words(where: str, place: dict) -> Iterator[str]:

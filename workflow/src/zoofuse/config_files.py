@@ -4,6 +4,7 @@ YAML keeps only the last of two equal keys, and reads yes as true, 1:30 as 90 an
 is left, so the text is read once more, for messages only. Imports no torch.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from zoofuse.core.text import printable
 
 MOST_BYTES = 4 * 2**20  # of a configuration file
 MOST_VALUES = 100_000  # keys and values, those behind an anchor counted wherever it is used
+LONGEST = 4095  # bytes of a path, and more than any other text of a configuration needs
 MOST_DEPTH = 50  # of blocks within blocks
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -219,3 +221,40 @@ def _value(reader, node: yaml.ScalarNode):
         return reader.construct_object(node)
     except (yaml.YAMLError, ValueError):  # a tag of somebody's own, or a date such as 2024-13-01
         return node.value
+
+
+def unusable(text: str) -> str | None:
+    """Why no file can have this name, nor anything else be written as this."""
+    try:
+        size = len(os.fsencode(text))
+    except UnicodeEncodeError:
+        return "holds half of a character (a lone surrogate); write it as UTF-8"
+    if "\0" in text:
+        return "holds a character of number 0, which no name may; leave it out"
+    if size > LONGEST:
+        return f"has {size:,} bytes; write at most {LONGEST:,}"
+    return None
+
+
+def dotted(path: tuple) -> str:
+    """concepts.cat.positive.0, as messages name a setting."""
+    return ".".join(printable(str(part)) if unusable(str(part)) is None else shown(part) for part in path) or (
+        "the top level"
+    )
+
+
+def shown(value) -> str:
+    """A value as Python writes it, on one line and not too long."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
+        return "a number of over 100 digits"
+    text = repr(value[:300] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 200 else f"{text[:150]}... ({len(text):,} characters)"
+
+
+def read_as(scalar) -> str:
+    """What YAML made of a word, such as: yes as True (my.yaml, line 3)."""
+    return f"{printable(scalar.text)} as {shown(scalar.value)} ({scalar.where})"
+
+
+def quoted(text: str) -> str:
+    return f'"{printable(text)}"'

@@ -112,7 +112,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
             disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
-        parents = {side: sizes[fusion[side]] for side in sides(fusion)}
+        parents = {side: sizes[concept] for side, concept in sides(fusion).items()}
         pairs = list(itertools.pairwise(parents.values()))
         banks = sum(parents.values()) * 4 * sum(architecture.kernels.values()) / 1e9
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
@@ -154,7 +154,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
 def netspace_hours(config: dict, rates: Rates) -> float:
     """Hours of target `netspace` with one job at a time, beside the zoos; 0 where no fusion has two concepts."""
     own, each = config["netspace"], rates.netspace
-    fusions = sum(len(sides(fusion)) == 2 for fusion in config["fusions"].values())
+    fusions = sum(len(fusion["concepts"]) == 2 for fusion in config["fusions"].values())
     kinds, shapes = own["architectures"], own["shapes"]
     several, unseen = ([LAYERS.get(name) or int(name[6:]) for name in kinds[key]] for key in ("several", "unseen"))
     trained = {*kinds["several"], *kinds["unseen"]} - {"zoo"}

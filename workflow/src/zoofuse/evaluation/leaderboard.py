@@ -189,14 +189,14 @@ def _published(method: str, clusterer: str, part: pd.DataFrame, photographs: int
 def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, seed: int) -> Entry:
     test, truth = photographs.test, photographs.truth[photographs.test]
     models, domains = part["model"].to_numpy(), part["domain"].to_numpy()
-    shares = intervals.right_shares(answers[:, test], truth)
+    shares = intervals.accuracy_shares(answers[:, test], truth)
     scores = intervals.measure(shares, truth)
     first = {"method": method, "clusterer": clusterer}
     spread = _distribution(scores)
     chosen = {rule: best(part[rule], models, domains) for rule in RULES if part[rule].notna().any()}
     found = {}
     for rule, i in chosen.items():
-        low, high = _inside(scores[i], intervals.photograph_interval(shares[i], photographs.added), 0, 1)
+        low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
         found[rule] = {"selected": _name(models[i], domains[i]), "validation": part["validation"][i]}
         found[rule] |= {"test": scores[i], "test_low": low, "test_high": high}
         if len(part) > 1:  # else there is nothing to select
@@ -228,7 +228,7 @@ def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int)
     if np.isnan(validation).all() and len(validation) > 1:
         return Entry(method, head, row["median"], None, None, draws, photographs.added)
     i = best(validation, answers["model"], answers["domain"])
-    low, high = _inside(scores[i], intervals.photograph_interval(shares[i], photographs.added), 0, 1)
+    low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
     row |= {"selected": _name(answers["model"][i], answers["domain"][i]), "validation": validation[i]}
     row |= {"test": scores[i], "test_low": low, "test_high": high}
     row |= {"average_precision": average_precision_score(truth, given[i, test])}
@@ -280,7 +280,7 @@ def _compared(ours: Entry, theirs: Entry, level: float):
     yield "median", difference, *_inside(difference, interval, -1, 1)
     if ours.shares is not None and theirs.shares is not None:
         difference = ours.test - theirs.test
-        interval = intervals.photograph_interval(ours.shares - theirs.shares, ours.added, level)
+        interval = intervals.image_interval(ours.shares - theirs.shares, ours.added, level)
         yield "selected", difference, *_inside(difference, interval, -1, 1)
 
 

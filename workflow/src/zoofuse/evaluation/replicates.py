@@ -158,7 +158,7 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
     for run in runs:
         shown = ~run.validation & ((run.labels == 0) | (group == ALL) | (run.groups == group))
         truth, answers = run.labels[shown] == 0, run.answers[kind][:, shown]
-        shares = (intervals.right_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
+        shares = (intervals.accuracy_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
         found.append(np.median(intervals.measure(shares, truth)))
         if counts is None:
             drawn.append(found[-1:])

@@ -5,11 +5,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoofuse.config import missing_root, sides
+from zoofuse.config import missing_root
 from zoofuse.core import files
+from zoofuse.core.regular import file_size
 from zoofuse.core.text import printable
 from zoofuse.data import folders, images
-from zoofuse.data.decoding import ImageError, file_size
+from zoofuse.data.decoding import ImageError
 from zoofuse.importers import imports
 
 LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
@@ -83,7 +84,7 @@ def folder_faults(config: dict) -> dict[str, Fault]:
             faults[where] = Fault("\n".join(dict.fromkeys(words)), gone)
     if not faults and config["images"]["leaks"] == "refuse":
         for name, fusion in config["fusions"].items():
-            training = [path for side in sides(fusion) for path in listed[f"concepts.{fusion[side]}"]]
+            training = [path for concept in fusion["concepts"] for path in listed[f"concepts.{concept}"]]
             where = f"fusions.{name}.test"
             if pairs := images.find_leaks(training, listed[where]):
                 faults[where] = Fault(str(images.leak_error(where, pairs)), gone=False)

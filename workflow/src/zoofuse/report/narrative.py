@@ -28,10 +28,10 @@ def answer(
     """Whether generated CNNs beat their baselines, in words: {"headline": str, "sentences": [str]}.
 
     The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians: a
-    generating method wins under a clusterer when it is above every baseline. "Yes" when all win; "No"
-    when all comparisons are below, or none is above and every method under every clusterer is below one; "Mixed" when
-    some win, or some comparisons are above and some below; else "Inconclusive", with the difference that could have
-    been detected.
+    generating method wins under a clusterer when it is better than every baseline. "Yes" when all win; "No"
+    when all comparisons are worse, or none is better and every method under every clusterer is worse than
+    one; "Mixed" when some win, or some comparisons are better and some worse; else "Inconclusive", with the
+    difference that could have been detected.
     Sentences: held out, then zero-shot, then the published protocol, which is transductive.
     """
     sentences = []
@@ -148,36 +148,37 @@ def shape(values: np.ndarray) -> tuple[float, float, list[float]]:
 
 def _headline(held: pd.DataFrame) -> str:
     n = len(held)
-    above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
+    better, worse = (int((held["verdict"] == verdict).sum()) for verdict in ("better", "worse"))
     verdicts = held.groupby(["clusterer", "method"], sort=False)["verdict"]
-    wins = verdicts.agg(lambda some: (some == "above").all())
-    losses = verdicts.agg(lambda some: (some == "below").any())
+    wins = verdicts.agg(lambda some: (some == "better").all())
+    losses = verdicts.agg(lambda some: (some == "worse").any())
     if wins.all():
         return "Yes: the generated CNNs beat all their baselines."
-    if below == n:
+    if worse == n:
         return "No: the generated CNNs do worse than all their baselines."
-    if above == below == 0:
+    if better == worse == 0:
         return f"Inconclusive: {_undetected(held) or 'no difference is significant'}."
     if wins.any():
         cases = wins.groupby("method", sort=False).agg(["sum", "size"])
         listed = [f"{method_label(method)} in {row['sum']} of {row['size']}" for method, row in cases.iterrows()]
         return f"Mixed: all baselines are beaten by {_and(listed)} cases."
-    if above and below:
-        return f"Mixed: the generated CNNs are significantly better in {above} and worse in {below} of {n} comparisons."
+    if better and worse:
+        which = f"better in {better} and worse in {worse}"
+        return f"Mixed: the generated CNNs are significantly {which} of {n} comparisons."
     if losses.all():
         return "No: the generated CNNs are significantly better than none of their baselines, and worse than some."
-    which = f"better in {above}" if above else f"worse in {below}"
-    return f"Inconclusive in {n - above - below} of {n} comparisons: the generated CNNs are significantly {which}."
+    which = f"better in {better}" if better else f"worse in {worse}"
+    return f"Inconclusive in {n - better - worse} of {n} comparisons: the generated CNNs are significantly {which}."
 
 
 def _compared(held: pd.DataFrame) -> str:
     n = len(held)
-    above, below = (int((held["verdict"] == verdict).sum()) for verdict in ("above", "below"))
+    better, worse = (int((held["verdict"] == verdict).sum()) for verdict in ("better", "worse"))
     return (
         f"On test images that nothing was fitted to or selected on, {n} comparisons were made (each generating "
         "method with each baseline, under each clusterer): the median of the generated CNNs is "
-        f"significantly above in {above}, significantly below in {below}, and the result is inconclusive in "
-        f"{n - above - below}. The intervals are over CNNs and images and corrected for making {n} comparisons."
+        f"significantly better in {better}, significantly worse in {worse}, and the result is inconclusive in "
+        f"{n - better - worse}. The intervals are over CNNs and images and corrected for making {n} comparisons."
     )
 
 
@@ -200,23 +201,23 @@ def _undetected(held: pd.DataFrame) -> str:
 
 def _half_widths(rows: pd.DataFrame) -> np.ndarray:
     """Of the corrected intervals of comparisons that are significant in neither direction."""
-    rows = rows[~rows["verdict"].isin(["above", "below"])]
+    rows = rows[~rows["verdict"].isin(["better", "worse"])]
     return ((rows["high"] - rows["low"]) / 2).dropna().to_numpy(float)
 
 
 def _zero_shot_best(comparisons: pd.DataFrame) -> list[str]:
-    """The method and heads above most baselines; `supervised`, which saw the conjunction, is left out."""
+    """The method and heads better than most baselines; `supervised`, which saw the conjunction, is left out."""
     rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
     rows = rows[rows["baseline"] != "supervised"]
     if rows.empty:
         return []
-    above = (rows["verdict"] == "above").groupby([rows["method"], rows["clusterer"]], sort=False).agg(["sum", "size"])
-    method, head = (above["sum"] / above["size"]).idxmax()
-    count, of = above.loc[(method, head)]
+    better = (rows["verdict"] == "better").groupby([rows["method"], rows["clusterer"]], sort=False).agg(["sum", "size"])
+    method, head = (better["sum"] / better["size"]).idxmax()
+    count, of = better.loc[(method, head)]
     who = f"{method_label(method)} with {HEADS.get(head, head)}"
     if count == of:
-        return [f"Zero-shot, yes: {who} is significantly above all {of} baselines."]
-    return [f"Zero-shot, {who} comes furthest: significantly above {count} of {of} baselines."]
+        return [f"Zero-shot, yes: {who} is significantly better than all {of} baselines."]
+    return [f"Zero-shot, {who} comes furthest: significantly better than {count} of {of} baselines."]
 
 
 def _medians(held: pd.DataFrame) -> list[str]:
@@ -270,8 +271,8 @@ def _zero_shot(zero_shot: pd.DataFrame, comparisons: pd.DataFrame | None) -> lis
     if comparisons is not None:
         rows = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "median")]
         if len(rows):
-            above, below = (int((rows["verdict"] == verdict).sum()) for verdict in ("above", "below"))
-            counts = f"{above} are significantly above and {below} significantly below"
+            better, worse = (int((rows["verdict"] == verdict).sum()) for verdict in ("better", "worse"))
+            counts = f"{better} are significantly better and {worse} significantly worse"
             text += f" Of {len(rows)} comparisons of medians {counts}."
     return [text]
 

@@ -58,7 +58,7 @@ TABLES = {
     "comparisons": (
         "Generated CNNs against baselines",
         "what: medians over CNNs, or the two selected CNNs on the same photographs. low, high: an interval corrected "
-        "for the number of comparisons; the verdict is above or below where it leaves zero out.",
+        "for the number of comparisons; the verdict is better or worse where it leaves zero out, else inconclusive.",
     ),
     "zero_shot": (
         "Zero-shot conjunction",
@@ -74,7 +74,7 @@ TABLES = {
     "replicate_comparisons": (
         "Generated CNNs against baselines, from several seeds",
         "Differences of medians, paired by run; low, high: an interval over runs and images, corrected for the "
-        "number of comparisons; the verdict is above or below where it leaves zero out.",
+        "number of comparisons; the verdict is better or worse where it leaves zero out, else inconclusive.",
     ),
     "selection": (
         "Ways to pick a CNN",

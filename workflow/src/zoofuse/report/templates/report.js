@@ -121,11 +121,11 @@ const drawMethods = async (place, view) => {
 };
 const drawDifferences = async (place, rows) => {
   const Plotly = await plotly(), c = palette();
-  const sign = {above: "generated", below: "published"};
+  const sign = {better: "generated", worse: "published"};
   const text = row => `${inFigure(row.baseline)}: ${row.difference > 0 ? "+" : ""}${fixed(row.difference)} (${fixed(row.low)} to ${fixed(row.high)})<br>${escaped(row.verdict)}`;
   const traces = rows.map((row, i) => ({
     type: "scatter", mode: "markers", x: [row.difference], y: [-i - .12], hoverinfo: "text", hovertext: text(row),
-    marker: {symbol: row.verdict === "above" ? "triangle-right" : row.verdict === "below" ? "triangle-left" : "circle-open", size: 11,
+    marker: {symbol: row.verdict === "better" ? "triangle-right" : row.verdict === "worse" ? "triangle-left" : "circle-open", size: 11,
       color: c[sign[row.verdict] ?? "baseline"], line: {width: 2, color: c[sign[row.verdict] ?? "baseline"]}},
     error_x: {type: "data", symmetric: false, array: [row.high - row.difference], arrayminus: [row.difference - row.low], thickness: 1.8, width: 4, color: c[sign[row.verdict] ?? "baseline"]}}));
   const notes = rows.map((row, i) => ({xref: "paper", x: 0, xanchor: "left", y: -i + .46, yanchor: "top", showarrow: false, font: {size: 12, color: c.ink},
