@@ -12,14 +12,13 @@ rule evaluate_shard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120),
     params:
         code=code_of("evaluate_shard"),
-        part=evaluated_part,
-        held_out=held_out_limit,
-        evaluation=evaluation_settings,
-        seed=config["seed"],
+        part=of(run.evaluated_part),
+        held_out=of(run.held_out),
+        evaluation=run.evaluation_settings(),
+        seed=run.seed,
     message:
         "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
     script:
@@ -28,7 +27,7 @@ rule evaluate_shard:
 
 rule clusterer_table:
     input:
-        rows=fusion_rows,
+        rows=of(run.rows),
     output:
         report(
             "results/tables/{fusion}/{held_out}{clusterer}.csv",
