@@ -46,6 +46,8 @@ wildcard_constraints:
     pair=r"|-[a-e]{2}",
     shard=r"\d+",
     clusterer=only(CLUSTERERS),
+    grid=NAME,
+    conjunction=NAME,
 
 
 include: "workflow/rules/images.smk"
@@ -60,6 +62,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/zero_shot.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/search.smk"
+include: "workflow/rules/grid.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/models.smk"

@@ -1,6 +1,9 @@
+# Grids of conjunctions. A job does all of a concept, and all of a pair, so that a grid of 30 held-out
+# pairs starts about a hundred processes.
 rule grid_pool:
     input:
-        unpack(grid_inputs),
+        unpack(of(run.grids.archive)),
+        folders=local(ancient(of(run.grids.folders))),
     output:
         pool="results/grid/{grid}/pool.h5",
         counts="results/grid/{grid}/counts.csv",
@@ -8,16 +11,15 @@ rule grid_pool:
         "<logs>/grid_pool/{grid}.log",
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["images"]["threads"]
+    threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("grid_pool"),
-        grid=grid_facts,
-        source=grid_source,
-        images_root=lambda wildcards: config.get("images_root", "."),
-        seed=config["seed"],
+        grid=of(run.grids.facts),
+        source=of(run.grids.source),
+        images_root=config["images_root"],
+        seed=run.seed,
     message:
         "Gathering the images of grid {wildcards.grid}"
     script:
@@ -36,21 +38,17 @@ rule grid_concept:
         "<benchmarks>/grid_concept/{grid}-{concept}.jsonl"
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("grid_concept"),
-        grid=grid_facts,
-        concept=grid_concept_name,
-        most=lambda wildcards: grid_settings(wildcards)["concept_images"],
-        models=lambda wildcards: grid_settings(wildcards)["models"],
-        images=lambda wildcards: {key: config["images"][key] for key in ("validation_share", "validation_max")},
-        training=grid_training,
+        grid=of(run.grids.facts),
+        concept=of(run.grids.concept),
+        settings=of(run.grids.concept_settings),
+        training=run.grids.training(),
         store="results/grid/{grid}/zoo/.trained-{concept}",
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Training the zoo of {wildcards.concept} of grid {wildcards.grid}"
     script:
@@ -60,38 +58,37 @@ rule grid_concept:
 rule grid_pair:
     input:
         pool="results/grid/{grid}/pool.h5",
-        images=lambda wildcards: grid_files(wildcards, "images"),
-        zoos=lambda wildcards: grid_files(wildcards, "zoo"),
+        images=of(run.grids.images),
+        zoos=of(run.grids.zoos),
     output:
-        table="results/grid/{grid}/pairs/{pair}.csv",
-        networks=directory("results/grid/{grid}/networks/{pair}"),
+        table="results/grid/{grid}/pairs/{conjunction}.csv",
+        networks=directory("results/grid/{grid}/networks/{conjunction}"),
     log:
-        "<logs>/grid_pair/{grid}-{pair}.log",
+        "<logs>/grid_pair/{grid}-{conjunction}.log",
     benchmark:
-        "<benchmarks>/grid_pair/{grid}-{pair}.jsonl"
+        "<benchmarks>/grid_pair/{grid}-{conjunction}.jsonl"
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
-        code=grid_code,
-        grid=grid_facts,
-        pair=grid_pair_of,
-        methods=lambda wildcards: grid_settings(wildcards)["methods"],
-        most=lambda wildcards: grid_settings(wildcards)["pair_images"],
-        config=grid_pair_settings,
+        code=code_of("grid_pair"),
+        methods_code=of(run.grids.method_codes),
+        grid=of(run.grids.facts),
+        pair=of(run.grids.pair),
+        methods=of(run.grids.methods),
+        settings=of(run.grids.pair_settings),
     message:
-        "Measuring {wildcards.pair} of grid {wildcards.grid}"
+        "Measuring {wildcards.conjunction} of grid {wildcards.grid}"
     script:
         "../scripts/grid_pair.py"
 
 
 rule grid_tables:
     input:
-        grid_pair_tables,
+        # A function, so that a configuration without a grid is refused only when one is asked for.
+        of(run.grids.tables),
     output:
         pairs="results/grid/pairs.csv",
         summary="results/grid/summary.csv",
@@ -109,8 +106,6 @@ rule grid_tables:
 
 
 rule grid:
+    localrule: True
     input:
-        "results/grid/pairs.csv",
-        "results/grid/summary.csv",
-    message:
-        "Grids of conjunctions: results/grid/summary.csv"
+        rules.grid_tables.output,

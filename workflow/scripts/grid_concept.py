@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     params, wanted = snakemake.params, grid.Grid(**snakemake.params.grid)
     pool = files.read(snakemake.input.pool, "pool")
-    positive, negative = grid.concept_rows(pool, wanted, params.concept, params.most, params.seed)
+    positive, negative = grid.concept_rows(pool, wanted, params.concept, params.settings["concept_images"], params.seed)
     images.write_concept(
         snakemake.output.images,
         [pool["images"][rows] for rows in (positive, negative)],
         [pool["names"][rows].tolist() for rows in (positive, negative)],
         name=params.concept,
         seed=params.seed,
-        settings=params.images,
+        settings=params.settings,
     )
     shards.train_shard(
         Path(snakemake.output.images),
@@ -28,7 +28,7 @@ with logs.job(snakemake.log[0]) as say:
         settings=training.Settings(**params.training),
         seed=params.seed,
         concept=params.concept,
-        models=range(params.models),
+        models=range(params.settings["models"]),
         store=Path(params.store),
         backend=snakemake.config["zoo"]["backend"],
         device=snakemake.config["zoo"]["device"],

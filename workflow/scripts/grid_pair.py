@@ -30,9 +30,9 @@ with logs.job(snakemake.log[0]) as say:
         images={"A": Path(inputs.images[0]), "B": Path(inputs.images[1])},
         zoos={"A": Path(inputs.zoos[0]), "B": Path(inputs.zoos[1])},
         pool=pool,
-        rows=grid.test_rows(pool, wanted, pair, params.most, params.config["seed"]),
+        rows=grid.test_rows(pool, wanted, pair, params.settings["pair_images"], params.settings["seed"]),
         folder=folder,
-        config=params.config,
+        config=params.settings,
         device=devices.choose_device(snakemake.config["zoo"]["device"]),
         threads=snakemake.threads,
         say=say,
@@ -40,4 +40,4 @@ with logs.job(snakemake.log[0]) as say:
     table = pd.DataFrame(rows)
     table.insert(0, "held_out", pair in wanted.held_out)
     table.insert(0, "grid", wanted.name)
-    csv_files.write(snakemake.output.table, table.assign(seed=params.config["seed"]))
+    csv_files.write(snakemake.output.table, table.assign(seed=params.settings["seed"]))

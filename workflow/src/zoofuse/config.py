@@ -13,6 +13,7 @@ import jsonschema
 from zoofuse import settings
 from zoofuse.config_files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.core.text import printable, visible
+from zoofuse.data import grid
 from zoofuse.methods import registry
 from zoofuse.methods.registry import LETTERS
 from zoofuse.models.architectures import ARCHITECTURES
@@ -98,6 +99,8 @@ def full_schema() -> dict:
     methods = schema["properties"]["fusions"]["additionalProperties"]["properties"]["methods"]
     methods["items"] = {"enum": list(registry.methods())}
     methods["default"] = [name for name, of in registry.methods().items() if of.default]
+    of_grid = schema["properties"]["grid"]["additionalProperties"]["properties"]["methods"]
+    of_grid["items"] = {"enum": [name for name in registry.known() if registry.in_one_job(name)]}
     return schema
 
 
@@ -348,6 +351,11 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             )
         if "layers" in concept and "zoo" not in concept:
             yield f"concepts.{name}.layers: is for an existing zoo only; leave it out."
+    for name, grid_settings in config["grid"].items():
+        try:
+            grid.from_settings(name, grid_settings, config["seed"])
+        except ValueError as error:
+            yield str(error)
     for name, fusion in config["fusions"].items():
         letters = sides(fusion)
         for concept in fusion["concepts"]:

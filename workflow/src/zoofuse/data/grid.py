@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoofuse.core import rng
+from zoofuse.data import colour_words
 
 Pair = tuple[str, str]  # attribute, object
 LEAST_SEEN = 2  # pairs that every attribute and every object keeps in training
@@ -131,6 +132,35 @@ def build(
     )
 
 
+def from_settings(name: str, settings: Mapping, seed: int) -> Grid:
+    """The grid that a configuration's block describes.
+
+    Raises:
+        ValueError: what is wrong with the block, and what to write instead.
+    """
+    where, attributes, objects = f"grid.{name}", settings["attributes"], settings["objects"]
+    if both := sorted(set(attributes) & set(objects)):
+        raise ValueError(f"{where}: {both[0]!r} is both an attribute and an object; write it once.")
+    if settings["source"] == "synthetic":
+        from zoofuse.data import synthetic
+
+        try:
+            pairs = synthetic.pairs(attributes, objects)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    else:
+        if unknown := [word for word in attributes if word not in colour_words.WORDS]:
+            known = ", ".join(colour_words.WORDS)
+            raise ValueError(f"{where}.attributes: no rule finds {unknown[0]!r}; write some of {known}.")
+        if "pairs" not in settings:
+            raise ValueError(
+                f"{where}: write pairs: [...], the pairs to hold out, as only their images say how many there are."
+            )
+        pairs = [(attribute, thing) for attribute in attributes for thing in objects]
+    held_out = settings.get("pairs", settings["held_out"])
+    return build(name, attributes, objects, pairs, held_out=held_out, seen=settings["seen"], seed=seed)
+
+
 def slug(pair: Pair | str) -> str:
     """As paths name a pair or a concept: "dark-grey_cat"."""
     return "_".join(part.replace(" ", "-") for part in ([pair] if isinstance(pair, str) else pair))
@@ -200,7 +230,7 @@ def read_pool(
     Args:
         grid: all of it; its attributes are of `colour_words.WORDS`.
         source: source "folder" or "torchvision", dataset, unreadable; `folders`, object -> the folders or
-            selectors that show it; `place`, of `colour_words.PLACES`.
+            selectors that show it; `colour_of`, of `colour_words.PLACES`.
         test_share: of each pair's images that are for tests; of a held-out pair all are.
         seed: the run's seed.
         root: where folders lie.
@@ -213,13 +243,15 @@ def read_pool(
     Raises:
         ImageError: images can't be read, or a measured pair or a concept has too few.
     """
-    from zoofuse.data import colour_words, images
+    import pandas as pd
+
+    from zoofuse.data import images
 
     parts: dict[str, list] = {name: [] for name in ("images", "attribute", "object", "names", "digests")}
     for thing in grid.objects:
         where = f"grid.{grid.name}.{thing}"
         gathered = images.gathered(where, "train", source, source["folders"][thing], seed, root, archive, threads)
-        words_of = colour_words.words(gathered.images, source["place"])
+        words_of = colour_words.words(gathered.images, source["colour_of"])
         kept = np.isin(words_of, grid.attributes)
         parts["images"].append(gathered.images[kept])
         parts["attribute"].append(words_of[kept])
@@ -242,10 +274,13 @@ def read_pool(
         elif len(of_pair):
             pool["test"][of_pair] = True
         if pair in grid.measured and pool["test"][of_pair].sum() < LEAST_TEST:
+            counts = pd.Series(
+                list(zip(pool["attribute"].tolist(), pool["object"].tolist(), strict=True))
+            ).value_counts()
+            most = ", ".join(f"{' '.join(other)} ({count:,})" for other, count in counts.head(12).items())
             raise images.ImageError(
-                f"grid.{grid.name}: {' '.join(pair)!r} is measured on {pool['test'][of_pair].sum()} images, at least "
-                f"{LEAST_TEST} are needed. Hold out another pair; the images of each are in results/grid/"
-                f"{grid.name}/counts.csv."
+                f"grid.{grid.name}: {' '.join(pair)!r} has {pool['test'][of_pair].sum()} test images, at least "
+                f"{LEAST_TEST} are needed. Hold out another pair. The pairs with most images: {most}."
             )
     del pool["digests"]
     return pool

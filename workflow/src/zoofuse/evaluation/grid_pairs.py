@@ -119,16 +119,3 @@ def _generate(
             threads=threads,
         )
     )
-
-
-def unsupported(methods: Sequence[str]) -> list[str]:
-    """Those of the methods that a grid can't make, as they need translators or a NetSpace trained first."""
-    needed = {"volumes", "layers", "generators", "space"}
-    return [name for name in methods if needed & set(_all_needs(name))]
-
-
-def _all_needs(name: str) -> Iterator[str]:
-    for need in registry.get(name).needs:
-        yield need
-        if need.startswith("method:"):
-            yield from _all_needs(need.removeprefix("method:"))

@@ -218,6 +218,19 @@ def images_only() -> list[str]:
     return [name for name, entry in _loaded().items() if entry.images_only]
 
 
+def in_one_job(name: str) -> bool:
+    """Whether nothing has to be trained for it first but zoos and other such methods' CNNs.
+
+    Of baselines those that combine the zoos' own predictions.
+    """
+    entry = get(name)
+    if not entry.makes_cnns:
+        return "zoos" in entry.needs
+    long = {"volumes", "layers", "generators", "space"}
+    before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
+    return not long & set(entry.needs) and all(in_one_job(other) for other in before)
+
+
 def counts(sizes: Mapping[str, int], config: Mapping) -> dict[str, int]:
     """How many CNNs of each domain each method makes for a fusion.
 

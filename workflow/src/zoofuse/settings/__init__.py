@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from zoofuse.settings.evaluation import Evaluation
 from zoofuse.settings.fields import NAME, ONCE, Text, Whole, block, says
+from zoofuse.settings.grid import Grid
 from zoofuse.settings.images import Concept, Downloads, Fusion, Images, Synthetic
 from zoofuse.settings.netspace import Netspace
 from zoofuse.settings.training import CycleGAN, Distil, Zoo
@@ -39,6 +40,9 @@ class Configuration:
     )
     fusions: dict[str, Fusion] = says(
         "The concepts to join and the images that show all of them at once, by name.", {}, extra=NAME
+    )
+    grid: dict[str, Grid] = says(
+        "Grids of conjunctions: attributes by objects with pairs held out, by name (snakemake grid).", {}, extra=NAME
     )
     images: Images = Images()
     synthetic: Synthetic = Synthetic()

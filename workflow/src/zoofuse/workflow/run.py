@@ -13,6 +13,7 @@ from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, models_made
+from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
 from zoofuse.workflow.netspace import NetSpace
@@ -68,7 +69,7 @@ class Run:
         self.seed = config["seed"]
         self.zoo_faults: dict[str, str] = {}  # concept -> why its existing zoo can't be read
         self.settings = digest(config)  # before any size is filled in
-        self.images, self.netspace = Images(self), NetSpace(self)
+        self.images, self.netspace, self.grids = Images(self), NetSpace(self), Grids(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are told
 
