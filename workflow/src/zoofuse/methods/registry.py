@@ -225,7 +225,7 @@ def in_one_job(name: str) -> bool:
     """
     entry = get(name)
     if not entry.makes_cnns:
-        return "zoos" in entry.needs
+        return not entry.images_only and entry.supervision != "target labels" and name != "always_no"
     long = {"volumes", "layers", "generators", "space"}
     before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     return not long & set(entry.needs) and all(in_one_job(other) for other in before)
