@@ -50,6 +50,7 @@ wildcard_constraints:
     conjunction=NAME,
 
 
+include: "workflow/rules/call.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/zoo.smk"

@@ -36,14 +36,14 @@ with logs.job(snakemake.log[0]):
     method = Path(snakemake.input.zoo).stem
     leaderboard = csv_files.read(snakemake.input.leaderboard)
     rows = pd.concat([csv_files.read(path) for path in snakemake.input.rows])
-    answers = [f"held_out/{clusterer}" for clusterer in CLUSTERERS]
-    wanted = ["held_out/model", "held_out/domain", "held_out/umap", *answers]
+    held_out = [f"held_out/{clusterer}" for clusterer in CLUSTERERS]
+    wanted = ["held_out/model", "held_out/domain", "held_out/umap", *held_out]
     shards = [files.read(path, "evaluation") for path in snakemake.input.arrays]
     evaluated = {name: np.concatenate([shard[name] for shard in shards if name in shard]) for name in wanted}
     validation = files.read(snakemake.input.arrays[0], "evaluation", ["validation"])["validation"]
     test = images.read_test(snakemake.input.images)
     labels, groups = test["labels"], test["groups"]
-    names, umap, tsne, said = [], [], [], {name: [] for name in answers}
+    names, umap, tsne, predictions = [], [], [], {name: [] for name in held_out}
     for which, (domain, model, how) in chosen(leaderboard, rows, method).items():
         name = f"{figures.method_label(method, domain)}, CNN {model} ({how})"
         one, found = (
@@ -55,7 +55,7 @@ with logs.job(snakemake.log[0]):
         )
         features = protocols.features(one, test["images"])[0]
         points = {"umap": found["held_out/umap"][0], "tsne": protocols.tsne_embedding(features, snakemake.params.tsne)}
-        put = np.where(found[answers[0]][0], "answered yes", "answered no")
+        put = np.where(found[held_out[0]][0], "predicted positive", "predicted negative")
         for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):
             path = snakemake.output[f"{kind}_{which}"]
             figures.embedding_scatter(points[kind], labels, groups, put, path, f"{title}: {name}")
@@ -63,8 +63,8 @@ with logs.job(snakemake.log[0]):
         names.append(name)
         umap.append(points["umap"])
         tsne.append(points["tsne"])
-        for key in answers:
-            said[key].append(found[key][0])
+        for key in held_out:
+            predictions[key].append(found[key][0])
     report.write_shown(
         snakemake.output.shown,
         images=test["images"],
@@ -73,5 +73,5 @@ with logs.job(snakemake.log[0]):
         validation=validation,
         names=names,
         embeddings={"UMAP": np.stack(umap), "t-SNE": np.stack(tsne)},
-        answers={key.removeprefix("held_out/"): np.stack(values) for key, values in said.items()},
+        predictions={key.removeprefix("held_out/"): np.stack(values) for key, values in predictions.items()},
     )

@@ -19,14 +19,15 @@ from zoofuse.methods import registry
 COLUMNS = {
     "leaderboard": [
         "method", "protocol", "clusterer", "n", "median", "q25", "q75", "selected", "test", "test_low", "test_high",
-        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision",
+        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision", "median_low",
+        "median_high",
     ],
     "comparisons": [
         "method", "protocol", "clusterer", "baseline", "what", "difference", "low", "high", "comparisons", "verdict",
     ],
     "zero_shot": [
         "method", "head", "n", "median", "selected", "test", "test_low", "test_high", "q25", "q75", "validation",
-        "average_precision", "balanced_accuracy", "test_images", "supervision",
+        "average_precision", "balanced_accuracy", "test_images", "supervision", "median_low", "median_high",
     ],
     "selection": [
         "method", "clusterer", "rule", "selected", "validation", "test", "test_low", "test_high", "chance",
@@ -212,6 +213,7 @@ def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, 
     )
     rows["groups"] += _groups(first | protocol, answers, i, photographs)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, clusterer)
+    rows["leaderboard"][-1] |= _median_interval(spread["median"], draws)
     return Entry(method, clusterer, spread["median"], scores[i], shares[i], draws, photographs.added)
 
 
@@ -224,6 +226,7 @@ def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int)
     row = {"method": method, "head": head, **_distribution(scores), "test_images": int(test.sum())}
     row["supervision"] = supervision(method, head)
     draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, head)
+    row |= _median_interval(row["median"], draws)
     rows["zero_shot"].append(row)
     if np.isnan(validation).all() and len(validation) > 1:
         return Entry(method, head, row["median"], None, None, draws, photographs.added)
@@ -306,6 +309,12 @@ def _groups(first: dict, answers: np.ndarray, selected: int, photographs: Photog
 def _distribution(scores: np.ndarray) -> dict[str, float]:
     q25, median, q75 = np.quantile(scores, [0.25, 0.5, 0.75])
     return {"n": len(scores), "median": median, "q25": q25, "q75": q75}
+
+
+def _median_interval(median: float, draws: np.ndarray) -> dict[str, float]:
+    """The median's own interval over CNNs and images: that of its difference from zero."""
+    low, high = _inside(median, intervals.median_interval(draws, np.zeros_like(draws)), 0, 1)
+    return {"median_low": low, "median_high": high}
 
 
 def _dead(part: pd.DataFrame) -> float:
