@@ -138,7 +138,7 @@ def rows(method, gain, seed=0):
 
 
 def test_the_summary_tells_what_was_planted():
-    planted = {"direct": 0.0, "distil": 0.05, "product": -0.05, "ensemble": -0.02, "logit_sum": -0.1}
+    planted = {"direct": 0.0, "distil": 0.05, "product": -0.05, "ensemble": -0.02, "product_logits": -0.1}
     frame = pd.DataFrame([row for i, (name, gain) in enumerate(planted.items()) for row in rows(name, gain, i)])
     table = grid_tables.summary(frame)
     begin = "grid,method,supervision,n_pairs,mean,low,high,minus_direct,minus_direct_low,minus_direct_high"

@@ -7,7 +7,7 @@ import numpy as np
 
 from zoofuse.core import files, intervals
 from zoofuse.data import grid
-from zoofuse.evaluation import tables, zero_shot
+from zoofuse.evaluation import combinations, tables, zero_shot
 from zoofuse.methods import registry
 from zoofuse.zoo import zoo
 
@@ -66,8 +66,8 @@ def measure(
             scores = predictions[f"{head}/scores"]
         else:
             if combined is None:
-                parents = [zoo.read([path]) for path in zoos.values()]
-                combined = zero_shot.parents(parents, concepts, shown)
+                parents = {side: zoo.read([path]) for side, path in zoos.items()}
+                combined = combinations.parents(parents, concepts, shown, config["seed"], name)
             head, scores = "own", combined[method]["scores"]
         auroc = intervals.auroc(scores, is_pair)
         row = {"pair": " ".join(pair), "attribute": pair[0], "object": pair[1], "method": method}

@@ -13,14 +13,13 @@ import pandas as pd
 from scipy import stats
 
 from zoofuse.core import intervals
+from zoofuse.methods import registry
 
 PAIR_COLUMNS = (
     "grid", "pair", "held_out", "method", "supervision", "n", "auroc", "q25", "q75", "low", "high",
     "auroc_same_attribute", "auroc_same_object", "auroc_neither", "head", "seed", "attribute", "object",
 )  # fmt: skip
 AGAINST = ("direct", "product", "best_rule")  # what every method's mean is compared with, pair by pair
-# Ways to combine the zoos' own predictions, without training anything.
-RULES = ("product", "ensemble", "logit_sum", "logit_sum_tempered", "minimum")
 
 
 class Mean(NamedTuple):
@@ -74,7 +73,7 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         grid, method, supervision, n_pairs, mean, low, high, and for each of AGAINST minus_{name} with
-        _low and _high, pair by pair; `best_rule` is the rule of RULES with the best mean over the grid's
+        _low and _high, pair by pair; `best_rule` is the rule that trains nothing with the best mean over the grid's
         seen pairs, so that it is not selected on what it is measured on. Then seen, the mean over the
         seen pairs, and harmonic, the harmonic mean of both means.
     """
@@ -84,7 +83,7 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
         table = by_pair.unstack("method")
         held_out = table.xs(True, level="held_out") if True in table.index.get_level_values(0) else table[:0]
         seen = table.xs(False, level="held_out") if False in table.index.get_level_values(0) else table[:0]
-        rules = [rule for rule in RULES if rule in table]
+        rules = [name for name in table if not registry.get(name).makes_cnns]
         best = seen[rules].mean().idxmax() if len(seen) and rules else (rules or [None])[0]
         against = {"direct": "direct", "product": "product", "best_rule": best}
         for method in part["method"].drop_duplicates():

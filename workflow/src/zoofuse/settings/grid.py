@@ -46,7 +46,20 @@ class Grid:
     pair_images: Count = says("At most this many test images per class of a pair.", 120)
     methods: list[str] = says(  # their names are filled in by config.full_schema
         "Ways to get CNNs for each pair, and baselines; those that need translators or a NetSpace are left to fusions.",
-        ["distil", "distil_weights", "direct", "product", "ensemble"],
+        [
+            "distil",
+            "distil_weights",
+            "direct",
+            "direct_pair",
+            "product",
+            "product_logits",
+            "ensemble",
+            "ensemble_logits",
+            "ensemble_softened",
+            "ensemble_calibrated",
+            "ensemble_minimum",
+            "ensemble_recoloured",
+        ],
         min_length=1,
         extra=ONCE,
     )
