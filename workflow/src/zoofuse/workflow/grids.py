@@ -10,6 +10,7 @@ from zoofuse.data.folders import spelled
 from zoofuse.methods import registry
 from zoofuse.preflight.folder_checks import folders_digest
 from zoofuse.workflow.names import known
+from zoofuse.workflow.params import method_code
 
 if TYPE_CHECKING:
     from zoofuse.workflow.run import Run
@@ -108,7 +109,7 @@ class Grids:
     def method_codes(self, grid: str) -> list[str]:
         """The digests of the code of every method of a grid."""
         made = [name for name in self.methods(grid) if registry.get(name).makes_cnns]
-        return [self.run.method_code(name) for name in made]
+        return [method_code(name) for name in made]
 
     def pair_settings(self, grid: str) -> dict:
         """What the measurement of a pair depends on, beside its files."""
