@@ -7,7 +7,7 @@ import torch
 
 from zoofuse.core import devices, files, logs
 from zoofuse.data import images
-from zoofuse.evaluation import protocols, zero_shot
+from zoofuse.evaluation import combinations, protocols, zero_shot
 from zoofuse.zoo import training, zoo
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ with logs.job(snakemake.log[0]) as say:
     settings = training.Settings(**params.training)
     test = images.read_test(inputs.images)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in inputs.concepts]
-    zoos = [zoo.read(paths) for name, paths in inputs.items() if name not in ("images", "concepts")]
-    parents = zero_shot.parents(zoos, concepts, test["images"])
+    zoos = {name: zoo.read(paths) for name, paths in inputs.items() if name not in ("images", "concepts")}
+    parents = combinations.parents(zoos, concepts, test["images"], params.seed, fusion)
     answers = {f"{method}/own": found for method, found in parents.items()}
     if concepts:
         without = zero_shot.without_cnn(concepts, test["images"])
