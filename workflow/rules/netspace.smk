@@ -151,13 +151,7 @@ use rule call as netspace_figure with:
     input:
         arrays="results/netspace/{fusion}/{setting}.h5",
     output:
-        output=report(
-            "results/figures/{fusion}/netspace_{setting}.png",
-            caption="../report/netspace.rst",
-            category="NetSpace",
-            subcategory="{fusion}",
-            labels={"shows": "{setting}"},
-        ),
+        output=shown("results/figures/{fusion}/netspace_{setting}.png", "netspace", "NetSpace", shows="{setting}"),
     log:
         "<logs>/netspace_figure/{fusion}-{setting}.log",
     wildcard_constraints:
@@ -215,12 +209,7 @@ use rule netspace_figure as netspace_shapes_figure with:
     input:
         arrays="results/netspace/shapes.h5",
     output:
-        output=report(
-            "results/figures/netspace_shapes.png",
-            caption="../report/netspace.rst",
-            category="NetSpace",
-            labels={"shows": "shapes"},
-        ),
+        output=shown("results/figures/netspace_shapes.png", "netspace", "NetSpace", shows="shapes"),
     log:
         "<logs>/netspace_figure/shapes.log",
     params:
@@ -248,12 +237,7 @@ use rule call as netspace_report with:
         table="results/netspace/summary.csv",
         figures=of(run.netspace.figures),
     output:
-        output=report(
-            "results/netspace/report.html",
-            caption="../report/netspace.rst",
-            category="Answer",
-            labels={"shows": "NetSpace"},
-        ),
+        output=shown("results/netspace/report.html", "netspace", "Answer", shows="NetSpace"),
     log:
         "<logs>/netspace_report.log",
     params:
