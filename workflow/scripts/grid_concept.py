@@ -14,13 +14,9 @@ with logs.job(snakemake.log[0]) as say:
     params, wanted = snakemake.params, grid.Grid(**snakemake.params.grid)
     pool = files.read(snakemake.input.pool, "pool")
     positive, negative = grid.concept_rows(pool, wanted, params.concept, params.settings["concept_images"], params.seed)
+    arrays, attributes = grid.concept_arrays(pool, positive, negative)
     images.write_concept(
-        snakemake.output.images,
-        [pool["images"][rows] for rows in (positive, negative)],
-        [pool["names"][rows].tolist() for rows in (positive, negative)],
-        name=params.concept,
-        seed=params.seed,
-        settings=params.settings,
+        snakemake.output.images, arrays, attributes, params.settings, name=params.concept, seed=params.seed
     )
     shards.train_shard(
         Path(snakemake.output.images),

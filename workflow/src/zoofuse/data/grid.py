@@ -304,6 +304,24 @@ def concept_rows(
     return chosen[0], chosen[1]
 
 
+def concept_arrays(
+    pool: Mapping[str, np.ndarray], positive: np.ndarray, negative: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Rows of a pool as `images.write_concept` takes them: the arrays, and the attributes of the file."""
+    rows = np.concatenate([positive, negative])
+    counts = [len(positive), len(negative)]
+    arrays = {
+        "images": pool["images"][rows],
+        "labels": np.repeat(np.uint8(rng.CLASSES), counts),
+        "names": pool["names"][rows],
+        "groups": np.array([slug((a, o)) for a, o in zip(pool["attribute"][rows], pool["object"][rows], strict=True)]),
+        "digests": np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in pool["images"][rows]]),
+        "unreadable": np.array([], dtype=str),
+    }
+    nothing = dict.fromkeys(("duplicates_dropped", "conflicts_dropped", "unreadable_skipped", "other_files"), 0)
+    return arrays, {"images": counts} | nothing
+
+
 def test_rows(
     pool: Mapping[str, np.ndarray], grid: Grid, pair: Pair, most: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

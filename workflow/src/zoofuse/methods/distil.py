@@ -47,7 +47,7 @@ class Settings:
                 raise ValueError(f"distil.{name}: {value} is too small; write a number above 0.")
 
 
-TEACHERS = ("all", "unselected", "one", "random")
+CHOICES = ("best", "first", "random")
 WEIGHTS = Settings(images=10000, epochs=20, teachers=32, temperature=4.0)  # of `from_weights`
 PARENTS = Settings()  # of `from_parents`
 
@@ -62,7 +62,7 @@ def from_weights(
     fusion: str,
     architecture: str,
     start: Path | None = None,
-    teachers: str = "all",
+    choice: str = "best",
     recolourings: int = 0,
     **how,
 ) -> None:
@@ -80,7 +80,7 @@ def from_weights(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
         start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
             model and domain.
-        teachers: See `chosen`.
+        choice: Of teachers, see `chosen`.
         recolourings: In how many palettes of other images of leaves each image is shown to the teachers of what is no
             colour (`follows_colour`), whose mean prediction is the target; 0 for none.
         **how: backend, device and threads as `training.train` takes them.
@@ -90,7 +90,7 @@ def from_weights(
     """
     parents = _parents(zoos, architecture)
     pictures = leaves(settings.images, seed, fusion, "leaves")
-    asked = chosen(teachers, parents, settings.teachers, seed, fusion, architecture)
+    asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
     answers = on_leaves(asked, pictures, settings.temperature, recolourings, seed, fusion)
     begin = None
     if start is not None:
@@ -116,7 +116,7 @@ def from_parents(
     architecture: str,
     student: str | None = None,
     remedies: Collection[str] = ("fair", "recoloured"),
-    teachers: str = "all",
+    choice: str = "best",
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
@@ -134,8 +134,8 @@ def from_parents(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
         student: That of the students, by default that of the zoos.
         remedies: See `training_images`.
-        teachers: See `chosen`. Random ones predict the targets only: the zoos still tell which concept is a colour and
-            which negatives are left out.
+        choice: Of teachers, see `chosen`. Random ones predict the targets only: the zoos still tell which concept is a
+            colour and which negatives are left out.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
@@ -143,8 +143,8 @@ def from_parents(
     """
     parents = _parents(zoos, architecture)
     data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
-    asked = chosen(teachers, parents, settings.teachers, seed, fusion, architecture)
-    judges = chosen("all", parents, settings.teachers, seed, fusion, architecture) if teachers == "random" else asked
+    asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
+    judges = chosen("best", parents, settings.teachers, seed, fusion, architecture) if choice == "random" else asked
     how_shown = {"remedies": remedies, "teachers": asked}
     pictures, targets = training_images(judges, data, settings.images, seed, fusion, **how_shown)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
@@ -185,8 +185,8 @@ def training_images(
         fair = np.ones(len(of.labels), bool)
         if "fair" in remedies and not coloured[side]:
             taken = [probability(judges[other], of.images) >= 0.5 for other in others]
-            kept = (of.labels == 0) | ~np.any(taken, axis=0)
-            fair = kept if (of.labels[kept] == 1).any() else fair
+            kept = (of.labels == 1) | ~np.any(taken, axis=0)
+            fair = kept if (of.labels[kept] == 0).any() else fair
         rounds = {"plain": fair}
         if not coloured[side]:
             rounds |= {"recoloured": np.ones(len(fair), bool)} if "recoloured" in remedies else {"again": fair}
@@ -262,7 +262,7 @@ def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) ->
     image's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
     where images are few.
     """
-    labels, pictures = data.validation_labels == 0, data.validation_images
+    labels, pictures = data.validation_labels == 1, data.validation_images
     if labels.all() or not labels.any():
         raise ValueError(f"{'/'.join(map(str, names))}: its validation images are all of one class.")
     gone = []
@@ -340,7 +340,7 @@ def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0)
             "are too large; import a zoo whose CNNs give finite outputs."
         )
     logits = logits[finite]  # one such teacher would make every target unknown
-    lead = np.clip((logits[..., 0] - logits[..., 1]) / temperature, -30, 30)
+    lead = np.clip((logits[..., 1] - logits[..., 0]) / temperature, -30, 30)
     return (1 / (1 + np.exp(-lead))).mean(0, dtype=np.float64).astype(np.float32)
 
 
@@ -348,25 +348,25 @@ def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0)
 
 
 def chosen(
-    which: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, architecture: str
+    choice: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, architecture: str
 ) -> dict[str, align.CNN]:
-    """Domain -> parameters of its teachers.
+    """Domain -> parameters of its n teachers.
 
     Args:
-        which: "all", the n CNNs of each zoo that did best on their own validation images; "unselected", the first n,
-            for which no label is used; "one", the best; "random", n untrained CNNs instead of the zoo's.
+        choice: "best", those of each zoo that did best on their own validation images, whose labels this uses; "first",
+            the first ones, for which no label is used; "random", untrained CNNs instead of the zoo's.
         zoos: Domain -> the CNNs of its zoo.
         n: How many of each zoo.
         seed, fusion, architecture: What untrained CNNs depend on.
     """
-    if which not in TEACHERS:
-        raise ValueError(f"teachers: {which!r} is unknown; write one of {', '.join(TEACHERS)}.")
-    if which == "random":
+    if choice not in CHOICES:
+        raise ValueError(f"choice: {choice!r} is unknown; write one of {', '.join(CHOICES)}.")
+    if choice == "random":
         kind = cnn.ARCHITECTURES[architecture]
         return {side: cnn.initial_weights(kind, seed, f"{fusion}/teachers/{side}", np.arange(n)) for side in zoos}
-    if which == "unselected":
+    if choice == "first":
         zoos = {side: {name: of_side[name] for name in _parameters(of_side)} for side, of_side in zoos.items()}
-    return {side: _best(of_side, 1 if which == "one" else n) for side, of_side in zoos.items()}
+    return {side: _best(of_side, n) for side, of_side in zoos.items()}
 
 
 def _best(cnns: align.CNN, n: int) -> align.CNN:
@@ -396,16 +396,16 @@ def _parameters(cnns: align.CNN) -> list[str]:
 def _shown(data: training.Data, allowed: np.ndarray, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
     """As `plain_images`, of the images that are allowed (k,)."""
     rows = _balanced(data.labels, allowed, n, seed, *names)
-    return _moved(data.images[rows], seed, *names), (1 - data.labels[rows]).astype(np.float32)
+    return _moved(data.images[rows], seed, *names), data.labels[rows].astype(np.float32)
 
 
 def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
     """(n,) rows, half of each class, none twice before all its class were drawn."""
     drawn = []
-    for label, count in enumerate((n // 2, n - n // 2)):
+    for stream, (label, count) in enumerate(zip(rng.CLASSES, (n // 2, n - n // 2), strict=True)):
         members = np.flatnonzero((labels == label) & allowed)
         laps = -(-count // len(members))
-        orders = [members[rng.permutation(len(members), seed, *names, label, lap)] for lap in range(laps)]
+        orders = [members[rng.permutation(len(members), seed, *names, stream, lap)] for lap in range(laps)]
         drawn.append(np.concatenate(orders)[:count])
     return np.concatenate(drawn)
 
@@ -413,7 +413,7 @@ def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names
 def _donors(data: training.Data, n: int, seed: int, *names) -> np.ndarray:
     """(n, ...) images whose colours are lent: half from the concept's positives, half from all its photographs."""
     u, coin = rng.uniform((2, n), seed, *names, "lent")
-    positives = np.flatnonzero(data.labels == 0)
+    positives = np.flatnonzero(data.labels == 1)
     rows = np.where(coin < 0.5, positives[(u * len(positives)).astype(int)], (u * len(data.labels)).astype(int))
     return data.images[rows]
 
@@ -478,7 +478,8 @@ def students(
         **how: As `training.train` takes it.
     """
     labels = np.zeros(len(pictures), np.uint8)
-    data = training.Data(pictures, labels, pictures[:0], labels[:0], targets)
+    # Outputs from the last concept to the first, as `cnn.initial_weights` draws them.
+    data = training.Data(pictures, labels, pictures[:0], labels[:0], targets[:, ::-1])
     train = training.Settings(
         architecture=architecture,
         epochs=settings.epochs,
@@ -491,8 +492,8 @@ def students(
     )
     weights = training.train(data, train, seed, name, models, **how).weights
     arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
-    for row, side in enumerate(sides):  # a logistic output as two classes of opposite logits
+    for row, side in enumerate(reversed(sides)):  # a logistic output as two classes of opposite logits
         head = f"fc_{side.lower()}"
-        arrays[f"{head}.weight"] = np.stack([weights["fc1.weight"][:, row], -weights["fc1.weight"][:, row]], 1) / 2
-        arrays[f"{head}.bias"] = np.stack([weights["fc1.bias"][:, row], -weights["fc1.bias"][:, row]], 1) / 2
+        arrays[f"{head}.weight"] = np.stack([-weights["fc1.weight"][:, row], weights["fc1.weight"][:, row]], 1) / 2
+        arrays[f"{head}.bias"] = np.stack([-weights["fc1.bias"][:, row], weights["fc1.bias"][:, row]], 1) / 2
     return arrays
