@@ -45,8 +45,7 @@ def measure(
 
     Yields:
         pair, attribute, object, method, supervision, head, n, auroc (the median over n CNNs), q25, q75,
-        low and high (over images, of one CNN; NaN for several), auroc_same_attribute, auroc_same_object,
-        auroc_neither.
+        auroc_same_attribute, auroc_same_object, auroc_neither.
     """
     positive, others, groups = rows
     shown = pool["images"][np.concatenate([positive, others])]
@@ -54,13 +53,12 @@ def measure(
     settings = config["evaluation"]["zero_shot"]
     concepts = [zero_shot.read_concept(path, settings["probe_images"], config["seed"]) for path in images.values()]
     sizes = {side.lower(): len(files.read(path, "zoo", ["model"])["model"]) for side, path in zoos.items()}
-    counts = registry.counts(sizes, config)
     combined = None
     for method in methods:
         entry = registry.get(method)
         if entry.makes_cnns:
             path = folder / f"{method}.h5"
-            _generate(entry, path, name, counts, images, zoos, config, folder, device, threads)
+            _generate(entry, path, name, sizes, images, zoos, config, folder, device, threads)
             predictions = zero_shot.answer(files.read(path, "zoo"), concepts, shown, say)
             head = "own" if "own/scores" in predictions else "probe"
             scores = predictions[f"{head}/scores"]
@@ -86,7 +84,7 @@ def _generate(
     entry: registry.Method,
     path: Path,
     name: str,
-    counts: Mapping[str, int],
+    sizes: Mapping[str, int],
     images: Mapping[str, Path],
     zoos: Mapping[str, Path],
     config: Mapping,
@@ -100,7 +98,7 @@ def _generate(
     started = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     for other in started:
         _generate(
-            registry.get(other), folder / f"{other}.h5", name, counts, images, zoos, config, folder, device, threads
+            registry.get(other), folder / f"{other}.h5", name, sizes, images, zoos, config, folder, device, threads
         )
     own = entry.letter.upper()
     entry.make(
@@ -109,7 +107,7 @@ def _generate(
             output=path,
             fusion=name,
             seed=config["seed"],
-            count=counts[entry.name],
+            count=entry.count(sizes, config),
             architecture=config["zoo"]["architecture"],
             options=entry.options,
             zoos={side: [zoo_path] for side, zoo_path in zoos.items() if own in ("", side)},

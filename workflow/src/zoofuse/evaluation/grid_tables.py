@@ -16,7 +16,7 @@ from zoofuse.core import intervals
 from zoofuse.methods import registry
 
 PAIR_COLUMNS = (
-    "grid", "pair", "held_out", "method", "supervision", "n", "auroc", "q25", "q75", "low", "high",
+    "grid", "pair", "held_out", "method", "supervision", "n", "auroc", "q25", "q75",
     "auroc_same_attribute", "auroc_same_object", "auroc_neither", "head", "seed", "attribute", "object",
 )  # fmt: skip
 AGAINST = ("direct", "product", "best_rule")  # what every method's mean is compared with, pair by pair
