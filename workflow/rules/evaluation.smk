@@ -3,8 +3,7 @@ rule evaluate_shard:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
     output:
-        rows="results/evaluation/{fusion}/{method}/shard-{shard}.csv",
-        arrays="results/evaluation/{fusion}/{method}/shard-{shard}.h5",
+        "results/evaluation/{fusion}/{method}/shard-{shard}.h5",
     log:
         "<logs>/evaluate_shard/{fusion}-{method}-{shard}.log",
     benchmark:
@@ -28,7 +27,7 @@ rule evaluate_shard:
 
 rule clusterer_table:
     input:
-        rows=fusion_rows,
+        evaluated_shards,
     output:
         report(
             "results/tables/{fusion}/{held_out}{clusterer}.csv",

@@ -128,8 +128,7 @@ rule cyclegan_figure:
 rule shown_figures:
     input:
         leaderboard="results/tables/{fusion}/leaderboard.csv",
-        rows=lambda wildcards: [path.replace(".h5", ".csv") for path in shown_arrays(wildcards)],
-        arrays=shown_arrays,
+        predictions=shown_predictions,
         zoo=shown_zoo,
         images="results/test_images/{fusion}.h5",
     output:

@@ -1,6 +1,6 @@
 rule leaderboard:
     input:
-        unpack(leaderboard_inputs),
+        leaderboard_inputs,
     output:
         **{
             name: report(
@@ -32,7 +32,7 @@ rule leaderboard:
 
 rule replicates:
     input:
-        unpack(replicate_inputs),
+        replicate_inputs,
     output:
         **{
             name: report(

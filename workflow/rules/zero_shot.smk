@@ -31,7 +31,7 @@ rule zero_shot_references:
         images="results/test_images/{fusion}.h5",
         concepts=zero_shot_concepts,
     output:
-        "results/zero_shot/{fusion}/references.h5",
+        "results/zero_shot/{fusion}/baselines.h5",
     log:
         "<logs>/zero_shot_references/{fusion}.log",
     benchmark:
@@ -59,8 +59,7 @@ rule evaluate_references:
     input:
         images="results/test_images/{fusion}.h5",
     output:
-        rows=[f"results/evaluation/{{fusion}}/references/{method}.csv" for method in registry.images_only()],
-        arrays=[f"results/evaluation/{{fusion}}/references/{method}.h5" for method in registry.images_only()],
+        "results/evaluation/{fusion}/baselines.h5",
     log:
         "<logs>/evaluate_references/{fusion}.log",
     benchmark:

@@ -9,7 +9,7 @@ def evaluation_ranges(fusion, method):
 
 
 def evaluation_shards(fusion, method):
-    return [f"results/evaluation/{fusion}/{method}/shard-{shard}" for shard in evaluation_ranges(fusion, method)]
+    return [f"results/evaluation/{fusion}/{method}/shard-{shard}.h5" for shard in evaluation_ranges(fusion, method)]
 
 
 def evaluated_part(wildcards):
@@ -28,10 +28,10 @@ def evaluation_settings(wildcards):
     return {key: config["evaluation"][key] for key in ("embeddings", "umap", "tsne", *CLUSTERERS)}
 
 
-def fusion_rows(wildcards, suffix=".csv"):
-    fusion = known(config["fusions"], wildcards.fusion, "fusion")
-    methods = fusion["methods"]
-    return [f"{shard}{suffix}" for method in methods for shard in evaluation_shards(wildcards.fusion, method)]
+def evaluated_shards(wildcards):
+    """What the CNNs of every method of a fusion predict by the published and the held-out protocol."""
+    methods = known(config["fusions"], wildcards.fusion, "fusion")["methods"]
+    return [shard for method in methods for shard in evaluation_shards(wildcards.fusion, method)]
 
 
 def fusion_tables(fusion):
@@ -66,34 +66,29 @@ def supervised_settings():
     return {key: config["zoo"][key] for key in keys}
 
 
-def reference_rows(fusion, suffix=".csv"):
-    return [f"results/evaluation/{fusion}/references/{method}{suffix}" for method in registry.images_only()]
-
-
 def leaderboard_inputs(wildcards):
-    """Rows and answers of every method and reference of a fusion, and their zero-shot answers."""
+    """The predictions of every method and baseline of a fusion."""
     fusion = wildcards.fusion
     methods = known(config["fusions"], fusion, "fusion")["methods"]
-    return {
-        "rows": fusion_rows(wildcards) + reference_rows(fusion),
-        "arrays": fusion_rows(wildcards, ".h5") + reference_rows(fusion, ".h5"),
-        "zero_shot": [shard for method in methods for shard in zero_shot_shards(fusion, method)],
-        "references": [f"results/zero_shot/{fusion}/references.h5"],
-    }
+    return [
+        *evaluated_shards(wildcards),
+        f"results/evaluation/{fusion}/baselines.h5",
+        *(shard for method in methods for shard in zero_shot_shards(fusion, method)),
+        f"results/zero_shot/{fusion}/baselines.h5",
+    ]
 
 
 def replicate_inputs(wildcards):
     """What the leaderboard is made from, of this run and then of each run in `replicates`, folder after folder."""
-    inputs = {key: list(paths) for key, paths in leaderboard_inputs(wildcards).items()}
+    inputs = leaderboard_inputs(wildcards)
     for folder in config["replicates"]:
-        for key, paths in leaderboard_inputs(wildcards).items():
-            there = [os.path.join(folder, path) for path in paths]
-            if missing := [path for path in there if not os.path.exists(path)]:
-                warn(
-                    f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the same "
-                    f"settings and another seed: snakemake tables --directory {folder} --config seed=NUMBER ..."
-                )
-            inputs[key] += there
+        there = [os.path.join(folder, path) for path in leaderboard_inputs(wildcards)]
+        if missing := [path for path in there if not os.path.exists(path)]:
+            warn(
+                f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the same "
+                f"settings and another seed: snakemake tables --directory {folder} --config seed=NUMBER ..."
+            )
+        inputs += there
     return inputs
 
 

@@ -19,8 +19,8 @@ def shown_method(fusion):
     return known(config["fusions"], fusion, "fusion")["methods"][0]
 
 
-def shown_arrays(wildcards):
-    return [f"{shard}.h5" for shard in evaluation_shards(wildcards.fusion, shown_method(wildcards.fusion))]
+def shown_predictions(wildcards):
+    return evaluation_shards(wildcards.fusion, shown_method(wildcards.fusion))
 
 
 def shown_zoo(wildcards):
