@@ -175,4 +175,4 @@ def test_case_04_a_disk_that_is_not_there_is_not_damage(said, fault):
 
 
 def test_case_04_damage_is_still_damage_without_locks(said):
-    assert "b.h5: truncated, damaged or not HDF5 (its digest does not match)" in said["damaged"]
+    assert "b.h5: truncated, corrupt or not HDF5 (checksum mismatch)" in said["damaged"]

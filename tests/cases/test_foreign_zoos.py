@@ -354,7 +354,7 @@ def test_case_47_odd_state_dicts_are_named(zoo):
         "numpy.pt: refused and not run: it asks for numpy",
         "inf.pt, nan.pt: contains NaN or Inf: fc1.bias",
         "other.pt: conv1.weight is (8, 1, 5, 5), not (6, 3, 5, 5)",
-        "cut.pt: truncated or damaged",
+        "cut.pt: truncated or corrupt",
     ):
         assert part in told
 

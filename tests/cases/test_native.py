@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoofuse.core import devices, files, private, rng
+from zoofuse.core import devices, files, logs, private, rng
 from zoofuse.evaluation import few_shot, protocols, zero_shot
 from zoofuse.methods import distil, kernels
 from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
@@ -441,7 +441,7 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
     temporary.mkdir()
     temporary.chmod(0o1777)
     monkeypatch.setattr(private.tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(private, "tell", private.tell.__wrapped__)
+    monkeypatch.setattr(logs, "once", logs.once.__wrapped__)
     private._of_this_process.cache_clear()
     place.chmod(0o777)
     (theirs / "library").mkdir(mode=0o777)
@@ -562,7 +562,7 @@ def test_a_gpu_lock_held_for_ever_by_another_user_is_named_and_shared(locks, cap
         assert devices.claim(["GPU-2", "GPU-3"], locks) == 1, "one that is free is taken at once"
         devices._held.pop().release()
         start = time.monotonic()
-        assert devices.claim(["GPU-2"], locks, poll=0.05, patience=1) == 0
+        assert devices.claim(["GPU-2"], locks, poll=0.05, max_wait=1) == 0
         assert 1 <= time.monotonic() - start < 30
         said = capfd.readouterr().err
         assert f"held by user {STRANGER}" in said

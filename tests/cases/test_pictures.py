@@ -21,7 +21,7 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from zoofuse.core import files
+from zoofuse.core import files, regular
 from zoofuse.data import decoding, folders, images, torchvision
 from zoofuse.data.content import content_kind
 from zoofuse.data.decoding import ImageError, thumbnail
@@ -230,7 +230,7 @@ def test_case_01_a_pipe_that_took_a_files_place_is_not_waited_for(tmp_path, monk
     """Between the look at it and opening it; also where someone holds the pipe open for writing."""
     os.mkfifo(tmp_path / "x.jpg")
     holder = os.open(tmp_path / "x.jpg", os.O_RDWR)
-    monkeypatch.setattr(decoding, "file_size", lambda path: 1000)
+    monkeypatch.setattr(regular, "fault", lambda path: None)
     assert decoding.contents(tmp_path / "x.jpg") == "a named pipe (FIFO), not a file"
     os.close(holder)
 

@@ -113,13 +113,13 @@ def test_an_unfinished_cyclegan_with_a_damaged_state_starts_anew(tmp_path, capsy
     for place in random.Random(1).sample(range(512, len(content)), 10):
         state.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         assert flat(train_cyclegan(a, b, settings, 1, state_path=state).generators) == right
-    assert capsys.readouterr().out.count("ignored, training starts anew") == 10
+    assert capsys.readouterr().out.count("ignored, training restarts") == 10
 
 
 def sealed(path):
     """The HDF5 with a valid checksum before it, as who forges one would give it."""
     content = path.read_bytes()
-    path.write_bytes(files._first_bytes(hashlib.sha256(content).hexdigest()) + content)
+    path.write_bytes(files._header(hashlib.sha256(content).hexdigest()) + content)
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ def test_hdf5_that_points_to_other_files_is_refused(tmp_path):
 def test_a_shape_that_no_memory_holds_is_refused(tmp_path):
     with forged(tmp_path / "forged.h5") as handle:
         handle.create_dataset("conv1.weight", (2**40,), "f4")  # nothing of it is on the disk
-    with pytest.raises(FileError, match=r"dataset conv1\.weight is damaged \(its shape is"):
+    with pytest.raises(FileError, match=r"dataset conv1\.weight is corrupt \(its shape is"):
         files.read(tmp_path / "forged.h5", "zoo")
 
 
@@ -217,7 +217,7 @@ def test_text_that_is_named_again_and_again_is_refused(tmp_path):
     content[place : place + 16 * 60_000] = first * 60_000
     path.write_bytes(content)
     sealed(path)
-    with pytest.raises(FileError, match=r"dataset x is damaged \(its text is too long\)"):
+    with pytest.raises(FileError, match=r"dataset x is corrupt \(its text is too long\)"):
         files.read(path, "zoo")
 
 
@@ -246,7 +246,7 @@ def test_safetensors_with_an_absurd_header_are_odd_cnns(tmp_path):
     (tmp_path / "zoo").mkdir()
     for content in forged:
         (tmp_path / "zoo/cnn.safetensors").write_bytes(content)
-        with pytest.raises(imports.ZooError, match=r"cnn\.safetensors: truncated or damaged"):
+        with pytest.raises(imports.ZooError, match=r"cnn\.safetensors: truncated or corrupt"):
             imports.import_zoo(
                 tmp_path / "zoo", tmp_path / "made.h5", concept="cat", architecture="published", models=range(1)
             )

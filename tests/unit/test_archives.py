@@ -251,7 +251,7 @@ def test_a_damaged_archive_is_named(cifar, damage):
         whole = cifar.read_bytes()
         content = {"empty": b"", "text": b"words " * 200, "cut short": whole[: len(whole) // 2]}
         cifar.write_bytes(content.get(damage, gzip.compress(b"words " * 200)))
-    with pytest.raises(ImageError, match=r"cifar10\.tar\.gz: missing, damaged or no tar archive .*fetched anew"):
+    with pytest.raises(ImageError, match=r"cifar10\.tar\.gz: missing, corrupt or not a tar archive .*downloaded again"):
         torchvision.read_archive("cifar10", cifar, ["cat"], "train")
 
 
@@ -269,7 +269,7 @@ def test_a_wrong_bit_in_an_image_is_no_other_image(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(content)
     assert np.array_equal(torchvision.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")[0], right)
     (tmp_path / "a.tar.gz").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    with pytest.raises(ImageError, match=r"a\.tar\.gz: missing, damaged or no tar archive \(CRC check failed"):
+    with pytest.raises(ImageError, match=r"a\.tar\.gz: missing, corrupt or not a tar archive \(CRC check failed"):
         torchvision.read_archive("cifar10", tmp_path / "a.tar.gz", ["cat"], "train")
 
 

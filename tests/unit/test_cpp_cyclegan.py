@@ -188,7 +188,7 @@ def test_a_state_is_not_gone_on_with_in_another_way(tmp_path, capsys):
     done = []
     train.train(kernels(20), kernels(14), s, 1, state_path=path, progress=lambda epoch, row: done.append(epoch))
     assert done == [1, 2]
-    assert "way of computing; ignored, training starts anew" in capsys.readouterr().out
+    assert "seed or backend; ignored, training restarts" in capsys.readouterr().out
 
 
 def test_other_sizes_than_5_by_5_are_trained_in_pytorch(tmp_path):

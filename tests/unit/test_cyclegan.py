@@ -423,7 +423,7 @@ def test_a_damaged_state_is_ignored_with_one_line(tmp_path, capsys, domains, dam
     again = train.train(*domains, small(), 1, state_path=path)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
-    assert "ignored, training starts anew" in lines[0]
+    assert "ignored, training restarts" in lines[0]
     assert same_bits(whole, again)
 
 

@@ -65,15 +65,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(path, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: data[: len(data) // 2], "truncated, damaged or not HDF5"),
-        (lambda data: b"", "truncated, damaged or not HDF5"),
-        (lambda data: b"\x89PNG not a zoo", "truncated, damaged or not HDF5"),
+        (lambda data: data[: len(data) // 2], "truncated, corrupt or not HDF5"),
+        (lambda data: b"", "truncated, corrupt or not HDF5"),
+        (lambda data: b"\x89PNG not a zoo", "truncated, corrupt or not HDF5"),
         (
             lambda data: data.replace(ARRAYS["numbers"].tobytes(), b"\xff" * 24),
-            r"damaged .*\(its digest does not match\)",
+            r"corrupt .*\(checksum mismatch\)",
         ),
         (lambda data: data[512:], r"an older version \(it has no checksum\)"),
-        (lambda data: b"Z" + data[1:], r"\(its digest does not match\)"),  # a wrong bit does not turn the check off
+        (lambda data: b"Z" + data[1:], r"\(checksum mismatch\)"),  # a wrong bit does not turn the check off
     ],
 )
 def test_damaged_files_are_refused_by_name(path, damage, message):
@@ -122,7 +122,7 @@ def test_no_wrong_bit_is_read_not_even_in_attributes(path):
             try:
                 read(path, "zoo")
             except FileError as error:
-                assert "digest does not match" in str(error)  # noqa: PT017
+                assert "checksum mismatch" in str(error)  # noqa: PT017
                 refused += 1
             else:
                 pytest.fail(f"bit {place} was read")
@@ -131,16 +131,16 @@ def test_no_wrong_bit_is_read_not_even_in_attributes(path):
 
 
 def test_a_file_that_was_checked_is_checked_again_when_it_has_changed(path, monkeypatch):
-    monkeypatch.setattr(files, "_SETTLED", 0.02)
+    monkeypatch.setattr(files, "_STABLE_AFTER", 0.02)
     os.utime(path, (0, 0))
     time.sleep(0.05)
-    known = len(files._whole)
+    known = len(files._verified)
     assert files.attributes(path, "zoo")
-    assert len(files._whole) == known + 1
+    assert len(files._verified) == known + 1
     content = path.read_bytes()
     path.write_bytes(content.replace(b"0.01", b"0.02"))
     os.utime(path, (0, 0))
-    with pytest.raises(FileError, match="digest does not match"):
+    with pytest.raises(FileError, match="checksum mismatch"):
         files.attributes(path, "zoo")
 
 

@@ -242,7 +242,7 @@ def test_odd_files_are_counted_and_named(tmp_path, load):
     assert "6 of the 8 CNNs" in told
     assert "grey.pt: conv1.weight is (6, 1, 5, 5), not (6, 3, 5, 5)" in told
     assert "nan.pt: contains NaN or Inf: conv2.weight" in told
-    assert "truncated.pt: truncated or damaged" in told
+    assert "truncated.pt: truncated or corrupt" in told
     assert "empty.pt: empty file" in told
     assert "numbers.pt: holds no state_dict but int" in told
     assert "nothing.pt: holds no tensors and no state_dict, only epoch" in told
@@ -288,8 +288,8 @@ def test_odd_safetensors_are_named(tmp_path, load):
     (path / "cnn_3.safetensors").write_bytes(b"\xff" * 64)  # a header of 2**64 bytes
     with pytest.raises(imports.ZooError, match="2 of the 4 CNNs") as error:
         load(path)
-    assert "cnn_2.safetensors: truncated or damaged" in str(error.value)
-    assert "cnn_3.safetensors: truncated or damaged" in str(error.value)
+    assert "cnn_2.safetensors: truncated or corrupt" in str(error.value)
+    assert "cnn_3.safetensors: truncated or corrupt" in str(error.value)
 
 
 def test_integers_are_no_weights(tmp_path, load):
@@ -510,7 +510,7 @@ def test_a_stack_that_does_not_fit_is_refused(more, told, tmp_path, load):
 def test_a_truncated_stack_is_refused(tmp_path):
     path = save("HDF5", tmp_path, cnns(2))
     path.write_bytes(path.read_bytes()[:20_000])
-    with pytest.raises(imports.ZooError, match="truncated, damaged"):
+    with pytest.raises(imports.ZooError, match="truncated, corrupt"):
         imports.count(path)
 
 
@@ -542,7 +542,7 @@ def test_places_without_a_zoo_are_told_apart(tmp_path):
     with pytest.raises(imports.ZooError, match=r"It holds cat\.h5: name one of them"):
         imports.count(tmp_path)
     (tmp_path / "text.h5").write_text("no HDF5")
-    with pytest.raises(imports.ZooError, match="damaged, or not HDF5"):
+    with pytest.raises(imports.ZooError, match="corrupt, or not HDF5"):
         imports.count(tmp_path / "text.h5")
     path = save("state_dicts", tmp_path, cnns(2))
     with pytest.raises(imports.ZooError, match="name the folder it lies in"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import umap
 
+from zoofuse.core import logs
 from zoofuse.evaluation import protocols
 from zoofuse.native import build, layout
 
@@ -76,7 +77,7 @@ def test_umap_learn_is_left_as_it_was():
 def of_version(version: str, monkeypatch) -> None:
     monkeypatch.setattr(umap, "__version__", version)
     monkeypatch.setattr(layout, "TESTED", RANGE)
-    layout._tell_untested.cache_clear()
+    logs.once.cache_clear()
 
 
 def test_an_untested_umap_learn_computes_the_layouts_itself(monkeypatch, capfd):

@@ -190,7 +190,7 @@ def test_a_state_of_other_networks_is_not_gone_on_with(tmp_path, capsys):
     train(group(), QUICK, path)
     train(group(side=2.0), QUICK, path, progress=lambda step, loss: steps.append(step))
     assert steps[0] == 1
-    assert "starts anew" in capsys.readouterr().out
+    assert "training restarts" in capsys.readouterr().out
 
 
 def test_a_space_file_decodes_as_the_space_did(tmp_path):

@@ -55,7 +55,7 @@ class TestMeasures:
         assert intervals.auroc([[3, 1, 2, 1, 0]], truth) == pytest.approx((3 + 1.5) / 6)
 
     def test_refuses_a_class_without_images(self):
-        with pytest.raises(ValueError, match="There is no negative image to measure on"):
+        with pytest.raises(ValueError, match="The test has no negative images"):
             intervals.balanced_accuracy(np.ones((1, 3), bool), np.ones(3, bool))
 
 
@@ -90,13 +90,13 @@ class TestPhotographs:
 
     def coverage(self, shares, value):
         """Of the intervals of shares (repeats, m + 1): the share that covers a value."""
-        bounds = np.array([intervals.photograph_interval(row, self.weights) for row in shares])
+        bounds = np.array([intervals.image_interval(row, self.weights) for row in shares])
         return np.mean((bounds[:, 0] <= value + 1e-6) & (value - 1e-6 <= bounds[:, 1])), np.ptp(bounds, axis=1).mean()
 
     @pytest.mark.parametrize("right", [0.5, 0.8, 0.97])
     def test_balanced_accuracy_is_covered_at_the_nominal_rate(self, rng, right):
         answers = (rng.random((REPEATS, 44)) < right) == TRUTH
-        rate, width = self.coverage(intervals.right_shares(answers, TRUTH), right)
+        rate, width = self.coverage(intervals.accuracy_shares(answers, TRUTH), right)
         assert nominal(rate)
         assert width < 0.32
 
@@ -107,12 +107,12 @@ class TestPhotographs:
         assert nominal(rate)
         assert width < 0.37
 
-    @pytest.mark.parametrize("shares", [intervals.right_shares, intervals.rank_shares])
+    @pytest.mark.parametrize("shares", [intervals.accuracy_shares, intervals.rank_shares])
     def test_two_equal_cnns_do_not_differ_at_the_nominal_rate(self, rng, shares):
         found = []
         for _ in range(REPEATS):
             scores = correlated(rng, 44) + TRUTH
-            a, b = shares(scores > 0.5 if shares is intervals.right_shares else scores, TRUTH)
+            a, b = shares(scores > 0.5 if shares is intervals.accuracy_shares else scores, TRUTH)
             found.append(a - b)
         rate, width = self.coverage(np.array(found), 0)
         assert nominal(rate)
@@ -120,17 +120,17 @@ class TestPhotographs:
         assert width < 0.37
 
     def test_pairing_tells_a_difference_that_two_intervals_do_not(self):
-        ours, theirs = intervals.right_shares(np.stack([TRUTH, TRUTH ^ (np.arange(44) % 7 == 0)]), TRUTH)
-        low, high = intervals.photograph_interval(ours - theirs, self.weights)
+        ours, theirs = intervals.accuracy_shares(np.stack([TRUTH, TRUTH ^ (np.arange(44) % 7 == 0)]), TRUTH)
+        low, high = intervals.image_interval(ours - theirs, self.weights)
         assert 0 < low < intervals.measure(ours - theirs, TRUTH) < high
-        (least, _), (_, most) = (intervals.photograph_interval(each, self.weights) for each in (ours, theirs))
+        (least, _), (_, most) = (intervals.image_interval(each, self.weights) for each in (ours, theirs))
         assert least < most
 
     def test_agrees_with_scipy_where_there_are_many_images(self, rng):
         truth = np.repeat([True, False], 400)
         answers = (rng.random((1, 800)) < 0.7) == truth
-        ours = intervals.photograph_interval(
-            intervals.right_shares(answers, truth)[0], intervals.resamples(truth, 0, 4000, added=True)
+        ours = intervals.image_interval(
+            intervals.accuracy_shares(answers, truth)[0], intervals.resamples(truth, 0, 4000, added=True)
         )
         right = (answers[0] == truth).astype(float)
         theirs = stats.bootstrap(
@@ -142,16 +142,16 @@ class TestPhotographs:
         ).confidence_interval
         np.testing.assert_allclose(ours, theirs, atol=0.005)
 
-    @pytest.mark.parametrize("shares", [intervals.right_shares, intervals.rank_shares])
+    @pytest.mark.parametrize("shares", [intervals.accuracy_shares, intervals.rank_shares])
     def test_perfect_separation_is_not_certain(self, shares):
-        low, high = intervals.photograph_interval(shares(TRUTH[None], TRUTH)[0], self.weights)
+        low, high = intervals.image_interval(shares(TRUTH[None], TRUTH)[0], self.weights)
         assert 0.75 < low < 0.97
         assert high >= 1 - 1e-6
 
     def test_one_image_of_a_class_leaves_nearly_everything_open(self):
         truth = np.repeat([True, False], [1, 30])
         weights = intervals.resamples(truth, 0, DRAWS, added=True)
-        low, high = intervals.photograph_interval(intervals.right_shares(truth[None], truth)[0], weights)
+        low, high = intervals.image_interval(intervals.accuracy_shares(truth[None], truth)[0], weights)
         assert low <= 0.5
         assert high == pytest.approx(1)
 
@@ -186,7 +186,7 @@ class TestMedians:
         return right == TRUTH
 
     def draws(self, answers, seed=0, *names):
-        return intervals.median_draws(intervals.right_shares(answers, TRUTH), TRUTH, self.weights, seed, *names)
+        return intervals.median_draws(intervals.accuracy_shares(answers, TRUTH), TRUTH, self.weights, seed, *names)
 
     def rate(self, rng, ours, theirs, spread, dead=0.0, repeats=200):
         verdicts = []
@@ -223,7 +223,7 @@ class TestMedians:
     def test_images_are_drawn_as_if_one_by_one(self, rng):
         answers = rng.random((7, 44)) < 0.5
         drawn = self.draws(answers)
-        shares = intervals.right_shares(answers, TRUTH)
+        shares = intervals.accuracy_shares(answers, TRUTH)
         for row, part in zip(drawn[1:], (shares, shares[::2], shares[1::2]), strict=True):
             expected = [np.median(part[:, :44] @ self.weights[:44, i]) for i in range(5)]
             np.testing.assert_allclose(row[:5], expected, atol=1e-6)
@@ -240,7 +240,7 @@ class TestMedians:
         value = intervals.balanced_accuracy(answers, TRUTH)[0]
         low, high = intervals.median_interval(ours, nothing)
         assert low < value - 0.5 < high
-        expected = intervals.interval(intervals.right_shares(answers, TRUTH)[0] @ self.weights[:-1])
+        expected = intervals.interval(intervals.accuracy_shares(answers, TRUTH)[0] @ self.weights[:-1])
         assert (low + 0.5, high + 0.5) == pytest.approx(expected, abs=0.01)
 
 
@@ -251,8 +251,8 @@ class TestSelectionBias:
         for _ in range(REPEATS):
             validation, test = rng.random((2, 400, 44)) < 0.5
             scores = intervals.balanced_accuracy(validation, TRUTH)
-            shares = intervals.right_shares(test, TRUTH)[np.argmax(scores)]
-            low, high = intervals.photograph_interval(shares, weights)
+            shares = intervals.accuracy_shares(test, TRUTH)[np.argmax(scores)]
+            low, high = intervals.image_interval(shares, weights)
             chosen.append(scores.max())
             tested.append(intervals.measure(shares, TRUTH))
             covered.append(low <= 0.5 <= high)

@@ -88,7 +88,7 @@ def test_damaged_results_are_named(made, tmp_path, file, target):
     (project.folder / target).unlink()
     run = project.snakemake(target, "--rerun-triggers", "mtime", config=CONFIG)
     assert run.returncode == 1
-    assert f"{file}: truncated, damaged or not HDF5" in run.stdout
+    assert f"{file}: truncated, corrupt or not HDF5" in run.stdout
     assert "Delete the file and run the same snakemake command again" in run.stdout
     assert "Traceback" not in run.stdout
 

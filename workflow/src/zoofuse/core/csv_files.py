@@ -1,8 +1,8 @@
-"""Tables that people open and later jobs compute from: CSV with a checksum that is verified on every read.
+"""CSV tables that people open and later jobs read, with a checksum that every read verifies.
 
-The last column, `checksum`, holds the same value in every row: the first 16 hexadecimal digits of the SHA-256 of the
-file with that value replaced by a placeholder. A table without rows has it in the column's name. So the checksum
-travels with the file, and a spreadsheet or pandas reads the table as usual.
+The last column, `checksum`, holds the same value in every row: the first 16 hexadecimal digits of the SHA-256 of
+the file with that value replaced by a placeholder. A table without rows has it in the column's name. Spreadsheets
+and pandas read the table as usual.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from zoofuse.core.files import REMAKE, reader
 from zoofuse.core.temporary import atomic_path
 
 COLUMN = "checksum"
-# Columns of text in all tables: a group "007" stays text, and "NA" is a name like any other. No name of
-# such a column may be one of numbers in another table: NetSpace's has a "control".
+# Text columns of all tables, so that a group "007" stays text and "NA" is a name like any other. A name in this
+# list must not be a numeric column of another table.
 TEXT = (
     "advice", "against", "baseline", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion",
     "group", "head", "layer", "level", "measure", "message", "method", "note", "other", "parameters", "picture",
@@ -31,22 +31,22 @@ _EXACT = {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.spli
 
 
 def write(path: str | os.PathLike, table: pd.DataFrame, **options) -> None:
-    """Write `table` whole or not at all, without its index, with a checksum.
+    """Write a table with a checksum, without its index, completely or not at all.
 
     Args:
-        path: the CSV to write.
-        table: its rows. Text that a spreadsheet would take for a formula gets an apostrophe, which `read` takes off.
+        path: the CSV.
+        table: its rows. Text that a spreadsheet would run as a formula gets an apostrophe, which `read` removes.
         options: further arguments of `DataFrame.to_csv`, such as float_format.
 
     Raises:
-        FileError: there is no room or no permission to write.
+        FileError: no space or no permission to write.
     """
     name = COLUMN if len(table) else f"{COLUMN}:{_PLACEHOLDER.decode()}"
-    # Numbers are left alone: `map` would make others of float32 and of integers with gaps.
-    shown = {column: table[column].map(text.cell, na_action="ignore") for column in _other_than_numbers(table)}
-    filled = table.assign(**shown, **{name: _PLACEHOLDER.decode()})
-    # A name that is not Unicode keeps its bytes as escapes.
-    content = filled.to_csv(index=False, lineterminator="\n", **options).encode(errors="backslashreplace")
+    # Numeric columns are left alone: `map` changes float32 and integers with gaps.
+    escaped = {column: table[column].map(text.cell, na_action="ignore") for column in _text_columns(table)}
+    escaped_table = table.assign(**escaped, **{name: _PLACEHOLDER.decode()})
+    # Bytes that are not Unicode are written as escapes.
+    content = escaped_table.to_csv(index=False, lineterminator="\n", **options).encode(errors="backslashreplace")
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.replace(_PLACEHOLDER, _checksum(content)))
 
@@ -55,36 +55,36 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     """Read a table that `write` wrote.
 
     Returns:
-        The rows without the checksum. Columns named in TEXT are text, with NaN where a cell is empty.
+        The table without the checksum. Columns named in TEXT are text, with NaN in empty cells.
 
     Raises:
-        FileError: the file is missing, or is not what was written.
-        AccessError: it can't be read now.
+        FileError: the file is missing, corrupt or edited.
+        AccessError: it can't be read now (permissions, a disk, a network).
     """
     with reader(path) as file:
         content = file.read()
-    told = re.search(rb"[,:]([0-9a-f]{16})\n\Z", content)
-    if told is None:
+    stored = re.search(rb"[,:]([0-9a-f]{16})\n\Z", content)
+    if stored is None:
         raise FileError(
             f"{path}: has no checksum: an older version of zoofuse wrote it, or it is corrupt or edited. {REMAKE}"
         )
-    if _checksum(content.replace(told[1], _PLACEHOLDER)) != told[1]:
+    if _checksum(content.replace(stored[1], _PLACEHOLDER)) != stored[1]:
         raise FileError(f"{path}: corrupt or edited (checksum mismatch). {REMAKE}")
     try:
         table = pd.read_csv(
             io.BytesIO(content), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""], **_EXACT
         )
-    except ValueError as error:  # nobody's checksum protects what was never a table
-        raise FileError(f"{path}: not a table of zoofuse ({error}). {REMAKE}") from error
+    except ValueError as error:
+        raise FileError(f"{path}: not a zoofuse table ({error}). {REMAKE}") from error
     table = table[table.columns[:-1]]
-    for name in _other_than_numbers(table):
+    for name in _text_columns(table):
         if table[name].map(lambda value: isinstance(value, str) and value.startswith("'")).any():
             table = table.assign(**{name: table[name].map(text.uncell, na_action="ignore")})
     return table
 
 
-def _other_than_numbers(table: pd.DataFrame) -> list[str]:
-    return [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]  # which booleans are, too
+def _text_columns(table: pd.DataFrame) -> list[str]:
+    return [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]  # booleans count as numeric
 
 
 def _checksum(content: bytes) -> bytes:

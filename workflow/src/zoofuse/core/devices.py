@@ -1,13 +1,11 @@
-"""Where the heavy work runs. Of several GPUs each process takes one that no other process of zoofuse has."""
+"""Choice of the device. Of several GPUs, each process takes one that no other zoofuse process uses."""
 
 import contextlib
 import errno
 import fcntl
-import functools
 import os
 import pwd
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,66 +13,80 @@ from pathlib import Path
 
 import torch
 
-from zoofuse.core import private
+from zoofuse.core import logs, private
 
-PATIENCE = 600  # seconds that a GPU held by another user is waited for; then it is shared
-_held: list["_Lock"] = []  # this process's GPU; the system frees it when the process ends, however it ends
+MAX_WAIT = 600  # seconds to wait for a GPU that another user's process holds, before it is shared
+_held: list["_Lock"] = []  # this process's GPU; the system releases it when the process ends, however it ends
 
 
 def choose_device(device: str = "auto") -> str:
-    """ "cuda" when asked for, or for "auto" when there is one; else "cpu". Raises ValueError for a missing GPU.
+    """Choose the device, and wait for a free GPU where it is one.
 
-    "cuda" then means a GPU of the process's own: waits until one of those that CUDA_VISIBLE_DEVICES shows is free.
+    Args:
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        "cuda" if requested, or if "auto" and a GPU is available; else "cpu". With "cuda", this process holds one of
+        the GPUs that CUDA_VISIBLE_DEVICES shows until it ends.
+
+    Raises:
+        ValueError: "cuda" was requested and there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda: PyTorch sees no CUDA device here; write device: auto or device: cpu.")
+        raise ValueError("device cuda: PyTorch finds no CUDA device; write device: auto or device: cpu.")
     if device == "cpu" or not torch.cuda.is_available():
         return "cpu"
     if not _held:
-        # By the hardware's own name: numbers differ between jobs that are shown different GPUs.
+        # By UUID, because indices differ between jobs with different CUDA_VISIBLE_DEVICES.
         names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
         torch.cuda.set_device(claim(names))
     return "cuda"
 
 
-def claim(names: Sequence[str], folder: Path | None = None, poll: float = 0.5, patience: float = PATIENCE) -> int:
-    """Index of the first of these devices that no process holds; this process holds it until it ends.
+def claim(names: Sequence[str], folder: Path | None = None, poll: float = 0.5, max_wait: float = MAX_WAIT) -> int:
+    """Lock the first device that no other process holds, until this process ends; wait while all are held.
 
-    Waits while processes of this user hold all of them. A device that only another user's process holds is shared
-    after `patience` seconds, as anybody can hold a lock in a folder that all can write to. Each device has a lock file
-    in `folder`, by default the machine's folder for temporary files; it is opened for reading, never through a link.
-    Where somebody has put something else in its place, the lock is a file in this user's own cache.
+    A device held by another user's process is shared after `max_wait` seconds, because anybody can hold a lock in a
+    folder that everybody can write to. Lock files are opened for reading and never through a link. If something else
+    lies in the place of one, a file in this user's cache is locked instead.
+
+    Args:
+        names: of the devices.
+        folder: of the lock files; default: the machine's temporary folder.
+        poll: seconds between two attempts.
+        max_wait: seconds to wait for other users.
+
+    Returns:
+        The device's index in `names`.
     """
     folder = folder or Path(tempfile.gettempdir())
-    start, said = time.monotonic(), False
+    start = time.monotonic()
     while True:
-        busy = []
+        holders = []
         for index, name in enumerate(names):
             lock = _Lock(folder, name)
             if lock.acquire():
                 _held.append(lock)
                 return index
-            busy.append(lock.holder())
-        others = [index for index, holder in enumerate(busy) if holder != os.getuid()]
-        if others and time.monotonic() - start >= patience:
+            holders.append(lock.holder())
+        others = [index for index, holder in enumerate(holders) if holder != os.getuid()]
+        if others and time.monotonic() - start >= max_wait:
             index = others[0]
             lock = _Lock(folder, names[index])
-            if not lock.acquire():  # it may be free by now
-                _say(
-                    f"GPU {names[index]}: {_user(busy[index])} has held its lock for {patience:.0f} s; this job now "
-                    "shares the GPU. CUDA_VISIBLE_DEVICES chooses another one."
+            if not lock.acquire():  # it may have been released since
+                logs.once(
+                    f"GPU {names[index]}: {_user(holders[index])} has held its lock for {max_wait:.0f} s; this job "
+                    "now shares the GPU. To use another one, set CUDA_VISIBLE_DEVICES."
                 )
             _held.append(lock)
             return index
-        if not said:
-            users = ", ".join(dict.fromkeys(map(_user, busy)))
-            _say(f"Waiting for a GPU: other jobs use all {len(names)} (held by {users}).")
-            said = True
+        users = ", ".join(dict.fromkeys(map(_user, holders)))
+        logs.once(f"Waiting for a GPU: other jobs use all {len(names)} (held by {users}).")
         time.sleep(poll)
 
 
 class _Lock:
-    """A device's lock file, locked by `acquire` until `release` or the end of the process."""
+    """A device's lock file; `acquire` locks it until `release` or the end of the process."""
 
     def __init__(self, folder: Path, name: str):
         self.path, self.fd = folder / f"zoofuse-{name}.lock", None
@@ -84,12 +96,12 @@ class _Lock:
         try:
             fd = _opened(self.path)
         except OSError as error:
-            fd = self._own(error)
+            fd = self._in_cache(error)
             if fd is None:
-                return True  # no lock to be had anywhere: the device is used without one
+                return True  # no place for a lock file: the device is used without one
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The file may have been removed, and made anew, since it was opened.
+            # The file may have been removed and created again since it was opened.
             if os.path.samestat(os.fstat(fd), os.stat(self.path, follow_symlinks=False)):
                 self.fd = fd
                 return True
@@ -98,21 +110,23 @@ class _Lock:
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(fd)
-                _say(f"{self.path}: cannot be locked ({os.strerror(error.errno)}); the GPU is used without a lock.")
+                logs.once(
+                    f"{self.path}: cannot be locked ({os.strerror(error.errno)}); the GPU is used without a lock."
+                )
                 return True
         os.close(fd)
         return False
 
-    def _own(self, error: OSError) -> int | None:
-        """A lock file in this user's own cache, in place of one that cannot be used."""
+    def _in_cache(self, error: OSError) -> int | None:
+        """Open a lock file in this user's cache, in place of one that cannot be used."""
         with contextlib.suppress(OSError, RuntimeError), private.cache_folder() as cache:
-            _say(f"{self.path}: not used as a lock ({error.strerror or error}); {cache.path} is used instead.")
+            logs.once(f"{self.path}: not used as a lock ({error.strerror or error}); {cache.path} is used instead.")
             self.path = cache.path / self.path.name
             return _opened(self.path)
         return None
 
     def holder(self) -> int | None:
-        """The user whose process has locked the file; None where the system does not tell."""
+        """User ID of the process that holds the lock; None if the system does not report it."""
         try:
             status = os.stat(self.path, follow_symlinks=False)
             lines = Path("/proc/locks").read_text().splitlines()
@@ -133,13 +147,13 @@ class _Lock:
 
 
 def _opened(path: Path) -> int:
-    """Descriptor of a lock file, made if need be; raises OSError for anything but a regular file."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not blocking: it may be a pipe
+    """Open a lock file, creating it if necessary; raises OSError for anything but a regular file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking: it may be a pipe
     try:
         fd = os.open(path, flags)
     except FileNotFoundError:
         try:
-            # For everybody to read: on a shared machine somebody else's job locks it too, which needs no writing.
+            # Readable by everybody, because other users' jobs lock it too, which needs no write permission.
             fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
             os.fchmod(fd, 0o644)
         except FileExistsError:
@@ -157,8 +171,3 @@ def _user(holder: int | None) -> str:
         return pwd.getpwuid(holder).pw_name
     except KeyError:
         return f"user {holder}"
-
-
-@functools.cache  # each line once
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""HDF5 files of the project: written whole or not at all, described by a kind, and checked whenever they are read."""
+"""HDF5 files of the project: written completely or not at all, with a kind and checksums that every read verifies."""
 
 import contextlib
 import errno
@@ -20,26 +20,35 @@ from zoofuse.core.temporary import atomic_path
 
 FORMAT_VERSION = 1
 REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
-_OWN = 512  # bytes before the HDF5, its smallest "user block"
-_FIRST = b"zoofuse sha256 "
+_HEADER = 512  # bytes before the HDF5 content; HDF5's smallest "user block"
+_HEADER_START = b"zoofuse sha256 "
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_DEEPEST, _MOST = 16, 10_000  # groups within groups, and links, of a file that is read
-_TEXT = 2**30  # bytes of text in memory, at most, of one dataset
-_SETTLED = 10  # seconds after which a change of a file shows in its times, on every file system
+_MAX_DEPTH, _MAX_LINKS = 16, 10_000  # nested groups, and links, in a file
+_MAX_TEXT = 2**30  # bytes of one dataset's text in memory
+_STABLE_AFTER = 10  # seconds after which every file system shows a change in the file's times
 
 
 # ---------------------------------------------------------------------------------------------- writing
 
 
 def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], **attributes) -> None:
-    """Write `arrays` (name -> array or list of str) as an HDF5 of this `kind`.
+    """Write an HDF5 file, completely or not at all.
 
-    Each dataset carries the SHA-256 of its bytes; `attributes` (anything JSON can hold: settings, seeds, source
-    digests) are stored as JSON text, beside the kind, the format version and the version of zoofuse.
-    The file begins with a line of its own, which HDF5 passes over: the SHA-256 of all that follows.
+    The file starts with a header that HDF5 skips: the SHA-256 of everything after it. Each dataset also carries
+    the SHA-256 of its bytes, so that `fingerprint` need not read the data.
+
+    Args:
+        path: the file.
+        kind: what it holds, such as "zoo"; `read` checks it.
+        arrays: name -> array or list of str.
+        attributes: stored as JSON text (settings, seeds, digests of sources), beside the versions of the
+            format and of zoofuse.
+
+    Raises:
+        FileError: no space or no permission to write.
     """
-    whole = io.BytesIO()  # HDF5 itself ends the process, or breaks off in the middle, when a disk is full
-    with h5py.File(whole, "w", userblock_size=_OWN) as handle:
+    buffer = io.BytesIO()  # in memory, because HDF5 aborts the process when a disk is full
+    with h5py.File(buffer, "w", userblock_size=_HEADER) as handle:
         handle.attrs["kind"] = kind
         handle.attrs["format_version"] = FORMAT_VERSION
         handle.attrs["zoofuse"] = zoofuse.__version__
@@ -52,8 +61,8 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
             else:
                 dataset = handle.create_dataset(name, data=array)
             dataset.attrs["sha256"] = _digest(array)
-    content = whole.getbuffer()
-    content[:_OWN] = _first_bytes(hashlib.sha256(content[_OWN:]).hexdigest())
+    content = buffer.getbuffer()
+    content[:_HEADER] = _header(hashlib.sha256(content[_HEADER:]).hexdigest())
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -62,91 +71,98 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
 
 
 def read(path: str | os.PathLike, kind: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Read the datasets `names` (all by default) of a file of this `kind`, each checked against its digest.
+    """Read datasets and verify the checksum of each.
+
+    Args:
+        path: the file.
+        kind: the kind that the file must have.
+        names: datasets to read; default: all.
+
+    Returns:
+        Name -> array.
 
     Raises:
-        FileError: the file is missing, truncated, foreign, of another kind or format, or damaged.
-        AccessError: it can't be read now.
+        FileError: the file is missing, truncated, corrupt, foreign, or of another kind or format version.
+        AccessError: it can't be read now (permissions, a disk, a network).
     """
     with _opened(path, kind) as opened:
-        found = opened.datasets
-        wanted = list(found) if names is None else list(names)
-        if missing := [name for name in wanted if name not in found]:
-            raise FileError(f"{path}: has no {', '.join(missing)}; it holds {', '.join(found) or 'nothing'}. {REMAKE}")
+        names = list(opened.datasets) if names is None else list(names)
+        if missing := [name for name in names if name not in opened.datasets]:
+            datasets = ", ".join(opened.datasets) or "no datasets"
+            raise FileError(f"{path}: has no {', '.join(missing)}; it holds {datasets}. {REMAKE}")
         arrays = {}
-        for name in wanted:
-            dataset = found[name]
-            # Nothing is packed, and memory is not asked for on a damaged word.
+        for name in names:
+            dataset = opened.datasets[name]
+            # Nothing is compressed, so a larger shape is corrupt; allocate nothing for it.
             if dataset.shape is None or dataset.nbytes > opened.size:
-                raise FileError(f"{path}: dataset {name} is damaged (its shape is {dataset.shape}). {REMAKE}")
+                raise FileError(f"{path}: dataset {name} is corrupt (its shape is {dataset.shape}). {REMAKE}")
             if h5py.check_string_dtype(dataset.dtype):
                 array = _strings(path, dataset, opened.size)
             elif dataset.dtype.kind in "biuf":
                 array = dataset[...]
             else:
-                raise FileError(f"{path}: dataset {name} is damaged (its type is {dataset.dtype}). {REMAKE}")
+                raise FileError(f"{path}: dataset {name} is corrupt (its type is {dataset.dtype}). {REMAKE}")
             if _attribute(dataset, "sha256") != _digest(array):
-                raise FileError(f"{path}: dataset {name} is damaged (its digest does not match). {REMAKE}")
+                raise FileError(f"{path}: dataset {name} is corrupt (checksum mismatch). {REMAKE}")
             arrays[name] = array
         return arrays
 
 
 def attributes(path: str | os.PathLike, kind: str) -> dict:
-    """The attributes given to `write`, decoded; raises FileError like `read`."""
-    own = {"kind", "format_version", "zoofuse"}
+    """Read the attributes given to `write`, decoded. Arguments and errors as for `read`."""
+    reserved = {"kind", "format_version", "zoofuse"}
     with _opened(path, kind) as opened:
-        names = [name for name in opened.handle.attrs if name not in own]
+        names = [name for name in opened.handle.attrs if name not in reserved]
         return {name: json.loads(_attribute(opened.handle, name)) for name in names}
 
 
 def read_state(path: str | os.PathLike, kind: str, identity: str) -> dict[str, np.ndarray] | None:
-    """The state of an interrupted training, where there is one of this very training.
+    """Read the saved state of an interrupted training run, if it belongs to this one.
 
     Args:
-        path: what the training saves as it goes.
-        kind: of file.
-        identity: digest of all that decides the training's numbers, saved as an attribute.
+        path: the state file.
+        kind: its kind.
+        identity: digest of everything that decides the run's numbers; stored as an attribute of the file.
 
     Returns:
-        The arrays; None, with a line that says why, where training starts at the beginning.
+        The arrays, or None if training starts from the beginning; a printed line then says why.
 
     Raises:
-        AccessError: it can't be read now; it may be intact, and starting again would replace it.
+        AccessError: the file can't be read now. It may be intact, and starting again would replace it.
     """
     if not os.path.exists(path):
         return None
     try:
         if attributes(path, kind).get("identity") != identity:
-            others = "other inputs, settings, seed or way of computing"
-            print(f"{path}: the state of a training with {others}; ignored, training starts anew.")
+            print(f"{path}: saved with other inputs, settings, seed or backend; ignored, training restarts.")
             return None
         return read(path, kind)
     except AccessError:
         raise
     except FileError as error:
-        print(f"{path}: ignored, training starts anew ({error}).")
+        print(f"{path}: ignored, training restarts ({error}).")
         return None
 
 
 def fingerprint(path: str | os.PathLike, names: Iterable[str] | None = None) -> str:
-    """SHA-256 over names and digests of the datasets `names` (all by default): equal for equal content."""
+    """SHA-256 of the names and checksums of datasets (default: all); equal for equal content. Raises as `read`."""
     with _opened(path) as opened:
         names = opened.datasets if names is None else names
         return digest({name: str(_attribute(opened.datasets[name], "sha256")) for name in names})
 
 
 def digest(value) -> str:
-    """SHA-256 of anything JSON can hold, independent of the order of keys."""
+    """SHA-256 of any JSON value, independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def reader(path: str | os.PathLike) -> Iterator[io.BufferedReader]:
-    """Open a regular file to read its bytes; no lock is taken, and nothing but a regular file is waited for.
+    """Open a regular file for reading, without a lock and without blocking on pipes or devices.
 
     Raises:
-        FileError: there is no such file, or a folder, a pipe or a device has its name.
-        AccessError: it can't be read now: permissions, a disk or a network. Errors while it is read are told so too.
+        FileError: the file is missing, or is a folder, a pipe or a device.
+        AccessError: it can't be opened or read now (permissions, a disk, a network).
     """
     try:
         raw = _Recorded(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
@@ -165,13 +181,13 @@ def reader(path: str | os.PathLike) -> Iterator[io.BufferedReader]:
         except AccessError:
             raise
         except Exception as error:
-            if raw.failed is not None:  # whatever was made of it on the way
+            if raw.failed is not None:  # the cause, whatever HDF5 turned it into
                 raise _no_access(path, raw.failed) from error
             raise
 
 
 class _Recorded(io.FileIO):
-    """A file that remembers why it could not be read: HDF5 tells no more than that it could not."""
+    """A file that keeps its last read error, which HDF5 does not pass on."""
 
     failed: OSError | None = None
 
@@ -192,14 +208,14 @@ class _Recorded(io.FileIO):
 
 def _no_access(path: str | os.PathLike, error: OSError) -> AccessError:
     if error.errno in (errno.EACCES, errno.EPERM):
-        way_out = "Give this user permission to read it"
+        remedy = "Give this user permission to read it"
     else:
-        way_out = "The file may be intact: check the disk or the network"
-    return AccessError(f"{path}: can't be read ({error.strerror}). {way_out}, and run the same command again.")
+        remedy = "The file may be intact: check the disk or the network"
+    return AccessError(f"{path}: can't be read ({error.strerror}). {remedy}, and run the same command again.")
 
 
 class _File(NamedTuple):
-    """An HDF5 that is whole, ours, and small enough to be looked through."""
+    """A verified HDF5 file of zoofuse."""
 
     handle: h5py.File
     datasets: dict[str, h5py.Dataset]
@@ -209,63 +225,63 @@ class _File(NamedTuple):
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[_File]:
     try:
-        # HDF5 reads from the very file that was checked, and through Python: it would lock a file that it opens itself.
+        # h5py reads through the Python file that was verified; a file that HDF5 opens itself would be locked.
         with reader(path) as file:
-            _check_whole(path, file)
+            _verify(path, file)
             with h5py.File(file, "r") as handle:
-                found = _attribute(handle, "kind")
-                if found is None:
-                    raise FileError(f"{path}: an HDF5 file, but {_NOT_OURS} (no attribute 'kind'). {REMAKE}")
-                if kind not in (None, found):
-                    raise FileError(f"{path}: holds {found!r}, expected {kind!r}. Check which file is named.")
+                stored_kind = _attribute(handle, "kind")
+                if stored_kind is None:
+                    raise FileError(f"{path}: an HDF5 file, but {_NOT_ZOOFUSE} (no attribute 'kind'). {REMAKE}")
+                if kind not in (None, stored_kind):
+                    raise FileError(f"{path}: holds {stored_kind!r}, expected {kind!r}. Check the file's name.")
                 if (version := _attribute(handle, "format_version")) != FORMAT_VERSION:
                     raise FileError(
-                        f"{path}: format version {version}, this zoofuse reads {FORMAT_VERSION}. Use the version of "
-                        "zoofuse that wrote it, or delete the file, and it will be regenerated."
+                        f"{path}: format version {version}, but this zoofuse reads {FORMAT_VERSION}. Use the version "
+                        "of zoofuse that wrote it, or delete the file; it will be regenerated."
                     )
-                if outside := links_outside(handle):
-                    raise FileError(f"{path}: {outside} lies in another file, which is not read. {REMAKE}")
+                if name := external_link(handle):
+                    raise FileError(f"{path}: {name} is stored in another file, which is not read. {REMAKE}")
                 datasets = {name: item for name, _, item in _walk(handle) if isinstance(item, h5py.Dataset)}
                 yield _File(handle, datasets, os.fstat(file.fileno()).st_size)
     except FileError:
         raise
     except MemoryError as error:
-        raise AccessError(f"{path}: not enough memory to read it. Use a machine with more.") from error
-    except Exception as error:  # whatever HDF5 says about a damaged file
-        raise FileError(f"{path}: truncated, damaged or not HDF5 ({error}). {REMAKE}") from error
+        raise AccessError(f"{path}: not enough memory to read it. Use a machine with more memory.") from error
+    except Exception as error:  # HDF5 raises many types for a corrupt file
+        raise FileError(f"{path}: truncated, corrupt or not HDF5 ({error}). {REMAKE}") from error
 
 
-_NOT_OURS = "not one of zoofuse's"
-_whole: set[tuple] = set()  # files that were checked and have not changed since
+_NOT_ZOOFUSE = "not one of zoofuse's"
+_verified: set[tuple] = set()  # identities of files whose checksum this process has verified
 
 
-def _check_whole(path: str | os.PathLike, file: io.BufferedReader) -> None:
-    """Refuse a file whose bytes are not those that were written, before HDF5 sees them: it can hang on a wrong bit."""
-    told = os.fstat(file.fileno())
-    identity = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns)
-    if identity in _whole:
+def _verify(path: str | os.PathLike, file: io.BufferedReader) -> None:
+    """Verify a file's checksum before HDF5 sees a byte, because HDF5 can hang or crash on a flipped bit."""
+    before = os.fstat(file.fileno())
+    identity = (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
+    if identity in _verified:
         return
-    first = file.read(_OWN)
-    if first.startswith(_HDF5):
+    header = file.read(_HEADER)
+    if header.startswith(_HDF5):
         raise FileError(
-            f"{path}: an HDF5 file, but {_NOT_OURS}, or written by an older version (it has no checksum). {REMAKE}"
+            f"{path}: an HDF5 file, but {_NOT_ZOOFUSE}, or written by an older version (it has no checksum). {REMAKE}"
         )
-    if first != _first_bytes(hashlib.file_digest(file, "sha256").hexdigest()):
-        raise FileError(f"{path}: truncated, damaged or not HDF5 (its digest does not match). {REMAKE}")
-    now = os.fstat(file.fileno())
-    if (now.st_mtime_ns, now.st_ctime_ns) != (told.st_mtime_ns, told.st_ctime_ns):
+    if header != _header(hashlib.file_digest(file, "sha256").hexdigest()):
+        raise FileError(f"{path}: truncated, corrupt or not HDF5 (checksum mismatch). {REMAKE}")
+    after = os.fstat(file.fileno())
+    if (after.st_mtime_ns, after.st_ctime_ns) != (before.st_mtime_ns, before.st_ctime_ns):
         raise AccessError(f"{path}: changed while it was read. Run the same command again.")
-    # A file changed twice within one tick of the clock has the same times.
-    if time.time() - max(told.st_mtime, told.st_ctime) > _SETTLED:
-        _whole.add(identity)
+    # Two changes within one tick of the file system's clock give the same times.
+    if time.time() - max(before.st_mtime, before.st_ctime) > _STABLE_AFTER:
+        _verified.add(identity)
 
 
-def _first_bytes(hexadecimal: str) -> bytes:
-    return (_FIRST + hexadecimal.encode()).ljust(_OWN, b"\0")
+def _header(hexadecimal: str) -> bytes:
+    return (_HEADER_START + hexadecimal.encode()).ljust(_HEADER, b"\0")
 
 
-def links_outside(handle: h5py.File) -> str | None:
-    """The first link or dataset of a file whose content lies in another file, which a forged file could name."""
+def external_link(handle: h5py.File) -> str | None:
+    """Name of the first link or dataset that is stored in another file, as a forged file could have it."""
     for name, link, item in _walk(handle):
         if item is None or isinstance(link, h5py.SoftLink | h5py.ExternalLink):
             return name
@@ -275,19 +291,18 @@ def links_outside(handle: h5py.File) -> str | None:
 
 
 def _walk(handle: h5py.File) -> Iterator[tuple[str, object, h5py.Group | h5py.Dataset | None]]:
-    """(name, link, item) of everything in a file, depth first; the item is None where it is not in the file itself.
+    """Yield (name, link, item) of everything in a file, depth first; the item is None if it is not in this file.
 
-    Raises ValueError on more groups within groups than a file of ours has, as where a group holds itself, and on so
-    many links that looking through them would take long.
+    Raises ValueError for groups nested too deeply (such as a group in itself) and for too many links.
     """
-    seen = 0
+    links = 0
 
     def below(group: h5py.Group, prefix: str, depth: int):
-        nonlocal seen
+        nonlocal links
         for name in group:
-            seen += 1
-            if depth >= _DEEPEST or seen > _MOST:
-                raise ValueError(f"more than {_MOST:,} groups and datasets, or groups more than {_DEEPEST} deep")
+            links += 1
+            if depth >= _MAX_DEPTH or links > _MAX_LINKS:
+                raise ValueError(f"more than {_MAX_LINKS:,} groups and datasets, or groups more than {_MAX_DEPTH} deep")
             link = group.get(name, getlink=True)
             item = group[name] if isinstance(link, h5py.HardLink) else None
             yield prefix + name, link, item
@@ -298,7 +313,7 @@ def _walk(handle: h5py.File) -> Iterator[tuple[str, object, h5py.Group | h5py.Da
 
 
 def _attribute(item: h5py.File | h5py.Dataset, name: str):
-    """A single number or text; None where there is no such attribute."""
+    """A scalar attribute's value, or None if there is no such attribute."""
     if name not in item.attrs:
         return None
     if item.attrs.get_id(name).shape != ():
@@ -306,8 +321,8 @@ def _attribute(item: h5py.File | h5py.Dataset, name: str):
     return item.attrs[name]
 
 
-def _strings(path: str | os.PathLike, dataset: h5py.Dataset, most: int) -> np.ndarray:
-    """Text of a dataset, a part at a time: forged references could name one long text again and again."""
+def _strings(path: str | os.PathLike, dataset: h5py.Dataset, max_bytes: int) -> np.ndarray:
+    """Read text in parts, because forged references can repeat one long text many times."""
     if not dataset.shape or not dataset.size:
         return dataset.asstr()[...].astype(str)
     step, parts, total, longest = max(1, 256 * len(dataset) // dataset.size), [], 0, 0
@@ -315,9 +330,9 @@ def _strings(path: str | os.PathLike, dataset: h5py.Dataset, most: int) -> np.nd
         parts.append(dataset.asstr()[start : start + step])
         lengths = [len(text) for text in parts[-1].ravel()]
         total, longest = total + sum(lengths), max(longest, *lengths)
-        if total > most or 4 * longest * dataset.size > _TEXT:
+        if total > max_bytes or 4 * longest * dataset.size > _MAX_TEXT:
             name = dataset.name.strip("/")
-            raise FileError(f"{path}: dataset {name} is damaged (its text is too long). {REMAKE}")
+            raise FileError(f"{path}: dataset {name} is corrupt (its text is too long). {REMAKE}")
     return np.concatenate(parts).astype(str)
 
 

@@ -1,8 +1,8 @@
-"""Intervals one can believe: the bootstrap over images, and over CNNs and images together.
+"""Bootstrap intervals over images, and over CNNs and images together.
 
-Both measures are a mean over positive plus a mean over negative images of a `share` each image adds, so one
-engine serves them: right answers for balanced accuracy; for the AUROC the placement values, which give its bootstrap
-to first order (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44). Images are drawn class by class.
+Balanced accuracy and AUROC are both a mean over positive images plus a mean over negative images of what each image
+contributes, its `share`: whether its prediction is correct, or its placement value, which gives the bootstrap of the
+AUROC to first order (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44). Each class is resampled by itself.
 """
 
 import numpy as np
@@ -12,57 +12,86 @@ from zoofuse.core import rng
 
 LEVEL = 0.95
 DRAWS = 4000
-_CHUNK = 2**23  # scores held at once while medians are drawn
+_CHUNK = 2**23  # scores in memory at a time while medians are resampled
 
 
-def balanced_accuracy(answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(n,) mean of recall and specificity of n CNNs' answers (n, m) bool; truth (m,) bool, True = positive."""
-    return measure(right_shares(answers, truth), truth)
+def balanced_accuracy(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(n,) mean of recall and specificity of n CNNs' predictions (n, m) bool; truth (m,) bool, True: positive."""
+    return measure(accuracy_shares(predictions, truth), truth)
 
 
 def auroc(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(n,) area under the ROC curve of n CNNs' scores (n, m), ties counted half; truth (m,) bool."""
+    """(n,) area under the ROC curve of n CNNs' scores (n, m); ties count half; truth (m,) bool."""
     return measure(rank_shares(scores, truth), truth)
 
 
-def right_shares(answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(n, m + 1) shares of balanced accuracy, half of every right answer; last what tossing a coin adds on average.
+def accuracy_shares(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Shares of balanced accuracy.
 
-    Raises ValueError where a class has no photograph.
+    Args:
+        predictions: (n, m) bool, of n CNNs for m images.
+        truth: (m,) bool, True: positive.
+
+    Returns:
+        (n, m + 1): 0.5 for each correct prediction, else 0; the last column is the expected share of a coin toss.
+
+    Raises:
+        ValueError: a class has no image.
     """
     _check(truth)
-    right = np.asarray(answers, bool) == truth
-    return np.column_stack([right / 2, np.full(len(right), 0.25)])
+    correct = np.asarray(predictions, bool) == truth
+    return np.column_stack([correct / 2, np.full(len(correct), 0.25)])
 
 
 def rank_shares(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """As `right_shares` for the AUROC: how much of the other class an image is on the right side of, less half the
-    AUROC."""
+    """Shares of the AUROC: the part of the other class that an image is ranked correctly against, minus AUROC / 2.
+
+    Args:
+        scores: (n, m) of n CNNs for m images.
+        truth: (m,) bool, True: positive.
+
+    Returns:
+        (n, m + 1); the last column is the expected share of a coin toss.
+
+    Raises:
+        ValueError: a class has no image.
+    """
     _check(truth)
     scores = np.asarray(scores)
     shares = np.full((len(scores), len(truth) + 1), 0.5)
     ranks = stats.rankdata(scores, axis=1)
     for side in (True, False):
-        own = np.flatnonzero(truth == side)
-        below = (ranks[:, own] - stats.rankdata(scores[:, own], axis=1)) / (len(truth) - len(own))
-        shares[:, own] = below if side else 1 - below
+        members = np.flatnonzero(truth == side)
+        below = (ranks[:, members] - stats.rankdata(scores[:, members], axis=1)) / (len(truth) - len(members))
+        shares[:, members] = below if side else 1 - below
     return shares - shares[:, np.flatnonzero(truth)].mean(1, keepdims=True) / 2
 
 
 def measure(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(n,) the balanced accuracy or AUROC that shares (n, m + 1) make."""
+    """(n,) balanced accuracy or AUROC of shares (n, m + 1); truth (m,) bool."""
     shares = shares[..., : len(truth)]
     return shares[..., truth].mean(-1) + shares[..., ~truth].mean(-1)
 
 
 def resamples(truth: np.ndarray, seed: int, draws: int = DRAWS, added: bool = False) -> np.ndarray:
-    """(m + 2, draws) float32 weights of the images in bootstrap samples, each class summing to 1.
+    """Weights of the images in bootstrap samples, each class summing to 1.
 
-    Every class of k images is drawn k - 1 times, which makes the variance of a mean unbiased (Rao and Wu 1988,
-    JASA 83). With `added` it is drawn k times from its images and two more of half their chance, one better and
-    one worse by 1/4 than tossing a coin: a class without an error is not free of errors. For a rate these are the half
-    counts of Jeffreys (Brown, Cai and DasGupta 2001, Stat. Sci. 16). The last two rows are the weight of those two,
-    and what the better and the worse add.
+    A class of k images is sampled k - 1 times, which makes the variance of a mean unbiased (Rao and Wu 1988, JASA 83).
+    With `added`, it is sampled k times from its images and two pseudo-images of half their probability, one better
+    and one worse by 1/4 than a coin toss, because a class without observed errors is not free of errors. For a rate
+    these are Jeffreys' half counts (Brown, Cai and DasGupta 2001, Stat. Sci. 16).
+
+    Args:
+        truth: (m,) bool, True: positive.
+        seed: names the random stream.
+        draws: number of bootstrap samples.
+        added: whether to add the pseudo-images.
+
+    Returns:
+        (m + 2, draws) float32; the last two rows are the pseudo-images' weight and the difference that they add.
+
+    Raises:
+        ValueError: a class has no image.
     """
     _check(truth)
     m = len(truth)
@@ -81,10 +110,18 @@ def resamples(truth: np.ndarray, seed: int, draws: int = DRAWS, added: bool = Fa
 
 
 def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Low and high of draws (b,): the 95 % percentile interval; at higher levels it is widened about the median.
+    """Interval of bootstrap draws.
 
-    Widening goes by the ratio of normal quantiles, for no number of draws shows the tails of a corrected level; the
-    percentiles of that level count where they lie further out, as with a median between two heaps of CNNs.
+    At 95 % it is the percentile interval. At a higher (corrected) level that interval is widened about the median by
+    the ratio of normal quantiles, because the draws do not resolve such tails; the level's own percentiles are used
+    if they lie further out, as for a median between two clusters of CNNs.
+
+    Args:
+        draws: (b,).
+        level: confidence level, from 0.95 up.
+
+    Returns:
+        Low and high.
     """
     tails = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2, (1 - level) / 2, (1 + level) / 2]
     low, middle, high, lowest, highest = np.quantile(draws, tails)
@@ -93,56 +130,80 @@ def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     return float(min(low, lowest)), float(max(high, highest))
 
 
-def photograph_interval(shares: np.ndarray, weights: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The interval over images of one CNN's measure or, from a difference of shares, of a paired difference.
+def image_interval(shares: np.ndarray, weights: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Interval over images of one CNN's measure or, for a difference of shares, of a paired difference.
 
-    shares: (m + 1,); weights: `resamples` with `added`. Chosen by its coverage: at 17 + 27 images 94 to 99.7 %
-    (1,500 repetitions a case); with 97 % right answers, plain percentiles cover 74 % and SciPy's BCa 75 % (150).
+    It was chosen by its coverage: with 17 + 27 images 94 to 99.7 % (1,500 repetitions per case). At an accuracy of
+    97 %, plain percentiles cover 74 % and SciPy's BCa 75 % (150 repetitions).
+
+    Args:
+        shares: (m + 1,).
+        weights: (m + 2, draws), of `resamples` with `added`.
+        level: confidence level.
+
+    Returns:
+        Low and high.
     """
     return interval(np.append(shares, 1) @ weights, level)
 
 
 def median_draws(shares: np.ndarray, truth: np.ndarray, weights: np.ndarray, seed: int, *names) -> np.ndarray:
-    """(4, draws) medians over n CNNs: with the CNNs drawn again, and with the images drawn again, over all CNNs
-    and over every other one, from the first and from the second.
+    """Bootstrap draws of the median over n CNNs.
 
-    shares: (n, m + 1); weights: `resamples` without `added`: methods given the same ones share photographs. The seed
-    and `names` name the draw of CNNs. A single CNN is given, not drawn, and is both of its halves.
+    Args:
+        shares: (n, m + 1).
+        truth: (m,) bool, True: positive.
+        weights: (m + 2, draws), of `resamples` without `added`; methods with the same weights are paired by image.
+        seed: with `names`, names the random stream of the CNNs.
+        names: further names of that stream, such as the method.
+
+    Returns:
+        (4, draws): CNNs resampled; images resampled over all CNNs; over every second CNN from the first; and from
+        the second. A single CNN is not resampled, and is both of its halves.
     """
     n, draws = len(shares), weights.shape[1]
-    found = np.empty((4, draws))
-    # Places in the sorted order of n draws out of n are order statistics of uniform numbers: no need to draw them all.
+    medians = np.empty((4, draws))
+    # The ranks of n resampled CNNs are order statistics of uniform numbers, so only the middle ones are drawn.
     middle = (n + 1) // 2
     first, second = rng.uniform((2, draws), seed, "bootstrap", "cnns", *names).astype(float)
     first = special.betaincinv(middle, n - middle + 1, first)
     second = first if n % 2 else first + (1 - first) * -np.expm1(np.log1p(-second) / (n - middle))
     places = np.minimum((np.stack([first, second]) * n).astype(int), n - 1)
-    found[0] = np.sort(measure(shares, truth))[places].mean(0)
+    medians[0] = np.sort(measure(shares, truth))[places].mean(0)
     single = np.ascontiguousarray(shares, np.float32)
     step = max(1, _CHUNK // n)
     for start in range(0, draws, step):
         part = slice(start, start + step)
         scores = single @ weights[:-1, part]
-        found[1:, part] = [np.median(of, axis=0) for of in (scores, scores[::2], scores[min(1, n - 1) :: 2])]
-    return found
+        halves = scores, scores[::2], scores[min(1, n - 1) :: 2]
+        medians[1:, part] = [np.median(of_cnns, axis=0) for of_cnns in halves]
+    return medians
 
 
 def median_interval(ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The interval, over CNNs and images, of the difference of two methods' medians; both of `median_draws`.
+    """Interval, over CNNs and images, of the difference between two methods' medians.
 
-    Drawing CNNs and images at once counts what a CNN makes of an image up to three times (Owen 2007, Ann.
-    Appl. Stat. 1). Here the CNNs' draws, which hold it once, are moved by the images' draws shrunk to the part
-    that CNNs share: the covariance between one half of the CNNs and the other.
+    Resampling CNNs and images together counts the interaction of CNN and image up to three times (Owen 2007, Ann.
+    Appl. Stat. 1). The draws over CNNs contain it once. They are shifted by the draws over images, scaled down to
+    the part that CNNs have in common: the covariance between two halves of the CNNs.
+
+    Args:
+        ours: (4, draws), of `median_draws`.
+        theirs: the same of the method it is compared with.
+        level: confidence level.
+
+    Returns:
+        Low and high of ours minus theirs.
     """
-    cnns, photographs, one, other = ours - theirs
-    variance = photographs.var()
+    cnns, images, one, other = ours - theirs
+    variance = images.var()
     common = max(np.mean((one - one.mean()) * (other - other.mean())), 0)
-    shift = (photographs - photographs.mean()) * np.sqrt(common / variance) if variance else 0
+    shift = (images - images.mean()) * np.sqrt(common / variance) if variance else 0
     return interval(cnns + shift, level)
 
 
 def corrected(comparisons: int) -> float:
-    """The level of each of so many intervals that together hold at 95 % (Bonferroni)."""
+    """Confidence level of each of `comparisons` intervals that together hold at 95 % (Bonferroni)."""
     return 1 - (1 - LEVEL) / max(comparisons, 1)
 
 
@@ -156,4 +217,4 @@ def verdict(low: float, high: float) -> str:
 def _check(truth: np.ndarray) -> None:
     for side, name in ((True, "positive"), (False, "negative")):
         if not np.any(truth == side):
-            raise ValueError(f"There is no {name} image to measure on; add some to the test photographs.")
+            raise ValueError(f"The test has no {name} images; add some to the test images.")

@@ -1,6 +1,7 @@
-"""What a job says: its messages on the terminal and in its log file, and faults of the input without a traceback."""
+"""Messages of jobs on the terminal and in log files, and progress bars."""
 
 import contextlib
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,40 +14,52 @@ from zoofuse.core import text
 
 @contextlib.contextmanager
 def job(log: str) -> Iterator[Callable[[str], None]]:
-    """Yield `say(line)`, which writes to the terminal and the log; an error ends the process with exit code 1.
+    """Run a job with a log file; an error ends the process with exit code 1.
 
-    ValueErrors are faults of the input, already worded for the user: a traceback goes to the log file only, and that of
-    one of zoofuse's own kinds not even there, as snakemake may show the log.
+    A ValueError is bad input and worded for the user. Its traceback goes to the log file only, and not even there
+    if it is an error class of zoofuse, because snakemake may show the log.
+
+    Args:
+        log: the log file; it is overwritten.
+
+    Yields:
+        A function that writes a line to the terminal and to the log.
     """
     path = Path(log)
 
-    def note(words: str, mode: str = "a") -> None:
-        with contextlib.suppress(OSError):  # where a disk is full, that is what is to be told
+    def append(message: str, mode: str = "a") -> None:
+        with contextlib.suppress(OSError):  # a full disk must not hide the error that is being reported
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open(mode) as handle:
-                handle.write(words)
+                handle.write(message)
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         line = text.visible(line)
-        note(line + "\n")
+        append(line + "\n")
         tqdm.write(line, file=sys.stderr)
 
-    note("", "w")
+    append("", "w")
     try:
-        yield say
+        yield report
     except ValueError as error:
-        own = type(error).__module__.startswith("zoofuse")
-        words = text.visible(f"Error: {error}")  # names of files and groups come from outside
-        note(f"{words}\n" if own else text.visible(traceback.format_exc()))
-        tqdm.write(words, file=sys.stderr)
+        message = text.visible(f"Error: {error}")  # it may hold names of files and groups from outside
+        worded = type(error).__module__.startswith("zoofuse")
+        append(f"{message}\n" if worded else text.visible(traceback.format_exc()))
+        tqdm.write(message, file=sys.stderr)
         sys.exit(1)
     except Exception:
-        say(traceback.format_exc())
+        report(traceback.format_exc())
         sys.exit(1)
+
+
+@functools.cache
+def once(line: str) -> None:
+    """Print a line to stderr, the first time only."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def bar(total: int | None, unit: str, description: str) -> tqdm:
-    """A progress bar with rate and time left; where no terminal looks on, a line every 15 seconds."""
+    """A progress bar with rate and remaining time; a line every 15 seconds if stderr is not a terminal."""
     terminal = sys.stderr.isatty()
     interval = 0.5 if terminal else 15
     return tqdm(total=total, unit=f" {unit}", desc=description, mininterval=interval, dynamic_ncols=terminal)

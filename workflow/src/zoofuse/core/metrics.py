@@ -1,23 +1,24 @@
-"""Numbers that say how well an answer or a clustering fits the truth (report, II.F)."""
+"""Measures of predictions and clusterings (report, II.F)."""
 
 import numpy as np
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import cdist
+from sklearn.metrics.cluster import contingency_matrix
 
 
-def confusion(truth: np.ndarray, answer: np.ndarray) -> dict[str, int]:
-    """tp, fp, fn, tn of two boolean arrays (m,), True = positive."""
-    truth, answer = np.asarray(truth, bool), np.asarray(answer, bool)
+def confusion(truth: np.ndarray, prediction: np.ndarray) -> dict[str, int]:
+    """Counts tp, fp, fn, tn of two boolean arrays (m,), True: positive."""
+    truth, prediction = np.asarray(truth, bool), np.asarray(prediction, bool)
     return {
-        "tp": int(np.sum(truth & answer)),
-        "fp": int(np.sum(~truth & answer)),
-        "fn": int(np.sum(truth & ~answer)),
-        "tn": int(np.sum(~truth & ~answer)),
+        "tp": int(np.sum(truth & prediction)),
+        "fp": int(np.sum(~truth & prediction)),
+        "fn": int(np.sum(truth & ~prediction)),
+        "tn": int(np.sum(~truth & ~prediction)),
     }
 
 
 def scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
-    """Accuracy, precision, recall, balanced accuracy; precision is 0 when nothing is answered positive."""
+    """Accuracy, precision, recall and balanced accuracy; precision is 0 if nothing is predicted positive."""
     recall = tp / (tp + fn) if tp + fn else 0.0
     specificity = tn / (tn + fp) if tn + fp else 0.0
     return {
@@ -29,12 +30,8 @@ def scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
 
 
 def contingency(truth: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """(clusters, classes) counts; every distinct value of `clusters` (m,) is one cluster, noise included."""
-    _, rows = np.unique(clusters, return_inverse=True)
-    _, columns = np.unique(truth, return_inverse=True)
-    counts = np.zeros((rows.max() + 1, columns.max() + 1), int)
-    np.add.at(counts, (rows, columns), 1)
-    return counts
+    """(clusters, classes) counts; every distinct value of `clusters` (m,) is a cluster, noise (-1) included."""
+    return contingency_matrix(clusters, truth)
 
 
 def entropy(truth: np.ndarray, clusters: np.ndarray) -> float:
@@ -52,7 +49,7 @@ def purity(truth: np.ndarray, clusters: np.ndarray) -> float:
 
 
 def positive_cluster(truth: np.ndarray, clusters: np.ndarray) -> int | None:
-    """The cluster that holds most true positives, the smaller one on a tie; None when all points are noise (-1)."""
+    """The cluster with the most true positives, the smaller one on a tie; None if all points are noise (-1)."""
     members = clusters[clusters >= 0]
     if members.size == 0:
         return None
@@ -61,10 +58,14 @@ def positive_cluster(truth: np.ndarray, clusters: np.ndarray) -> int | None:
 
 
 def density_validity(points: np.ndarray, clusters: np.ndarray) -> float:
-    """DBCV of clusters (m,) of points (m, d), -1 to 1, higher for dense clusters with sparse ground between them.
+    """Density-based clustering validation (Moulavi et al. 2014, SIAM SDM).
 
-    Moulavi et al. 2014, "Density-based clustering validation", SIAM SDM. Noise (-1) lowers it by its share; clusters of
-    one point count 0; NaN for fewer than two clusters.
+    Args:
+        points: (m, d).
+        clusters: (m,), -1 for noise, which lowers the value by its share. Clusters of one point count 0.
+
+    Returns:
+        -1 to 1, higher for dense clusters separated by sparse regions; NaN for fewer than two clusters.
     """
     labels = np.unique(clusters[clusters >= 0])
     if len(labels) < 2:
@@ -75,13 +76,13 @@ def density_validity(points: np.ndarray, clusters: np.ndarray) -> float:
         rows = np.flatnonzero(clusters == label)
         if len(rows) > 1:
             within = distances[np.ix_(rows, rows)][~np.eye(len(rows), dtype=bool)].reshape(len(rows), -1)
-            with np.errstate(divide="ignore"):  # points at distance 0 are infinitely dense
+            with np.errstate(divide="ignore"):  # points at distance 0 have infinite density
                 core[rows] = np.mean(within ** -float(points.shape[1]), axis=1) ** (-1 / points.shape[1])
     reach = np.maximum(distances, np.maximum.outer(core, core))
     sparse, inner = {}, {}
     for label in labels:
         rows = np.flatnonzero(clusters == label)
-        # a tiny offset, for in a sparse matrix a zero is no edge
+        # A small offset, because zeros of a sparse matrix are not edges.
         tree = minimum_spanning_tree(reach[np.ix_(rows, rows)] + 1e-12).tocoo()
         degree = np.bincount(np.concatenate([tree.row, tree.col]), minlength=len(rows))
         internal = degree > 1
@@ -90,15 +91,15 @@ def density_validity(points: np.ndarray, clusters: np.ndarray) -> float:
         sparse[label] = max(edges if len(edges) else tree.data, default=0.0)
     validity = 0.0
     for label in labels:
-        apart = min(reach[np.ix_(inner[label], inner[other])].min() for other in labels if other != label)
-        size, widest = np.sum(clusters == label), max(apart, sparse[label])
-        if size > 1 and widest > 0:
-            validity += size / len(points) * (apart - sparse[label]) / widest
+        separation = min(reach[np.ix_(inner[label], inner[other])].min() for other in labels if other != label)
+        size, larger = np.sum(clusters == label), max(separation, sparse[label])
+        if size > 1 and larger > 0:
+            validity += size / len(points) * (separation - sparse[label]) / larger
     return float(validity)
 
 
 def cosine_similarity(features: np.ndarray) -> np.ndarray:
-    """(m, m) cosine similarity of feature vectors (m, f); a zero vector has similarity 0 with everything."""
+    """(m, m) cosine similarity of feature vectors (m, f); that of a zero vector is 0."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = np.divide(features, norms, where=norms > 0, out=np.zeros_like(features))
     return unit @ unit.T

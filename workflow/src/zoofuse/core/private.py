@@ -1,4 +1,4 @@
-"""Folders that belong to this user alone: one that others own or can write to is refused, links are not followed."""
+"""Private folders: one that others own or can write to is refused, and symbolic links are not followed."""
 
 import atexit
 import contextlib
@@ -6,19 +6,24 @@ import functools
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from zoofuse.core import logs
+
 
 class Folder:
-    """A folder that was opened and found to be this user's own and private; `path` is for messages."""
+    """An open folder that this user owns and nobody else can write to; `path` is for messages."""
 
     def __init__(self, path: Path):
-        """Open `path`; raises OSError where it is a link, or not this user's, or others can write to it."""
+        """Open a folder.
+
+        Raises:
+            OSError: it is a symbolic link, belongs to another user, or others can write to it.
+        """
         if path.is_symlink():
-            raise OSError(f"{path} is a link, which is not followed")
+            raise OSError(f"{path} is a symbolic link, which is not followed")
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -37,12 +42,13 @@ class Folder:
 
     @property
     def opened(self) -> Path:
-        """For this process and its children: the folder that was opened, whatever its own path leads to by now."""
-        through = Path(f"/proc/self/fd/{self.fd}")
-        return through if through.exists() else self.path
+        """A path to the folder that was opened, for this process and its children, even if `path` was replaced."""
+        by_descriptor = Path(f"/proc/self/fd/{self.fd}")
+        return by_descriptor if by_descriptor.exists() else self.path
 
 
 def check_private(status: os.stat_result, path: Path) -> None:
+    """Raise OSError unless this user owns the file or folder and nobody else can write to it."""
     if status.st_uid != os.getuid():
         raise OSError(f"{path} belongs to user {status.st_uid}, not to {os.getuid()}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -50,10 +56,11 @@ def check_private(status: os.stat_result, path: Path) -> None:
 
 
 def cache_folder() -> Folder:
-    """The folder libraries are kept in, opened; use it in a `with` statement.
+    """Open the cache folder for compiled libraries; use it in a `with` statement.
 
-    $XDG_CACHE_HOME/zoofuse or ~/.cache/zoofuse; where that cannot be used, zoofuse-UID in the folder for temporary
-    files; where others can write to that too, or own it, a new folder that goes when this process ends.
+    Returns:
+        $XDG_CACHE_HOME/zoofuse or ~/.cache/zoofuse; else zoofuse-UID in the temporary folder; else a new folder
+        that is removed when this process ends.
 
     Raises:
         RuntimeError: none of these can be written.
@@ -67,15 +74,15 @@ def cache_folder() -> Folder:
             refused.append(str(error))
             continue
         if refused:
-            tell(f"Compile cache: {'; '.join(refused)}. Using {path} instead.")
+            logs.once(f"Compile cache: {'; '.join(refused)}. Using {path} instead.")
         return folder
-    raise RuntimeError(f"no folder to compile into ({'; '.join(refused)}); set XDG_CACHE_HOME")
+    raise RuntimeError(f"no folder to compile in ({'; '.join(refused)}); set XDG_CACHE_HOME")
 
 
 def _candidates() -> Iterator[Path]:
-    with contextlib.suppress(RuntimeError):  # neither HOME nor an entry in the list of users
+    with contextlib.suppress(RuntimeError):  # no HOME and no passwd entry
         yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoofuse"
-    with contextlib.suppress(OSError):  # no folder for temporary files
+    with contextlib.suppress(OSError):  # no temporary folder
         yield Path(tempfile.gettempdir()) / f"zoofuse-{os.getuid()}"
         yield _of_this_process()
 
@@ -85,8 +92,3 @@ def _of_this_process() -> Path:
     path, owner = tempfile.mkdtemp(prefix="zoofuse-"), os.getpid()
     atexit.register(lambda: os.getpid() == owner and shutil.rmtree(path, ignore_errors=True))
     return Path(path)
-
-
-@functools.cache
-def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Random numbers that depend on names only: the same on every machine, for any number of threads, shards or resumes."""
+"""Random numbers that depend on names only: equal on every machine, for any number of threads, shards or resumes."""
 
 import hashlib
 
@@ -6,26 +6,26 @@ import numpy as np
 
 
 def bits(n: int, seed: int, *names) -> np.ndarray:
-    """(n,) uint64 from the Philox counter keyed by `seed` and `names` (numpy keeps raw bit streams stable, NEP 19)."""
+    """(n,) uint64 of a Philox generator keyed by `seed` and `names` (NumPy keeps raw bit streams stable, NEP 19)."""
     text = "/".join(map(str, (seed, *names)))
     key = np.frombuffer(hashlib.sha256(text.encode()).digest()[:16], dtype="<u8")
     return np.random.Philox(key=key).random_raw(n)
 
 
 def uniform(shape: tuple[int, ...], seed: int, *names) -> np.ndarray:
-    """float32 in [0, 1), each a multiple of 2**-24."""
+    """float32 of this shape in [0, 1), multiples of 2**-24; `names` name the stream."""
     raw = bits(int(np.prod(shape)), seed, *names)
     return ((raw >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
 
 
 def normal(shape: tuple[int, ...], seed: int, *names) -> np.ndarray:
-    """float32 from the standard normal distribution (Box and Muller 1958, from two uniform numbers each)."""
+    """float32 of this shape from the standard normal distribution (Box and Muller 1958)."""
     u, v = uniform((2, int(np.prod(shape))), seed, *names).astype(np.float64)
     return (np.sqrt(-2 * np.log1p(-u)) * np.cos(2 * np.pi * v)).astype(np.float32).reshape(shape)
 
 
 def permutation(n: int, seed: int, *names) -> np.ndarray:
-    """(n,) int64, a random order of range(n)."""
+    """(n,) int64: a random permutation of range(n)."""
     return np.argsort(bits(n, seed, *names), kind="stable")
 
 

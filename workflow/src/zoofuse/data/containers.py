@@ -81,7 +81,7 @@ def _jpeg(data: bytes) -> Parsed | str:
             break
         if marker in _FRAMES:
             if frame or len(body) < 6 or len(body) < 6 + 3 * body[5] or not 0 < body[5] <= 4:
-                return "damaged or truncated (its header contradicts itself)"
+                return "corrupt or truncated (its header contradicts itself)"
             frame = (
                 marker,
                 *struct.unpack(">HH", body[1:5]),
@@ -95,7 +95,7 @@ def _jpeg(data: bytes) -> Parsed | str:
             profile.setdefault(body[12], bytes(body[14:]))
         if marker == 0xDA:
             if not frame or len(body) < 1 or len(body) < 4 + 2 * body[0]:
-                return "damaged or truncated (a scan without a header)"
+                return "corrupt or truncated (a scan without a header)"
             scans += 1
             first = first or body[0]
             start, stop, low = body[1 + 2 * body[0]], body[2 + 2 * body[0]], body[3 + 2 * body[0]] & 15
@@ -109,10 +109,10 @@ def _jpeg(data: bytes) -> Parsed | str:
     else:
         return f"over {_PARTS:,} segments; save it again"
     if not frame or not scans:
-        return "damaged or truncated (no image in it)"
+        return "corrupt or truncated (no image in it)"
     kind, height, width, components = frame
     if not width or not height:
-        return "damaged or truncated (no pixels)"
+        return "corrupt or truncated (no pixels)"
     pixels = width * height
     if kind > 0xC8 and pixels > _ARITHMETIC:
         return f"an arithmetic-coded JPEG of {pixels:,} pixels; save it again as a baseline JPEG"
@@ -126,7 +126,7 @@ def _jpeg(data: bytes) -> Parsed | str:
     whole = {c[0] for c in components} <= {c for c, low in reached.items() if [*low.values()] == [0] * 64}
     if not ended:
         if not whole:
-            return "damaged or truncated (it ends before its last scan)"
+            return "corrupt or truncated (it ends before its last scan)"
         # Zeros at the end are what a failed download leaves, not scan data; after 0xFF one of them is.
         last = bytes(kept[-1]).rstrip(b"\0")
         kept[-1] = last + b"\0" if last.endswith(b"\xff") else last
@@ -147,7 +147,7 @@ def _png(data: bytes) -> Parsed | str:
         body = view[at + 8 : min(end - 4, len(data))]
         if kind == b"IHDR":
             if width or len(body) < 13:
-                return "damaged or truncated (its header contradicts itself)"
+                return "corrupt or truncated (its header contradicts itself)"
             width, height, depth, colours = struct.unpack(">IIBB", body[:10])
             memory = width * height * ({0: 1, 3: 1}.get(colours, 4) * (2 if depth == 16 and colours == 0 else 1))
         elif kind == b"eXIf" and length <= _TEXT:
@@ -170,12 +170,12 @@ def _png(data: bytes) -> Parsed | str:
     else:
         return f"over {_PARTS:,} chunks; save it again"
     if not width or not height:
-        return "damaged or truncated (no image in it)"
+        return "corrupt or truncated (no image in it)"
     return Parsed(width, height, memory, b"".join(kept), exif, xmp, profile)
 
 
 def _inflated(data: bytes, most: int) -> bytes:
-    """What zlib data holds, or nothing where it is damaged or holds over `most` bytes."""
+    """What zlib data holds, or nothing where it is corrupt or holds over `most` bytes."""
     unpacker = zlib.decompressobj()
     with contextlib.suppress(zlib.error):
         unpacked = unpacker.decompress(data, most)
@@ -214,7 +214,7 @@ def _webp(data: bytes) -> Parsed | str:
     else:
         return f"over {_PARTS:,} chunks; save it again"
     if not width or not height:
-        return "damaged or truncated (no image in it)"
+        return "corrupt or truncated (no image in it)"
     # libwebp keeps two canvases, Pillow two copies of what it gives.
     memory = 16 * width * height
     return Parsed(width, height, memory, data, found[b"EXIF"][:_TEXT], found[b"XMP "][:_TEXT], found[b"ICCP"])
@@ -249,12 +249,12 @@ def _gif(data: bytes) -> Parsed | str:
             return Parsed(width, height, memory, header + control + frame + b"\0;")
         else:
             break
-    return "damaged or truncated (no image in it)"
+    return "corrupt or truncated (no image in it)"
 
 
 def _bmp(data: bytes) -> Parsed | str:
     if len(data) < 30:
-        return "damaged or truncated (no image in it)"
+        return "corrupt or truncated (no image in it)"
     if int.from_bytes(data[14:18], "little") == 12:
         width, height, _, bits = struct.unpack("<HHHH", data[18:26])
         packed = 0
@@ -262,7 +262,7 @@ def _bmp(data: bytes) -> Parsed | str:
         width, height, _, bits, packed = struct.unpack("<iiHHI", data[18:34].ljust(16, b"\0"))
     width, height = abs(width), abs(height)
     if not width or not height:
-        return "damaged or truncated (no pixels)"
+        return "corrupt or truncated (no pixels)"
     if packed in (1, 2) and width * height > _RUNS:  # Pillow unpacks them in Python, byte after byte
         return f"a run-length encoded BMP of {width} x {height} pixels; save it as PNG"
     # What is not run-length encoded can't have more pixels than its bytes hold.

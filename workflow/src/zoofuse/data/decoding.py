@@ -23,7 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from zoofuse.core import regular
+from zoofuse.core.regular import NotRegular, file_size, read_regular
 from zoofuse.core.text import visible
 from zoofuse.data.containers import MAX_PIXELS, PARSERS, Parsed, beyond
 from zoofuse.data.content import READ, content_kind, foreign
@@ -114,9 +114,9 @@ def _examined(source: str | os.PathLike | bytes, target: Target, quick: bool) ->
     except MemoryError:
         return "there is not enough memory to decode it; make it smaller"
     except OSError as error:
-        return error.strerror or f"damaged or truncated ({_words(error)})"
-    except Exception as error:  # whatever a decoder says about a damaged file, it is one unreadable image
-        return f"damaged or truncated ({_words(error)})"
+        return error.strerror or f"corrupt or truncated ({_words(error)})"
+    except Exception as error:  # whatever a decoder says about a corrupt file, it is one unreadable image
+        return f"corrupt or truncated ({_words(error)})"
 
 
 def _words(error: Exception) -> str:
@@ -151,47 +151,12 @@ _BUDGETED = _Budget(_BUDGET)
 # --- files
 
 
-def file_size(path: str | os.PathLike) -> int | str:
-    """Bytes of a regular file. Nothing is opened: opening some devices alone does something.
-
-    Args:
-        path: the file; links are followed.
-
-    Returns:
-        Its size, or the cause why there is nothing to read, as text.
-    """
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError) as error:
-        return regular.unreachable_by(path, error)
-    return regular.fault_of(found.st_mode) or found.st_size
-
-
 def contents(path: str | os.PathLike) -> bytes | str:
-    """The bytes of a regular file. What has become a pipe or a device since it was listed is not waited for.
-
-    Args:
-        path: the file; links are followed.
-
-    Returns:
-        All bytes, or the cause why it can't be read, as text.
-    """
-    found = file_size(path)
-    if isinstance(found, str):
-        return found
+    """The bytes of an image file (links are followed), or the cause why it can't be read, as text."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as file:
-            if fault := regular.fault_of(os.fstat(file.fileno()).st_mode):
-                return fault
-            data = bytearray()
-            while part := file.read(min(2**20 + len(data), MAX_FILE + 1 - len(data))):
-                data += part
-    except (OSError, ValueError) as error:
-        return regular.unreachable_by(path, error)
-    if len(data) > MAX_FILE:  # it grows
-        return f"over {MAX_FILE:,} bytes; make it smaller"
-    return bytes(data)
+        return read_regular(path, MAX_FILE)
+    except NotRegular as error:
+        return str(error)
 
 
 _OPENERS = {
@@ -225,7 +190,7 @@ def _decoded(kind: str, parsed: Parsed, size: int, target: Target, quick: bool) 
         return image
 
     if parsed.tails and not _same_with_any_tail(parsed.data, loaded):
-        return "damaged or truncated (it ends before its last pixels)"
+        return "corrupt or truncated (it ends before its last pixels)"
     image = loaded(parsed.data + b"\xff\xd9" if parsed.tails else parsed.data)
     tables = getattr(image, "quantization", None)
     quantiser = float(np.mean(tables.get(0, 0))) if tables else 0.0

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from zoofuse.core.regular import unreachable
+from zoofuse.core.regular import file_size, unreachable
 from zoofuse.core.text import printable
-from zoofuse.data.decoding import ImageError, file_size
+from zoofuse.data.decoding import ImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"})
 """Endings of image files, in small letters; what is inside counts, not which of these it is."""

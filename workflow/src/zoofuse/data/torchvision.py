@@ -88,7 +88,7 @@ def read_archive(
     images are those with odd numbers: half of each breed, as in its official lists. Names begin with class or breed
     and "_"; unreadable ones are (name, cause), refused or skipped as by images.decode_all. Nothing is written to disk
     and nothing that a pickle names is imported or called.
-    Raises ImageError for a damaged or foreign archive and when nothing matches, ValueError for an unknown word.
+    Raises ImageError for a corrupt or foreign archive and when nothing matches, ValueError for an unknown word.
     """
     chosen = [query.parse(text, VOCABULARY[dataset]) for text in texts]
 
@@ -145,7 +145,7 @@ def _oxford_iiit_pet(path: str | PathLike, part: str) -> Iterator[_Entry]:
 
 _READERS = {"cifar10": _cifar10, "oxford_iiit_pet": _oxford_iiit_pet}
 
-_ANEW = "Delete the archive and run the same command again: it is fetched anew."
+_ANEW = "Delete the archive and run the same command again: it is downloaded again."
 
 
 def _members(path: str | PathLike) -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -158,7 +158,7 @@ def _members(path: str | PathLike) -> Iterator[tuple[str, Callable[[], bytes]]]:
             return archive.extractfile(member).read()
 
     if not Path(path).is_file():  # a named pipe would be waited for
-        raise ImageError(f"{path}: missing, damaged or no tar archive (not a file). {_ANEW}")
+        raise ImageError(f"{path}: missing, corrupt or not a tar archive (not a file). {_ANEW}")
     with _readable(path), tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.isreg():
@@ -172,7 +172,7 @@ def _readable(path: str | PathLike) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ImageError(f"{path}: missing, damaged or no tar archive ({error}). {_ANEW}") from error
+        raise ImageError(f"{path}: missing, corrupt or not a tar archive ({error}). {_ANEW}") from error
 
 
 def _batch(path: str | PathLike, member: str, content: bytes) -> tuple[np.ndarray, list[int]]:

@@ -154,7 +154,7 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
         images = run.images
         shown = images.test & (images.truth | (group == ALL) | (images.groups == group))
         truth, answers = images.truth[shown], run.scores[kind][:, shown]
-        shares = (intervals.right_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
+        shares = (intervals.accuracy_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
         found.append(np.median(intervals.measure(shares, truth)))
         if counts is None:
             drawn.append(found[-1:])

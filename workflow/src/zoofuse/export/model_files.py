@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -224,38 +223,26 @@ def _folder(path: str | os.PathLike) -> Path:
     return folder.parent if folder.name in (WEIGHTS, CONFIG, ONNX, CARD) and not os.path.isdir(folder) else folder
 
 
-def _bytes(path: Path, most: int) -> bytes:
-    """The whole file, of at most so many bytes."""
-    shown = text.printable(path)
-    if cause := regular.fault(path):
-        if not os.path.lexists(path):
-            raise ModelError(f"{text.printable(path.parent)}: no model lies here ({path.name} is missing). Name a "
-                             f"folder that `snakemake models` made, such as {_nearby(path.parent)}.")  # fmt: skip
-        raise ModelError(f"{shown}: {cause}. {_AGAIN}")
-    try:  # between the look and the opening it may have become a FIFO, which is not to be waited for
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:
-            status = os.fstat(handle.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelError(f"{shown}: not a file. {_AGAIN}")
-            if status.st_size > most:
-                raise ModelError(f"{shown}: {status.st_size:,} bytes, at most {most:,} are expected. {_AGAIN}")
-            data = handle.read(most + 1)
-    except OSError as error:
-        raise ModelError(f"{shown}: cannot be read ({error.strerror}).") from None
+def _bytes(path: Path, max_bytes: int) -> bytes:
+    if not os.path.lexists(path):
+        raise ModelError(f"{text.printable(path.parent)}: no model in this folder ({path.name} is missing). Name a "
+                         f"folder that `snakemake models` wrote, such as {_example(path.parent)}.")  # fmt: skip
+    try:
+        data = regular.read_regular(path, max_bytes)
+    except regular.NotRegular as error:
+        raise ModelError(f"{text.printable(path)}: {error}. {_AGAIN}") from None
     if data.startswith(_LFS):
-        raise ModelError(f"{shown}: a Git LFS pointer, not the file itself. Run `git lfs pull` in its folder.")
-    if len(data) > most:
-        raise ModelError(f"{shown}: grows while it is read. {_AGAIN}")
+        raise ModelError(f"{text.printable(path)}: a Git LFS pointer, not the file. Run `git lfs pull` in its folder.")
     return data
 
 
-def _nearby(folder: Path) -> str:
-    """A model in a folder of `folder`, as for a fusion whose method was left out; else an example."""
+def _example(folder: Path) -> str:
+    """A model in a subfolder, for a path that names the fusion but not the method; else an example."""
     try:
-        inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+        models = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
     except OSError:
-        inner = []
-    return text.printable(inner[0]) if inner else "results/models/black_cat/cyclegan"
+        models = []
+    return text.printable(models[0]) if models else "results/models/black_cat/cyclegan"
 
 
 def _configuration(path: Path) -> Configuration:
@@ -263,9 +250,9 @@ def _configuration(path: Path) -> Configuration:
     try:
         config = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_refused)
     except RecursionError:
-        raise ModelError(f"{shown}: damaged (nested too deeply). {_AGAIN}") from None
+        raise ModelError(f"{shown}: corrupt (nested too deeply). {_AGAIN}") from None
     except ValueError as error:
-        raise ModelError(f"{shown}: damaged ({text.visible(str(error))[:200]}). {_AGAIN}") from None
+        raise ModelError(f"{shown}: corrupt ({text.visible(str(error))[:200]}). {_AGAIN}") from None
     told = (config.get("format"), config.get("format_version")) if isinstance(config, dict) else ()
     if told != (FORMAT, FORMAT_VERSION):
         raise ModelError(f"{shown}: is no {FORMAT!r} of version {FORMAT_VERSION}. Name another folder, or use the "

@@ -199,11 +199,11 @@ def measured(model: Model, photographs: np.ndarray, labels: np.ndarray, seed: in
     weights = intervals.resamples(truth, seed, added=True)
     shares = {
         "auroc": intervals.rank_shares(scores, truth),
-        "balanced_accuracy": intervals.right_shares(scores >= model.threshold, truth),
+        "balanced_accuracy": intervals.accuracy_shares(scores >= model.threshold, truth),
     }
     found = {"positive": int(truth.sum()), "negative": int((~truth).sum())}
     for name, share in shares.items():
-        interval = np.clip(intervals.photograph_interval(share[0], weights), 0, 1)
+        interval = np.clip(intervals.image_interval(share[0], weights), 0, 1)
         values = [float(intervals.measure(share, truth)[0]), *interval.tolist()]
         found[name] = [value if np.isfinite(value) else None for value in values]
     return found

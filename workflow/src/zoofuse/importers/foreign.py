@@ -1,6 +1,6 @@
 """Files of other people, read in a process of their own, with limits of time and memory.
 
-HDF5 and PyTorch can hang, crash or take all memory on a damaged or forged file, and no exception tells. So they see
+HDF5 and PyTorch can hang, crash or take all memory on a corrupt or forged file, and no exception tells. So they see
 such a file only in a child process. The child answers with JSON and plain float32 or int64 arrays, never with a pickle.
 Where it takes too long, needs too much or crashes, that is one ValueError about one file, and the next file gets a new
 child.
@@ -71,7 +71,7 @@ class Reader:
             self._link.send_bytes(json.dumps([operation, arguments, limits]).encode())
             head = json.loads(self._link.recv_bytes(2**24))
             if "error" in head:
-                if head["last"]:  # the library may hold the damaged file open: the next file gets a new child
+                if head["last"]:  # the library may hold the corrupt file open: the next file gets a new child
                     self.close()
                 raise Unreadable(head["error"])
             arrays = {name: self._array(*form) for name, form in head["arrays"].items()}
@@ -155,11 +155,11 @@ def _cause(status: int | None, late: bool, said: str, arguments: dict) -> str:
     if late:
         return f"not read within {PATIENCE} seconds; is its disk reachable?"
     if status == -signal.SIGXCPU:
-        return f"not read within {SECONDS} seconds of processor time: damaged or forged"
+        return f"not read within {SECONDS} seconds of processor time: corrupt or forged"
     if status == -signal.SIGKILL:
         return "the process that read it was killed, probably for want of memory"
     if status is not None and status < 0:
-        return f"{library} crashed on this file ({signal.Signals(-status).name}): damaged or forged"
+        return f"{library} crashed on this file ({signal.Signals(-status).name}): corrupt or forged"
     last = (said.splitlines() or ["without a word"])[-1]
     return f"the process that reads foreign files ended ({last[:300]})"
 
@@ -198,7 +198,7 @@ def serve(descriptor: int) -> None:
             head, arrays, last = {"error": str(error)[:4000]}, {}, library == "HDF5"
         except MemoryError:
             head, arrays, last = {"error": f"needs more than {limits['memory'] // 2**20:,} MiB of memory"}, {}, True
-        except Exception as error:  # whatever a library says about a damaged or forged file
+        except Exception as error:  # whatever a library says about a corrupt or forged file
             head, arrays, last = {"error": foreign_files.damage(error)[:4000]}, {}, library == "HDF5"
         if "error" in head:
             head["last"] = last

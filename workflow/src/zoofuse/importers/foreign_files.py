@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from zoofuse.core import regular
 from zoofuse.core.text import visible
 from zoofuse.importers import formats
 from zoofuse.importers.foreign import Unreadable
@@ -61,7 +62,7 @@ def damage(error: Exception) -> str:
     reason = (str(error).strip("'\" ").splitlines() or [""])[0].strip()
     if not reason or "weights_only" in reason:
         reason = type(error).__name__
-    return f"truncated or damaged ({_shown(reason)})"
+    return f"truncated or corrupt ({_shown(reason)})"
 
 
 # ---------------------------------------------------------------------------------------------- HDF5
@@ -186,7 +187,7 @@ def _opened(path: str):
     import h5py
 
     close()
-    with formats.open_regular(path) as handle:
+    with regular.open_regular(path) as handle:
         _file["size"] = handle.seek(0, 2)
     _file["file"] = h5py.File(path, "r", rdcc_nbytes=CHUNK)
     return h5py.h5o.open(_file["file"].id, b"/")
@@ -289,7 +290,7 @@ def _plausible(name: str, item) -> None:
     stored, size = item.get_storage_size(), _file["size"]
     told = f"{shown} claims {tuple(shape)}, {claimed:,} bytes, but {stored:,} bytes of it are stored"
     if stored > size or (stored == 0 and claimed):
-        raise Unreadable(f"{told} in a file of {size:,}: never written, damaged or forged")
+        raise Unreadable(f"{told} in a file of {size:,}: never written, corrupt or forged")
     if plist.get_layout() == h5py.h5d.CHUNKED:
         chunk = plist.get_chunk()
         if math.prod(chunk) * item.dtype.itemsize > CHUNK:
@@ -305,12 +306,12 @@ def _plausible(name: str, item) -> None:
                     "with gzip, or uncompressed"
                 )
         if claimed > PACKED * stored:
-            raise Unreadable(f"{told}: damaged or forged")
+            raise Unreadable(f"{told}: corrupt or forged")
         wanted = math.prod(-(-length // each) for length, each in zip(shape, chunk, strict=True))
         if (written := item.get_num_chunks()) < wanted:
             raise Unreadable(f"{shown}: {wanted - written:,} of its {wanted:,} chunks were never written; write them")
     elif claimed > stored:
-        raise Unreadable(f"{told}: damaged or forged")
+        raise Unreadable(f"{told}: corrupt or forged")
 
 
 def _has(file, name: str) -> bool:
@@ -340,13 +341,13 @@ def state(path: str, safetensors: bool, largest: int) -> tuple[dict, dict]:
     """
     close()
     try:
-        with formats.open_regular(path) as handle:
+        with regular.open_regular(path) as handle:
             size = handle.seek(0, 2)
             handle.seek(0)
             data = handle.read(min(size, largest) + 1)
             if size > largest:
                 raise Unreadable(_too_large(handle, path, size, largest))
-    except formats.NotRegular as error:
+    except regular.NotRegular as error:
         raise Unreadable(str(error)) from None
     is_torch = data[:4] == b"PK\x03\x04"
     if safetensors and is_torch:
@@ -402,7 +403,7 @@ def _from_torch(data: bytes, largest: int) -> dict:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes() if tensor.device.type == "cpu" else 0
     if sum(storages.values()) > unpacked:  # PyTorch before 2.10 reads on behind the end (CVE-2026-24747)
-        raise Unreadable("truncated or damaged (its tensors are larger than the file)")
+        raise Unreadable("truncated or corrupt (its tensors are larger than the file)")
     return tensors
 
 

@@ -62,10 +62,10 @@ def find_zoo(path: str | os.PathLike) -> Layout:
         if formats.is_hdf5(path):
             return Layout("HDF5", path, (path,))
         told = formats.of_file(path)
-    except formats.NotRegular as error:
+    except regular.NotRegular as error:
         raise ZooError(f"{printable(path)}: {error}. {_WANTED}") from None
     if (kind := _kind(path)) == "HDF5" and told != formats.LFS:
-        told = "damaged, or not HDF5" + (f": {told}" if told else "")
+        told = "corrupt, or not HDF5" + (f": {told}" if told else "")
     elif kind and (not told or told.startswith("a safetensors file")):
         told = "holds one CNN; name the folder it lies in"
     raise ZooError(f"{printable(path)}: {told or 'not a recognised zoo format'}. {_WANTED}")
@@ -205,9 +205,9 @@ def _sha256(path: Path, whole: bool) -> str:
 @functools.cache  # an HDF5 is one file to all shards
 def _hashed(path: Path, size: int, changed: int) -> str:
     try:
-        with formats.open_regular(path) as handle:
+        with regular.open_regular(path) as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
-    except formats.NotRegular as error:
+    except regular.NotRegular as error:
         return str(error)
     except OSError as error:
         raise ZooError(f"{printable(path)}: cannot be read ({error.strerror}).") from None
@@ -223,7 +223,7 @@ def last_accuracy(result: Path) -> float:
         The accuracy, NaN where the file tells none or cannot be read.
     """
     try:
-        with formats.open_regular(result) as handle:
+        with regular.open_regular(result) as handle:
             size = os.fstat(handle.fileno()).st_size
             for read in (2**20, MAX_FILE):  # a line holds a whole configuration, but hardly a megabyte
                 handle.seek(max(0, size - read))
@@ -231,7 +231,7 @@ def last_accuracy(result: Path) -> float:
                     return told
                 if read >= size:
                     break
-    except (formats.NotRegular, OSError):
+    except (regular.NotRegular, OSError):
         pass
     return float("nan")
 

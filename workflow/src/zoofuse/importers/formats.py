@@ -7,9 +7,8 @@ import os
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
 
-from zoofuse.core import regular
+from zoofuse.core.regular import open_regular
 from zoofuse.core.text import printable
 
 HEAD = 4096  # bytes that `described` looks at
@@ -61,36 +60,6 @@ _STARTS = (
     (b"Rar!", f"a RAR archive; {_UNPACK}"),
 )  # fmt: skip
 _TEXT = frozenset(range(32, 127)) | {9, 10, 13} | frozenset(range(128, 256))
-
-
-class NotRegular(ValueError):
-    """A name that is no readable regular file; the message says what it is instead, without naming it."""
-
-
-def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """Open a regular file for reading, never waiting for one that is a pipe or a device.
-
-    Args:
-        path: The file; links are followed.
-
-    Returns:
-        The open file.
-
-    Raises:
-        NotRegular: It is a folder, a pipe, a socket or a device, or cannot be reached or read.
-    """
-    try:
-        if fault := regular.fault(path):
-            raise NotRegular(fault)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        if isinstance(error, NotRegular):
-            raise
-        raise NotRegular(f"cannot be read ({_reason(error)})") from None
-    if fault := regular.fault_of(os.fstat(descriptor).st_mode):  # replaced since it was looked at
-        os.close(descriptor)
-        raise NotRegular(fault)
-    return open(descriptor, "rb")
 
 
 def is_hdf5(path: str | os.PathLike) -> bool:
@@ -191,7 +160,7 @@ def of_file(path: Path) -> str | None:
                 names = zipfile.ZipFile(handle).namelist() if size < 2**26 else []
                 told = described_zip(set(names)) if names else None
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-                told = "a truncated or damaged zip archive; fetch it again"
+                told = "a truncated or corrupt zip archive; fetch it again"
     return told
 
 
@@ -202,7 +171,3 @@ def _is_text(head: bytes) -> bool:
         if error.start < len(head) - 3 or len(head) < HEAD:  # not a character that was cut at the end
             return False
     return set(head) <= _TEXT
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -84,7 +84,7 @@ def import_zoo(
     Beside the weights: of a folder source/name (n,), the files or trials; of trials source/accuracy (n,) float32, the
     last that result.json tells (under the first of ACCURACIES that is there; on which images is not known), else NaN.
 
-    Odd CNNs (damaged, of other shapes, with NaN or Inf, an index twice, out of reach) are counted and named.
+    Odd CNNs (corrupt, of other shapes, with NaN or Inf, an index twice, out of reach) are counted and named.
 
     Args:
         path: The zoo, as `find_zoo` takes it.
@@ -205,7 +205,7 @@ def _members_of(layout: Layout, models: range, shapes, names, concept: str, say)
         wanted = {ours: name for ours, name in theirs.items() if linear or ours[:2] != "fc"}
         arrays = _asked("take", names=wanted, library="PyTorch")[1]
         if {ours: values.shape for ours, values in arrays.items()} != {ours: shapes[ours] for ours in wanted}:
-            raise Misfit("truncated or damaged")
+            raise Misfit("truncated or corrupt")
         return arrays
 
     for place in models:
@@ -313,7 +313,7 @@ class _Stack:
             wanted = rows[start : start + at_once].tolist()
             values = self.ask("hdf5_rows", name=name, rows=wanted)[1]["values"]
             if values.shape != (len(wanted), *shape):
-                raise ZooError(f"{printable(self._path)}: truncated or damaged. Fetch it again.")
+                raise ZooError(f"{printable(self._path)}: truncated or corrupt. Fetch it again.")
             parts.append(values)
         return np.concatenate(parts)
 
@@ -328,8 +328,8 @@ def _parameters(path: Path) -> Iterator[_Stack]:
 
 
 def _unreadable(path: Path, error: Unreadable) -> ZooError:
-    damaged = str(error).startswith("truncated or damaged")
-    told = f"truncated, damaged or not HDF5{str(error)[20:]}. Fetch it again" if damaged else str(error)
+    corrupt = str(error).startswith("truncated or corrupt")
+    told = f"truncated, corrupt or not HDF5{str(error)[20:]}. Fetch it again" if corrupt else str(error)
     return ZooError(f"{printable(path)}: {told}.")
 
 
@@ -358,8 +358,8 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
         raise ZooError(f"{printable(path)}: no such file.")
     try:
         if not formats.is_hdf5(path):
-            raise ZooError(f"{printable(path)}: not an HDF5 of generators, but {formats.of_file(path) or 'damaged'}.")
-    except formats.NotRegular as error:
+            raise ZooError(f"{printable(path)}: not an HDF5 of generators, but {formats.of_file(path) or 'corrupt'}.")
+    except regular.NotRegular as error:
         raise ZooError(f"{printable(path)}: {error}.") from None
     channels = ARCHITECTURES[architecture].shapes[f"{layer.split('-')[0]}.weight"][1]
     with foreign.reader() as child:

@@ -21,7 +21,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from zoofuse.core.private import Folder, cache_folder, check_private, tell
+from zoofuse.core import logs
+from zoofuse.core.private import Folder, cache_folder, check_private
 
 COMPILER_SECONDS = 300  # a compiler that takes longer is stopped
 _FLAGS = ["-w", "-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"]
@@ -65,7 +66,7 @@ def available(source: Path) -> tuple[bool, str]:
 def library(source: Path, kind: str) -> ctypes.CDLL:
     """The loaded library for an instruction set.
 
-    A library in the cache that is cut, damaged or cannot be loaded is built once more.
+    A library in the cache that is cut, corrupt or cannot be loaded is built once more.
 
     Raises:
         RuntimeError: it cannot be built, or not be loaded even when it was built anew.
@@ -161,7 +162,7 @@ def _read(folder: Folder, name: str) -> bytes | None:
         try:
             check_private(status, folder.path / name)
         except OSError as error:
-            tell(f"Compile cache: {error}; it is not loaded but compiled again.")
+            logs.once(f"Compile cache: {error}; it is not loaded but compiled again.")
             return None
         code, _, digest = file.read().rpartition(_MARK)
     return code if digest == _digest(code, name) else None

@@ -9,13 +9,13 @@ import ctypes
 import functools
 import inspect
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from zoofuse.core import logs
 from zoofuse.native import bindings, build
 from zoofuse.native.bindings import pointer
 
@@ -76,22 +76,15 @@ def _tested() -> bool:
     first, last = map(_numbers, TESTED)
     if first <= _numbers(umap.__version__) <= last:
         return True
-    _tell_untested(umap.__version__)
+    logs.once(
+        f"umap-learn {umap.__version__} computes the layouts itself, more slowly: the C++ layout was tested with "
+        f"versions {TESTED[0]} to {TESTED[1]} only."
+    )
     return False
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:3]))
-
-
-@functools.cache
-def _tell_untested(version: str) -> None:
-    print(
-        f"umap-learn {version} computes the layouts itself, more slowly: the C++ layout was tested with versions "
-        f"{TESTED[0]} to {TESTED[1]} only.",
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 @contextmanager

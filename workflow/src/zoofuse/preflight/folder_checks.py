@@ -7,9 +7,10 @@ from pathlib import Path
 
 from zoofuse.config import missing_root
 from zoofuse.core import files
+from zoofuse.core.regular import file_size
 from zoofuse.core.text import printable
 from zoofuse.data import folders, images
-from zoofuse.data.decoding import ImageError, file_size
+from zoofuse.data.decoding import ImageError
 from zoofuse.importers import imports
 
 LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
