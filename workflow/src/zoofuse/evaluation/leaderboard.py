@@ -106,7 +106,6 @@ def _published(of: Predictions) -> dict:
     )
 
 
-<<<<<<< HEAD
 def _held_out(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry:
     shares = intervals.accuracy_shares(of.scores[:, split.images.test], split.truth)
     scores = intervals.measure(shares, split.truth)
@@ -122,24 +121,6 @@ def _held_out(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry
         chance = {"chance": spread["median"]}
         rows["selection"] += [first | {"rule": rule} | row | chance for rule, row in selected.items()]
     i = chosen["validation"]
-=======
-def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, seed: int) -> Entry:
-    test, truth = photographs.test, photographs.truth[photographs.test]
-    models, domains = part["model"].to_numpy(), part["domain"].to_numpy()
-    shares = intervals.accuracy_shares(answers[:, test], truth)
-    scores = intervals.measure(shares, truth)
-    first = {"method": method, "clusterer": clusterer}
-    spread = _distribution(scores)
-    chosen = {rule: best(part[rule], models, domains) for rule in RULES if part[rule].notna().any()}
-    found = {}
-    for rule, i in chosen.items():
-        low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
-        found[rule] = {"selected": _name(models[i], domains[i]), "validation": part["validation"][i]}
-        found[rule] |= {"test": scores[i], "test_low": low, "test_high": high}
-        if len(part) > 1:  # else there is nothing to select
-            rows["selection"].append(first | {"rule": rule} | found[rule] | {"chance": spread["median"]})
-    i, protocol = chosen["validation"], {"protocol": "held_out"}
->>>>>>> main
     rows["leaderboard"].append(
         first
         | {"protocol": of.protocol}
@@ -163,7 +144,6 @@ def _zero_shot(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entr
     row["supervision"] = supervision(of.method, of.head)
     draws = intervals.median_draws(shares, split.truth, split.weights, seed, of.method, of.head)
     rows["zero_shot"].append(row)
-<<<<<<< HEAD
     if np.isnan(validation).all() and len(of) > 1:
         return Entry(of.method, of.head, row["median"], None, None, draws, split.added)
     i = best(validation, of.model, of.domain)
@@ -174,20 +154,6 @@ def _zero_shot(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entr
         row["balanced_accuracy"] = intervals.balanced_accuracy(predicted[i : i + 1, test], split.truth)[0]
         rows["groups"] += _groups(of, predicted, i)
     return Entry(of.method, of.head, row["median"], scores[i], shares[i], draws, split.added)
-=======
-    if np.isnan(validation).all() and len(validation) > 1:
-        return Entry(method, head, row["median"], None, None, draws, photographs.added)
-    i = best(validation, answers["model"], answers["domain"])
-    low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
-    row |= {"selected": _name(answers["model"][i], answers["domain"][i]), "validation": validation[i]}
-    row |= {"test": scores[i], "test_low": low, "test_high": high}
-    row |= {"average_precision": average_precision_score(truth, given[i, test])}
-    if not np.isnan(answers["threshold"]).any():
-        right = given >= answers["threshold"][:, None]
-        row["balanced_accuracy"] = intervals.balanced_accuracy(right[i : i + 1, test], truth)[0]
-        rows["groups"] += _groups({"method": method, "protocol": "zero_shot", "clusterer": head}, right, i, photographs)
-    return Entry(method, head, row["median"], scores[i], shares[i], draws, photographs.added)
->>>>>>> main
 
 
 def _selected(of: Predictions, i: int, score: float, shares: np.ndarray, split: TestSplit) -> dict:
