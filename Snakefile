@@ -76,6 +76,7 @@ localrules:
     all,
     zoos,
     tables,
+    test_images,
     models,
     to_pytorch,
 
@@ -95,6 +96,11 @@ rule zoos:
 rule tables:
     input:
         [table for fusion in config["fusions"] for table in fusion_tables(fusion)],
+
+
+rule test_images:
+    input:
+        [f"results/test_images/{fusion}.csv" for fusion in config["fusions"]],
 
 
 rule models:

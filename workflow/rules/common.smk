@@ -21,6 +21,7 @@ sys.path.insert(0, str(HOME / "workflow" / "src"))
 
 from zoofuse import config_files, estimate, interruptions
 from zoofuse.core import code, text
+from zoofuse.evaluation import foreign_predictions
 from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES

@@ -65,3 +65,43 @@ rule summary_table:
         "Writing the summary table of {wildcards.fusion}"
     script:
         "../scripts/summary_table.py"
+
+
+rule list_test_images:
+    input:
+        "results/test_images/{fusion}.h5",
+    output:
+        table="results/test_images/{fusion}.csv",
+        folder=directory("results/test_images/{fusion}"),
+    log:
+        "<logs>/list_test_images/{fusion}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    params:
+        code=code_of("list_test_images"),
+        seed=config["seed"],
+    message:
+        "Listing the test images of {wildcards.fusion} for other classifiers: results/test_images/{wildcards.fusion}.csv"
+    script:
+        "../scripts/list_test_images.py"
+
+
+rule import_predictions:
+    input:
+        predictions=lambda wildcards: local(str(known(foreign_files(wildcards.fusion), wildcards.method, "file"))),
+        images="results/test_images/{fusion}.h5",
+    output:
+        "results/foreign/{fusion}/{method}.h5",
+    log:
+        "<logs>/import_predictions/{fusion}-{method}.log",
+    # A file that does not fit should be reported before any CNN is trained.
+    priority: 100
+    conda:
+        "../envs/zoofuse.yaml"
+    params:
+        code=code_of("import_predictions"),
+        seed=config["seed"],
+    message:
+        "Importing the predictions of {wildcards.method} on {wildcards.fusion}"
+    script:
+        "../scripts/import_predictions.py"

@@ -66,7 +66,23 @@ def supervised_settings():
     return {key: config["zoo"][key] for key in keys}
 
 
+@functools.cache
+def foreign_files(fusion):
+    """Name -> file of somebody else's predictions for a fusion's test images, looked through."""
+    known(config["fusions"], fusion, "fusion")
+    try:
+        return foreign_predictions.find(fusion)
+    except ValueError as error:  # worded for the user
+        refuse(error)
+
+
 def leaderboard_inputs(wildcards):
+    """The predictions of every method, baseline and foreign classifier of a fusion."""
+    foreign = [f"results/foreign/{wildcards.fusion}/{name}.h5" for name in foreign_files(wildcards.fusion)]
+    return own_predictions(wildcards) + foreign
+
+
+def own_predictions(wildcards):
     """The predictions of every method and baseline of a fusion."""
     fusion = wildcards.fusion
     methods = known(config["fusions"], fusion, "fusion")["methods"]
@@ -80,9 +96,9 @@ def leaderboard_inputs(wildcards):
 
 def replicate_inputs(wildcards):
     """What the leaderboard is made from, of this run and then of each run in `replicates`, folder after folder."""
-    inputs = leaderboard_inputs(wildcards)
+    inputs = own_predictions(wildcards)  # foreign classifiers have seen the test images of one run
     for folder in config["replicates"]:
-        there = [os.path.join(folder, path) for path in leaderboard_inputs(wildcards)]
+        there = [os.path.join(folder, path) for path in own_predictions(wildcards)]
         if missing := [path for path in there if not os.path.exists(path)]:
             warn(
                 f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the same "

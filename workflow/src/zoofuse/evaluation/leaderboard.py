@@ -164,29 +164,41 @@ def _selected(of: Predictions, i: int, score: float, shares: np.ndarray, split: 
 
 
 def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
+    """Each generated method with every baseline, and each foreign classifier with both.
+
+    The intervals of either family are corrected for the number of its own pairs, so that somebody else's file
+    changes nobody else's verdict. A foreign classifier stands under the clusterer or head of what it is compared with.
+    """
+    by_role = {role: [of for of in entries if registry.get(of.method).role == role] for role in registry.ROLES}
+    ours = [(of, theirs, of.clusterer) for of, theirs in _pairs(by_role["generated"], by_role["baseline"])]
+    others = by_role["generated"] + by_role["baseline"]
+    foreign = [(of, theirs, theirs.clusterer) for of, theirs in itertools.product(by_role["foreign"], others)]
+    return [
+        {"method": of.method, "protocol": protocol, "clusterer": clusterer, "baseline": theirs.method}
+        | {"what": what, "difference": difference, "low": low, "high": high}
+        | {"comparisons": len(family), "verdict": intervals.verdict(low, high)}
+        for family in (ours, foreign)
+        for of, theirs, clusterer in family
+        for what, difference, low, high in _compared(of, theirs, intervals.corrected(len(family)))
+    ]
+
+
+def _pairs(generated: list[Entry], baselines: list[Entry]) -> list[tuple[Entry, Entry]]:
     """Each generated method with every baseline under the same clusterer or head.
 
-    A reference that has not that clusterer or head is taken with its own: always answering no is the same everywhere.
+    A non-CNN baseline that has not that clusterer or head is taken with its own: always answering no is the same
+    everywhere.
     """
     others: dict[str, dict[str, Entry]] = {}
-    for entry in entries:
-        if not registry.get(entry.method).is_generated:
-            others.setdefault(entry.method, {})[entry.clusterer] = entry
+    for entry in baselines:
+        others.setdefault(entry.method, {})[entry.clusterer] = entry
     pairs = []
-    generated = [entry for entry in entries if registry.get(entry.method).is_generated]
     for ours, (baseline, theirs) in itertools.product(generated, others.items()):
         if ours.clusterer in theirs:
             pairs.append((ours, theirs[ours.clusterer]))
         elif not registry.get(baseline).makes_cnns:
             pairs.append((ours, next(iter(theirs.values()))))
-    level = intervals.corrected(len(pairs))
-    return [
-        {"method": ours.method, "protocol": protocol, "clusterer": ours.clusterer, "baseline": theirs.method}
-        | {"what": what, "difference": difference, "low": low, "high": high}
-        | {"comparisons": len(pairs), "verdict": intervals.verdict(low, high)}
-        for ours, theirs in pairs
-        for what, difference, low, high in _compared(ours, theirs, level)
-    ]
+    return pairs
 
 
 def _compared(ours: Entry, theirs: Entry, level: float):

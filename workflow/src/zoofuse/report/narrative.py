@@ -37,6 +37,7 @@ def answer(
     sentences = []
     headline = "There is nothing to compare: no generated CNNs, or no baselines."
     if comparisons is not None:
+        comparisons = comparisons[comparisons["method"].map(role) == "generated"]
         held = comparisons[(comparisons["protocol"] == "held_out") & (comparisons["what"] == "median")]
         if len(held):
             headline = _headline(held)
@@ -62,7 +63,7 @@ def views(
 
     cnns: clusterer -> `tables.clusterer_table`; published: clusterer -> `tables.beside_published`.
     A view is {protocol, name, label, axis, line, line_label, rows}; a row {label, role, n, median, q25, q75, low, high,
-    shape, dots, selected, note}: role generated, baseline, non-CNN or published; shape: relative frequency in equal
+    shape, dots, selected, note}: role one of `role` or published; shape: relative frequency in equal
     bins from low to high; dots: every value, where there are few; selected: {name, value, low, high}.
     """
     cnns, published = cnns or {}, published or {}
@@ -80,7 +81,9 @@ def views(
                 {"protocol": "held_out", "name": clusterer, "label": CLUSTERERS[clusterer], **look, "rows": rows}
             )
     if zero_shot is not None:
-        for head, part in zero_shot.groupby("head", sort=False):
+        foreign = zero_shot["method"].map(role) == "foreign"  # with scores for every head, as they have none
+        for head in zero_shot.loc[~foreign, "head"].unique():
+            part = zero_shot[(zero_shot["head"] == head) | foreign]
             rows = [
                 _row(row, None, "selected on the concepts' validation images") for _, row in ordered(part).iterrows()
             ]
@@ -123,14 +126,14 @@ def differences(comparisons: pd.DataFrame) -> list[dict]:
 
 
 def role(method: str) -> str:
-    """generated, baseline or non-CNN (a baseline that makes no CNN): which part a method plays."""
+    """generated, foreign, baseline or non-CNN (a baseline that makes no CNN): which part a method plays."""
     entry = registry.get(method)
-    return entry.role if entry.is_generated or entry.makes_cnns else "non-CNN"
+    return "non-CNN" if entry.role == "baseline" and not entry.makes_cnns else entry.role
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows by method: generating ones, baselines, those that make no CNN; the order within is the table's."""
-    rank = frame["method"].map(role).map(["generated", "baseline", "non-CNN"].index)
+    rank = frame["method"].map(role).map(["generated", "foreign", "baseline", "non-CNN"].index)
     place = frame["method"].map({name: i for i, name in enumerate(_FIRST)}).fillna(len(_FIRST))
     return frame.assign(_rank=rank, _place=place).sort_values(["_rank", "_place"], kind="stable").drop(
         columns=["_rank", "_place"]

@@ -58,7 +58,9 @@ TABLES = {
     "comparisons": (
         "Generated CNNs against baselines",
         "what: medians over CNNs, or the two selected CNNs on the same photographs. low, high: an interval corrected "
-        "for the number of comparisons; the verdict is better or worse where it leaves zero out, else inconclusive.",
+        "for the number of comparisons; the verdict is better or worse where it leaves zero out, else inconclusive. "
+        "Classifiers from files of predictions are compared with the generated CNNs and the baselines, and their "
+        "intervals are corrected for the number of these comparisons.",
     ),
     "zero_shot": (
         "Zero-shot conjunction",

@@ -51,7 +51,7 @@ const colour = name => {
   return found;
 };
 const palette = () => Object.fromEntries(
-  ["paper", "ink", "quiet", "rule", "generated", "baseline", "published", "non-CNN", "second", "third"].map(name => [name, colour(name)]));
+  ["paper", "ink", "quiet", "rule", "generated", "baseline", "published", "foreign", "non-CNN", "second", "third"].map(name => [name, colour(name)]));
 
 // Choices of one thing among few: radio buttons for the first question, menus for the rest.
 const radios = (legend, options, chosen, act) => {
@@ -199,7 +199,7 @@ const lookAt = (box, data) => {
     const size = group => all.filter(i => !shown.positive[i] && shown.groups[i] === group).length;
     const named = others.sort((a, b) => size(b) - size(a)).slice(0, others.length > 8 ? 7 : 8);
     const parts = [["positive", all.filter(i => shown.positive[i]), "circle", "generated"]];
-    named.forEach((group, k) => parts.push([group, all.filter(i => !shown.positive[i] && shown.groups[i] === group), SIGNS[k], ["published", "control", "reference", "third"][k % 4]]));
+    named.forEach((group, k) => parts.push([group, all.filter(i => !shown.positive[i] && shown.groups[i] === group), SIGNS[k], ["published", "baseline", "non-CNN", "third"][k % 4]]));
     const rest = all.filter(i => !shown.positive[i] && !named.includes(shown.groups[i]));
     if (rest.length) parts.push(["other groups", rest, "circle-open", "baseline"]);
     return parts;
