@@ -19,10 +19,11 @@ include: "workflow/rules/common.smk"
 # A configuration that names images replaces the default one; any other is laid over it.
 if is_overlay(config):
 
-    configfile: default_config()
+    configfile: str(HOME / "config" / ("photos.yaml" if "images_root" in config else "config.yaml"))
 
 
-config = checked(config)
+run = planned(config)
+config = run.config
 
 if workflow.is_main_process and workflow.output_settings.dryrun:
     check_interpreter()
@@ -42,9 +43,9 @@ wildcard_constraints:
     fusion=NAME,
     method=NAME,
     layer=r"conv\d+|joint",
-    translator=r"(conv\d+|joint)(-[a-e]{2})?",
+    pair=r"|-[a-e]{2}",
     shard=r"\d+",
-    clusterer="kmeans|dbscan|one_class_svm",
+    clusterer=only(CLUSTERERS),
 
 
 include: "workflow/rules/images.smk"
@@ -90,12 +91,12 @@ rule all:
 rule zoos:
     input:
         # A function, so that the sizes of existing zoos are read only when they are needed.
-        lambda wildcards: [shard for concept in config["concepts"] for shard in zoo_shards(concept)],
+        of(run.zoos, concepts=run.concepts),
 
 
 rule tables:
     input:
-        [table for fusion in config["fusions"] for table in fusion_tables(fusion)],
+        [table for fusion in config["fusions"] for table in run.tables(fusion)],
 
 
 rule test_images:
@@ -105,7 +106,7 @@ rule test_images:
 
 rule models:
     input:
-        exported_models(),
+        run.exported(),
 
 
 rule to_pytorch:

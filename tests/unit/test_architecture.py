@@ -11,8 +11,9 @@ from zoofuse.methods import registry
 PACKAGE = Path(zoofuse.__file__).parent
 # A room imports only rooms that stand before it.
 ROOMS = (
-    *("core", "data", "models", "native", "zoo", "methods", "importers", "evaluation", "report", "export"),
+    *("core", "data", "models", "settings", "native", "zoo", "methods", "importers", "evaluation", "report", "export"),
     *("config_files", "config", "config_table", "preflight", "netspace", "benchmarks", "estimate", "interruptions"),
+    "workflow",
 )
 LINES = 500
 

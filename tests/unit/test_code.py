@@ -10,7 +10,7 @@ FILES = {
     "core/__init__.py": "",
     "core/numbers.py": """
 '''Numbers.'''
-TABLE = {"a": 1}
+TABLE = {"a": says("what it is", 1)}
 SPARE = 2
 
 def used(x):
@@ -74,7 +74,7 @@ def forget():
         ("script.py", "many.one()", "many.one() + 1"),
         ("methods/many.py", "return _SOURCE", "return _SOURCE, 1"),
         ("core/numbers.py", "return x + TABLE", "return x - TABLE"),
-        ("core/numbers.py", '{"a": 1}', '{"a": 2}'),
+        ("core/numbers.py", 'is", 1)', 'is", 2)'),
         ("methods/fast.cpp", "return 1", "return 3"),
         ("methods/simd.h", "return 2", "return 3"),
     ],
@@ -90,6 +90,7 @@ def test_what_a_script_reaches_changes_it(package, file, old, new):
     [
         ("script.py", "'''A job.'''", "'''Another description.'''\n# a comment"),
         ("core/numbers.py", "'''Numbers.'''", ""),
+        ("core/numbers.py", "what it is", "what a setting is"),
         ("core/numbers.py", "SPARE = 2", "SPARE = 3"),
         ("core/numbers.py", "    return x\n", "    return -x\n"),
         ("core/numbers.py", "def used(x):\n", 'def used(x):\n    """What it does."""\n\n'),

@@ -219,18 +219,23 @@ def test_every_setting_is_described():
     assert not [row for row in config_table.settings_table().splitlines()[2:] if row.endswith("|  |")]
 
 
+def test_the_schema_for_editors_is_up_to_date():
+    assert config_table.SCHEMA.read_text() == config_table.schema_text(), "run: make format"
+
+
 def test_the_schema_is_valid_and_has_no_stray_keys():
-    schema = yaml.safe_load(config.SCHEMA.read_text())
+    schema = config.full_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     known = {
         "type", "enum", "default", "description", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
         "items", "minItems", "maxItems", "uniqueItems", "contains", "properties", "additionalProperties", "required",
-        "propertyNames", "minProperties", "minLength", "maxLength", "pattern", "$ref", "$schema", "$defs", "title",
+        "propertyNames", "minProperties", "minLength", "maxLength", "pattern", "const",
     }  # fmt: skip
 
     def look(sub: dict):
         assert set(sub) <= known, sub
-        for part in [*sub.get("properties", {}).values(), *sub.get("$defs", {}).values()]:
+        inner = [sub[key] for key in ("items", "additionalProperties") if isinstance(sub.get(key), dict)]
+        for part in [*sub.get("properties", {}).values(), *inner]:
             look(part)
 
     look(schema)

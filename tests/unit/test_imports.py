@@ -655,11 +655,11 @@ def test_of_three_concepts_generators_are_named_with_two_letters(generators, tmp
     path, arrays = generators()
     with h5py.File(path, "a") as handle:
         handle.move("conv2", "conv2-bc")
-    imports.import_generators(path, "conv2-bc", tmp_path / "out.h5")
+    imports.import_generators(path, "conv2", tmp_path / "out.h5", pair="-bc")
     found = read_generators(tmp_path / "out.h5")["B2A"]
     assert np.array_equal(found["0.weight"], arrays["conv2/B2A/0.weight"])
     with pytest.raises(imports.ZooError, match="has no group conv2-ab/A2B"):
-        imports.import_generators(path, "conv2-ab", tmp_path / "out.h5")
+        imports.import_generators(path, "conv2", tmp_path / "out.h5", pair="-ab")
 
 
 def test_generators_of_another_file_are_refused(tmp_path):

@@ -3,8 +3,8 @@
 
 rule align_zoo:
     input:
-        zoo=lambda wildcards: fusion_zoo(wildcards, wildcards.side),
-        reference=lambda wildcards: fusion_zoo(wildcards, "a"),
+        zoo=of(run.unaligned_zoo),
+        reference=of(run.reference_zoo),
     output:
         "results/aligned/{fusion}/{side}.h5",
     log:
@@ -14,8 +14,7 @@ rule align_zoo:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
         code=code_of("align_zoo"),
     message:

@@ -3,7 +3,7 @@
 
 rule bench_zoo:
     input:
-        images=benched_images,
+        images=of(run.benched_images),
     output:
         table="results/bench/zoo_training.csv",
         figure="results/bench/zoo_training.png",
@@ -11,9 +11,9 @@ rule bench_zoo:
         "<logs>/bench_zoo.log",
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
+        gpu=run.gpus,
     message:
         "Benchmarking zoo training (up to 5 minutes)"
     script:
@@ -28,9 +28,9 @@ rule bench_cyclegan:
         "<logs>/bench_cyclegan.log",
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
+        gpu=run.gpus,
     message:
         "Benchmarking CycleGAN training (up to 5 minutes)"
     script:
@@ -47,9 +47,9 @@ rule bench_evaluation:
         "<logs>/bench_evaluation.log",
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     params:
-        evaluation=evaluation_settings,
+        evaluation=run.evaluation_settings(),
     message:
         "Benchmarking evaluation (a few minutes)"
     script:

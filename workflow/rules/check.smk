@@ -3,28 +3,28 @@
 
 rule check_images:
     input:
-        unpack(checked_pictures),
+        unpack(of(run.images.checked_archives)),
+        folders=local(ancient(of(run.images.checked_folders))),
     output:
         report="results/check/report.html",
         findings="results/check/checks.csv",
         pictures="results/check/pictures.csv",
-        sheets=[f"results/check/{where}.png" for where in checked_places()],
+        sheets=[f"results/check/{where}.png" for where in run.images.places],
     log:
         "<logs>/check_images.log",
     conda:
         "../envs/zoofuse.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("check_images"),
-        sources=checked_sources,
-        fusions={name: list(concepts_of(name).values()) for name in config["fusions"]},
+        sources=of(run.images.sources),
+        fusions={name: run.fusion_concepts(name) for name in run.fusions},
         policy={key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")},
         balance=config["zoo"]["balance"],
         images_root=config["images_root"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Checking the images of all concepts and test sets"
     script:

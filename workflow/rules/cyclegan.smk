@@ -1,50 +1,49 @@
 rule train_cyclegan:
     input:
-        bank=lambda wildcards: f"results/kernels/{wildcards.fusion}/{wildcards.translator.split('-')[0]}.h5",
+        bank="results/kernels/{fusion}/{layer}.h5",
     output:
-        generators="results/cyclegan/{fusion}/{translator}/generators.h5",
-        history="results/cyclegan/{fusion}/{translator}/history.csv",
+        generators="results/cyclegan/{fusion}/{layer}{pair}/generators.h5",
+        history="results/cyclegan/{fusion}/{layer}{pair}/history.csv",
     log:
-        "<logs>/train_cyclegan/{fusion}-{translator}.log",
+        "<logs>/train_cyclegan/{fusion}-{layer}{pair}.log",
     benchmark:
-        "<benchmarks>/train_cyclegan/{fusion}-{translator}.jsonl"
+        "<benchmarks>/train_cyclegan/{fusion}-{layer}{pair}.jsonl"
     wildcard_constraints:
-        fusion=all_but(imported_fusions()),
+        fusion=all_but(run.imported_fusions),
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **needs(minutes=240, gpu=run.gpus),
     params:
         code=code_of("train_cyclegan"),
         cyclegan=config["cyclegan"],
-        seed=config["seed"],
+        domains=of(run.domains),
+        seed=run.seed,
         # The state of an unfinished training run. It is not an output, because Snakemake deletes
         # outputs before a job starts.
-        state="results/cyclegan/{fusion}/{translator}/.state.h5",
+        state="results/cyclegan/{fusion}/{layer}{pair}/.state.h5",
     message:
-        "Training the CycleGAN of {wildcards.translator} for {wildcards.fusion}"
+        "Training the CycleGAN of {wildcards.layer}{wildcards.pair} for {wildcards.fusion}"
     script:
         "../scripts/train_cyclegan.py"
 
 
 rule import_generators:
     input:
-        local(existing_generators),
+        local(of(run.existing_generators)),
     output:
-        "results/cyclegan/{fusion}/{translator}/generators.h5",
+        "results/cyclegan/{fusion}/{layer}{pair}/generators.h5",
     log:
-        "<logs>/import_generators/{fusion}-{translator}.log",
+        "<logs>/import_generators/{fusion}-{layer}{pair}.log",
     wildcard_constraints:
-        fusion=only(imported_fusions()),
+        fusion=only(run.imported_fusions),
     conda:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("import_generators"),
         architecture=config["zoo"]["architecture"],
     message:
-        "Importing the generators of {wildcards.translator} for {wildcards.fusion}"
+        "Importing the generators of {wildcards.layer}{wildcards.pair} for {wildcards.fusion}"
     script:
         "../scripts/import_generators.py"

@@ -11,14 +11,13 @@ rule evaluate_shard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120),
     params:
         code=code_of("evaluate_shard"),
-        part=evaluated_part,
-        held_out=held_out_limit,
-        evaluation=evaluation_settings,
-        seed=config["seed"],
+        part=of(run.evaluated_part),
+        held_out=of(run.held_out),
+        evaluation=run.evaluation_settings(),
+        seed=run.seed,
     message:
         "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
     script:
@@ -27,7 +26,7 @@ rule evaluate_shard:
 
 rule clusterer_table:
     input:
-        evaluated_shards,
+        of(run.evaluated),
     output:
         report(
             "results/tables/{fusion}/{held_out}{clusterer}.csv",
@@ -79,7 +78,7 @@ rule list_test_images:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("list_test_images"),
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Listing the test images of {wildcards.fusion} for other classifiers: results/test_images/{wildcards.fusion}.csv"
     script:
@@ -88,20 +87,23 @@ rule list_test_images:
 
 rule import_predictions:
     input:
-        predictions=lambda wildcards: local(str(known(foreign_files(wildcards.fusion), wildcards.method, "file"))),
+        # read where it lies, also with remote storage
+        predictions=lambda wildcards: local(of(run.foreign_file)(wildcards)),
         images="results/test_images/{fusion}.h5",
     output:
-        "results/foreign/{fusion}/{method}.h5",
+        "results/foreign/{fusion}/{name}.h5",
     log:
-        "<logs>/import_predictions/{fusion}-{method}.log",
+        "<logs>/import_predictions/{fusion}-{name}.log",
+    wildcard_constraints:
+        name=NAME,
     # A file that does not fit should be reported before any CNN is trained.
     priority: 100
     conda:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("import_predictions"),
-        seed=config["seed"],
+        seed=run.seed,
     message:
-        "Importing the predictions of {wildcards.method} on {wildcards.fusion}"
+        "Importing the predictions of {wildcards.name} on {wildcards.fusion}"
     script:
         "../scripts/import_predictions.py"

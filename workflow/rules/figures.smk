@@ -1,6 +1,6 @@
 rule zoo_figures:
     input:
-        [shard for concept in trained_concepts() for shard in zoo_shards(concept)],
+        run.zoos(run.trained),
     output:
         table=report("results/tables/zoo.csv", caption="../report/zoo.rst", category="Zoo", labels={"shows": "table"}),
         histogram=report(
@@ -29,7 +29,7 @@ rule zoo_figures:
 
 rule example_figure:
     input:
-        concepts=[f"results/images/{concept}.h5" for concept in trained_concepts()],
+        concepts=[f"results/images/{concept}.h5" for concept in run.trained],
         tests=[f"results/test_images/{fusion}.h5" for fusion in config["fusions"]],
     output:
         report(
@@ -53,7 +53,7 @@ rule example_figure:
 rule method_figure:
     input:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
-        published=published_rows,
+        published=of(run.published),
     output:
         report(
             "results/figures/{fusion}/methods.png",
@@ -92,7 +92,7 @@ rule kernel_figure:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("kernel_figure"),
-        names=fusion_sides,
+        names=of(run.fusion_concepts),
     message:
         "Plotting {wildcards.layer} kernels before and after translation"
     script:
@@ -101,10 +101,7 @@ rule kernel_figure:
 
 rule cyclegan_figure:
     input:
-        histories=lambda wildcards: [
-            f"results/cyclegan/{wildcards.fusion}/{translator}/history.csv"
-            for translator in translators(wildcards.fusion)
-        ],
+        histories=of(run.histories),
     output:
         report(
             "results/figures/{fusion}/cyclegan.png",
@@ -128,8 +125,8 @@ rule cyclegan_figure:
 rule shown_figures:
     input:
         leaderboard="results/tables/{fusion}/leaderboard.csv",
-        predictions=shown_predictions,
-        zoo=shown_zoo,
+        predictions=of(run.shown_predictions),
+        zoo=of(run.shown_zoo),
         images="results/test_images/{fusion}.h5",
     output:
         **{

@@ -1,23 +1,22 @@
 rule generate:
     input:
-        unpack(method_inputs),
+        unpack(of(run.method_inputs)),
     output:
         "results/generated/{fusion}/{method}.h5",
     log:
         "<logs>/generate/{fusion}-{method}.log",
     wildcard_constraints:
-        method=all_but_methods(methods_by_effort("training") + methods_by_effort("own rule")),
+        method=all_but(methods_by_effort("training", "own rule"), then="."),
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
-        code=method_code,
-        models=method_count,
-        options=method_options,
+        code=of(run.method_code),
+        models=of(run.method_count),
+        options=of(run.method_options),
         architecture=config["zoo"]["architecture"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Generating CNNs for {wildcards.fusion} with {wildcards.method}"
     script:
@@ -32,19 +31,17 @@ use rule generate as generate_by_training with:
         "<benchmarks>/generate_by_training/{fusion}-{method}.jsonl"
     wildcard_constraints:
         method=only(methods_by_effort("training")),
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     message:
         "Training {wildcards.method} CNNs for {wildcards.fusion}"
 
 
 rule nearest_parent:
     input:
-        unpack(fusion_parents),
-        zoos=generated_zoos,
+        unpack(of(run.parents)),
+        zoos=of(run.generated),
     output:
         report(
             "results/tables/{fusion}/nearest_parent.csv",
@@ -60,8 +57,7 @@ rule nearest_parent:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("nearest_parent"),
         models=config["evaluation"]["nearest_parent"],

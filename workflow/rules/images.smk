@@ -19,7 +19,8 @@ rule download_dataset:
 
 rule prepare_images:
     input:
-        unpack(concept_pictures),
+        unpack(of(run.images.concept_archive)),
+        folders=local(ancient(of(run.images.concept_folders))),
     output:
         "results/images/{concept}.h5",
     log:
@@ -30,13 +31,12 @@ rule prepare_images:
         "../envs/zoofuse.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("prepare_images"),
-        source=concept_source,
+        source=of(run.images.concept_source),
         images_root=config["images_root"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Preparing the images of {wildcards.concept}"
     script:
@@ -45,8 +45,9 @@ rule prepare_images:
 
 rule prepare_test_images:
     input:
-        unpack(test_pictures),
-        concepts=fusion_images,
+        unpack(of(run.images.test_archive)),
+        folders=local(ancient(of(run.images.test_folders))),
+        concepts=of(run.images.of_fusion),
     output:
         "results/test_images/{fusion}.h5",
     log:
@@ -56,13 +57,12 @@ rule prepare_test_images:
         "../envs/zoofuse.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("prepare_test_images"),
-        source=test_source,
+        source=of(run.images.test_source),
         images_root=config["images_root"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Preparing the test images of {wildcards.fusion}"
     script:

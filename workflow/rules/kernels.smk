@@ -1,6 +1,6 @@
 rule extract_kernels:
     input:
-        unpack(fusion_zoos),
+        unpack(of(run.fusion_zoos)),
     output:
         "results/kernels/{fusion}/{layer}.h5",
     log:
@@ -8,8 +8,7 @@ rule extract_kernels:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
         code=code_of("extract_kernels"),
     message:

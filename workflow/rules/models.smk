@@ -6,7 +6,7 @@ rule export_model:
     input:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
-        concepts=zero_shot_concepts,
+        concepts=of(run.probe_images),
         zero_shot="results/tables/{fusion}/zero_shot.csv",
         leaderboard="results/tables/{fusion}/leaderboard.csv",
         comparisons="results/tables/{fusion}/comparisons.csv",
@@ -20,13 +20,12 @@ rule export_model:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
         code=code_of("export_model"),
-        concepts=fusion_sides,
+        concepts=of(run.fusion_concepts),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Exporting a {wildcards.method} CNN for {wildcards.fusion}: results/models/{wildcards.fusion}/{wildcards.method}"
     script:
@@ -35,7 +34,7 @@ rule export_model:
 
 rule share_zoo:
     input:
-        shared_shards,
+        of(run.zoo),
     output:
         directory("results/{layout}/{concept}"),
     log:
@@ -45,8 +44,7 @@ rule share_zoo:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("share_zoo"),
     message:

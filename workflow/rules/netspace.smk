@@ -3,9 +3,9 @@
 
 rule netspace_answers:
     input:
-        images=netspace_images,
-        a=zoo_of("a"),
-        b=zoo_of("b"),
+        images=of(run.netspace.images),
+        a=of(run.zoo_of, side="a"),
+        b=of(run.zoo_of, side="b"),
     output:
         "results/netspace/{fusion}/answers.h5",
     log:
@@ -15,13 +15,11 @@ rule netspace_answers:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("netspace_answers"),
-        cnns=netspace_cnns,
-        names=fusion_sides,
+        cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
+        names=of(run.fusion_concepts),
     message:
         "Computing the predictions of both zoos of {wildcards.fusion}"
     script:
@@ -30,9 +28,9 @@ rule netspace_answers:
 
 rule netspace_embed:
     input:
-        images=netspace_images,
-        a=zoo_of("a"),
-        b=zoo_of("b"),
+        images=of(run.netspace.images),
+        a=of(run.zoo_of, side="a"),
+        b=of(run.zoo_of, side="b"),
         answers="results/netspace/{fusion}/answers.h5",
     output:
         "results/netspace/{fusion}/space.h5",
@@ -43,14 +41,12 @@ rule netspace_embed:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **needs(minutes=240, gpu=run.gpus),
     params:
         code=code_of("netspace_embed"),
-        cnns=netspace_cnns,
-        seed=config["seed"],
-        settings=netspace_space(config["netspace"]["steps"]),
+        cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
+        seed=run.seed,
+        settings=run.netspace.zoo_space(),
         # The state of an unfinished training run. It is not an output, because Snakemake deletes
         # outputs before a job starts.
         state="results/netspace/{fusion}/.space.h5",
@@ -62,9 +58,9 @@ rule netspace_embed:
 
 rule netspace_setting:
     input:
-        images=netspace_images,
-        a=zoo_of("a"),
-        b=zoo_of("b"),
+        images=of(run.netspace.images),
+        a=of(run.zoo_of, side="a"),
+        b=of(run.zoo_of, side="b"),
         answers="results/netspace/{fusion}/answers.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
@@ -75,19 +71,17 @@ rule netspace_setting:
     benchmark:
         "<benchmarks>/netspace_setting/{fusion}-{setting}.jsonl"
     wildcard_constraints:
-        setting="one_architecture|interpolation|latent_optimisation",
+        setting=only(netspace.ON_ZOOS),
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("netspace_setting"),
-        cnns=netspace_cnns,
-        names=fusion_sides,
-        seed=config["seed"],
-        chosen=lambda wildcards: config["netspace"].get(wildcards.setting, {}),
+        cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
+        names=of(run.fusion_concepts),
+        seed=run.seed,
+        chosen=of(run.netspace.chosen),
     message:
         "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
     script:
@@ -96,7 +90,7 @@ rule netspace_setting:
 
 rule netspace_networks:
     input:
-        images=netspace_concept_images,
+        images=of(run.netspace.concept_images),
     output:
         "results/netspace/{fusion}/networks/{architecture}.h5",
     log:
@@ -108,14 +102,12 @@ rule netspace_networks:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
-        **{key: config["netspace"]["architectures"][key] for key in ("models", "batch")},
+        **{key: run.netspace.architectures[key] for key in ("models", "batch")},
         code=code_of("netspace_networks"),
-        steps=config["netspace"]["architectures"]["training_steps"],
-        seed=config["seed"],
+        steps=run.netspace.architectures["training_steps"],
+        seed=run.seed,
     message:
         "Training {wildcards.architecture} networks"
     script:
@@ -124,7 +116,7 @@ rule netspace_networks:
 
 rule netspace_architectures:
     input:
-        unpack(netspace_kinds),
+        unpack(of(run.netspace.networks)),
     output:
         table="results/netspace/{fusion}/{setting}.csv",
         arrays="results/netspace/{fusion}/{setting}.h5",
@@ -133,27 +125,23 @@ rule netspace_architectures:
     benchmark:
         "<benchmarks>/netspace_architectures/{fusion}-{setting}.jsonl"
     wildcard_constraints:
-        setting="several_architectures|unseen_architectures",
+        setting=only(netspace.ON_ARCHITECTURES),
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **needs(minutes=240, gpu=run.gpus),
     params:
-        **{key: config["netspace"][key] for key in ("compared", "probes")},
+        **{key: run.netspace.settings[key] for key in ("compared", "probes")},
         code=code_of("netspace_architectures"),
-        held_out=config["netspace"]["architectures"]["held_out"],
-        names=lambda wildcards: netspace_architectures(wildcards.setting),
+        held_out=run.netspace.architectures["held_out"],
+        names=of(run.netspace.names),
         # For unseen_architectures, only the first and last of the list.
-        seen=netspace_seen,
-        models=config["netspace"]["architectures"]["models"],
-        settings=netspace_space(config["netspace"]["architectures"]["steps"])
-        | {"encoder": "answers", "learning_rate": config["netspace"]["architectures"]["learning_rate"]}
-        | {"clip": 1, "rise": 0.05},
+        seen=of(run.netspace.seen),
+        models=run.netspace.architectures["models"],
+        settings=run.netspace.architectures_space(),
         architecture=config["zoo"]["architecture"],
         folder="results/netspace/{fusion}/networks",
-        seed=config["seed"],
+        seed=run.seed,
         state="results/netspace/{fusion}/.{setting}.h5",
     message:
         "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
@@ -163,9 +151,9 @@ rule netspace_architectures:
 
 rule netspace_fuse:
     input:
-        images=netspace_images,
-        a=zoo_of("a"),
-        b=zoo_of("b"),
+        images=of(run.netspace.images),
+        a=of(run.zoo_of, side="a"),
+        b=of(run.zoo_of, side="b"),
         answers="results/netspace/{fusion}/answers.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
@@ -177,14 +165,12 @@ rule netspace_fuse:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("netspace_fuse"),
-        cnns=netspace_cnns,
-        seed=config["seed"],
-        chosen=config["netspace"]["fuse"],
+        cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
+        seed=run.seed,
+        chosen=run.netspace.settings["fuse"],
     message:
         "Generating CNNs for {wildcards.fusion} with netspace"
     script:
@@ -208,7 +194,7 @@ rule netspace_figure:
     log:
         "<logs>/netspace_figure/{fusion}-{setting}.log",
     wildcard_constraints:
-        setting="|".join(NETSPACE_SETTINGS),
+        setting=only(netspace.SETTINGS),
     conda:
         "../envs/zoofuse.yaml"
     params:
@@ -230,18 +216,12 @@ rule netspace_sirens:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("netspace_sirens"),
-        models=config["netspace"]["shapes"]["models"],
-        settings={
-            **{key: config["netspace"]["shapes"][key] for key in ("hidden", "layers", "points", "loss")},
-            "steps": config["netspace"]["shapes"]["training_steps"],
-            "learning_rate": config["netspace"]["shapes"]["training_rate"],
-        },
-        seed=config["seed"],
+        models=run.netspace.shapes["models"],
+        settings=run.netspace.sirens(),
+        seed=run.seed,
         state="results/netspace/.sirens.h5",
     message:
         "Training SIRENs for {params.models} chairs, tables and lamps"
@@ -262,15 +242,13 @@ rule netspace_shapes:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("netspace_shapes"),
-        held_out=config["netspace"]["shapes"]["held_out"],
-        settings=netspace_shapes_space(),
-        walks=config["netspace"]["interpolation"],
-        seed=config["seed"],
+        held_out=run.netspace.shapes["held_out"],
+        settings=run.netspace.shapes_space(),
+        walks=run.netspace.settings["interpolation"],
+        seed=run.seed,
         state="results/netspace/.shapes.h5",
     message:
         "Running the NetSpace experiment on shapes"
@@ -299,7 +277,7 @@ use rule netspace_figure as netspace_shapes_figure with:
 
 rule netspace_summary:
     input:
-        tables=netspace_tables,
+        tables=of(run.netspace.tables),
     output:
         "results/netspace/summary.csv",
     log:
@@ -317,7 +295,7 @@ rule netspace_summary:
 rule netspace_report:
     input:
         table="results/netspace/summary.csv",
-        figures=netspace_figures,
+        figures=of(run.netspace.figures),
     output:
         report(
             "results/netspace/report.html",

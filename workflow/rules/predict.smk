@@ -1,8 +1,6 @@
 # Scores a folder of images with an exported model:
 #   snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
 
-from zoofuse.core.text import printable
-
 
 rule predict:
     input:
@@ -18,16 +16,15 @@ rule predict:
         "<benchmarks>/predict/{fusion}-{method}.jsonl"
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        **needs(minutes=240),
     params:
-        folder=predicted_folder,
+        folder=of(run.predicted),
         # Printed on a terminal, where a file name must not act as an escape sequence.
-        shown=lambda wildcards: printable(predicted_folder(wildcards)),
+        shown=of(lambda: text.printable(run.predicted())),
         # Re-runs the job when images are added.
-        digest=predicted_digest,
+        digest=of(run.predicted_digest),
     message:
         "Scoring the images in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
     script:
@@ -41,7 +38,7 @@ rule bench_predict:
         "<logs>/bench_predict.log",
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     message:
         "Benchmarking prediction (a minute or two)"
     script:

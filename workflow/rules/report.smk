@@ -1,7 +1,7 @@
 rule published_table:
     input:
         table="results/tables/{fusion}/{clusterer}.csv",
-        published=lambda wildcards: published_table(wildcards.clusterer),
+        published=local(of(run.published_table)),
     output:
         report(
             "results/tables/{fusion}/published_{clusterer}.csv",
@@ -24,7 +24,7 @@ rule published_table:
 
 rule report:
     input:
-        unpack(report_inputs),
+        unpack(of(run.report)),
     output:
         report("results/report.html", caption="../report/report.rst", category="Answer", labels={"shows": "the report"}),
     log:
@@ -33,6 +33,7 @@ rule report:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("report"),
+        translated=run.translated(),
     message:
         "Writing the report: results/report.html"
     script:

@@ -5,7 +5,7 @@ rule search:
     input:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
-        concepts=zero_shot_concepts,
+        concepts=of(run.probe_images),
     output:
         "results/evaluation/{fusion}/{method}/search.csv",
     log:
@@ -15,14 +15,13 @@ rule search:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120),
     params:
         code=code_of("search"),
         models=config["evaluation"]["search"],
-        evaluation=evaluation_settings,
+        evaluation=run.evaluation_settings(),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Searching hyperparameters for {wildcards.method} on {wildcards.fusion}"
     script:
@@ -31,7 +30,7 @@ rule search:
 
 rule search_table:
     input:
-        searched_methods,
+        of(run.searched),
     output:
         "results/tables/{fusion}/search.csv",
     log:

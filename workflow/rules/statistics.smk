@@ -1,6 +1,6 @@
 rule leaderboard:
     input:
-        leaderboard_inputs,
+        of(run.leaderboard),
     output:
         **{
             name: report(
@@ -10,7 +10,7 @@ rule leaderboard:
                 subcategory="{fusion}",
                 labels={"shows": name},
             )
-            for name in LEADERBOARD_TABLES
+            for name in LEADERBOARD
         },
     log:
         "<logs>/leaderboard/{fusion}.log",
@@ -19,11 +19,10 @@ rule leaderboard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
         code=code_of("leaderboard"),
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Writing the leaderboard and comparisons of {wildcards.fusion}"
     script:
@@ -32,7 +31,7 @@ rule leaderboard:
 
 rule replicates:
     input:
-        replicate_inputs,
+        of(run.replicates),
     output:
         **{
             name: report(
@@ -42,7 +41,7 @@ rule replicates:
                 subcategory="{fusion}",
                 labels={"shows": name},
             )
-            for name in REPLICATE_TABLES
+            for name in REPLICATES
         },
         figure=report(
             "results/figures/{fusion}/replicates.png",
@@ -58,13 +57,12 @@ rule replicates:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
         code=code_of("replicates"),
         runs=["this run", *config["replicates"]],
-        seed=config["seed"],
-        own_images=lambda wildcards: config["fusions"][wildcards.fusion]["test"]["source"] == "synthetic",
+        seed=run.seed,
+        own_images=of(run.own_images),
     message:
         "Combining the runs of {wildcards.fusion} from several seeds"
     script:

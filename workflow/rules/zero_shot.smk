@@ -2,7 +2,7 @@ rule zero_shot_shard:
     input:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
-        concepts=zero_shot_concepts,
+        concepts=of(run.probe_images),
     output:
         "results/zero_shot/{fusion}/{method}/shard-{shard}.h5",
     log:
@@ -12,13 +12,12 @@ rule zero_shot_shard:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("zero_shot_shard"),
-        part=evaluated_part,
+        part=of(run.evaluated_part),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Computing zero-shot predictions of shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
     script:
@@ -27,9 +26,9 @@ rule zero_shot_shard:
 
 rule zero_shot_references:
     input:
-        unpack(fusion_zoos),
+        unpack(of(run.fusion_zoos)),
         images="results/test_images/{fusion}.h5",
-        concepts=zero_shot_concepts,
+        concepts=of(run.probe_images),
     output:
         "results/zero_shot/{fusion}/baselines.h5",
     log:
@@ -38,17 +37,15 @@ rule zero_shot_references:
         "<benchmarks>/zero_shot_references/{fusion}.jsonl"
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60, gpu=run.gpus),
     params:
         code=code_of("zero_shot_references"),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         supervised=config["evaluation"]["zero_shot"]["supervised"],
-        training=supervised_settings(),
-        seed=config["seed"],
+        training=run.supervised_settings(),
+        seed=run.seed,
     message:
         "Computing zero-shot predictions of the parents, baselines and oracle on {wildcards.fusion}"
     script:
@@ -67,12 +64,11 @@ rule evaluate_references:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **needs(minutes=30),
     params:
         code=code_of("evaluate_references"),
-        evaluation=evaluation_settings,
-        seed=config["seed"],
+        evaluation=run.evaluation_settings(),
+        seed=run.seed,
     message:
         "Evaluating the non-CNN baselines on {wildcards.fusion}"
     script:
@@ -81,7 +77,7 @@ rule evaluate_references:
 
 rule few_shot:
     input:
-        zoos=generated_zoos,
+        zoos=of(run.generated),
         images="results/test_images/{fusion}.h5",
     output:
         table=report(
@@ -105,12 +101,11 @@ rule few_shot:
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         **config["evaluation"]["few_shot"],
         code=code_of("few_shot"),
-        seed=config["seed"],
+        seed=run.seed,
     message:
         "Fitting few-shot linear probes on {wildcards.fusion}"
     script:

@@ -8,19 +8,17 @@ rule train_zoo_shard:
     benchmark:
         "<benchmarks>/train_zoo_shard/{concept}-{shard}.jsonl"
     wildcard_constraints:
-        concept=all_but(imported_concepts()),
+        concept=all_but(run.imported),
     conda:
         "../envs/zoofuse.yaml"
-    threads: config["zoo"]["threads"]
+    threads: run.threads
     resources:
-        gpu=gpus(),
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **needs(minutes=120, gpu=run.gpus),
     params:
         code=code_of("train_zoo_shard"),
-        training=training_settings,
-        models=shard_models,
-        seed=config["seed"],
+        training=of(run.training),
+        models=of(run.shard_models),
+        seed=run.seed,
         # CNNs that are already trained. Not an output, because Snakemake deletes outputs before a job
         # starts.
         store="results/zoo/{concept}/.trained",
@@ -32,25 +30,24 @@ rule train_zoo_shard:
 
 rule import_zoo_shard:
     input:
-        local(ancient(existing_zoo)),
+        local(ancient(of(run.existing_zoo))),
     output:
         "results/zoo/{concept}/shard-{shard}.h5",
     log:
         "<logs>/import_zoo_shard/{concept}-{shard}.log",
     wildcard_constraints:
-        concept=only(imported_concepts()),
+        concept=only(run.imported),
     conda:
         "../envs/zoofuse.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **needs(minutes=60),
     params:
         code=code_of("import_zoo_shard"),
-        models=shard_models,
-        layers=lambda wildcards: config["concepts"][wildcards.concept].get("layers", {}),
+        models=of(run.shard_models),
+        layers=of(run.layer_names),
         architecture=config["zoo"]["architecture"],
         unreadable=config["images"]["unreadable"],
-        digest=existing_zoo_digest,
+        digest=of(run.existing_zoo_digest),
     message:
         "Importing CNNs {params.models} of the zoo of {wildcards.concept}"
     script:

@@ -27,10 +27,6 @@ with logs.job(snakemake.log[0]) as say:
 
         device = devices.choose_device(snakemake.config["zoo"]["device"])
         say(f"Training on {device}, {snakemake.threads} threads.")
-    banks = [Path(path) for path in snakemake.input.get("banks", [])]
-    generators = {path.stem: [] for path in banks}
-    for path in map(Path, snakemake.input.get("generators", [])):
-        generators[path.parent.name.split("-")[0]].append(path)
     method.make(
         registry.Job(
             method=method.name,
@@ -41,8 +37,8 @@ with logs.job(snakemake.log[0]) as say:
             architecture=params.architecture,
             options=params.options,
             zoos={side.upper(): paths for side, paths in named("zoo_").items()},
-            banks={path.stem: path for path in banks},
-            generators=generators,
+            banks={volume: paths[0] for volume, paths in named("bank_").items()},
+            generators=named("generators_"),
             images={side.upper(): paths[0] for side, paths in named("images_").items()},
             made={name: paths[0] for name, paths in named("made_").items()},
             device=device,

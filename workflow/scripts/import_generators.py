@@ -9,5 +9,5 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    layer, architecture = snakemake.wildcards.translator, snakemake.params.architecture
-    imports.import_generators(snakemake.input[0], layer, snakemake.output[0], architecture)
+    layer, pair = snakemake.wildcards.layer, snakemake.wildcards.pair
+    imports.import_generators(snakemake.input[0], layer, snakemake.output[0], snakemake.params.architecture, pair)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
-    path, name, fusion = snakemake.input.predictions, snakemake.wildcards.method, snakemake.wildcards.fusion
+    path, name, fusion = snakemake.input.predictions, snakemake.wildcards.name, snakemake.wildcards.fusion
     about = protocols.test_images(images.read_test(snakemake.input.images), snakemake.params.seed, fusion)
     rows = foreign_predictions.read(path)
     wanted = f"results/test_images/{fusion}.csv (snakemake {'results/test_images/' + fusion}.csv)"

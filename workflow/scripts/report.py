@@ -34,11 +34,6 @@ def counts(attributes):
     return {"images of": name, "positive": positive, "negative": negative, "of them for validation": validation}
 
 
-def verdict(translator, path):
-    """On a layer's translator, which has the letters of its two concepts behind it where there are more."""
-    return measures.verdict(io.read_history(path), (translator.partition("-")[2] or "ab").upper())
-
-
 with logs.job(snakemake.log[0]):
     # Not a param: a setting that changes no table or figure should not write the report anew.
     inputs, settings = snakemake.input, snakemake.config
@@ -51,8 +46,11 @@ with logs.job(snakemake.log[0]):
         one |= {"tables": named(inputs[f"tables_{name}"]), "figures": shown(inputs[f"figures_{name}"])}
         if published := inputs.get(f"published_{name}"):
             one["published"] = named(published, "published_")
-        if histories := inputs.get(f"histories_{name}"):
-            one["verdicts"] = {(of := Path(path).parent.name): verdict(of, path) for path in histories}
+        if generators := inputs.get(f"generators_{name}"):
+            translated = zip(snakemake.params.translated[name].items(), generators, strict=True)
+            one["verdicts"] = {
+                of: measures.verdict(io.read_history(path), domains) for (of, domains), path in translated
+            }
         fusions.append(one)
     report.build(
         snakemake.output[0],

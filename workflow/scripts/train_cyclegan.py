@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]) as say:
     chosen = dict(snakemake.params.cyclegan)
-    preset, translator, seed = chosen.pop("preset"), snakemake.wildcards.translator, snakemake.params.seed
-    layer, _, pair = translator.partition("-")
+    preset, layer, seed = chosen.pop("preset"), snakemake.wildcards.layer, snakemake.params.seed
+    translator = f"{layer}{snakemake.wildcards.pair}"
     settings = cyclegan_settings(preset, layer, **{name: value for name, value in chosen.items() if value is not None})
     bank, state = snakemake.input.bank, Path(snakemake.params.state)
     kernel_sets = kernels.read(bank)
-    a, b = (kernel_sets[domain] for domain in (pair or "ab").upper())
+    a, b = (kernel_sets[domain] for domain in snakemake.params.domains)
     device = devices.choose_device(snakemake.config["zoo"]["device"])
     say(f"Training on {device}, {snakemake.threads} threads, {len(a)} kernel sets and {len(b)} to translate them to.")
     say(f"Steps are computed by {backends.choose_backend(a.shape, device)[1]}.")

@@ -7,11 +7,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import jsonschema
-import yaml
 
+from zoofuse import settings
 from zoofuse.config_files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.core.text import printable, visible
 from zoofuse.methods import registry
@@ -25,7 +24,6 @@ LARGEST = 10**18  # fits in 64 bits
 # What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
 _REPLACED = re.compile(r"\{\s*[.\w]+(\s*,\s*([^{}]+|\{\d+(,\d+)?\})*)?\s*\}|<[a-z][a-z0-9_]*>")
 ROOTS = ("images_root", "zoo_root", "predict")  # settings that name a folder of this machine
-SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
 class ConfigError(ValueError):
@@ -54,7 +52,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
         raise ConfigError(f"The configuration can't be used:\n  {fault}")
     config = copy.deepcopy(config)
     named = [name for name, fusion in _blocks(config, "fusions") if "methods" in fusion]
-    config = _filled(config, schema, schema)
+    config = _filled(config, schema)
     odd = dict(_renamed(config)) | dict(_odd(config, (), written))
     config = _without(config, odd)
     errors = sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.path)))
@@ -67,7 +65,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     unknown = [(*e.absolute_path, key) for e in errors if e.validator == "additionalProperties" for key in _unknown(e)]
     wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
     if "concepts" in config and all(path and path[0] not in ("concepts", "fusions") for path in wrong):
-        config = _filled(_without(config, [path[:1] for path in wrong]), schema, schema)
+        config = _filled(_without(config, [path[:1] for path in wrong]), schema)
         faults += _contradictions(config, named)
     if faults:
         told = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
@@ -95,12 +93,11 @@ def sides(fusion: dict) -> dict[str, str]:
 
 @functools.cache
 def full_schema() -> dict:
-    """The schema, with what the registry and the architectures know filled in."""
-    schema = yaml.safe_load(SCHEMA.read_text())
-    methods = schema["$defs"]["fusion"]["properties"]["methods"]
+    """The schema of `settings`, with the registry's methods."""
+    schema = settings.schema()
+    methods = schema["properties"]["fusions"]["additionalProperties"]["properties"]["methods"]
     methods["items"] = {"enum": list(registry.methods())}
     methods["default"] = [name for name, of in registry.methods().items() if of.default]
-    schema["properties"]["zoo"]["properties"]["architecture"]["enum"] = list(ARCHITECTURES)
     return schema
 
 
@@ -225,16 +222,8 @@ def _existing(config: dict, fusion: dict) -> list[str]:
     return [concept for concept in fusion["concepts"] if "zoo" in config["concepts"].get(concept, {})]
 
 
-def resolved(schema: dict, root: dict) -> dict:
-    if "$ref" not in schema:
-        return schema
-    target = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-    return target | {key: value for key, value in schema.items() if key != "$ref"}
-
-
-def _filled(value, schema: dict, root: dict):
+def _filled(value, schema: dict):
     """`value` with the defaults of its schema, and with numbers written as text (YAML's 1e-3, --config) as numbers."""
-    schema = resolved(schema, root)
     if isinstance(value, str):
         kinds = [schema.get("type", [])] if isinstance(schema.get("type"), str) else schema.get("type", [])
         readers = {"integer": int, "number": float, "boolean": {"true": True, "false": False}.__getitem__}
@@ -250,14 +239,11 @@ def _filled(value, schema: dict, root: dict):
     known = schema.get("properties", {})
     value = dict(value)  # YAML's anchors make one mapping of several
     for key, sub in known.items():
-        sub = resolved(sub, root)
         if key not in value and "default" in sub:
             value[key] = copy.deepcopy(sub["default"])
     other = schema.get("additionalProperties")
-    return {
-        key: _filled(item, known.get(key, other if isinstance(other, dict) else {}), root)
-        for key, item in value.items()
-    }
+    other = other if isinstance(other, dict) else {}
+    return {key: _filled(item, known.get(key, other)) for key, item in value.items()}
 
 
 def _fault(error: jsonschema.ValidationError, written: Written) -> str:

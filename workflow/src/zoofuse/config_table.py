@@ -1,4 +1,7 @@
-"""Every setting and every method as tables, written into config/README.md: python -m zoofuse.config_table FILE."""
+"""Every setting and every method as tables, written into config/README.md: python -m zoofuse.config_table FILE.
+
+The schema for editors is written beside, so that both follow from `zoofuse.settings`.
+"""
 
 import json
 import sys
@@ -8,14 +11,15 @@ from pathlib import Path
 from zoofuse import config
 from zoofuse.methods import registry
 
-BEGIN, END = "<!-- settings: made from the schema by `make format` -->", "<!-- end of settings -->"
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
+BEGIN, END = "<!-- settings: generated from zoofuse.settings by `make format` -->", "<!-- end of settings -->"
 
 
 def settings_table() -> str:
     """Every setting of the schema and every method as Markdown tables, for config/README.md."""
     schema = config.full_schema()
     rows = ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
-    for path, setting, needed in _settings(schema, schema, ""):
+    for path, setting, needed in _settings(schema, ""):
         missing = "(needed)" if needed else "(none)"
         default = json.dumps(setting["default"], ensure_ascii=False) if "default" in setting else missing
         rows.append(f"| `{path}` | {default} | {_allowed(setting)} | {setting.get('description', '')} |")
@@ -26,14 +30,19 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _settings(schema: dict, root: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
-    """(dotted path, resolved schema, needed) of every setting that is no mapping."""
+def schema_text() -> str:
+    """The JSON schema of configurations, which editors check and complete YAML by."""
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "zoofuse configuration"}
+    return json.dumps(draft | config.full_schema(), separators=(",", ":")) + "\n"
+
+
+def _settings(schema: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
+    """(dotted path, schema, needed) of every setting that is no mapping."""
     for name, sub in schema.get("properties", {}).items():
-        sub = config.resolved(sub, root)
         if isinstance(sub.get("additionalProperties"), dict):
-            yield from _settings(config.resolved(sub["additionalProperties"], root), root, f"{prefix}{name}.<name>.")
+            yield from _settings(sub["additionalProperties"], f"{prefix}{name}.<name>.")
         elif sub.get("type") == "object":
-            yield from _settings(sub, root, f"{prefix}{name}.")
+            yield from _settings(sub, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", sub, name in schema.get("required", [])
 
@@ -56,10 +65,11 @@ def _allowed(setting: dict) -> str:
 
 
 def main() -> None:
-    """Write the table of settings anew into the file named on the command line, between its two markers."""
+    """Write the tables into the file named on the command line, between its two markers, and the schema."""
     path = Path(sys.argv[1])
     before, _, rest = path.read_text().partition(BEGIN)
     path.write_text(f"{before}{BEGIN}\n{settings_table()}{END}{rest.partition(END)[2]}")
+    SCHEMA.write_text(schema_text())
 
 
 if __name__ == "__main__":

@@ -157,6 +157,13 @@ class _Bare(ast.NodeTransformer):
             node.body = node.body[1:] or [ast.Pass()]
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """A setting's description is a docstring too (`zoofuse.settings.fields.says`)."""
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "says":
+            node.args = node.args[1:]
+        return node
+
 
 @functools.cache
 def _text(path: Path, name: str) -> str:

@@ -23,7 +23,8 @@ COLUMN = "checksum"
 TEXT = (
     "advice", "against", "baseline", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion",
     "group", "half", "head", "image", "layer", "level", "measure", "message", "method", "note", "other", "parameters",
-    "picture", "place", "protocol", "rule", "selected", "selected_on", "setting", "supervision", "verdict", "way", "what",
+    "picture", "place", "protocol", "rule", "selected", "selected_on", "setting", "supervision", "verdict",
+    "way", "what",
 )  # fmt: skip
 _PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 # pandas 3.1 reads the very number that was written, and deprecates the option.

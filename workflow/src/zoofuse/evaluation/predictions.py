@@ -16,11 +16,14 @@ order. Everything about a CNN stands in one file, and every array of a set has t
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from zoofuse.core import files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KIND = "predictions"
 PROTOCOLS = ("published", "held_out", "zero_shot")
@@ -263,7 +266,7 @@ def iterate(paths: Iterable[Path], *protocols: str) -> Iterator[Predictions]:
         yield _set(key, images, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def table(paths: Iterable[Path], protocol: str, head: str) -> pd.DataFrame:
+def table(paths: Iterable[Path], protocol: str, head: str) -> "pd.DataFrame":
     """The measures of every CNN by one protocol and clusterer, without reading scores.
 
     Args:
@@ -274,6 +277,8 @@ def table(paths: Iterable[Path], protocol: str, head: str) -> pd.DataFrame:
     Returns:
         A row for each CNN, with the columns COLUMNS.
     """
+    import pandas as pd  # takes a while, and the Snakefile reads this module
+
     frames = []
     for path in paths:
         for key, measures in _sets(path).items():

@@ -336,17 +336,20 @@ def _unreadable(path: Path, error: Unreadable) -> ZooError:
 # ---------------------------------------------------------------------------------------------- generators
 
 
-def import_generators(path: str | os.PathLike, layer: str, output: Path, architecture: str = "published") -> None:
+def import_generators(
+    path: str | os.PathLike, layer: str, output: Path, architecture: str = "published", pair: str = ""
+) -> None:
     """Write a conv layer's generators, as methods/cyclegan/io.py does, without a history.
 
     Args:
         path: An HDF5 with, for each layer, A2B and B2A, each 0.weight (hidden, c, 3, 3, 3), 0.bias (hidden,),
             2.weight (c, hidden, 3, 3, 3), 2.bias (c,), where c is the layer's input channels. Domain A is the
             fusion's concept a.
-        layer: conv1 and so on. Where a fusion has more than two concepts, a layer is named with two neighbours,
-            conv1-bc, and A is the first of them.
+        layer: conv1 and so on.
         output: The file to write.
         architecture: A name of `ARCHITECTURES`.
+        pair: Two neighbours of a fusion of more than two concepts, such as -bc; A is the first of them. The
+            group in the file is then conv1-bc.
 
     Raises:
         ZooError: Something is missing, too much, of another shape or contains NaN or Inf.
@@ -361,16 +364,16 @@ def import_generators(path: str | os.PathLike, layer: str, output: Path, archite
             raise ZooError(f"{printable(path)}: not an HDF5 of generators, but {formats.of_file(path) or 'corrupt'}.")
     except regular.NotRegular as error:
         raise ZooError(f"{printable(path)}: {error}.") from None
-    channels = ARCHITECTURES[architecture].shapes[f"{layer.split('-')[0]}.weight"][1]
+    channels = ARCHITECTURES[architecture].shapes[f"{layer}.weight"][1]
     with foreign.reader() as child:
         try:
-            generators = {way: _generator(path, child, f"{layer}/{way}", channels) for way in ("A2B", "B2A")}
+            generators = {way: _generator(path, child, f"{layer}{pair}/{way}", channels) for way in ("A2B", "B2A")}
             with contextlib.suppress(Unreadable):
                 child.ask("close", library="HDF5")
         except Unreadable as error:
             raise _unreadable(path, error) from None
     source = {"path": printable(path), "sha256": digest(path)}
-    write_generators(output, Trained(generators, {}), layer=layer, source=source)
+    write_generators(output, Trained(generators, {}), layer=f"{layer}{pair}", source=source)
 
 
 def _generator(path: Path, child: foreign.Reader, group: str, channels: int) -> dict[str, np.ndarray]:

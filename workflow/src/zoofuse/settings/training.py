@@ -1,0 +1,68 @@
+"""Settings of what is trained: zoos, CycleGANs, distilled CNNs."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zoofuse.settings.fields import Architecture, Count, Millions, Rate, Schedule, Whole, block, says
+
+
+@block
+class Zoo:
+    architecture: Architecture = says(
+        "The CNN. published: conv 5x5 3 to 6, pool, conv 5x5 6 to 16, pool, linear 400 to 2 "
+        "(3,674 parameters); wide: 12 and 32 channels, linear 800 to 2 (12,146 parameters); deep: "
+        "three conv 3x3 of 32, 64 and 128 channels, each with a pool, linear 512 to 2 (94,274 "
+        "parameters). Only published is trained in C++.",
+        "published",
+    )
+    epochs: int = says("Epochs per CNN (report).", 20, ge=1, le=100_000)
+    images_per_epoch: int = says(
+        "Training images each CNN draws per epoch; a concept's own images_per_epoch goes first "
+        "(code: 3000 for cat and 650 for black).",
+        1000,
+        ge=2,
+        le=1_000_000,
+    )
+    batch_size: Count = says("Images per step (report); the last batch of an epoch may be shorter.", 128)
+    learning_rate: Rate = says("Adam's learning rate (report).", 0.01)
+    schedule: Schedule = says("Learning rate over the steps; cosine and linear end at zero.", "constant")
+    balance: Literal["balanced", "published"] = says(
+        "balanced draws half of each epoch from each class; published draws from all images as they come.", "balanced"
+    )
+    checkpoint_every: Whole = says(
+        "Also keep each CNN's weights after every so many epochs, under checkpoints/ in the zoo "
+        "file; 0 keeps the final ones only.",
+        0,
+    )
+    shard_size: Count = says(
+        "CNNs per job and zoo file. Changing it, or the number of CNNs, never trains a CNN twice.", 128
+    )
+    backend: Literal["auto", "cpp", "batched", "serial"] = says(
+        "How CNNs are trained; all give the same numbers within rounding. auto takes the fastest "
+        "there is and says which.",
+        "auto",
+    )
+    device: Literal["auto", "cpu", "cuda"] = says(
+        "Where zoos and CycleGANs are trained; cpu also stops jobs from asking for a gpu.", "auto"
+    )
+    threads: Count = says("CPU cores one training job takes, if there are so many.", 8)
+
+
+@block
+class CycleGAN:
+    preset: Literal["report", "code", "best"] = says(
+        "The published settings as the report gives them, or as the authors' code runs them; see "
+        "workflow/src/zoofuse/methods/cyclegan/settings.py.",
+        "report",
+    )
+    epochs: Millions | None = says("Epochs per layer instead of the preset's (report 200; code 1000 and 200).", None)
+    batch_size: Count | None = says("Kernel sets per step instead of the preset's.", None)
+    hidden: Annotated[int, Field(ge=1, le=4096)] | None = says(
+        "Hidden channels of generators and discriminators instead of the preset's 64.", None
+    )
+
+
+@block
+class Distil:
+    models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)

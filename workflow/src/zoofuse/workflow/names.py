@@ -1,0 +1,46 @@
+"""Names and shards: wildcard constraints, and look-ups whose errors say what there is."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
+
+
+class Refused(ValueError):
+    """An error that ends the call even where the job's output exists.
+
+    Snakemake passes over an input function's other exceptions when the output is there.
+    """
+
+
+def only(names: Iterable[str]) -> str:
+    """A wildcard constraint that these names alone fulfil."""
+    return "|".join(names) or r"(?!)"
+
+
+def all_but(names: Iterable[str], then: str = "/") -> str:
+    """A wildcard constraint that every name fulfils but these.
+
+    Unknown names fulfil it, so that the rule's functions can refuse them with a clear message.
+
+    Args:
+        names: what the wildcard may not be.
+        then: the character that follows the wildcard in the path.
+    """
+    return rf"(?!(?:{only(names)}){re.escape(then)}){NAME}"
+
+
+def shard_ranges(total: int, size: int) -> dict[str, tuple[int, int]]:
+    """Shard name -> (start, stop); a larger total only adds shards or lengthens the last one."""
+    return {f"{start // size:04d}": (start, min(start + size, total)) for start in range(0, total, size)}
+
+
+def known(named: Mapping, name: str, what: str):
+    """The item of this name.
+
+    Raises:
+        ValueError: says which names there are.
+    """
+    if name not in named:
+        raise ValueError(f"There is no {what} {name!r} in the configuration; it has {', '.join(named) or 'none'}.")
+    return named[name]
