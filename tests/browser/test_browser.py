@@ -39,7 +39,7 @@ def look(browser):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector(".explorer .main-svg")
+        page.wait_for_selector(".methods .main-svg")
         return page
 
     yield look
@@ -69,30 +69,75 @@ def leaderboard(page):
     return page.locator("#tables .table").first
 
 
-def test_the_answer_stands_on_the_first_screen(look, path):
+def test_the_first_screen_has_one_sentence_one_figure_and_one_table(look, path):
+    page = look(path, viewport={"width": 1280, "height": 800})
+    headline = page.locator("h2.headline").inner_text().split("\n")
+    assert headline == [
+        "Worse: CycleGAN scores lower than parents A.", "A difference of 0.03 or more would have been detected.",
+    ]  # fmt: skip
+    for part in (page.locator(".methods .main-svg").first, page.locator(".scores table").first):
+        place = part.bounding_box()
+        assert place["y"] + place["height"] < 800
+    prose = page.locator("main p, main figcaption").evaluate_all(
+        "all => all.filter(p => p.checkVisibility() && p.getBoundingClientRect().top < 800).map(p => p.textContent)"
+    )
+    assert len(prose) == 1  # the figure's caption
+    rows = page.locator(".scores:visible tbody tr").all_inner_texts()
+    assert rows[0].split("\t") == ["parents A", "none", "0.636 0.596 to 0.686"]
+    labels = page.locator(".methods:visible .ytick text").all_text_contents()
+    assert [row.split("\t")[0] for row in rows] == labels  # as sorted as the table
+    legend = page.locator(".methods:visible .legendtext").all_text_contents()
+    assert {"generated", "baseline", "non-CNN baseline"} <= set(legend)
+
+
+def test_no_mark_of_the_first_figure_is_cut_off(look, path):
     page = look(path)
-    headline = page.locator("h2.headline").inner_text()
-    assert headline == "Mixed: the generated CNNs are significantly better in 6 and worse in 3 of 21 comparisons."
-    place = page.locator("[data-plot=methods]").bounding_box()
-    assert place["y"] < 600
-    assert "CycleGAN" in page.locator("[data-plot=methods]").inner_text()
+    for protocol in ("Held out", "Zero-shot", "As published"):
+        page.get_by_role("radio", name=protocol).check()
+        figure = page.locator(".methods:visible")
+        figure.locator(".main-svg").first.wait_for()
+        plot = figure.locator(".bglayer, .plotbg, .nsewdrag").last.bounding_box()
+        marks = figure.locator(".scatterlayer .point").all()
+        assert len(marks) > 5
+        for mark in marks:
+            place = mark.bounding_box()
+            assert plot["x"] <= place["x"], protocol
+            assert place["x"] + place["width"] <= plot["x"] + plot["width"], protocol
 
 
 def test_protocols_are_never_in_one_figure(look, path):
     page = look(path)
-    figure = page.locator("[data-plot=methods]")
+    figure = page.locator(".methods:visible")
     published = "published, selected by hand"
     assert published not in figure.inner_text()
-    assert "balanced accuracy on the test split" in figure.inner_text()
+    assert "balanced accuracy on the test half" in figure.inner_text()
     page.get_by_role("radio", name="As published").check()
-    expect(figure).to_contain_text(published)
-    assert "test split" not in figure.inner_text()
-    assert page.locator("[data-against]").is_hidden()
+    expect(figure).to_contain_text("published, selected by")
+    expect(figure).to_contain_text("accuracy on the test images")
+    assert "test half" not in figure.inner_text()
+    assert page.locator(".differences:visible").count() == 0
     page.get_by_role("radio", name="Zero-shot").check()
     expect(figure).to_contain_text("AUROC")
     drawn, place = figure.locator(".main-svg").first.bounding_box(), figure.bounding_box()
     assert (drawn["width"], drawn["height"]) == (place["width"], place["height"])
-    assert published not in figure.inner_text()
+    assert "published" not in figure.inner_text()
+    assert "oracle" in figure.inner_text()
+
+
+def test_differences_follow_the_clusterer_and_what_is_compared(look, path):
+    page = look(path)
+    figure = page.locator(".differences:visible")
+    expect(figure.locator(".ytick text")).to_have_text(
+        ["parents B", "random initialisation", "shuffled weights", "matched kernels", "parents plus noise",
+         "average of parents", "parents A"]
+    )  # fmt: skip
+    before = figure.get_attribute("data-plot")
+    page.get_by_role("radio", name="the selected CNNs").check()
+    expect(figure).not_to_have_attribute("data-plot", before)
+    expect(figure.locator(".ytick text")).to_have_count(7)
+    page.get_by_role("radio", name="DBSCAN").check()
+    expect(figure.locator(".ytick text")).to_have_count(7)
+    assert page.locator(".differences:visible").count() == 1
 
 
 def test_tables_sort_by_mouse_and_keyboard(look, path):
@@ -120,7 +165,7 @@ def test_tables_filter_by_word_and_by_menu(look, path):
     assert set(cells(table, "clusterer")) == {"DBSCAN"}
     assert len(cells(table, "method")) == len(planted.METHODS)
     table.get_by_label("Filter").fill("no such method")
-    expect(table.locator("tbody")).to_have_text("No row fits.")
+    expect(table.locator("tbody")).to_have_text("No row matches.")
 
 
 def test_every_table_has_a_caption_and_one_protocol(look, path):
@@ -154,26 +199,28 @@ def test_hover_and_keyboard_show_an_image(look, path):
     assert len(seen) == 5
 
 
-def test_the_gallery_shows_right_and_wrong_answers_by_group(look, path):
+def test_the_gallery_shows_correct_and_wrong_predictions_by_group(look, path):
     page = look(path)
     near(page, ".gallery")
     gallery, count = page.locator(".gallery li"), page.locator("[data-count]")
     assert set(gallery.locator("strong").all_text_contents()) == {"✗ wrong"}
     names = gallery.locator(".thumb").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
-    assert all(re.search("(positive, answered negative|negative, answered positive), wrong", name) for name in names)
+    assert all(re.search("(positive, predicted negative|negative, predicted positive), wrong", name) for name in names)
     wrong = gallery.count()
-    filters = page.locator("[data-filters]")
-    filters.get_by_role("radio", name="right", exact=True).check()
-    assert set(gallery.locator("strong").all_text_contents()) == {"✓ right"}
+    filters = page.locator(".test-images .choices").nth(1)
+    filters.get_by_role("radio", name="correct", exact=True).check()
+    assert set(gallery.locator("strong").all_text_contents()) == {"✓ correct"}
     names = gallery.locator(".thumb").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
-    assert all(re.search("(positive, answered positive|negative, answered negative), right", name) for name in names)
-    right = gallery.count()
+    assert all(
+        re.search("(positive, predicted positive|negative, predicted negative), correct", name) for name in names
+    )
+    correct = gallery.count()
     filters.get_by_role("radio", name="all").check()
-    assert gallery.count() == wrong + right
-    assert count.inner_text() == f"{wrong + right} of 89 images"
+    assert gallery.count() == wrong + correct
+    assert count.inner_text() == f"{wrong + correct} of 89 images"
     filters.get_by_label("Group").select_option("black dog")
-    assert 0 < gallery.count() < right + wrong
-    assert "black dog, negative, answered" in gallery.first.locator(".thumb").get_attribute("aria-label")
+    assert 0 < gallery.count() < correct + wrong
+    assert "black dog, negative, predicted" in gallery.first.locator(".thumb").get_attribute("aria-label")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -182,11 +229,13 @@ def test_dark_and_light_as_the_system_says_and_by_the_button(look, path, scheme)
     paper = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(paper)
     assert before == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 23, 26)"}[scheme]
-    text = ".explorer [data-plot=methods] .annotation text"
+    text = ".methods:visible .xtick text"
     ink = page.locator(text).first.evaluate("e => getComputedStyle(e).fill")
     page.get_by_role("button", name="Dark").click()
     expect(page.locator("body")).not_to_have_css("background-color", before)
     expect(page.locator(text).first).not_to_have_css("fill", ink)
+    labels = page.locator(".methods:visible .ytick text").first.evaluate("e => getComputedStyle(e).fill")
+    assert (sum(eval(labels[3:])) > 600) == (scheme == "light")  # after the button: light ink on dark
 
 
 def test_a_phone_never_scrolls_sideways(look, path):
@@ -207,7 +256,7 @@ def test_landmarks_names_and_the_way_by_keyboard(look, path):
         assert page.get_by_role(role).count() == 1
     assert page.locator("h1").count() == 1
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the answer"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the result"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
     unnamed = page.locator("input, select, button, [role=img], [tabindex='0']").evaluate_all(

@@ -68,7 +68,7 @@ def test_it_opens_at_the_models_own_threshold(look, made):
     page, yes = look(), int((made[1] >= np.float32(0.3)).sum())
     assert 0 < yes < PICTURES
     assert marked(page) == yes
-    assert page.inner_text("output") == f"{yes} of {PICTURES} are answered yes"
+    assert page.inner_text("output") == f"{yes} of {PICTURES} are predicted yes"
     assert page.input_value("#threshold") == "0.3"
 
 
@@ -78,16 +78,16 @@ def test_the_keyboard_moves_the_threshold_image_by_image(look, made):
     page.keyboard.press("ArrowRight")
     assert marked(page) == yes - 1
     assert float(page.input_value("#threshold")) == pytest.approx(made[1][yes - 2], rel=1e-3)
-    assert page.get_attribute("#slider", "aria-valuetext").endswith(f": {yes - 1} of {PICTURES} are answered yes")
+    assert page.get_attribute("#slider", "aria-valuetext").endswith(f": {yes - 1} of {PICTURES} are predicted yes")
     page.keyboard.press("Home")
     assert marked(page) == PICTURES
     page.keyboard.press("End")
     assert marked(page) == 0
-    page.click("text=Model's own")
+    page.click("text=Model's threshold")
     assert marked(page) == yes
 
 
-def test_a_threshold_can_be_typed_and_answers_shown_apart(look, made):
+def test_a_threshold_can_be_typed_and_predictions_shown_apart(look, made):
     page = look()
     page.fill("#threshold", "0.5")
     yes = int((made[1] >= 0.5).sum())
@@ -96,7 +96,7 @@ def test_a_threshold_can_be_typed_and_answers_shown_apart(look, made):
         page.select_option("#show", show)
         visible = "items => items.filter(item => getComputedStyle(item).display !== 'none').length"
         assert page.eval_on_selector_all("#images li:not(.border)", visible) == count
-    page.click("text=To the border")
+    page.click("text=Go to the threshold")
     assert page.evaluate("document.activeElement.className") == "border"
 
 
@@ -110,7 +110,7 @@ def test_it_fits_a_phone(look, scheme):
     assert (sum(eval(paper[3:])) > sum(eval(ink[3:]))) == (scheme == "light")
 
 
-def test_without_javascript_it_shows_the_models_answers(look, made):
+def test_without_javascript_it_shows_the_models_predictions(look, made):
     page = look(java_script_enabled=False)
     yes = int((made[1] >= np.float32(0.3)).sum())
     assert page.locator("#images li.yes").count() == yes

@@ -84,12 +84,12 @@ def planted_report(tmp_path_factory):
         csv_files.write(fusion["tables"][key], frame)
     shown = files.read(fusion["shown"], "shown")
     embeddings = {key.split("/")[1]: value for key, value in shown.items() if key.startswith("embedding/")}
-    answers = {key.split("/")[1]: value for key, value in shown.items() if key.startswith("answer/")}
+    predictions = {key.split("/")[1]: value for key, value in shown.items() if key.startswith("prediction/")}
     safe = [name.replace("\x00", "\x01").encode("utf-8", "replace").decode() for name in NAMES]  # what HDF5 can hold
     report.write_shown(
         folder / "shown.h5", images=shown["images"], labels=shown["labels"], validation=shown["validation"],
         groups=np.array([safe[i % len(safe)] for i in range(len(shown["labels"]))]), names=safe[:2],
-        embeddings=embeddings, answers=answers,
+        embeddings=embeddings, predictions=predictions,
     )  # fmt: skip
     fusion |= {"name": NAMES[3], "concepts": [NAMES[0], NAMES[10]], "shown": folder / "shown.h5"}
     fusion["verdicts"] = {NAMES[7]: NAMES[4]}
@@ -116,7 +116,7 @@ def open_everything(page):
 
 def test_no_name_runs_in_a_table_filter_sort_or_search(look, planted_report):
     page = look(planted_report)
-    page.wait_for_selector(".explorer .main-svg")
+    page.wait_for_selector(".methods .main-svg")
     assert page.title() == " ".join(SHOWN[9].split())
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
     open_everything(page)
@@ -166,23 +166,23 @@ def test_short_tables_choose_by_the_name_that_is_seen(look, planted_report):
 
 def test_no_name_runs_in_a_figure_its_tooltips_or_the_images(look, planted_report):
     page = look(planted_report)
-    page.wait_for_selector(".explorer .main-svg")
-    figure, words = page.locator("[data-plot=differences]"), []
+    page.wait_for_selector(".methods .main-svg")
+    figure, words = page.locator(".differences:visible"), []
     protocols = ["Zero-shot", "As published", "Held out"]
     for protocol in protocols:
         page.get_by_role("radio", name=protocol).check()
         page.wait_for_timeout(200)
     for clusterer in ("K-means", "DBSCAN", "one-class SVM"):
-        page.locator(".explorer").get_by_role("radio", name=clusterer).check()
-        for what in (0, 1):
-            page.get_by_label("Compare").select_option(index=what)
+        page.locator(".fusion").get_by_role("radio", name=clusterer).check()
+        for what in ("medians over CNNs", "the selected CNNs"):
+            page.get_by_role("radio", name=what).check()
             page.wait_for_timeout(200)
-            words += figure.locator(".annotation").all_text_contents()
+            words += figure.locator(".ytick text").all_text_contents()
     for part in ("onerror=hacked()", "</script>", "<svg/onload", "$x {$", "<b>bold</b>"):
         assert any(part in word for word in words), part  # as it is written, no element
     assert page.locator("svg a").count() == 0
     for plot in ("methods", "differences"):
-        points = page.locator(f"[data-plot={plot}] .scatterlayer .point")
+        points = page.locator(f".{plot}:visible .scatterlayer .point")
         for i in range(0, points.count(), 2):
             points.nth(i).scroll_into_view_if_needed()
             place = points.nth(i).bounding_box()
@@ -197,9 +197,10 @@ def test_no_name_runs_in_a_figure_its_tooltips_or_the_images(look, planted_repor
         seen.add(page.locator(".card strong").text_content())
     assert len(seen) > 10
     assert any("onerror=hacked()" in name for name in seen)
-    chooser = box.get_by_label("Group")
-    page.locator("[data-filters]").get_by_role("radio", name="all").check()
-    page.locator("[data-filters]").get_by_role("radio", name="both").check()
+    chooser = box.get_by_label("Group", exact=True)
+    filters = box.locator(".choices").nth(1)
+    filters.get_by_role("radio", name="all").check()
+    filters.get_by_role("radio", name="both").check()
     for i in range(1, chooser.locator("option").count()):
         chooser.select_option(index=i)
         assert page.locator(".gallery li").count() > 0

@@ -112,7 +112,7 @@ class TestPlantedTruth:
         assert ours["selected"] in ("A/0", "A/1")
 
     def test_noise_is_chance_and_equals_its_control_over_repeated_seeds(self, tmp_path):
-        covered, called, bias = [], [], []
+        covered, medians_covered, called, bias = [], [], [], []
         repeats = 100
         for seed in range(repeats):
             rng = np.random.default_rng(seed)
@@ -120,12 +120,14 @@ class TestPlantedTruth:
             found = tables(shards, seed=seed)
             ours = one(found["leaderboard"], method="cyclegan", protocol="held_out")
             covered.append(ours["test_low"] <= 0.5 <= ours["test_high"])
+            medians_covered.append(ours["median_low"] <= 0.5 <= ours["median_high"])
             bias.append(ours["bias"])
             comparisons = found["comparisons"]
             called.append(comparisons["verdict"] != "inconclusive")
             assert ((comparisons["low"] <= 0) & (comparisons["high"] >= 0) != called[-1]).all()
         error = 3 * np.sqrt(0.05 * 0.95 / repeats)
         assert np.mean(covered) > 0.95 - error
+        assert 0.95 - error < np.mean(medians_covered) < 1  # neither too narrow nor without end
         assert (np.mean(called, axis=0) < 0.05 + error).all()
         assert np.mean(bias) > 0.1  # the best of 30 on validation
 

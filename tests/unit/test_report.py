@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoofuse.core import csv_files
 from zoofuse.evaluation import tables
-from zoofuse.report import narrative, report, run_facts
+from zoofuse.report import charts, narrative, report, run_facts
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -78,7 +78,9 @@ def entry(method, protocol="held_out", median=0.6, test=0.55, validation=0.7, cl
             "test_low": test - 0.1 if held else np.nan, "test_high": test + 0.1 if held else np.nan,
             "measure": "balanced_accuracy", "validation": validation if held else np.nan,
             "bias": validation - test if held else np.nan, "dead_share": 0.25, "test_images": 45,
-            "selected_on": "validation" if held else "test"}  # fmt: skip
+            "selected_on": "validation" if held else "test",
+            "supervision": tables.supervision(method), "median_low": median - 0.04 if held else np.nan,
+            "median_high": median + 0.05 if held else np.nan}  # fmt: skip
 
 
 def board():
@@ -97,7 +99,9 @@ def board():
 def heads(method, head="own", median=0.6):
     return {"method": method, "head": head, "n": 40, "median": median, "selected": "A/7", "test": median,
             "test_low": median - 0.1, "test_high": median + 0.1, "q25": median - 0.05, "q75": median + 0.05,
-            "validation": 0.8, "average_precision": 0.5, "balanced_accuracy": 0.5, "test_images": 45}  # fmt: skip
+            "validation": 0.8, "average_precision": 0.5, "balanced_accuracy": 0.5, "test_images": 45,
+            "supervision": tables.supervision(method, head), "median_low": median - 0.06,
+            "median_high": median + 0.05}  # fmt: skip
 
 
 def cnn_rows(method, domain, accuracies, protocol):
@@ -110,7 +114,7 @@ def cnn_rows(method, domain, accuracies, protocol):
     ]  # fmt: skip
 
 
-def cnns(n=40):
+def cnns(tmp_path, n=40):
     rng = np.random.default_rng(0)
     rows = [
         row
@@ -118,8 +122,8 @@ def cnns(n=40):
         for method, domain in (("cyclegan", "A"), ("cyclegan", "B"), ("random", "-"))
         for row in cnn_rows(method, domain, rng.uniform(0.5, 0.9, n).round(4), protocol)
     ]
-    cnn = ["method", "domain", "model", "protocol"]
-    return pd.DataFrame(rows).drop(columns="clusterer").sort_values(cnn, ignore_index=True)
+    csv_files.write(tmp_path / "evaluation.csv", pd.DataFrame(rows))
+    return tables.clusterer_table([tmp_path / "evaluation.csv"], "kmeans")
 
 
 @pytest.fixture
@@ -132,8 +136,8 @@ def run(tmp_path):
         "leaderboard": board(),
         "comparisons": against("better", "worse"),
         "zero_shot": pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)]),
-        "kmeans": tables.of_protocol(cnns(), "published"),
-        "held_out_kmeans": tables.of_protocol(cnns(), "held_out"),
+        "kmeans": tables.of_protocol(cnns(tmp_path), "published"),
+        "held_out_kmeans": tables.of_protocol(cnns(tmp_path), "held_out"),
     }
     for name, frame in made.items():
         csv_files.write(folder / f"{name}.csv", frame)
@@ -151,7 +155,7 @@ def run(tmp_path):
         validation=np.array([1, 1, 1, 0, 0, 0], bool),
         names=["CycleGAN A, CNN 7"],
         embeddings={"UMAP": rng.random((1, 6, 2)).astype(np.float32)},
-        answers={"kmeans": np.array([[1, 1, 0, 0, 0, 1]], bool)},
+        predictions={"kmeans": np.array([[1, 1, 0, 0, 0, 1]], bool)},
     )
     fusion = {
         "name": "black_cat",
@@ -185,30 +189,26 @@ class TestAnswer:
     @pytest.mark.parametrize(
         ("verdicts", "headline"),
         [
-            (("better", "better"), "Yes: the generated CNNs beat all their baselines."),
-            (("worse", "worse"), "No: the generated CNNs do worse than all their baselines."),
-            (
-                ("better", "worse"),
-                "Mixed: the generated CNNs are significantly better in 1 and worse in 1 of 2 comparisons.",
-            ),
+            (("better", "better"), "Better: CycleGAN scores higher than every baseline."),
+            (("worse", "worse"), "Worse: CycleGAN scores lower than every baseline."),
+            (("better", "worse"), "Worse: CycleGAN scores lower than average of parents."),
             (
                 ("better", "inconclusive"),
-                "Inconclusive in 1 of 2 comparisons: the generated CNNs are significantly better in 1.",
+                "Inconclusive: 1 of 2 comparisons with baselines show no significant difference.",
             ),
-            (
-                ("worse", "inconclusive"),
-                "No: the generated CNNs are significantly better than none of their baselines, and worse than some.",
-            ),
+            (("worse", "inconclusive"), "Worse: CycleGAN scores lower than random initialisation."),
             (
                 ("inconclusive", "inconclusive"),
-                "Inconclusive: differences smaller than 0.05 could not have been detected with these CNNs and images.",
+                "Inconclusive: none of the 2 comparisons with baselines shows a significant difference.",
             ),
         ],
     )
-    def test_headline_goes_both_ways(self, verdicts, headline):
-        assert narrative.answer(board(), against(*verdicts))["headline"] == headline
+    def test_headline_is_better_inconclusive_or_worse(self, verdicts, headline):
+        said = narrative.answer(board(), against(*verdicts))
+        assert said["headline"] == headline
+        assert said["detectable"] == "A difference of 0.05 or more would have been detected."
 
-    def test_nothing_significant_is_inconclusive_and_says_what_could_have_been_seen(self):
+    def test_nothing_significant_is_inconclusive_and_says_what_would_have_been_detected(self):
         baselines, clusterers = [f"control_{i}" for i in range(20)], ["kmeans", "dbscan", "one_class_svm"]
         rows = [
             compared({("cyclegan", baseline): "inconclusive" for baseline in baselines}).assign(clusterer=clusterer)
@@ -219,36 +219,46 @@ class TestAnswer:
         frame["low"], frame["high"] = frame["difference"] - half, frame["difference"] + half
         said = narrative.answer(board(), frame)
         assert said["headline"] == (
-            "Inconclusive: differences smaller than 0.082 could not have been detected with these CNNs and images."
+            "Inconclusive: none of the 60 comparisons with baselines shows a significant difference."
         )
-        assert "better in 0, significantly worse in 0, and the result is inconclusive in 60" in said["sentences"][0]
-        assert "could have detected: 0.082 at the median, 0.041 to 0.12." in said["sentences"][1]
+        assert said["detectable"] == (
+            "A difference of 0.082 or more would have been detected (0.041 to 0.12, depending on the comparison)."
+        )
+        assert "0 are better, 60 inconclusive and 0 worse, by intervals corrected for making 60" in said["lead"]
 
-    def test_a_few_worse_comparisons_among_inconclusive_ones_are_no_no(self):
+    def test_worse_comparisons_under_one_of_two_clusterers_are_inconclusive(self):
         rows = pd.concat(
             [
                 against("worse", "inconclusive"),
                 against("inconclusive", "inconclusive").assign(clusterer="dbscan"),
             ]
         )
-        headline = "Inconclusive in 3 of 4 comparisons: the generated CNNs are significantly worse in 1."
+        headline = "Inconclusive: 3 of 4 comparisons with baselines show no significant difference."
+        assert narrative.answer(board(), rows)["headline"] == headline
+
+    def test_several_methods_that_lose_are_not_listed(self):
+        rows = pd.concat([against("worse", "inconclusive"), compared({("netspace", "average"): "worse"})])
+        headline = "Worse: every generated method scores lower than at least one baseline."
         assert narrative.answer(board(), rows)["headline"] == headline
 
     def test_without_intervals_no_number_is_made_up(self):
         rows = against("inconclusive", "inconclusive").assign(low=np.nan, high=np.nan)
         said = narrative.answer(board(), rows)
-        assert said["headline"] == "Inconclusive: no difference is significant."
+        assert said["headline"].startswith("Inconclusive: none of the 2 comparisons")
+        assert said["detectable"] == ""
         assert "nan" not in " ".join(said["sentences"])
 
     def test_baselines_are_not_called_controls(self):
         rows = pd.concat([against("better", "better"), compared({("cyclegan", "brightness"): "better"})])
-        headline = "Yes: the generated CNNs beat all their baselines."
+        headline = "Better: CycleGAN scores higher than every baseline."
         assert narrative.answer(board(), rows)["headline"] == headline
 
-    def test_one_of_two_methods_wins_in_part(self):
+    def test_one_of_two_methods_wins_under_one_of_two_clusterers(self):
         rows = pd.concat([against("better", "better"), compared({("netspace", "random"): "worse"})])
+        assert narrative.answer(board(), rows)["headline"] == "Better: CycleGAN scores higher than every baseline."
+        rows = pd.concat([rows, against("better", "worse").assign(clusterer="dbscan")])
         assert narrative.answer(board(), rows)["headline"] == (
-            "Mixed: all baselines are beaten by CycleGAN in 1 of 1 and NetSpace, between both zoos in 0 of 1 cases."
+            "Better: CycleGAN with K-means scores higher than every baseline."
         )
 
     def test_neither_selected_cnns_nor_zero_shot_nor_the_published_protocol_make_the_headline(self):
@@ -256,14 +266,14 @@ class TestAnswer:
         for protocol, what in (("held_out", "selected"), ("zero_shot", "median"), ("published", "median")):
             rows.append(compared({("cyclegan", "random"): "better"}, protocol, what))
         found = narrative.answer(board(), pd.concat(rows))
-        assert found["headline"].startswith("No: the generated CNNs do worse")
-        assert "2 comparisons were made" in found["sentences"][0]
-        assert "better in 0, significantly worse in 2, and the result is inconclusive in 0" in found["sentences"][0]
+        assert found["headline"].startswith("Worse: CycleGAN scores lower than every baseline")
+        assert found["lead"].startswith("Of 2 comparisons of the median generated CNN with a baseline, 0 are better")
+        assert "0 inconclusive and 2 worse" in found["lead"]
 
     def test_sentences_give_n_medians_intervals_and_the_selection_bias(self):
         text = " ".join(narrative.answer(board(), against("better", "better"))["sentences"]).replace("\u00a0", " ")
-        assert "0.610 for CycleGAN (n = 40), 0.520 for random initialisation (n = 40) and 0.550 for parents A" in text
-        assert "0.580 (95 % interval 0.480 to 0.680) on the test, after 0.740 on validation" in text
+        assert "0.610 for CycleGAN (n = 40), 0.550 for parents A (n = 40) and 0.520 for random initialisation" in text
+        assert "0.580 (95 % interval 0.480 to 0.680) on the test half and 0.740 on the validation half" in text
         assert "a selection bias of 0.160" in text
         assert "A/7 (parents A; K-means, best of 40), has a balanced accuracy of 0.570" in text
 
@@ -276,21 +286,21 @@ class TestAnswer:
         rows += [{"method": "distil", "clusterer": "own", "baseline": "supervised", "verdict": "worse"}]
         frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
         said = narrative.answer(None, frame)["sentences"]
-        who = "distilled from both zoos with heads of their own"
-        assert said == [f"Zero-shot, yes: {who} is significantly better than all 2 baselines."]
+        who = "distilled from both zoos with own classification heads"
+        assert said == [f"Zero-shot, {who} does best: significantly better than all 2 baselines."]
         frame.loc[0, "verdict"] = "inconclusive"
-        assert "comes furthest: significantly better than 1 of 2" in narrative.answer(None, frame)["sentences"][0]
+        assert "does best: significantly better than 1 of 2" in narrative.answer(None, frame)["sentences"][0]
 
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
         sentences = narrative.answer(board(), against("better", "better"), zero)["sentences"]
-        kinds = [next(word for word in ("held-out", "Zero-shot", "transductive", "") if word in s) for s in sentences]
-        assert kinds == ["", "", "", "Zero-shot", "transductive"]
-        assert "heads of their own the median AUROC is 0.600 for CycleGAN, against 0.900" in sentences[3]
+        kinds = [next(word for word in ("Zero-shot", "transductive", "") if word in s) for s in sentences]
+        assert kinds == ["", "", "Zero-shot", "transductive"]
+        assert "own classification heads the median AUROC is 0.600 for CycleGAN, against 0.900" in sentences[2]
         assert (
-            "reaches a balanced accuracy of 0.876 and, selected in the same way, the best baseline 0.881"
-            in sentences[4]
+            "the best generated CNN has a balanced accuracy of 0.876 and the best baseline, selected in" in sentences[3]
         )
+        assert "in the same way, 0.881 (random initialisation)" in sentences[3]
 
     def test_nothing_to_compare_is_said(self):
         assert narrative.answer(None, None)["headline"].startswith("There is nothing to compare")
@@ -301,44 +311,75 @@ class TestViews:
     def views(self, tmp_path):
         beside = pd.DataFrame({"published_accuracy": [0.876, 0.842]})
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
-        found = narrative.views(board(), zero, {"kmeans": cnns()}, {"kmeans": beside})
+        found = charts.views(board(), zero, {"kmeans": cnns(tmp_path)}, {"kmeans": beside})
         return {view["protocol"]: view for view in found}
 
-    def test_a_view_holds_one_protocol(self, tmp_path):
+    def test_a_view_holds_one_protocol_by_falling_score(self, tmp_path):
         views = self.views(tmp_path)
         labels = {protocol: [row["label"] for row in view["rows"]] for protocol, view in views.items()}
         assert labels == {
-            "held_out": ["CycleGAN", "random initialisation", "parents A", "always “no”"],
-            "zero_shot": ["CycleGAN", "supervised CNN"],
-            "published": ["CycleGAN", "random initialisation", "published, selected by hand"],
+            "held_out": ["CycleGAN", "parents A", "random initialisation", "always “no”"],
+            "zero_shot": ["supervised CNN", "CycleGAN"],
+            "published": ["published, selected by hand", "random initialisation", "CycleGAN"],
         }
-        assert [row["role"] for row in views["held_out"]["rows"]] == ["generated", "baseline", "baseline", "non-CNN"]
+        for view in views.values():
+            scores = [row["score"] for row in view["rows"]]
+            assert scores == sorted(scores, reverse=True)
+        roles = ["generated", "baseline", "baseline", "non-CNN baseline"]
+        assert [row["role"] for row in views["held_out"]["rows"]] == roles
+        assert views["zero_shot"]["rows"][0]["role"] == "oracle"
 
     def test_rows_are_the_leaderboards_and_the_cnns_of_the_same_protocol(self, tmp_path):
-        views, frame = self.views(tmp_path), cnns()
-        first = views["held_out"]["rows"][0]
+        views, frame = self.views(tmp_path), cnns(tmp_path)
+        first, last = views["held_out"]["rows"][0], views["held_out"]["rows"][-1]
         own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "held_out")]["balanced_accuracy"]
-        assert (first["median"], first["selected"]["low"], first["selected"]["high"]) == (0.61, 0.48, 0.68)
-        assert first["dots"] == pytest.approx(sorted(own), abs=1e-4)
-        assert first["note"] == "25% give every image the same features"
-        published = views["published"]["rows"][0]
+        assert (first["score"], first["low"], first["high"]) == (0.61, 0.57, 0.66)
+        assert (first["test"], first["test_low"], first["test_high"]) == (0.58, 0.48, 0.68)
+        assert (last["score"], last["low"], last["high"]) == (0.5, 0.4, 0.6)  # of one CNN: its own interval
+        assert first["values"] == pytest.approx(sorted(own))
+        assert first["note"] == "25% of the CNNs give every image the same features."
+        published = views["published"]["rows"][-1]
         own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "published")]["accuracy"]
-        assert published["selected"]["value"] == pytest.approx(own.max(), abs=1e-4)
-        assert published["selected"]["low"] is None
-        assert views["published"]["line"] == pytest.approx(55 / 89, abs=1e-4)
+        assert published["test"] == pytest.approx(own.max(), abs=1e-4)
+        assert published["low"] is None
+        assert views["published"]["constant"][0] == pytest.approx(55 / 89, abs=1e-4)
 
     def test_missing_tables_leave_views_out(self, tmp_path):
-        assert narrative.views() == []
-        assert [view["protocol"] for view in narrative.views(board())] == ["held_out"]
-        assert {view["protocol"] for view in narrative.views(cnns={"kmeans": cnns()})} == {"published"}
+        assert charts.views() == []
+        assert [view["protocol"] for view in charts.views(board())] == ["held_out"]
+        assert {view["protocol"] for view in charts.views(cnns={"kmeans": cnns(tmp_path)})} == {"published"}
 
-    def test_a_shape_is_where_the_values_are(self):
-        low, high, counts = narrative.shape(np.array([0.5] * 30 + [0.9] * 10))
-        centres = low + (np.arange(len(counts)) + 0.5) * (high - low) / len(counts)
-        assert low < 0.5 < 0.9 < high
-        assert centres[np.argmax(counts)] == pytest.approx(0.5, abs=0.01)
-        assert sum(np.array(counts)[centres > 0.7]) / sum(counts) == pytest.approx(0.25, abs=0.02)
-        assert narrative.shape(np.full(5, 0.5))[2].count(1.0) >= 1
+    def test_the_figure_has_every_method_on_its_axis_and_a_legend_of_roles(self, tmp_path):
+        view = self.views(tmp_path)["held_out"]
+        figure = charts.methods(view)
+        assert list(figure.layout.yaxis.ticktext) == [row["label"] for row in view["rows"]]
+        places = dict(zip(figure.layout.yaxis.ticktext, figure.layout.yaxis.tickvals, strict=True))
+        assert places["CycleGAN"] > places["parents A"] > places["always “no”"]
+        traces = {trace.name: trace for trace in figure.data if trace.type == "scatter"}
+        assert list(traces) == ["generated", "baseline", "non-CNN baseline", "CNN selected on validation",
+                                "constant prediction (0.500)"]  # fmt: skip
+        ours = traces["generated"]
+        assert (list(ours.x), list(ours.y)) == ([0.61], [places["CycleGAN"]])
+        assert ours.error_x.arrayminus[0] == pytest.approx(0.04)
+        assert ours.error_x.array[0] == pytest.approx(0.05)
+        assert len([trace for trace in figure.data if trace.type == "violin"]) == 2  # those whose CNNs are known
+
+    def test_differences_are_marked_by_verdict_and_sorted(self):
+        figure = charts.differences(against("worse", "better"))
+        assert list(figure.layout.yaxis.ticktext) == ["average of parents", "random initialisation"]
+        found = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+        assert found == {"better": ([0.1], [0]), "inconclusive": ([], []), "worse": ([-0.1], [-1])}
+
+    def test_an_embedding_has_a_sign_for_each_group_or_outcome(self):
+        points, positive = np.arange(12.0).reshape(6, 2), np.array([1, 1, 0, 0, 0, 0], bool)
+        groups = np.array(["cat", "cat", "dog", "dog", "car", "<b>"])
+        right = np.array([1, 0, 1, 1, 0, 1], bool)
+        names = [trace.name for trace in charts.embedding(points, positive, groups, None).data]
+        assert names == ["positive (2)", "dog (2)", "&lt;b&gt; (1)", "car (1)", None]
+        outcomes = charts.embedding(points, positive, groups, right).data
+        found = {trace.name: list(trace.customdata) for trace in outcomes if trace.name}
+        assert found == {"positive, correct (1)": [0], "positive, wrong (1)": [1], "negative, correct (3)": [2, 3, 5],
+                         "negative, wrong (1)": [4]}  # fmt: skip
 
 
 class TestPage:
@@ -376,8 +417,8 @@ class TestPage:
     def test_says_what_was_given(self, run):
         text = Page(build(run)).text
         for words in (
-            "96 tiny CNNs learned to tell black (A) and 2,749 to tell cat (B)",
-            "34 test images of black_cat from 55 others",
+            "96 small CNNs were trained to detect black (A) and 2,749 to detect cat (B)",
+            "tested on 34 images of black_cat and 55 others",
             "cat/broken.jpg could not be read and was skipped.",
             "Training failed: A to B degenerate.",
             "duplicates dropped",
@@ -404,7 +445,7 @@ class TestPage:
         html = build(run)
         assert 'data-order="0.61">0.610</td>' in html
         assert ">–</td>" in html  # noqa: RUF001
-        assert not re.search(r">(nan|None|&lt;NA&gt;)<", html, re.I)
+        assert not re.search(r">(nan|NaN|None|&lt;NA&gt;)<", html)  # "none" is a supervision
 
     def test_tables_that_are_not_there_are_left_out(self, run):
         fusion = run["fusions"][0] | {"tables": {}, "published": {}, "shown": None, "figures": {}}
@@ -433,20 +474,20 @@ class TestPage:
         assert build(run) == build(run)
 
 
-class TestPhotographs:
+class TestImages:
     def test_every_image_is_there_once_with_what_is_known_of_it(self, run):
         shown = unpacked(build(run))[0]["shown"]
         assert shown["groups"] == ["cat", "cat", "car", "car", "dog", "dog"]
         assert shown["test_images"] == [1, 3, 2, 4, 0, 5]
         assert shown["positive"] == [1, 1, 0, 0, 0, 0]
         assert shown["validation"] == [1, 0, 1, 0, 1, 0]
-        assert shown["answers"]["kmeans"]["values"] == [[1, 0, 0, 0, 1, 1]]
+        assert shown["predictions"] == [[[1, 0, 0, 0, 1, 1]]]
         sheet = Image.open(io.BytesIO(base64.b64decode(shown["sheet"].split(",")[1])))
         original = report.files.read(run["fusions"][0]["shown"], "shown")["images"]
         assert np.array_equal(np.asarray(sheet.convert("RGB"))[:32, 64:96], original[2])
 
     def test_too_many_are_thinned_evenly_and_the_page_knows_how_many_there_are(self, run, monkeypatch):
-        monkeypatch.setattr(report, "PHOTOGRAPHS", 3)
+        monkeypatch.setattr(report, "IMAGES", 3)
         shown = unpacked(build(run))[0]["shown"]
         assert sorted(shown["test_images"]) == [0, 2, 5]
         assert shown["total"] == 6
@@ -455,7 +496,7 @@ class TestPhotographs:
 class TestLargeTables:
     @pytest.fixture
     def many(self, run, tmp_path):
-        frame = cnns(200).assign(silhouette=np.nan)
+        frame = cnns(tmp_path, 200).assign(silhouette=np.nan)
         frame.loc[frame["protocol"] == "held_out", "silhouette"] = [np.nan] + [0.25] * 599
         for name, protocol in (("kmeans", "published"), ("held_out_kmeans", "held_out")):
             csv_files.write(run["fusions"][0]["tables"][name], tables.of_protocol(frame, protocol))

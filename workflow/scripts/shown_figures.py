@@ -39,14 +39,14 @@ with logs.job(snakemake.log[0]):
     first = next(iter(sets.values()))
     test = images.read_test(snakemake.input.images)
     labels, groups = test["labels"], test["groups"]
-    names, umap, tsne, said = [], [], [], {clusterer: [] for clusterer in CLUSTERERS}
+    names, umap, tsne, predicted = [], [], [], {clusterer: [] for clusterer in CLUSTERERS}
     for which, (row, how) in chosen(leaderboard, sets).items():
         domain, model = str(first.domain[row]), int(first.model[row])
         name = f"{figures.method_label(method, domain)}, CNN {model} ({how})"
         one = {key: values[(zoo["model"] == model) & (zoo["domain"] == domain)] for key, values in zoo.items()}
         features = protocols.features(one, test["images"])[0]
         points = {"umap": held_out_umap[row], "tsne": protocols.tsne_embedding(features, snakemake.params.tsne)}
-        put = np.where(first.scores[row], "answered yes", "answered no")
+        put = np.where(first.scores[row], "predicted positive", "predicted negative")
         for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):
             path = snakemake.output[f"{kind}_{which}"]
             figures.embedding_scatter(points[kind], labels, groups, put, path, f"{title}: {name}")
@@ -55,7 +55,7 @@ with logs.job(snakemake.log[0]):
         umap.append(points["umap"])
         tsne.append(points["tsne"])
         for clusterer in CLUSTERERS:
-            said[clusterer].append(sets[clusterer].scores[row])
+            predicted[clusterer].append(sets[clusterer].scores[row])
     report.write_shown(
         snakemake.output.shown,
         images=test["images"],
@@ -64,5 +64,5 @@ with logs.job(snakemake.log[0]):
         validation=first.images.validation,
         names=names,
         embeddings={"UMAP": np.stack(umap), "t-SNE": np.stack(tsne)},
-        answers={clusterer: np.stack(predicted) for clusterer, predicted in said.items()},
+        predictions={clusterer: np.stack(classes) for clusterer, classes in predicted.items()},
     )

@@ -21,14 +21,15 @@ from zoofuse.methods import registry
 COLUMNS = {
     "leaderboard": [
         "method", "protocol", "clusterer", "n", "median", "q25", "q75", "selected", "test", "test_low", "test_high",
-        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision",
+        "measure", "validation", "bias", "dead_share", "test_images", "selected_on", "supervision", "median_low",
+        "median_high",
     ],
     "comparisons": [
         "method", "protocol", "clusterer", "baseline", "what", "difference", "low", "high", "comparisons", "verdict",
     ],
     "zero_shot": [
         "method", "head", "n", "median", "selected", "test", "test_low", "test_high", "q25", "q75", "validation",
-        "average_precision", "balanced_accuracy", "test_images", "supervision",
+        "average_precision", "balanced_accuracy", "test_images", "supervision", "median_low", "median_high",
     ],
     "selection": [
         "method", "clusterer", "rule", "selected", "validation", "test", "test_low", "test_high", "chance",
@@ -131,6 +132,7 @@ def _held_out(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry
     )
     rows["groups"] += _groups(of, of.scores, i)
     draws = intervals.median_draws(shares, split.truth, split.weights, seed, of.method, of.head)
+    rows["leaderboard"][-1] |= _median_interval(spread["median"], draws)
     return Entry(of.method, of.head, spread["median"], scores[i], shares[i], draws, split.added)
 
 
@@ -143,6 +145,7 @@ def _zero_shot(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entr
     row = {"method": of.method, "head": of.head, **_distribution(scores), "test_images": len(split.truth)}
     row["supervision"] = supervision(of.method, of.head)
     draws = intervals.median_draws(shares, split.truth, split.weights, seed, of.method, of.head)
+    row |= _median_interval(row["median"], draws)
     rows["zero_shot"].append(row)
     if np.isnan(validation).all() and len(of) > 1:
         return Entry(of.method, of.head, row["median"], None, None, draws, split.added)
@@ -238,6 +241,12 @@ def _groups(of: Predictions, predicted: np.ndarray, selected: int) -> list[dict]
 def _distribution(scores: np.ndarray) -> dict[str, float]:
     q25, median, q75 = np.quantile(scores, [0.25, 0.5, 0.75])
     return {"n": len(scores), "median": median, "q25": q25, "q75": q75}
+
+
+def _median_interval(median: float, draws: np.ndarray) -> dict[str, float]:
+    """The median's own interval over CNNs and images: that of its difference from zero."""
+    low, high = _inside(median, intervals.median_interval(draws, np.zeros_like(draws)), 0, 1)
+    return {"median_low": low, "median_high": high}
 
 
 def _dead(of: Predictions) -> float:

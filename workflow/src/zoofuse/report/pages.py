@@ -16,7 +16,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool = False, **context) -> str:
-    """A page from the package's `name`.html, `name`.js and report.css or `name`.css, where there are such files.
+    """A page from the package's `name`.html, which extends base.html, with base.css, `name`.css and `name`.js.
 
     Every value is escaped for HTML, and its control characters become visible. The page's content security policy
     allows the page's own script and `scripts` by their SHA-256 and no other: neither inline handlers nor links to
@@ -31,9 +31,7 @@ def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool =
     Returns:
         The HTML.
     """
-    style = _asset(f"{name}.css")
-    if name == "check":
-        style = _asset("report.css") + style
+    style = _asset("base.css") + _asset(f"{name}.css")
     script = _asset(f"{name}.js")
     hashes = [_source(content) for content in (script, *scripts) if content]
     policy = {

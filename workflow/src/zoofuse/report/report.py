@@ -1,7 +1,7 @@
-"""The report: one HTML file that asks nothing of a network, filled from the run's tables, figures and photographs.
+"""The report: one HTML file that needs no network, filled from the run's tables, figures and images.
 
-Figures are drawn by Plotly and tables sorted by DataTables (as bundled by itables). Both scripts, the images and
-long tables lie compressed in the page.
+Interactive figures are Plotly's (charts.py); tables are sorted by DataTables, as bundled by itables. Both
+scripts, the figures, the images and long tables are stored compressed in the page.
 """
 
 import base64
@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
@@ -26,120 +27,17 @@ from zoofuse.core import csv_files, files, text
 from zoofuse.core.errors import FileError
 from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation.tables import CLUSTERERS, of_protocol
-from zoofuse.report import narrative, pages
-from zoofuse.report.narrative import PROTOCOLS
+from zoofuse.report import charts, narrative, pages
+from zoofuse.report.captions import ALT, CAPTIONS, HIDDEN, NETSPACE, PER_CNN, TABLES
+from zoofuse.report.charts import PROTOCOLS
+from zoofuse.report.figures import method_label
 from zoofuse.report.run_facts import flatten
 
 ROWS = 60_000  # rows of long tables in one report, shared out among them; about 45 bytes each
-PHOTOGRAPHS = 2000  # at most so many of a fusion are shown, evenly spaced
+IMAGES = 2000  # at most so many of a fusion's test images are shown, evenly spaced
 _SHORT = 250  # rows; a table that is longer is packed, and needs JavaScript
 _LOSSLESS = 400  # images; more are stored as WebP of good quality
 LIBRARIES = ("plotly", "datatables")
-
-# What a reader who cannot see a figure should hear, by kind; {name} is filled in.
-ALT = {
-    "examples": "Contact sheet: example images of every concept and test set, positives above negatives.",
-    "zoo_histogram": "Histogram of final validation balanced accuracy, a panel per concept; the table has its figures.",
-    "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",
-    "kernels": "{name}: {layer} kernels as {look}, trained and translated side by side.",
-    "few_shot": "{name}: AUROC over the number of labelled images, a line for each method; also a table.",
-    "replicates": "{name}: for each method a dot for every run from another seed, with intervals; also a table.",
-    "cyclegan": "{name}: losses and measures of the CycleGANs per epoch.",
-    "cosine": "{name}: heat map of cosine similarity between the features of every two test images, ordered by group.",
-}
-
-# The tables a fusion may have, in the order shown: heading and what its columns are.
-TABLES = {
-    "leaderboard": (
-        "Leaderboard",
-        "median, q25, q75: over the CNNs of a method. selected: the CNN (domain/model) with the best validation score; "
-        "test: its score on the test images, with a 95 % bootstrap interval; bias: validation less test.",
-    ),
-    "comparisons": (
-        "Generated CNNs against baselines",
-        "what: medians over CNNs, or the two selected CNNs on the same photographs. low, high: an interval corrected "
-        "for the number of comparisons; the verdict is better or worse where it leaves zero out, else inconclusive. "
-        "Classifiers from files of predictions are compared with the generated CNNs and the baselines, and their "
-        "intervals are corrected for the number of these comparisons.",
-    ),
-    "zero_shot": (
-        "Zero-shot conjunction",
-        "Answers by the product of heads, one for each concept, that never saw the conjunction. median and test "
-        "are the area under the ROC curve; the CNN is selected on the concepts' own validation images.",
-    ),
-    "replicates": (
-        "From several seeds",
-        "Each run made its zoos, CNNs and halves of the test images from a seed of its own. median: the mean of "
-        "the runs' medians over CNNs, with a 95 % interval over runs and images; least, greatest: single runs. "
-        "against: all negatives, or one group of them.",
-    ),
-    "replicate_comparisons": (
-        "Generated CNNs against baselines, from several seeds",
-        "Differences of medians, paired by run; low, high: an interval over runs and images, corrected for the "
-        "number of comparisons; the verdict is better or worse where it leaves zero out, else inconclusive.",
-    ),
-    "selection": (
-        "Ways to pick a CNN",
-        "What a rule picks and what that is worth on the test. All but validation need no labels. chance: the median "
-        "over the method's CNNs, which picking blindly gives.",
-    ),
-    "few_shot": (
-        "A few labelled images",
-        "AUROC on the test split of probes on so many images of each class (column each) of the validation split, "
-        "the mean over draws; median, q25 and q75 are over CNNs. 0: the CNNs' own heads. No other tables, but for the "
-        "supervised CNNs, show anyone the conjunction.",
-    ),
-    "nearest_parent": (
-        "Distance to the nearest parent",
-        "Over all conv weights, up to the order of channels: 0 is a copy, 1 and more unrelated. A parent is compared "
-        "with the other parents.",
-    ),
-    "groups": (
-        "By group of images",
-        "Share of a group's images that the selected CNN answers rightly, and the median over CNNs.",
-    ),
-}
-PER_CNN = "one row per CNN"
-
-# NetSpace's settings, in the order shown: what original, decoded and control are in each.
-NETSPACE = {
-    "one_architecture": (
-        "Held-out CNNs of both zoos as they were and decoded. Control: as much noise as decoding changes, the average "
-        "of all CNNs, or another held-out CNN. nearest: distance to the nearest CNN trained on, 0 for a copy."
-    ),
-    "interpolation": (
-        "Walks between held-out CNNs, half way. Original: the ends. Control: the same walk along raw weights."
-    ),
-    "latent_optimisation": (
-        "Codes moved by behaviour. Original: the best CNN of the zoo. Control: training from scratch for as many steps "
-        "each. best_of: the best of the moved codes, chosen as the zoo's is, on images that it is not measured on."
-    ),
-    "several_architectures": (
-        "Held-out networks of several architectures in one space. Control: the average of all weights, another "
-        "held-out network, or a blind guess of the architecture."
-    ),
-    "unseen_architectures": (
-        "Architectures that the space saw no trained network of, made on the way between two that it saw. Original: "
-        "trained networks. Control: untrained ones."
-    ),
-    "shapes": (
-        "Small networks (SIRENs) that answer the signed distance to a chair, a table or a lamp. Accuracy: share of "
-        "points within 0.01 of the true distance. Original: each held-out shape's own network. Control: the network "
-        "trained on that answers most alike, or what is named. nearest: distance to the nearest network trained on; "
-        "accuracy_trained_on: of shapes that the space was trained on."
-    ),
-}
-ALT |= {
-    f"netspace_{name}": f"NetSpace, {name.replace('_', ' ')}: the table above the figure has its numbers."
-    for name in NETSPACE
-}
-_HIDDEN = [
-    "noise",
-    "cosine_within",
-    "cosine_between",
-    "measure",
-    "selected_on",
-]  # in the CSV, not in the table on the page
 
 
 def build(
@@ -190,6 +88,7 @@ def build(
         "environment": flatten(environment or {}),
         "times": None if times is None or times.empty else _table(times, "Run times by rule"),
         "sizes": None if sizes is None or sizes.empty else _table(sizes, "Sizes of result folders"),
+        "templates": Markup(_json(charts.templates()).replace("<", "\\u003c")),
         "libraries": {name: _packed_library(name) for name in LIBRARIES},
     }
     html = pages.render("report", scripts=map(_library, LIBRARIES), styles_at_run_time=True, **context)
@@ -206,16 +105,23 @@ def write_shown(
     validation: np.ndarray,
     names: Sequence[str],
     embeddings: Mapping[str, np.ndarray],
-    answers: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
 ) -> None:
     """Write what the report shows of single CNNs on a fusion's m test images (kind "shown").
 
-    images (m, h, w, 3) uint8; labels (m,), 0 = the conjunction; groups (m,) str; validation (m,) bool; names: one
-    sentence for each of k CNNs; embeddings: heading -> (k, m, 2); answers: clusterer -> (k, m) bool, True = positive.
+    Args:
+        path: the file to write.
+        images: (m, h, w, 3) uint8.
+        labels: (m,), 0 = the conjunction.
+        groups: (m,) str.
+        validation: (m,) bool.
+        names: a sentence for each of k CNNs.
+        embeddings: heading -> (k, m, 2).
+        predictions: clusterer -> (k, m) bool, True = positive.
     """
     arrays = {"images": images, "labels": labels, "groups": groups, "validation": validation, "names": list(names)}
     arrays |= {f"embedding/{name}": points for name, points in embeddings.items()}
-    arrays |= {f"answer/{name}": answer for name, answer in answers.items()}
+    arrays |= {f"prediction/{name}": predicted for name, predicted in predictions.items()}
     files.write(path, "shown", arrays)
 
 
@@ -227,22 +133,18 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
     cnns = {key: pd.concat([frames[name] for name in names]) for key, names in of_cnns.items() if names}
     beside = {key: csv_files.read(file) for key, file in fusion.get("published", {}).items()}
     leaderboard, comparisons, zero_shot = (known.get(key) for key in ("leaderboard", "comparisons", "zero_shot"))
-    shown = _shown(fusion["shown"]) if fusion.get("shown") else None
-    data = {
-        "name": name,
-        "views": narrative.views(leaderboard, zero_shot, cnns, beside),
-        "differences": [] if comparisons is None else narrative.differences(comparisons),
-        "protocols": PROTOCOLS,
-        "shown": shown,
-    }
+    plots: list[dict] = []
+    explorer = _explorer(charts.views(leaderboard, zero_shot, cnns, beside), comparisons, plots)
+    shown = _shown(fusion["shown"], plots) if fusion.get("shown") else None
     return {
         "index": index,
         "name": name,
         "concepts": list(fusion["concepts"]),
         "counts": _counts(cnns),
         "answer": narrative.answer(leaderboard, comparisons, zero_shot),
-        "has": {"views": bool(data["views"]), "differences": bool(data["differences"]), "shown": shown is not None},
-        "data": _packed(_json(data)),
+        "explorer": explorer,
+        "shown": shown,
+        "data": _packed(_json({"figures": plots, "shown": shown})),
         "tables": [
             table
             for key in TABLES
@@ -262,6 +164,43 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "verdicts": dict(fusion.get("verdicts", {})),
         "figures": _figures(fusion.get("figures", {}), name),
     }
+
+
+def _explorer(views: Sequence[Mapping], comparisons: pd.DataFrame | None, plots: list[dict]) -> list[dict]:
+    """Protocol by protocol the views, with the places of their figures, which are added to `plots`."""
+
+    def place(figure) -> int:
+        plots.append(charts.specification(figure))
+        return len(plots) - 1
+
+    def compared(view: Mapping) -> list[dict]:
+        if comparisons is None:
+            return []
+        same = (comparisons["protocol"] == view["protocol"]) & (comparisons["clusterer"] == view["name"])
+        methods = comparisons[same].dropna(subset=["difference"]).groupby("method", sort=False)
+        kinds = {"median": "medians over CNNs", "selected": "the selected CNNs"}
+        return [
+            {
+                "label": method_label(method),
+                "kinds": [
+                    (label, place(charts.differences(part)))
+                    for kind, label in kinds.items()
+                    if len(part := rows[rows["what"] == kind])
+                ],
+            }
+            for method, rows in methods
+        ]
+
+    return [
+        {
+            "name": protocol,
+            "label": label,
+            "caption": CAPTIONS[protocol],
+            "views": [view | {"plot": place(charts.methods(view)), "compared": compared(view)} for view in mine],
+        }
+        for protocol, label in PROTOCOLS.items()
+        if (mine := [view for view in views if view["protocol"] == protocol])
+    ]
 
 
 def _netspace(file: str | os.PathLike, folder: Path) -> list[dict]:
@@ -309,7 +248,7 @@ def _table(
 ) -> dict:
     """A table for the template: rows in the HTML itself, or packed; beyond `limit` the best and worst."""
     total = len(frame)
-    frame = frame.drop(columns=_HIDDEN, errors="ignore")
+    frame = frame.drop(columns=HIDDEN, errors="ignore")
     if "clusterer" in frame:
         frame = frame.assign(clusterer=frame["clusterer"].replace(CLUSTERERS))
     flags = [name for name in frame if frame[name].dtype == bool]
@@ -391,37 +330,44 @@ def _webp(image: Image.Image, lossless: bool) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _shown(path: str | os.PathLike) -> dict:
-    """A file of `write_shown` as the page's script wants it; every image is in it once, in one sheet."""
+def _shown(path: str | os.PathLike, plots: list[dict]) -> dict:
+    """A file of `write_shown` as the page wants it, every image once, in one sheet; its figures go to `plots`."""
     arrays = files.read(path, "shown")
     m, height, width, _ = arrays["images"].shape
-    kept = np.unique(np.linspace(0, m - 1, min(m, PHOTOGRAPHS)).round().astype(int))
+    kept = np.unique(np.linspace(0, m - 1, min(m, IMAGES)).round().astype(int))
     kept = kept[np.lexsort((arrays["groups"][kept], arrays["labels"][kept]))]  # group after group, positives first
     columns = 64
     sheet = np.zeros((-(-len(kept) // columns) * height, columns * width, 3), np.uint8)
-    for i, photograph in enumerate(arrays["images"][kept]):
+    for i, image in enumerate(arrays["images"][kept]):
         y, x = divmod(i, columns)
-        sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = photograph
-    parts = {kind: [name for name in arrays if name.startswith(f"{kind}/")] for kind in ("embedding", "answer")}
+        sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = image
+    names = arrays["names"].tolist()
+    clusterers = [name for name in CLUSTERERS if f"prediction/{name}" in arrays]
+    predictions = [arrays[f"prediction/{name}"][:, kept].astype(bool) for name in clusterers]
+    embeddings = [name for name in arrays if name.startswith("embedding/")]
+    points = [[np.round(arrays[name][cnn, kept].astype(float), 3) for name in embeddings] for cnn in range(len(names))]
+    groups, positive = arrays["groups"][kept].astype(str), arrays["labels"][kept] == 0
+    first = len(plots)
+    for cnn, placed in enumerate(points):
+        for at in placed:
+            for right in [None, *(predicted[cnn] == positive for predicted in predictions)]:
+                plots.append(charts.specification(charts.embedding(at, positive, groups, right)))
     return {
         "sheet": _webp(Image.fromarray(sheet), len(kept) <= _LOSSLESS),
         "columns": columns,
         "rows": sheet.shape[0] // height,
         "total": m,
+        "first": first,
         "test_images": kept.tolist(),
-        "groups": arrays["groups"][kept].tolist(),
-        "positive": (arrays["labels"][kept] == 0).astype(int).tolist(),
+        "groups": groups.tolist(),
+        "group_names": sorted(set(groups.tolist())),
+        "positive": positive.astype(int).tolist(),
         "validation": arrays["validation"][kept].astype(int).tolist(),
-        "cnns": arrays["names"].tolist(),
-        "embeddings": {
-            name.split("/", 1)[1]: np.round(arrays[name][:, kept].astype(float), 3).tolist()
-            for name in parts["embedding"]
-        },
-        "answers": {
-            clusterer: {"label": label, "values": arrays[f"answer/{clusterer}"][:, kept].astype(int).tolist()}
-            for clusterer, label in CLUSTERERS.items()
-            if f"answer/{clusterer}" in parts["answer"]
-        },
+        "cnns": names,
+        "embeddings": [name.split("/", 1)[1] for name in embeddings],
+        "clusterers": [CLUSTERERS[name] for name in clusterers],
+        "points": [[at.tolist() for at in placed] for placed in points],
+        "predictions": [predicted.astype(int).tolist() for predicted in predictions],
     }
 
 

@@ -9,7 +9,7 @@ const pictures = [...list.children];
 const border = Object.assign(document.createElement("li"), {className: "border", tabIndex: -1});
 const grouped = new Intl.NumberFormat("en");
 
-function answered(threshold) {  // how many scores are at least the threshold
+function predicted(threshold) {  // how many scores are at least the threshold
   let low = 0, high = scores.length;
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -21,8 +21,8 @@ function answered(threshold) {  // how many scores are at least the threshold
 function short(x) { return x.toPrecision(4).replace(/\.?0+$/, ""); }
 
 function set(threshold, from) {
-  const yes = answered(threshold);
-  const text = `${grouped.format(yes)} of ${grouped.format(scores.length)} are answered yes`;
+  const yes = predicted(threshold);
+  const text = `${grouped.format(yes)} of ${grouped.format(scores.length)} are predicted yes`;
   output.textContent = text;
   if (from !== slider) slider.value = scores.length - yes;
   if (from !== number) number.value = short(threshold);
