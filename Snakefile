@@ -48,6 +48,7 @@ wildcard_constraints:
     clusterer=only(CLUSTERERS),
 
 
+include: "workflow/rules/call.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/zoo.smk"

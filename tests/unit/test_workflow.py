@@ -1,6 +1,7 @@
 """What a run's jobs read, make and depend on: planted configurations, and exactly what follows."""
 
 import copy
+import importlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from zoofuse.core import files
 from zoofuse.methods import registry
 from zoofuse.workflow import netspace
 from zoofuse.workflow.names import Refused, all_but, only, shard_ranges
+from zoofuse.workflow.params import calls, code_of, method_code, needs
 from zoofuse.workflow.run import CLUSTERERS, Run
 
 SYNTHETIC = {"source": "synthetic", "positive": ["cat"], "negative": ["non-cat"]}
@@ -398,8 +400,40 @@ def test_a_constraint_of_file_names():
 
 
 def test_the_code_of_a_method_is_its_own():
-    codes = {name: Run.method_code(name) for name in ("average", "distil", "cyclegan")}
+    codes = {name: method_code(name) for name in ("average", "distil", "cyclegan")}
     assert len(set(codes.values())) == 3
+
+
+def test_every_function_that_a_rule_calls_is_there_and_has_code_of_its_own(root):
+    text = "".join(path.read_text() for path in sorted((root / "workflow/rules").glob("*.smk")))
+    names = set(re.findall(r'calls\("([^"]+)"\)', text))
+    assert len(names) > 10
+    codes = {calls(name)["code"](None) for name in names}
+    assert len(codes) == len(names)
+    for name in names:
+        module, _, function = calls(name)["function"].partition(":")
+        assert callable(getattr(importlib.import_module(module), function)), name
+
+
+def test_every_script_is_run_by_a_rule_that_depends_on_its_code(root):
+    text = "".join(path.read_text() for path in sorted((root / "workflow/rules").glob("*.smk")))
+    scripts = {path.stem for path in (root / "workflow/scripts").glob("*.py")}
+    assert set(re.findall(r"scripts/(\w+)\.py", text)) == scripts
+    free = {
+        "call",
+        "generate",
+        "download_dataset",
+        "predict",
+    }  # the last read no results
+    assert set(re.findall(r'code_of\("(\w+)"\)', text)) == scripts - free
+    assert len({code_of(name)(None) for name in scripts}) == len(scripts)
+
+
+def test_a_job_that_failed_asks_for_more():
+    asked = needs(minutes=30, gpu=1)
+    assert asked["gpu"] == 1
+    assert [asked["mem_mb"](None, attempt) for attempt in (1, 3)] == [4000, 12000]
+    assert [asked["runtime"](None, attempt) for attempt in (1, 3)] == [30, 90]
 
 
 def test_no_torch_and_no_snakemake_for_a_run():

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn import metrics
 from sklearn.covariance import ledoit_wolf
 from snakemake.iocontainers import InputFiles, OutputFiles
 
 from zoofuse.core import files, intervals
-from zoofuse.evaluation import predictions, protocols, zero_shot
+from zoofuse.evaluation import combinations, predictions, protocols, zero_shot
+from zoofuse.methods import registry
 from zoofuse.models import cnn
 from zoofuse.zoo import training
 
@@ -206,20 +208,46 @@ def test_conjunction_by_hand():
     assert found["threshold"] == pytest.approx(0.4 * 0.4)  # 0.75 from (0.1 + 0.7) / 2, 1.0 from (0.6 + 0.2) / 2
 
 
+def parents(zoos, concepts, test):
+    return combinations.parents(dict(zip("abc", zoos, strict=False)), concepts, test[0], 1, "f")
+
+
 def test_parents_by_hand(concepts, test):
     zoos = [zoo(3, "a"), zoo(2, "b")]
-    p = [zero_shot.zoo_probability(one, test[0]) for one in zoos]
-    found = zero_shot.parents(zoos, concepts, test[0])
-    np.testing.assert_allclose(found["product"]["scores"], p[0][:2] * p[1], rtol=1e-6)
-    np.testing.assert_allclose(found["ensemble"]["scores"], [p[0].mean(0) * p[1].mean(0)], rtol=1e-6)
-    assert np.isnan(zero_shot.parents(zoos, (), test[0])["ensemble"]["threshold"]).all()
-    assert zero_shot.parents([conv_only(zoos[0]), zoos[1]], concepts, test[0]) == {}
+    z = [zero_shot.zoo_logits(one, test[0]) for one in zoos]
+    p = [expit(one) for one in z]
+    found = parents(zoos, concepts, test)
+    mean = [one.mean(0) for one in p]
+    soft = [expit(one / 4).mean(0) for one in z]
+    wanted = {"product": p[0][:2] * p[1], "ensemble": [mean[0] * mean[1]], "ensemble_minimum": [np.minimum(*mean)]}
+    wanted |= {"product_logits": z[0][:2] + z[1], "ensemble_logits": [z[0].mean(0) + z[1].mean(0)]}
+    wanted["ensemble_softened"] = [soft[0] * soft[1]]
+    for name, scores in wanted.items():
+        np.testing.assert_allclose(found[name]["scores"], scores, rtol=1e-5, atol=1e-7)
+    assert set(found) == {*wanted, "ensemble_calibrated", "ensemble_recoloured"}
+    assert set(found) == {name for name in registry.known() if name.startswith(("product", "ensemble"))}
+    no_labels = parents(zoos, (), test)
+    assert set(no_labels) == {name for name in found if registry.get(name).supervision == "none"}
+    for name, answers in no_labels.items():
+        np.testing.assert_array_equal(answers["scores"], found[name]["scores"])
+        assert np.isnan(answers["threshold"]).all()
+    assert parents([conv_only(zoos[0]), zoos[1]], concepts, test) == {}
+
+
+def test_calibration_does_not_depend_on_the_scale_of_logits(concepts, test):
+    """CNNs that are a hundred times too sure of themselves decide a product, but not a calibrated one."""
+    zoos = [zoo(2, "a"), zoo(2, "b")]
+    louder = zoos[0] | {name: 100 * zoos[0][name] for name in ("fc1.weight", "fc1.bias")}
+    before, after = parents(zoos, concepts, test), parents([louder, zoos[1]], concepts, test)
+    calibrated = [found["ensemble_calibrated"]["scores"] for found in (before, after)]
+    np.testing.assert_allclose(*calibrated, rtol=1e-3)
+    assert not np.allclose(before["ensemble"]["scores"], after["ensemble"]["scores"], rtol=0.01)
 
 
 def test_three_concepts_multiply(concepts, test):
     zoos = [zoo(2, name) for name in "abc"]
-    p = [zero_shot.zoo_probability(one, test[0]) for one in zoos]
-    found = zero_shot.parents(zoos, [*concepts, concepts[0]], test[0])
+    p = [expit(zero_shot.zoo_logits(one, test[0])) for one in zoos]
+    found = parents(zoos, [*concepts, concepts[0]], test)
     np.testing.assert_allclose(found["product"]["scores"], p[0] * p[1] * p[2], rtol=1e-6)
     np.testing.assert_allclose(found["ensemble"]["scores"], [np.prod([each.mean(0) for each in p], 0)], rtol=1e-6)
     assert np.isfinite(found["product"]["threshold"]).all()
@@ -312,7 +340,8 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
 
     sides = {"a": [tmp_path / "zoo_red.h5"], "b": [tmp_path / "zoo_green.h5"]}
     given, flipped = (run("zero_shot_references", name, **sides) for name in ("given", "flipped"))
-    methods = {"product", "ensemble", "supervised", "brightness", "colour", "pixels"}
+    methods = {"supervised", "brightness", "colour", "pixels", "product", "product_logits", "ensemble"}
+    methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "recoloured")}
     assert {of.method for of in given} == methods
     assert [of.key for of in given] == [of.key for of in flipped]
     changed = {of.key for of, other in zip(given, flipped, strict=True) if not same(of, other)}

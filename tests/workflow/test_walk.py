@@ -42,7 +42,9 @@ def test_files_that_others_rely_on(made):
     assert bank["A"].shape == (5, 16, 6, 5, 5)
     assert bank["B"].shape == (6, 16, 6, 5, 5)
     counts = {"cyclegan": 10, "random": 5, "parent_a": 5, "parent_b": 6, "average": 5}
-    counts |= dict.fromkeys(("noise", "shuffled", "matched"), 10) | {"distil": 1, "distil_weights": 1}
+    counts |= dict.fromkeys(("noise", "shuffled", "matched"), 10) | dict.fromkeys(
+        ("distil", "distil_weights", "direct"), 1
+    )
     for method, count in counts.items():
         assert len(files.read(results / f"generated/black_cat/{method}.h5", "zoo")["model"]) == count, method
     for clusterer in ("kmeans", "dbscan", "one_class_svm"):
@@ -69,10 +71,10 @@ def test_tables_of_both_protocols_are_never_mixed(made):
     assert (honest["test"] <= honest["test_high"]).all()
     zero_shot = pd.read_csv(tables / "zero_shot.csv")
     assert ",".join(zero_shot.columns[:8]) == "method,head,n,median,selected,test,test_low,test_high"
-    assert {"product", "ensemble", "supervised", "colour", "cyclegan"} <= set(zero_shot["method"])
+    assert {"direct", "product", "ensemble", "supervised", "colour", "cyclegan"} <= set(zero_shot["method"])
     comparisons = pd.read_csv(tables / "comparisons.csv")
     assert set(comparisons["method"]) == {"cyclegan", "distil", "distil_weights"}
-    assert {"random", "noise", "ensemble", "pixels"} <= set(comparisons["baseline"])
+    assert {"direct", "random", "noise", "ensemble", "pixels"} <= set(comparisons["baseline"])
 
 
 def test_an_aligned_and_joint_fusion_is_one_of_the_same_cnns(copied):

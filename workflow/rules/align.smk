@@ -1,23 +1,19 @@
 # Zoos in one channel order, for fusions that ask for it.
 
 
-rule align_zoo:
+use rule call as align_zoo with:
     input:
-        zoo=of(run.unaligned_zoo),
-        reference=of(run.reference_zoo),
+        zoo_files=of(run.unaligned_zoo),
+        reference_files=of(run.reference_zoo),
     output:
-        "results/aligned/{fusion}/{side}.h5",
+        output="results/aligned/{fusion}/{side}.h5",
     log:
         "<logs>/align_zoo/{fusion}-{side}.log",
     wildcard_constraints:
         side="[a-e]",
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=30),
     params:
-        code=code_of("align_zoo"),
+        **calls("zoo.align:write"),
     message:
         "Aligning the channels of zoo {wildcards.side} of {wildcards.fusion}"
-    script:
-        "../scripts/align_zoo.py"

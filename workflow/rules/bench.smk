@@ -1,7 +1,7 @@
 # Benchmarks, never part of a normal run: snakemake --cores 2 bench_zoo
 
 
-rule bench_zoo:
+use rule call as bench_zoo with:
     input:
         images=of(run.benched_images),
     output:
@@ -9,35 +9,31 @@ rule bench_zoo:
         figure="results/bench/zoo_training.png",
     log:
         "<logs>/bench_zoo.log",
-    conda:
-        "../envs/zoofuse.yaml"
     threads: run.threads
     resources:
         gpu=run.gpus,
+    params:
+        **calls("benchmarks.jobs:zoo"),
     message:
         "Benchmarking zoo training (up to 5 minutes)"
-    script:
-        "../scripts/bench_zoo.py"
 
 
-rule bench_cyclegan:
+use rule call as bench_cyclegan with:
     output:
         table="results/bench/cyclegan.csv",
         figure="results/bench/cyclegan.png",
     log:
         "<logs>/bench_cyclegan.log",
-    conda:
-        "../envs/zoofuse.yaml"
     threads: run.threads
     resources:
         gpu=run.gpus,
+    params:
+        **calls("benchmarks.jobs:cyclegan"),
     message:
         "Benchmarking CycleGAN training (up to 5 minutes)"
-    script:
-        "../scripts/bench_cyclegan.py"
 
 
-rule bench_evaluation:
+use rule call as bench_evaluation with:
     input:
         images=[f"results/test_images/{fusion}.h5" for fusion in list(config["fusions"])[:1]],
     output:
@@ -45,12 +41,9 @@ rule bench_evaluation:
         figure="results/bench/evaluation.png",
     log:
         "<logs>/bench_evaluation.log",
-    conda:
-        "../envs/zoofuse.yaml"
     threads: run.threads
     params:
+        **calls("benchmarks.jobs:evaluation"),
         evaluation=run.evaluation_settings(),
     message:
         "Benchmarking evaluation (a few minutes)"
-    script:
-        "../scripts/bench_evaluation.py"

@@ -1,7 +1,7 @@
 # Checks of the image folders before any training: snakemake check
 
 
-rule check_images:
+use rule call as check_images with:
     input:
         unpack(of(run.images.checked_archives)),
         folders=local(ancient(of(run.images.checked_folders))),
@@ -12,13 +12,11 @@ rule check_images:
         sheets=[f"results/check/{where}.png" for where in run.images.places],
     log:
         "<logs>/check_images.log",
-    conda:
-        "../envs/zoofuse.yaml"
     threads: 2
     resources:
         **needs(minutes=60),
     params:
-        code=code_of("check_images"),
+        **calls("preflight.jobs:check_images"),
         sources=of(run.images.sources),
         fusions={name: run.fusion_concepts(name) for name in run.fusions},
         policy={key: config["images"][key] for key in ("unreadable", "duplicates", "leaks")},
@@ -27,21 +25,17 @@ rule check_images:
         seed=run.seed,
     message:
         "Checking the images of all concepts and test sets"
-    script:
-        "../scripts/check_images.py"
 
 
 # This rule has no output, so that every call prints the findings.
-rule check:
+use rule call as check with:
     input:
         "results/check/report.html",
         findings="results/check/checks.csv",
     log:
         "<logs>/check.log",
     localrule: True
-    conda:
-        "../envs/zoofuse.yaml"
+    params:
+        **calls("preflight.jobs:check"),
     message:
         "Writing the findings to results/check/report.html"
-    script:
-        "../scripts/check.py"

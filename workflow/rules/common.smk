@@ -23,7 +23,8 @@ from zoofuse.core import code, text
 from zoofuse.workflow import netspace
 from zoofuse.workflow.interpreter import interpreter_fault
 from zoofuse.workflow.names import NAME, Refused, all_but, only
-from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run, methods_by_effort, script_code
+from zoofuse.workflow.params import calls, code_of, method_code, needs
+from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run, methods_by_effort
 
 code.run_this_package()
 
@@ -33,15 +34,10 @@ def told(message):
     return WorkflowError(text.visible(str(message)))
 
 
-@functools.cache
-def warn(message):
-    """Log a warning once for each call of snakemake."""
-    logger.warning(text.visible(message))
-
-
 def planned(config):
     """The run of a configuration. Looks at no folder of images: that is left to the rules that read them."""
     begun, main = config.pop("begun", None), workflow.is_main_process
+    warn = functools.cache(lambda message: logger.warning(text.visible(message)))  # once for each call
     given = (workflow.configfiles, workflow.config_settings.config_args)
     try:
         run = Run(complete(config, config_files.read(*given) if main else None), main=main, warn=warn)
@@ -72,17 +68,6 @@ def of(function, **fixed):
             raise told(error) from None
 
     return call
-
-
-def code_of(script):
-    """The digest of the code that a rule's script runs: a param, so that an edit re-runs what depends on it."""
-    return lambda wildcards: script_code(script)
-
-
-def needs(minutes, **more):
-    """What a job asks for: 4 GB and so many minutes, with each attempt as much again, and more."""
-    memory, runtime = (lambda wildcards, attempt, of=each: of * attempt for each in (4000, minutes))
-    return more | {"mem_mb": memory, "runtime": runtime}
 
 
 FAULT = interpreter_fault()

@@ -29,21 +29,17 @@ rule train_cyclegan:
         "../scripts/train_cyclegan.py"
 
 
-rule import_generators:
+use rule call as import_generators with:
     input:
-        local(of(run.existing_generators)),
+        path=local(of(run.existing_generators)),
     output:
-        "results/cyclegan/{fusion}/{layer}{pair}/generators.h5",
+        output="results/cyclegan/{fusion}/{layer}{pair}/generators.h5",
     log:
         "<logs>/import_generators/{fusion}-{layer}{pair}.log",
     wildcard_constraints:
         fusion=only(run.imported_fusions),
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("import_generators"),
+        **calls("importers.imports:import_generators"),
         architecture=config["zoo"]["architecture"],
     message:
         "Importing the generators of {wildcards.layer}{wildcards.pair} for {wildcards.fusion}"
-    script:
-        "../scripts/import_generators.py"

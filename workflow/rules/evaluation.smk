@@ -49,21 +49,17 @@ rule clusterer_table:
         "../scripts/clusterer_table.py"
 
 
-rule summary_table:
+use rule call as summary_table with:
     input:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
     output:
-        "results/tables/{fusion}/summary.csv",
+        output="results/tables/{fusion}/summary.csv",
     log:
         "<logs>/summary_table/{fusion}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("summary_table"),
+        **calls("evaluation.jobs:summary_table"),
     message:
         "Writing the summary table of {wildcards.fusion}"
-    script:
-        "../scripts/summary_table.py"
 
 
 rule list_test_images:

@@ -1,6 +1,6 @@
-rule zoo_figures:
+use rule call as zoo_figures with:
     input:
-        run.zoos(run.trained),
+        shards=run.zoos(run.trained),
     output:
         table=report("results/tables/zoo.csv", caption="../report/zoo.rst", category="Zoo", labels={"shows": "table"}),
         histogram=report(
@@ -17,22 +17,18 @@ rule zoo_figures:
         ),
     log:
         "<logs>/zoo_figures.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("zoo_figures"),
+        **calls("report.jobs:zoo_figures"),
     message:
         "Writing the table and plotting the figures of the zoos"
-    script:
-        "../scripts/zoo_figures.py"
 
 
-rule example_figure:
+use rule call as example_figure with:
     input:
         concepts=[f"results/images/{concept}.h5" for concept in run.trained],
         tests=[f"results/test_images/{fusion}.h5" for fusion in config["fusions"]],
     output:
-        report(
+        output=report(
             "results/figures/examples.png",
             caption="../report/examples.rst",
             category="Images",
@@ -40,22 +36,18 @@ rule example_figure:
         ),
     log:
         "<logs>/example_figure.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("example_figure"),
+        **calls("report.jobs:example_figure"),
     message:
         "Plotting example images"
-    script:
-        "../scripts/example_figure.py"
 
 
-rule method_figure:
+use rule call as method_figure with:
     input:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
         published=of(run.published),
     output:
-        report(
+        output=report(
             "results/figures/{fusion}/methods.png",
             caption="../report/methods.rst",
             category="Answer",
@@ -64,22 +56,18 @@ rule method_figure:
         ),
     log:
         "<logs>/method_figure/{fusion}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("method_figure"),
+        **calls("report.jobs:method_figure"),
     message:
         "Plotting all methods on {wildcards.fusion}"
-    script:
-        "../scripts/method_figure.py"
 
 
-rule kernel_figure:
+use rule call as kernel_figure with:
     input:
         bank="results/kernels/{fusion}/{layer}.h5",
         generated="results/generated/{fusion}/cyclegan.h5",
     output:
-        report(
+        output=report(
             "results/figures/{fusion}/kernels_{layer}.png",
             caption="../report/kernels.rst",
             category="Kernels",
@@ -88,22 +76,18 @@ rule kernel_figure:
         ),
     log:
         "<logs>/kernel_figure/{fusion}-{layer}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("kernel_figure"),
+        **calls("report.jobs:kernel_figure"),
         names=of(run.fusion_concepts),
     message:
         "Plotting {wildcards.layer} kernels before and after translation"
-    script:
-        "../scripts/kernel_figure.py"
 
 
-rule cyclegan_figure:
+use rule call as cyclegan_figure with:
     input:
         histories=of(run.histories),
     output:
-        report(
+        output=report(
             "results/figures/{fusion}/cyclegan.png",
             caption="../report/cyclegan.rst",
             category="CycleGAN",
@@ -112,14 +96,10 @@ rule cyclegan_figure:
         ),
     log:
         "<logs>/cyclegan_figure/{fusion}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("cyclegan_figure"),
+        **calls("report.jobs:cyclegan_figure"),
     message:
         "Plotting CycleGAN training curves"
-    script:
-        "../scripts/cyclegan_figure.py"
 
 
 rule shown_figures:

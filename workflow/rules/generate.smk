@@ -12,7 +12,7 @@ rule generate:
     resources:
         **needs(minutes=30),
     params:
-        code=of(run.method_code),
+        code=of(method_code),
         models=of(run.method_count),
         options=of(run.method_options),
         architecture=config["zoo"]["architecture"],
@@ -38,12 +38,12 @@ use rule generate as generate_by_training with:
         "Training {wildcards.method} CNNs for {wildcards.fusion}"
 
 
-rule nearest_parent:
+use rule call as nearest_parent with:
     input:
         unpack(of(run.parents)),
         zoos=of(run.generated),
     output:
-        report(
+        output=report(
             "results/tables/{fusion}/nearest_parent.csv",
             caption="../report/nearest_parent.rst",
             category="Tables",
@@ -54,14 +54,10 @@ rule nearest_parent:
         "<logs>/nearest_parent/{fusion}.log",
     benchmark:
         "<benchmarks>/nearest_parent/{fusion}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=60),
     params:
-        code=code_of("nearest_parent"),
+        **calls("evaluation.jobs:nearest_parent"),
         models=config["evaluation"]["nearest_parent"],
     message:
         "Measuring distances to the nearest parent for {wildcards.fusion}"
-    script:
-        "../scripts/nearest_parent.py"

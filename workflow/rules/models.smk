@@ -32,22 +32,18 @@ rule export_model:
         "../scripts/export_model.py"
 
 
-rule share_zoo:
+use rule call as share_zoo with:
     input:
-        of(run.zoo),
+        paths=of(run.zoo),
     output:
-        directory("results/{layout}/{concept}"),
+        folder=directory("results/{layout}/{concept}"),
     log:
         "<logs>/share_zoo/{layout}-{concept}.log",
     wildcard_constraints:
         layout="pytorch|trials",
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=60),
     params:
-        code=code_of("share_zoo"),
+        **calls("zoo.exporters:write"),
     message:
         "Exporting the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"
-    script:
-        "../scripts/share_zoo.py"

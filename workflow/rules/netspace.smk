@@ -180,11 +180,11 @@ rule netspace_fuse:
 ruleorder: netspace_fuse > generate
 
 
-rule netspace_figure:
+use rule call as netspace_figure with:
     input:
-        "results/netspace/{fusion}/{setting}.h5",
+        arrays="results/netspace/{fusion}/{setting}.h5",
     output:
-        report(
+        output=report(
             "results/figures/{fusion}/netspace_{setting}.png",
             caption="../report/netspace.rst",
             category="NetSpace",
@@ -195,15 +195,11 @@ rule netspace_figure:
         "<logs>/netspace_figure/{fusion}-{setting}.log",
     wildcard_constraints:
         setting=only(netspace.SETTINGS),
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("netspace_figure"),
+        **calls("netspace.jobs:figure"),
         setting="{setting}",
     message:
         "Plotting the NetSpace experiment {wildcards.setting}"
-    script:
-        "../scripts/netspace_figure.py"
 
 
 rule netspace_sirens:
@@ -258,9 +254,9 @@ rule netspace_shapes:
 
 use rule netspace_figure as netspace_shapes_figure with:
     input:
-        "results/netspace/shapes.h5",
+        arrays="results/netspace/shapes.h5",
     output:
-        report(
+        output=report(
             "results/figures/netspace_shapes.png",
             caption="../report/netspace.rst",
             category="NetSpace",
@@ -269,35 +265,31 @@ use rule netspace_figure as netspace_shapes_figure with:
     log:
         "<logs>/netspace_figure/shapes.log",
     params:
-        code=code_of("netspace_figure"),
+        **calls("netspace.jobs:figure"),
         setting="shapes",
     message:
         "Plotting the NetSpace experiment on shapes"
 
 
-rule netspace_summary:
+use rule call as netspace_summary with:
     input:
         tables=of(run.netspace.tables),
     output:
-        "results/netspace/summary.csv",
+        output="results/netspace/summary.csv",
     log:
         "<logs>/netspace_summary.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("netspace_summary"),
+        **calls("netspace.jobs:summary_table"),
     message:
         "Writing the NetSpace table: results/netspace/summary.csv"
-    script:
-        "../scripts/netspace_summary.py"
 
 
-rule netspace_report:
+use rule call as netspace_report with:
     input:
         table="results/netspace/summary.csv",
         figures=of(run.netspace.figures),
     output:
-        report(
+        output=report(
             "results/netspace/report.html",
             caption="../report/netspace.rst",
             category="Answer",
@@ -305,14 +297,10 @@ rule netspace_report:
         ),
     log:
         "<logs>/netspace_report.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("netspace_report"),
+        **calls("netspace.jobs:write_report"),
     message:
         "Writing the report: results/netspace/report.html"
-    script:
-        "../scripts/netspace_report.py"
 
 
 rule netspace:

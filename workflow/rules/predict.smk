@@ -31,15 +31,13 @@ rule predict:
         "../scripts/predict.py"
 
 
-rule bench_predict:
+use rule call as bench_predict with:
     output:
-        "results/bench/predict.csv",
+        table="results/bench/predict.csv",
     log:
         "<logs>/bench_predict.log",
-    conda:
-        "../envs/zoofuse.yaml"
     threads: run.threads
+    params:
+        **calls("benchmarks.jobs:predict"),
     message:
         "Benchmarking prediction (a minute or two)"
-    script:
-        "../scripts/bench_predict.py"

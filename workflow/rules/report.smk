@@ -1,9 +1,9 @@
-rule published_table:
+use rule call as published_table with:
     input:
         table="results/tables/{fusion}/{clusterer}.csv",
         published=local(of(run.published_table)),
     output:
-        report(
+        output=report(
             "results/tables/{fusion}/published_{clusterer}.csv",
             caption="../report/published.rst",
             category="Tables",
@@ -12,14 +12,10 @@ rule published_table:
         ),
     log:
         "<logs>/published_table/{fusion}-{clusterer}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("published_table"),
+        **calls("evaluation.jobs:published_table"),
     message:
         "Writing the published {wildcards.clusterer} rows beside ours"
-    script:
-        "../scripts/published_table.py"
 
 
 rule report:

@@ -28,18 +28,14 @@ rule search:
         "../scripts/search.py"
 
 
-rule search_table:
+use rule call as search_table with:
     input:
-        of(run.searched),
+        tables=of(run.searched),
     output:
-        "results/tables/{fusion}/search.csv",
+        output="results/tables/{fusion}/search.csv",
     log:
         "<logs>/search_table/{fusion}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("search_table"),
+        **calls("evaluation.jobs:search_table"),
     message:
         "Writing the table of the hyperparameter search on {wildcards.fusion}"
-    script:
-        "../scripts/search_table.py"

@@ -6,7 +6,7 @@ import torch
 
 from zoofuse.core import devices, files, logs
 from zoofuse.data import images
-from zoofuse.evaluation import predictions, protocols, zero_shot
+from zoofuse.evaluation import combinations, predictions, protocols, zero_shot
 from zoofuse.zoo import training, zoo
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ with logs.job(snakemake.log[0]) as say:
     recipe = training.Settings(**params.training)
     test = images.read_test(inputs.images)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in inputs.concepts]
-    zoos = [zoo.read(paths) for name, paths in inputs.items() if name not in ("images", "concepts")]
-    parents = zero_shot.parents(zoos, concepts, test["images"])
+    zoos = {name: zoo.read(paths) for name, paths in inputs.items() if name not in ("images", "concepts")}
+    parents = combinations.parents(zoos, concepts, test["images"], params.seed, fusion)
     about = protocols.test_images(test, params.seed, fusion)
     answers = {(method, "own"): scored for method, scored in parents.items()}
     if concepts:

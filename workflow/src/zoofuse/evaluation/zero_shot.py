@@ -158,20 +158,26 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     return threshold[:, 0], (0.5 - np.take_along_axis(lost, best, 1) / 2 + 0.0)[:, 0]
 
 
-def conjunction(test: Sequence[np.ndarray], validation: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Answers:
+def conjunction(
+    test: Sequence[np.ndarray],
+    validation: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    join: Callable[..., np.ndarray] = np.prod,
+) -> Answers:
     """What n CNNs with a head for each concept answer to images that may show all concepts.
 
     test: the heads' probabilities (n, m) for the test images; validation: theirs (n, v) for their own
     concept's validation images, with `labels` (v,); both empty where a concept brings none.
-    Returns scores (n, m) float32, the product; validation (n,), the mean of the AUROCs; threshold (n,), the product
-    of the thresholds of best balanced accuracy; the last two NaN without validation photographs.
+    join: of the concepts' evidence, over axis 0; instead of probabilities any evidence for a concept will do.
+    Returns scores (n, m) float32, joined; validation (n,), the mean of the AUROCs; threshold (n,), joined of
+    the thresholds of best balanced accuracy; the last two NaN without validation photographs.
     """
-    answers = {"scores": np.prod(test, axis=0).astype(np.float32)}
+    answers = {"scores": join(test, axis=0).astype(np.float32)}
     if not len(validation):
         return answers | dict.fromkeys(("validation", "threshold"), np.full(len(test[0]), np.nan))
     pairs = list(zip(validation, labels, strict=True))
     answers["validation"] = np.mean([intervals.auroc(scores, label == 0) for scores, label in pairs], axis=0)
-    answers["threshold"] = np.prod([best_threshold(*pair)[0] for pair in pairs], axis=0)
+    answers["threshold"] = join([best_threshold(*pair)[0] for pair in pairs], axis=0)
     return answers
 
 
@@ -216,35 +222,16 @@ def answer(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-# References: what the parents, images without a CNN, and training on the conjunction itself reach.
+# References: what images without a CNN, and training on the conjunction itself reach.
 
 
-def parents(zoos: Sequence[Zoo], concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Answers]:
-    """`product`: CNN i of every zoo, multiplied; `ensemble`: the mean over each zoo, multiplied.
-
-    zoos and concepts: of all domains; the CNNs' own linear layers answer, and nothing where a zoo brings none.
-    concepts as in `answer`.
-    """
-    if not all("fc1.weight" in zoo for zoo in zoos):
-        return {}
-    seen = [zoo_probability(zoo, test) for zoo in zoos]
-    own = [zoo_probability(*each) for each in zip(zoos, (c.validation_images for c in concepts), strict=False)]
-    labels = [concept.validation_labels for concept in concepts]
-    n = min(map(len, seen))
-    mean = [[p.mean(0, keepdims=True) for p in side] for side in (seen, own)]
-    return {
-        "product": conjunction([p[:n] for p in seen], [p[:n] for p in own], labels),
-        "ensemble": conjunction(*mean, labels),
-    }
-
-
-def zoo_probability(zoo: Zoo, photographs: np.ndarray) -> np.ndarray:
-    """(n, m) probability of class 0 by the CNNs' own linear layer fc1."""
+def zoo_logits(zoo: Zoo, images: np.ndarray) -> np.ndarray:
+    """(n, m) float64 log odds of the concept by the CNNs' own linear layer fc1, for uint8 images (m, 32, 32, 3)."""
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
-        logits = trainer.answers(part, photographs)
-        parts.append(expit(np.nan_to_num(logits[..., 0] - logits[..., 1]).astype(np.float64)))
+        both = trainer.answers(part, images)
+        parts.append(np.nan_to_num(both[..., 0] - both[..., 1]).astype(np.float64))
     return np.concatenate(parts)
 
 
@@ -306,7 +293,7 @@ def supervised(
     settings = replace(settings, balance="balanced", flip=True, checkpoint_every=0)
     indices, name = np.arange(models), f"{fusion}/supervised"
     trained = training.train(data, settings, seed, name, indices, device=device, threads=threads)
-    found = zoo_probability(trained.weights | {"model": indices}, photographs)
+    found = expit(zoo_logits(trained.weights | {"model": indices}, photographs))
     return {
         "scores": found.astype(np.float32),
         "validation": intervals.auroc(found[:, held_out], labels[held_out] == 0),

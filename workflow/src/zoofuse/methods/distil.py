@@ -5,8 +5,9 @@ probabilities. Here the teachers are the zoos of two or more concepts and the st
 Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ SHIFT = 3  # pixels that an image is moved at most, each way
 # A concept is one of colour from this colour_share on: the more coloured of the two (True), and the other one (False),
 # whose CNNs may have taken to colours only because the first one's are missing among its photographs.
 COLOUR = {True: 0.5, False: 0.75}
+# Development pairs of synthetic images: colours 0.75 to 0.87, kinds 0.10 to 0.51, one brown in all its images 0.749.
+FOLLOWS = 0.6
 LOANS = 20  # ways to lend colours that are averaged
 _CHUNK = 1000  # images drawn at once
 
@@ -44,6 +47,7 @@ class Settings:
                 raise ValueError(f"distil.{name}: {value} is too small; write a number above 0.")
 
 
+TEACHERS = ("all", "unselected", "one", "random")
 WEIGHTS = Settings(images=10000, epochs=20, teachers=32, temperature=4.0)  # of `from_weights`
 PARENTS = Settings()  # of `from_parents`
 
@@ -58,6 +62,8 @@ def from_weights(
     fusion: str,
     architecture: str,
     start: Path | None = None,
+    teachers: str = "all",
+    recolourings: int = 0,
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A", "B" and so on.
@@ -74,6 +80,9 @@ def from_weights(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
         start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
             model and domain.
+        teachers: See `chosen`.
+        recolourings: In how many palettes of other images of leaves each image is shown to the teachers of what is no
+            colour (`follows_colour`), whose mean prediction is the target; 0 for none.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
@@ -81,8 +90,8 @@ def from_weights(
     """
     parents = _parents(zoos, architecture)
     pictures = leaves(settings.images, seed, fusion, "leaves")
-    teachers = (_best(of_side, settings.teachers) for of_side in parents.values())
-    answers = [probability(of_side, pictures, settings.temperature) for of_side in teachers]
+    asked = chosen(teachers, parents, settings.teachers, seed, fusion, architecture)
+    answers = on_leaves(asked, pictures, settings.temperature, recolourings, seed, fusion)
     begin = None
     if start is not None:
         begin = files.read(start, "zoo")
@@ -92,7 +101,7 @@ def from_weights(
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {} if start is None else {"start": files.fingerprint(start)}
     students = (parents, output, n, settings, seed, fusion, architecture)
-    _write(pictures, np.stack(answers, 1), *students, begin, sources, "weights", how)
+    _write(pictures, answers, *students, begin, sources, "weights", how)
 
 
 def from_parents(
@@ -107,6 +116,7 @@ def from_parents(
     architecture: str,
     student: str | None = None,
     remedies: Collection[str] = ("fair", "recoloured"),
+    teachers: str = "all",
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
@@ -124,6 +134,8 @@ def from_parents(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
         student: That of the students, by default that of the zoos.
         remedies: See `training_images`.
+        teachers: See `chosen`. Random ones predict the targets only: the zoos still tell which concept is a colour and
+            which negatives are left out.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
@@ -131,8 +143,10 @@ def from_parents(
     """
     parents = _parents(zoos, architecture)
     data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
-    teachers = {side: _best(of_side, settings.teachers) for side, of_side in parents.items()}
-    pictures, targets = training_images(teachers, data, settings.images, seed, fusion, remedies=remedies)
+    asked = chosen(teachers, parents, settings.teachers, seed, fusion, architecture)
+    judges = chosen("all", parents, settings.teachers, seed, fusion, architecture) if teachers == "random" else asked
+    how_shown = {"remedies": remedies, "teachers": asked}
+    pictures, targets = training_images(judges, data, settings.images, seed, fusion, **how_shown)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {f"images_{side}": files.fingerprint(path) for side, path in photographs.items()}
     students = (parents, output, n, settings, seed, fusion, student or architecture)
@@ -143,12 +157,13 @@ def from_parents(
 
 
 def training_images(
-    teachers: Mapping[str, align.CNN],
+    judges: Mapping[str, align.CNN],
     data: Mapping[str, training.Data],
     n: int,
     seed: int,
     *names,
     remedies: Collection[str] = ("fair", "recoloured"),
+    teachers: Mapping[str, align.CNN] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
 
@@ -157,34 +172,87 @@ def training_images(
     negatives that another zoo takes for its own are left out, as no positive can balance them. recoloured: n of its
     images take the colours of the other concepts', by turns, keep their own label, and get the others from the
     other zoos; without it, n more of its images are shown as they are.
+
+    judges: domain -> the CNNs that tell which concept is a colour and which negatives are left out. teachers: those
+    that predict the targets that are no labels; by default the judges. A domain without teachers has labels only.
     """
-    shares = {side: colour_share(teachers[side], data[side], seed, *names, side) for side in data}
+    teachers = judges if teachers is None else teachers
+    shares = {side: colour_share(judges[side], data[side], seed, *names, side) for side in data}
     coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
     pictures, targets = [], []
     for at, side in enumerate(data):
         of, others = data[side], [other for other in data if other != side]
         fair = np.ones(len(of.labels), bool)
         if "fair" in remedies and not coloured[side]:
-            taken = [probability(teachers[other], of.images) >= 0.5 for other in others]
+            taken = [probability(judges[other], of.images) >= 0.5 for other in others]
             kept = (of.labels == 0) | ~np.any(taken, axis=0)
             fair = kept if (of.labels[kept] == 1).any() else fair
         rounds = {"plain": fair}
         if not coloured[side]:
             rounds |= {"recoloured": np.ones(len(fair), bool)} if "recoloured" in remedies else {"again": fair}
         for name, allowed in rounds.items():
-            rows = _balanced(of.labels, allowed, n, seed, *names, side, name)
-            shown = _moved(of.images[rows], seed, *names, side, name)
+            shown, labels = _shown(of, allowed, n, seed, *names, side, name)
             if name == "recoloured":
                 lent = np.stack([_donors(data[other], n, seed, *names, side) for other in others])
                 shown = recolour(shown, lent[np.arange(n) % len(others), np.arange(n)], seed, *names, side)
             answers = np.full((n, len(data)), np.nan, np.float32)
-            answers[:, at] = 1 - of.labels[rows]
+            answers[:, at] = labels
             for column, other in enumerate(data):
-                if other != side and coloured[other]:  # a zoo of shapes can't be trusted with colours it did not see
+                if (
+                    other != side and other in teachers and coloured[other]
+                ):  # a zoo of shapes can't be trusted with colours it did not see
                     answers[:, column] = probability(teachers[other], shown)
             pictures.append(shown)
             targets.append(answers)
     return np.concatenate(pictures), np.concatenate(targets)
+
+
+def plain_images(data: training.Data, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
+    """n of a concept's images, half of each class and moved a little, and float32 (n,) whether they show it."""
+    return _shown(data, np.ones(len(data.labels), bool), n, seed, *names, "plain")
+
+
+def on_leaves(
+    teachers: Mapping[str, align.CNN], pictures: np.ndarray, temperature: float, recolourings: int, seed: int, *names
+) -> np.ndarray:
+    """Targets float32 (m, concepts): the teachers' mean probability for each of m images without labels.
+
+    recolourings: see `from_weights`. A concept that is no colour must not depend on the palette; that its CNNs'
+    predictions do is what their images lacked, not what the concept is.
+    """
+    predictions = [probability(of_side, pictures, temperature) for of_side in teachers.values()]
+    if recolourings:
+        predict = {side: partial(probability, of_side, temperature=temperature) for side, of_side in teachers.items()}
+        coloured = follows_colour(predict, pictures, seed, *names)
+        lenders = [rng.permutation(len(pictures), seed, *names, "palette", i) for i in range(recolourings)]
+        palettes = [recolour(pictures, pictures[rows], seed, *names, "palette", whole=True) for rows in lenders]
+        for row, (side, of_side) in enumerate(teachers.items()):
+            if not coloured[side]:
+                shown = [probability(of_side, recoloured, temperature) for recoloured in palettes]
+                predictions[row] = np.mean(shown, 0, dtype=np.float64).astype(np.float32)
+    return np.stack(predictions, 1)
+
+
+def follows_colour(
+    predict: Mapping[str, Callable[[np.ndarray], np.ndarray]], pictures: np.ndarray, seed: int, *names
+) -> dict[str, bool]:
+    """Domain -> whether its concept is one of colour, told from CNNs and images of leaves alone.
+
+    The images take each other's palettes. Where CNNs look at colours, their predictions then go with those for the
+    image that lent its palette: they correlate by FOLLOWS or more. It is the concept of the highest correlation only,
+    as the CNNs of another may have taken to colours because of what their images lacked.
+
+    predict: domain -> from images uint8 (m, 32, 32, 3) to the mean prediction (m,) of its CNNs.
+    """
+    lenders = rng.permutation(len(pictures), seed, *names, "palettes")
+    swapped = recolour(pictures, pictures[lenders], seed, *names, "palettes", whole=True)
+    followed = {}
+    for side, of_side in predict.items():
+        lent, taken = of_side(pictures)[lenders], of_side(swapped)
+        varied = np.ptp(lent) > 0 and np.ptp(taken) > 0
+        followed[side] = float(np.corrcoef(lent, taken)[0, 1]) if varied else 0.0
+    least = max(FOLLOWS, *followed.values())
+    return {side: value >= least for side, value in followed.items()}
 
 
 def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) -> float:
@@ -279,6 +347,28 @@ def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0)
 # ---------------------------------------------------------------------------------------------- helpers
 
 
+def chosen(
+    which: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, architecture: str
+) -> dict[str, align.CNN]:
+    """Domain -> parameters of its teachers.
+
+    Args:
+        which: "all", the n CNNs of each zoo that did best on their own validation images; "unselected", the first n,
+            for which no label is used; "one", the best; "random", n untrained CNNs instead of the zoo's.
+        zoos: Domain -> the CNNs of its zoo.
+        n: How many of each zoo.
+        seed, fusion, architecture: What untrained CNNs depend on.
+    """
+    if which not in TEACHERS:
+        raise ValueError(f"teachers: {which!r} is unknown; write one of {', '.join(TEACHERS)}.")
+    if which == "random":
+        kind = cnn.ARCHITECTURES[architecture]
+        return {side: cnn.initial_weights(kind, seed, f"{fusion}/teachers/{side}", np.arange(n)) for side in zoos}
+    if which == "unselected":
+        zoos = {side: {name: of_side[name] for name in _parameters(of_side)} for side, of_side in zoos.items()}
+    return {side: _best(of_side, 1 if which == "one" else n) for side, of_side in zoos.items()}
+
+
 def _best(cnns: align.CNN, n: int) -> align.CNN:
     """Parameters of the n CNNs that did best on their own validation, of the first n where a zoo tells nothing."""
     finite = np.all([np.isfinite(cnns[name].reshape(len(cnns[name]), -1)).all(1) for name in _parameters(cnns)], axis=0)
@@ -301,6 +391,12 @@ def _parents(zoos: Mapping[str, list[Path]], architecture: str) -> dict[str, ali
 
 def _parameters(cnns: align.CNN) -> list[str]:
     return [name for name in cnns if name.startswith(("conv", "fc1"))]
+
+
+def _shown(data: training.Data, allowed: np.ndarray, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
+    """As `plain_images`, of the images that are allowed (k,)."""
+    rows = _balanced(data.labels, allowed, n, seed, *names)
+    return _moved(data.images[rows], seed, *names), (1 - data.labels[rows]).astype(np.float32)
 
 
 def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
@@ -341,6 +437,46 @@ def _write(
     pictures, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, material, how
 ) -> None:
     """Train the students, of this architecture, and write their zoo file."""
+    models = np.arange(n if begin is None else len(begin["model"]), dtype=np.int32)
+    initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
+    how = {"architecture": architecture, "initial": initial} | how
+    arrays = students(pictures, targets, list(parents), models, settings, seed, f"{fusion}/distil_{material}", **how)
+    arrays["model"] = models if begin is None else begin["model"]
+    arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
+    every = {
+        name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
+    }
+    if align.alike(arrays, every):
+        arrays["nearest_parent"] = align.nearest_parent(arrays, every)
+    about = {"material": material, "settings": asdict(settings), "seed": seed, "sources": sources}
+    files.write(output, "zoo", arrays, instruction_set=build.instruction_set(), **about)
+
+
+def students(
+    pictures: np.ndarray,
+    targets: np.ndarray,
+    sides: Sequence[str],
+    models: np.ndarray,
+    settings: Settings,
+    seed: int,
+    name: str,
+    *,
+    architecture: str,
+    **how,
+) -> dict[str, np.ndarray]:
+    """Trained CNNs: conv layers and a head for each concept, fc_a.weight (n, 2, features), fc_a.bias (n, 2), ...
+
+    Args:
+        pictures: uint8 (m, 32, 32, 3).
+        targets: float32 (m, concepts), NaN where one is not known.
+        sides: The concepts' domains: "A", "B" and so on.
+        models: (n,) indices; with seed and name, what initial weights and order of images depend on.
+        settings: Epochs, batch size and learning rate.
+        seed: The run's seed.
+        name: For random numbers.
+        architecture: The students'.
+        **how: As `training.train` takes it.
+    """
     labels = np.zeros(len(pictures), np.uint8)
     data = training.Data(pictures, labels, pictures[:0], labels[:0], targets)
     train = training.Settings(
@@ -353,20 +489,10 @@ def _write(
         balance="published",
         flip=True,
     )
-    models = np.arange(n if begin is None else len(begin["model"]), dtype=np.int32)
-    initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
-    weights = training.train(data, train, seed, f"{fusion}/distil_{material}", models, initial=initial, **how).weights
+    weights = training.train(data, train, seed, name, models, **how).weights
     arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
-    for row, side in enumerate(parents):  # a logistic output as two classes of opposite logits
+    for row, side in enumerate(sides):  # a logistic output as two classes of opposite logits
         head = f"fc_{side.lower()}"
         arrays[f"{head}.weight"] = np.stack([weights["fc1.weight"][:, row], -weights["fc1.weight"][:, row]], 1) / 2
         arrays[f"{head}.bias"] = np.stack([weights["fc1.bias"][:, row], -weights["fc1.bias"][:, row]], 1) / 2
-    arrays["model"] = models if begin is None else begin["model"]
-    arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
-    every = {
-        name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
-    }
-    if align.alike(arrays, every):
-        arrays["nearest_parent"] = align.nearest_parent(arrays, every)
-    about = {"material": material, "settings": asdict(settings), "seed": seed, "sources": sources}
-    files.write(output, "zoo", arrays, instruction_set=build.instruction_set(), **about)
+    return arrays

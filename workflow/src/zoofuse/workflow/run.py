@@ -1,13 +1,11 @@
 """A run: the shards, counts, inputs, params and targets that follow from its configuration."""
 
-import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zoofuse.config import sides
-from zoofuse.core import code
 from zoofuse.core.files import digest
 from zoofuse.evaluation import foreign_predictions
 from zoofuse.importers import foreign, imports
@@ -17,27 +15,12 @@ from zoofuse.preflight.folder_checks import count_zoo, models_made
 from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
 from zoofuse.workflow.netspace import NetSpace
+from zoofuse.workflow.params import WORKFLOW
 
 CLUSTERERS = ("kmeans", "dbscan", "one_class_svm")
 LEADERBOARD = ("leaderboard", "comparisons", "zero_shot", "selection", "groups")
 REPLICATES = ("replicates", "replicate_comparisons")
 PUBLISHED_CONCEPTS = ["black", "cat"]
-WORKFLOW = Path(__file__).parents[3]
-
-
-def script_code(script: str, functions: Sequence[str] = ()) -> str:
-    """The digest of the code that a rule's script runs: as a param it re-runs what an edit changes.
-
-    Args:
-        script: name of a file in workflow/scripts, without its suffix.
-        functions: as `core.code.digest` takes them.
-    """
-    return _digest(script, tuple(functions))
-
-
-@functools.cache
-def _digest(script: str, functions: tuple[str, ...]) -> str:
-    return code.digest(WORKFLOW / "scripts" / f"{script}.py", functions)
 
 
 def methods_by_effort(*efforts: str) -> list[str]:
@@ -289,14 +272,6 @@ class Run:
     def method_options(method: str) -> dict:
         """A method's parameters: a changed one generates its CNNs again."""
         return dict(registry.get(method).options)
-
-    @staticmethod
-    def method_code(method: str) -> str:
-        """As `script_code`, of the script that generates CNNs and of the one method that it calls."""
-        make = registry.get(method).make
-        if make is None:
-            return script_code("generate")
-        return script_code("generate", [":".join([make.__module__, make.__qualname__.split(".")[0]])])
 
     def generated(self, fusion: str) -> list[str]:
         """The CNNs of every method of a fusion."""

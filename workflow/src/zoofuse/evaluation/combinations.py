@@ -1,0 +1,118 @@
+"""What zoos predict together without any student, by each rule that joins their predictions.
+
+One CNN's logit for a concept becomes evidence (a probability or a logit), evidence is averaged over a zoo or taken
+CNN by CNN, and the evidence for all concepts is joined. The CNNs' own linear layers predict.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from zoofuse.core import rng
+from zoofuse.evaluation import zero_shot
+from zoofuse.methods import distil
+
+TEMPERATURE = 4.0  # that softens logits; the one of the teachers of `distil_weights`
+PALETTES = 6  # in which each image is shown to the CNNs of what is no colour
+RECOLOURED = 64  # CNNs of a zoo, at most, that are shown them
+LEAVES = 1000  # invented images that lend the palettes and tell which concept is a colour
+
+
+class Rule(NamedTuple):
+    """evidence: from logits (n, m); join: of the concepts' evidence; whole: averaged over each zoo, or CNN by CNN."""
+
+    evidence: Callable[[np.ndarray], np.ndarray]
+    join: Callable[..., np.ndarray]
+    whole: bool = True
+
+
+def _same(logits: np.ndarray) -> np.ndarray:
+    return logits
+
+
+RULES = {
+    "product": Rule(expit, np.prod, whole=False),
+    "product_logits": Rule(_same, np.sum, whole=False),
+    "ensemble": Rule(expit, np.prod),
+    "ensemble_logits": Rule(_same, np.sum),
+    "ensemble_softened": Rule(lambda logits: expit(logits / TEMPERATURE), np.prod),
+    "ensemble_minimum": Rule(expit, np.min),
+}
+CALIBRATED = RECOLOURING = RULES["ensemble"]  # of calibrated logits, and of recoloured images
+
+
+def parents(
+    zoos: Mapping[str, zero_shot.Zoo], concepts: Sequence[zero_shot.Concept], test: np.ndarray, seed: int, fusion: str
+) -> dict[str, zero_shot.Answers]:
+    """Predictions of every rule for the test images, by the name of its baseline.
+
+    Args:
+        zoos: domain -> CNNs, in the order of the concepts; there are no predictions where a zoo has no linear layer.
+        concepts: as `zero_shot.answer` takes them. `ensemble_calibrated` needs them, the others' scores do not.
+        test: uint8 (m, 32, 32, 3).
+        seed, fusion: for the palettes of `ensemble_recoloured`.
+    """
+    if not all("fc1.weight" in zoo for zoo in zoos.values()):
+        return {}
+    labels = [concept.validation_labels for concept in concepts]
+    seen = [zero_shot.zoo_logits(zoo, test) for zoo in zoos.values()]
+    validation = [concept.validation_images for concept in concepts]
+    own = [zero_shot.zoo_logits(*each) for each in zip(zoos.values(), validation, strict=False)]
+    predictions = {name: _joined(rule, seen, own, labels) for name, rule in RULES.items()}
+    if concepts:
+        lines = [zero_shot.calibrated(_one(v), v[..., None], known) for v, known in zip(own, labels, strict=True)]
+        scaled = [
+            [zero_shot.logit(line, values[..., None]) for line, values in zip(lines, side, strict=True)]
+            for side in (seen, own)
+        ]
+        predictions["ensemble_calibrated"] = _joined(CALIBRATED, *scaled, labels)
+    palettes = Palettes(zoos, seed, fusion)
+    seen = [palettes.evidence(side, test) for side in zoos]
+    own = [palettes.evidence(*each) for each in zip(zoos, validation, strict=False)]
+    predictions["ensemble_recoloured"] = zero_shot.conjunction(seen, own, labels)
+    return predictions
+
+
+class Palettes:
+    """Predictions that do not depend on the palette, but those of a concept of colour.
+
+    A concept that is no colour must not depend on an image's colours. Its CNNs are shown the image in
+    the palettes of invented images, and their mean probability is the evidence. Neither images nor
+    labels of the concepts are used.
+    """
+
+    def __init__(self, zoos: Mapping[str, zero_shot.Zoo], seed: int, fusion: str):
+        self.zoos = {side: {name: values[:RECOLOURED] for name, values in zoo.items()} for side, zoo in zoos.items()}
+        self.names = seed, fusion, "palettes"
+        self.leaves = distil.leaves(LEAVES, *self.names)
+        predict = {side: functools.partial(self._probability, side, TEMPERATURE) for side in zoos}
+        self.coloured = distil.follows_colour(predict, self.leaves, *self.names)
+
+    def evidence(self, side: str, images: np.ndarray) -> np.ndarray:
+        """(1, m) mean probability of the concept."""
+        shown = [images]
+        if not self.coloured[side]:
+            lenders = [self.leaves[self._lenders(len(images), i)] for i in range(PALETTES)]
+            shown = [distil.recolour(images, each, *self.names, i, whole=True) for i, each in enumerate(lenders)]
+        return np.mean([self._probability(side, 1.0, each) for each in shown], axis=0)[None]
+
+    def _probability(self, side: str, temperature: float, images: np.ndarray) -> np.ndarray:
+        return expit(zero_shot.zoo_logits(self.zoos[side], images) / temperature).mean(0)
+
+    def _lenders(self, n: int, palette: int) -> np.ndarray:
+        return (rng.uniform((n,), *self.names, "lenders", palette) * len(self.leaves)).astype(int)
+
+
+def _one(values: np.ndarray) -> zero_shot.Head:
+    """The head that takes n CNNs' logits (n, v) as they are."""
+    return zero_shot.Head(np.ones((len(values), 1), np.float32), np.zeros(len(values), np.float32))
+
+
+def _joined(rule: Rule, test, validation, labels) -> zero_shot.Answers:
+    test, validation = ([rule.evidence(values) for values in side] for side in (test, validation))
+    n = min(map(len, test))
+    kept = [[v.mean(0, keepdims=True) if rule.whole else v[:n] for v in side] for side in (test, validation)]
+    return zero_shot.conjunction(*kept, labels, rule.join)
