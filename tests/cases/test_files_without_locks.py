@@ -91,7 +91,7 @@ def written(folder, without_locks=False):
         time.sleep(0.05)
     csv_files.write(folder / "a.csv", pd.DataFrame({"n": [1, 2]}))
     assert not any(path.exists() for path in left)
-    for name, kind in (("state", "cyclegan state"), ("space", "netspace state")):
+    for name, kind in (("state", "training state"), ("space", "training state")):
         (folder / name).mkdir()
         files.write(folder / name / "state.h5", kind, {"x": np.arange(2)}, identity="i")
     temporary._STALE = 1e6
@@ -105,8 +105,8 @@ def told(folder):
         lambda: files.fingerprint(folder / "a.h5")[:0],
         lambda: csv_files.read(folder / "a.csv")["n"].tolist(),
         lambda: sorted(shards._stored(folder, "r", range(3), print)),
-        lambda: files.read_state(folder / "state/state.h5", "cyclegan state", "i")["x"].tolist(),
-        lambda: files.read_state(folder / "space/state.h5", "netspace state", "i")["x"].tolist(),
+        lambda: files.read_state(folder / "state/state.h5", "training state", "i")["x"].tolist(),
+        lambda: files.read_state(folder / "space/state.h5", "training state", "i")["x"].tolist(),
     ):
         try:
             found.append(read())

@@ -95,7 +95,7 @@ FAULTS = {
     "unknown key": (put("threshhold", value=1), "threshhold is not a key"),
     "image_size 2000": (put("architecture", "image_size", value=2000), r"architecture\.image_size: .*equal to 1024"),
     "image_size 0": (put("architecture", "image_size", value=0), r"architecture\.image_size"),
-    "image_size 4": (put("architecture", "image_size", value=4), "nothing is left"),
+    "image_size 4": (put("architecture", "image_size", value=4), "image_size is too small"),
     "image_size 64": (put("architecture", "image_size", value=64), r"features should be 2704"),
     "image_size 32.0": (put("architecture", "image_size", value=32.5), r"architecture\.image_size: .*integer"),
     "kernel_size": (put("architecture", "kernel_size", value=3), "features should be"),
@@ -133,14 +133,14 @@ JSON = {
     "nested deeply": (b"[" * 200_000, "nested too deeply"),
     "nested deeply in a key": (b'{"format": "zoofuse model", "a": ' + b"[" * 100_000, "nested too deeply"),
     "huge": (b" " * (3 << 20), "at most 1,048,576 are read"),
-    "a key twice": (b'{"format": "zoofuse model", "format": "zoofuse model"}', "'format' is there twice"),
+    "a key twice": (b'{"format": "zoofuse model", "format": "zoofuse model"}', "key 'format' appears twice"),
     "a long number": (b'{"format": ' + b"1" * 10_000 + b"}", "corrupt"),
     "not UTF-8": (b'{"format": "\xff"}', "corrupt"),
     "empty": (b"", "corrupt"),
-    "a list": (b"[]", "is no 'zoofuse model' of version 1"),
-    "null": (b"null", "is no 'zoofuse model' of version 1"),
-    "another version": (b'{"format": "zoofuse model", "format_version": 2}', "is no 'zoofuse model' of version 1"),
-    "a list as version": (b'{"format": "zoofuse model", "format_version": [1]}', "is no 'zoofuse model' of version 1"),
+    "a list": (b"[]", "not a 'zoofuse model' of version 1"),
+    "null": (b"null", "not a 'zoofuse model' of version 1"),
+    "another version": (b'{"format": "zoofuse model", "format_version": 2}', "not a 'zoofuse model' of version 1"),
+    "a list as version": (b'{"format": "zoofuse model", "format_version": [1]}', "not a 'zoofuse model' of version 1"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
 }
 
@@ -186,7 +186,7 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(folder, name):
 
 def test_weights_that_overflow_give_no_score(folder):
     forged(folder, tensors=tensors(**{"conv1.weight": np.full((6, 3, 5, 5), 1e38, np.float32) * 3}))
-    refused(folder, "so large that an image's score is NaN", "black_cat")
+    refused(folder, "weights overflow, so that the score of an image is NaN", "black_cat")
 
 
 HEADERS = {
@@ -209,11 +209,11 @@ def test_case_27_git_lfs_pointers_truncated_and_flipped_weights(folder):
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 15000\n")
     refused(folder, "a Git LFS pointer.*git lfs pull", "model.safetensors")
     path.write_bytes(data[:-100])
-    refused(folder, "is not the file that config.json tells of|truncated", "model.safetensors")
+    refused(folder, "does not belong to config.json|truncated", "model.safetensors")
     path.write_bytes(b"")
     refused(folder, "truncated", "model.safetensors")
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 4]))
-    refused(folder, "is not the file that config.json tells of", "model.safetensors")
+    refused(folder, "does not belong to config.json", "model.safetensors")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

@@ -358,7 +358,7 @@ CONTENTS = {
     "SVG": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG drawing"),
     "SVG alone": (b"<svg width='1'/>", "SVG drawing"),
     "PDF": (b"%PDF-1.7\n", "a PDF"),
-    "ZIP": (b"PK\x03\x04\x14\0", "ZIP.*unpack"),
+    "ZIP": (b"PK\x03\x04\x14\0", "zip archive.*unpack"),
     "MP4": (b"\0\0\0\x18ftypmp42\0\0\0\0", "video"),
     "zeros": (bytes(5000), "zeros only; copy it again"),
     "words": (b"no image, only words", "not a JPEG, PNG, WebP, GIF or BMP inside"),

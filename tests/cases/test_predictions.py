@@ -131,8 +131,8 @@ def test_case_60_a_gallery_that_fails_loses_no_table(tmp_path, model, pictures, 
     scores, _, html = written(model, pictures, tmp_path, said.append)
     assert len(scores) == 4
     assert "The scores are complete in a.csv" in html
-    assert "It could not be made" in html
-    assert "the gallery could not be made" in said[-1]
+    assert "It could not be written" in html
+    assert "the gallery could not be written" in said[-1]
     assert "The tables are complete" in said[-1]
     assert "\x1b" not in html + said[-1]
 
@@ -188,7 +188,7 @@ def test_case_01_what_is_not_a_regular_file_is_named_and_never_waited_for(tmp_pa
     assert set(causes) == set(specials)
     for name, word in specials.items():
         assert word in causes[name]
-    assert said[0] == "Left aside: 1 files of other kinds (1 .txt)."
+    assert said[0] == "Ignored: 1 files of other kinds (1 .txt)."
     assert said[1].startswith("6 of 10 images can't be read")
     assert "6 files could not be read" in html
     for name in specials:
@@ -288,12 +288,12 @@ def test_case_44_a_folder_that_yaml_cut_off_is_explained(tmp_path, model, pictur
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(predict.listed("~/pictures").names) == 4
     os.rename(pictures, tmp_path / "album #1")
-    with pytest.raises(ImageError, match=r"There is 'album #1': in --config a # .* in the configuration file"):
+    with pytest.raises(ImageError, match=r"There is 'album #1': in --config, a # .* in the configuration file"):
         predict.listed(tmp_path / "album")
     (tmp_path / "photos").mkdir()
     with pytest.raises(ImageError, match="Did you mean 'photos'"):
         predict.listed(tmp_path / "photo")
-    with pytest.raises(ImageError, match="no image lies in"):
+    with pytest.raises(ImageError, match="no images in"):
         predict.listed(tmp_path / "photos")
     for name in ("", "a\0b", "x" * 300):
         with pytest.raises(ImageError, match="there is no folder"):
@@ -470,14 +470,14 @@ WRONG = {
     "nested lists": (lambda x: x[0].tolist(), "Image 0 is of type list"),
     "list of batches": (lambda x: [x], "which is 4 images"),
     "list with one wrong": (lambda x: [x[0], x[0] / 255.0], "float64"),
-    "a set": (lambda x: {"a.jpg"}, "in an order"),
-    "a dict": (lambda x: {"a.jpg": x[0]}, "in an order"),
+    "a set": (lambda x: {"a.jpg"}, "has no order; pass a list"),
+    "a dict": (lambda x: {"a.jpg": x[0]}, "has no order; pass a list"),
     "missing file": (lambda x: "nope.jpg", "nope.jpg: .*[Nn]o such file"),
     "missing in a list": (lambda x: [x[0], Path("nope.jpg")], "nope.jpg: .*[Nn]o such file"),
     "a folder": (lambda x: os.path.dirname(__file__), "a folder"),
     "empty name": (lambda x: "", "no such file"),
     "null character": (lambda x: "a\0b", "null"),
-    "lone surrogate": (lambda x: "\ud800.jpg", "not a name"),
+    "lone surrogate": (lambda x: "\ud800.jpg", "not a valid file name"),
     "text bytes": (lambda x: [b"no \0 image"], "image 0 .* not a"),
     "float PIL": (lambda x: Image.new("F", (4, 4)), "floating-point"),
     "LAB PIL": (lambda x: Image.new("LAB", (4, 4)), "LAB"),
@@ -499,7 +499,7 @@ def test_case_23_what_is_not_an_image_is_refused_with_what_to_pass(model, pixels
 
 def test_case_23_a_broken_or_closed_pil_image(model, pictures):
     (pictures / "half.png").write_bytes((pictures / "0.png").read_bytes()[:200])
-    with pytest.raises(ImageError, match=r"image 0 \(a PIL image, RGB\): cannot be read"):
+    with pytest.raises(ImageError, match=r"image 0 \(a PIL image, RGB\): can't be read"):
         model.predict(Image.open(pictures / "half.png"))
     with Image.open(pictures / "0.png") as closed:
         pass
@@ -546,13 +546,13 @@ def test_case_23_load_takes_the_folder_or_a_file_in_it(folder, model, pixels, mo
     monkeypatch.chdir(folder)
     for way in (".", "config.json", Path("model.safetensors")):
         np.testing.assert_array_equal(zoofuse.load(way).predict(pixels), wanted)
-    with pytest.raises(ValueError, match=r"no model lies here \(config.json is missing\).*such as .*/model\."):
+    with pytest.raises(ValueError, match=r"no model in this folder \(config.json is missing\).*such as .*/model\."):
         zoofuse.load(folder.parent)
     for wrong in (None, 7, [folder]):
         with pytest.raises(ValueError, match="is a str or a Path"):
             zoofuse.load(wrong)
     for wrong in (tmp_path / "none", tmp_path / "none/config.json", "a\0b", "\ud800", "", "x" * 300):
-        with pytest.raises(ValueError, match=r"no model lies here|not a name|too long"):
+        with pytest.raises(ValueError, match=r"no model in this folder|not a valid file name|too long"):
             zoofuse.load(wrong)
 
 

@@ -27,7 +27,7 @@ HANG = 120  # seconds of one case: far more than its limit of processor time, fo
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch):
     """Less patience than in earnest; one child for all."""
-    monkeypatch.setattr(foreign, "SECONDS", 5)
+    monkeypatch.setattr(foreign, "CPU_SECONDS", 5)
     with foreign.reader():
         yield
 

@@ -17,6 +17,7 @@ from zoofuse.benchmarks import bench_cyclegan
 from zoofuse.core import files, rng
 from zoofuse.core.errors import FileError
 from zoofuse.methods.cyclegan import backends, io, losses, networks, settings, train, translation
+from zoofuse.models import fit
 
 SMALL = {"epochs": 3, "batch_size": 8, "hidden": 8, "measure_every": 2}
 
@@ -142,17 +143,6 @@ def test_translate_is_conv3d_relu_conv3d_tanh_over_swapped_axes():
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected.numpy(), atol=2e-6)
     assert np.abs(found).max() < 1
-
-
-def test_adam_is_pytorchs():
-    parameter = torch.nn.Parameter(torch.linspace(-1, 1, 5))
-    own, moments = parameter.detach().clone(), torch.zeros(2, 5)
-    reference = torch.optim.Adam([parameter], lr=0.01, betas=(0.5, 0.999))
-    for step in range(1, 6):
-        parameter.grad = torch.sin(step * torch.arange(5.0))
-        train._adam(own, parameter.grad, moments, step, 0.01, (0.5, 0.999))
-        reference.step()
-    torch.testing.assert_close(own, parameter.detach())
 
 
 # -- batches, pool, decay, standardisation
@@ -312,7 +302,8 @@ SCRIPT = """
 import sys
 import numpy as np
 from zoofuse.methods.cyclegan import io, settings, train
-train.SAVE_EVERY = 0
+from zoofuse.models import fit
+fit.SAVE_EVERY = 0
 a, b = (np.load(name) for name in sys.argv[1:3])
 s = settings.settings(
     "best", "conv1", epochs=60, batch_size=8, hidden=8, pool=10, decay_start=0.5, measure_every=7
@@ -366,7 +357,7 @@ def stop_after(epochs):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_loses_nothing_that_was_saved(tmp_path, domains, monkeypatch, backend):
-    monkeypatch.setattr(train, "SAVE_EVERY", 0)
+    monkeypatch.setattr(fit, "SAVE_EVERY", 0)
     s = small(pool=10, batches="mixed", decay_start=0.3, standardise=True)
     path = tmp_path / "state.h5"
     with pytest.raises(KeyboardInterrupt):

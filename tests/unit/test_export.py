@@ -86,7 +86,9 @@ VALIDATION = np.arange(60) % 2 == 0
 
 
 def exported(folder, concepts, test, choice, architecture="published") -> models.Model:
-    weights, threshold = models.fit(models.pick(zoo(architecture), choice), choice, concepts, test, VALIDATION)
+    weights, threshold = models.with_heads(
+        models.select_cnn(zoo(architecture), choice), choice, concepts, test, VALIDATION
+    )
     about = choice._asdict() | {"fusion": "black_cat", "method": METHOD, "threshold": threshold, "seed": 7}
     config = models.configuration(weights, ["black", "cat"], **about, sources={"zoo": "0123456789abcdef" * 4})
     model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
@@ -102,7 +104,7 @@ def exported(folder, concepts, test, choice, architecture="published") -> models
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, concepts, test):
     folder = tmp_path_factory.mktemp("models") / "model"
-    exported(folder, concepts, test, models.choose(ZERO_SHOT, LEADERBOARD, METHOD))
+    exported(folder, concepts, test, models.choose_cnn(ZERO_SHOT, LEADERBOARD, METHOD))
     return folder
 
 
@@ -155,25 +157,25 @@ def test_what_the_card_shows_runs_without_zoofuse(tmp_path, folder, test, way):
     turned = Image.Exif()
     turned[0x0112] = 6
     large = Image.fromarray(test["images"][0]).resize((90, 70), Image.Resampling.BICUBIC)
-    large.save(tmp_path / "photograph.jpg", exif=turned, quality=95)
+    large.save(tmp_path / "image.jpg", exif=turned, quality=95)
     np.save(tmp_path / "more.npy", test["images"])
     code = WITHOUT_ZOOFUSE.format(pictures=blocks(card)[1], way=blocks(card)[way])
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     scores = np.load(tmp_path / "score.npy")
     model = models.load(folder)
-    np.testing.assert_allclose(scores[0], model.predict([tmp_path / "photograph.jpg"])[0], atol=1e-5)
+    np.testing.assert_allclose(scores[0], model.predict([tmp_path / "image.jpg"])[0], atol=1e-5)
     np.testing.assert_allclose(scores[1:], model.predict(test["images"]), atol=1e-5)
 
 
 def test_three_lines_load_it(folder, test, tmp_path, monkeypatch):
-    Image.fromarray(test["images"][5]).save(folder / "photograph.jpg", quality=95)
+    Image.fromarray(test["images"][5]).save(folder / "image.jpg", quality=95)
     monkeypatch.chdir(folder)
     space = {}
     block = blocks((folder / "README.md").read_text())[0]
     assert len(block.strip().splitlines()) == 3
     exec(block, space)
     assert space["score"].shape == (1,)
-    np.testing.assert_array_equal(space["score"], zoofuse.load(folder).predict(images.decode("photograph.jpg")[None]))
+    np.testing.assert_array_equal(space["score"], zoofuse.load(folder).predict(images.decode("image.jpg")[None]))
 
 
 def test_importing_zoofuse_stays_cheap(root):
@@ -182,28 +184,28 @@ def test_importing_zoofuse_stays_cheap(root):
 
 
 def test_the_cnn_is_chosen_by_the_concepts_own_images():
-    assert models.choose(ZERO_SHOT, LEADERBOARD, METHOD) == (
+    assert models.choose_cnn(ZERO_SHOT, LEADERBOARD, METHOD) == (
         "B",
         1,
         "probe",
         "concept labels",
     )  # not A/1, best on the test
-    assert models.choose(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "concept labels")
+    assert models.choose_cnn(ZERO_SHOT, LEADERBOARD, "random") == ("-", 3, "probe", "concept labels")
 
 
 def test_without_the_concepts_images_the_labelled_half_chooses():
     unknown = ZERO_SHOT.assign(validation=np.nan, selected=None)
-    assert models.choose(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "few-shot")
+    assert models.choose_cnn(unknown, LEADERBOARD, METHOD) == ("B", 0, "own", "few-shot")
     with pytest.raises(ValueError, match=r"no method 'netspace'; write one of cyclegan, random"):
-        models.choose(unknown, LEADERBOARD, "netspace")
+        models.choose_cnn(unknown, LEADERBOARD, "netspace")
 
 
 def test_no_label_of_the_conjunction_goes_into_the_model(concepts, test):
     choice = models.Choice("A", 0, "probe", "concept labels")
-    one = models.pick(zoo(), choice)
-    before, threshold = models.fit(one, choice, concepts, test, VALIDATION)
+    one = models.select_cnn(zoo(), choice)
+    before, threshold = models.with_heads(one, choice, concepts, test, VALIDATION)
     turned = {"images": test["images"][::-1].copy(), "labels": 1 - test["labels"]}
-    after, other = models.fit(one, choice, concepts, turned, ~VALIDATION)
+    after, other = models.with_heads(one, choice, concepts, turned, ~VALIDATION)
     assert threshold == other
     for name, values in before.items():
         np.testing.assert_array_equal(values, after[name])
@@ -211,23 +213,23 @@ def test_no_label_of_the_conjunction_goes_into_the_model(concepts, test):
 
 def test_the_labelled_threshold_sees_one_half_only(test):
     choice = models.Choice("A", 1, "own", "few-shot")
-    one = models.pick(zoo(), choice)
-    threshold = models.fit(one, choice, [], test, VALIDATION)[1]
+    one = models.select_cnn(zoo(), choice)
+    threshold = models.with_heads(one, choice, [], test, VALIDATION)[1]
     labels = np.where(VALIDATION, test["labels"], 1 - test["labels"])
-    assert models.fit(one, choice, [], test | {"labels": labels}, VALIDATION)[1] == threshold
-    weights = models.fit(one, choice, [], test, VALIDATION)[0]
+    assert models.with_heads(one, choice, [], test | {"labels": labels}, VALIDATION)[1] == threshold
+    weights = models.with_heads(one, choice, [], test, VALIDATION)[0]
     model = models.Model(
         {name: torch.from_numpy(values) for name, values in weights.items()}, models.configuration(weights, ["a", "b"])
     )
     scores = model.predict(test["images"][VALIDATION])[None]
     assert threshold == pytest.approx(zero_shot.best_threshold(scores, test["labels"][VALIDATION])[0][0], rel=1e-4)
-    assert models.fit(one, choice, [], test, ~VALIDATION)[1] != threshold
+    assert models.with_heads(one, choice, [], test, ~VALIDATION)[1] != threshold
 
 
 def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
     choice = models.Choice("A", 1, "own", "few-shot")
     three = zoo() | {f"fc_c.{part}": -2 * zoo()[f"fc_a.{part}"] for part in ("weight", "bias")}
-    weights, threshold = models.fit(models.pick(three, choice), choice, [], test, VALIDATION)
+    weights, threshold = models.with_heads(models.select_cnn(three, choice), choice, [], test, VALIDATION)
     about = {"fusion": "all", "method": METHOD, "threshold": threshold, "seed": 7, "sources": {}} | choice._asdict()
     config = models.configuration(weights, ["small", "black", "cat"], **about)
     model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
@@ -241,7 +243,7 @@ def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
     np.testing.assert_allclose(session.run(["score"], {"images": test["images"]})[0], probabilities.prod(1), atol=1e-5)
     card = (tmp_path / "README.md").read_text()
     assert "shows **small and black and cat** at once" in card
-    assert "What the concepts' CNNs were trained on is not known here" in card
+    assert "The training images of the concepts' CNNs are unknown" in card
     space = {"images": test["images"]}
     exec(
         blocks(card)[2].replace('"model.safetensors"', "file"), space | {"file": tmp_path / "model.safetensors"}, space
@@ -251,11 +253,11 @@ def test_a_fusion_of_three_has_three_heads_everywhere(tmp_path, test):
 
 def test_cnns_without_heads_are_refused_in_words(test):
     choice = models.Choice("A", 1, "own", "few-shot")
-    bare = {name: values for name, values in models.pick(zoo(), choice).items() if not name.startswith("fc")}
+    bare = {name: values for name, values in models.select_cnn(zoo(), choice).items() if not name.startswith("fc")}
     with pytest.raises(ValueError, match="no heads for the fusion's concepts"):
-        models.fit(bare, choice, [], test, VALIDATION)
+        models.with_heads(bare, choice, [], test, VALIDATION)
     with pytest.raises(ValueError, match="B/7 0 times"):
-        models.pick(zoo(), choice._replace(domain="B", model=7))
+        models.select_cnn(zoo(), choice._replace(domain="B", model=7))
 
 
 def test_config_and_card_say_what_was_measured(folder, test):
@@ -271,7 +273,7 @@ def test_config_and_card_say_what_was_measured(folder, test):
     assert f"| {value:.3f} | {low:.3f} to {high:.3f} |" in card
     assert "positive `cats`; negative `` no `cats` <b> ``." in card
     assert "**Of 2 that it was compared with, it is significantly better than 1 and worse than 0.**" in card
-    assert "whether those contain images of black and cat was not checked" in " ".join(card.split())
+    assert "Whether those contain images of black and cat was not checked" in " ".join(card.split())
     for told in (
         "3,674",
         "`concept labels`",
@@ -291,7 +293,7 @@ def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
 
 
 def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
-    with pytest.raises(ValueError, match=r"no model lies here \(config\.json is missing\)"):
+    with pytest.raises(ValueError, match=r"no model in this folder \(config\.json is missing\)"):
         zoofuse.load(tmp_path)
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -299,13 +301,13 @@ def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(data)
-    with pytest.raises(ValueError, match=r"is not the file that config.json tells of"):
+    with pytest.raises(ValueError, match=r"does not belong to config.json"):
         zoofuse.load(tmp_path)
     (tmp_path / "config.json").write_text('{"format": "another"}')
-    with pytest.raises(ValueError, match="is no 'zoofuse model' of version 1"):
+    with pytest.raises(ValueError, match="not a 'zoofuse model' of version 1"):
         zoofuse.load(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="corrupt"):
         zoofuse.load(tmp_path)
 
 

@@ -267,7 +267,7 @@ def test_repaired_channels_vary_as_their_parents_do(three, tmp_path):
         """Standard deviation and mean of every channel before the ReLU, layer by layer."""
         tensors = {name: torch.from_numpy(values) for name, values in of.items() if name.startswith("conv")}
         seen = list(cnn.preactivations(tensors, cnn.normalise(torch.from_numpy(images))))
-        return [np.stack([y.std((0, 3, 4)).numpy(), y.mean((0, 3, 4)).numpy()]) for y in seen]
+        return [np.stack([y.std((1, 3, 4)).numpy(), y.mean((1, 3, 4)).numpy()]) for y in seen]
 
     wanted = [np.mean(layer, axis=0) for layer in zip(*map(spreads, parents), strict=True)]
     found = merged | merging.repaired(merged, parents, images)

@@ -66,7 +66,7 @@ def found(folder, said) -> predict.Predictions:
 
 def test_every_image_is_scored_as_the_model_scores_it_alone(folder, found):
     table = found.scores
-    assert list(table.columns) == ["file", "score", "answer"]
+    assert list(table.columns) == ["file", "score", "prediction"]
     assert len(table) == len(set(table["file"])) == 149
     assert {ODD, "loud.JPEG", "moving.gif", "flat.bmp", "sub folder/deep/45.png"} <= set(table["file"])
     alone = np.concatenate([model().predict(images.decode(folder / name)[None]) for name in table["file"]])
@@ -76,8 +76,8 @@ def test_every_image_is_scored_as_the_model_scores_it_alone(folder, found):
 def test_the_table_is_sorted_and_answers_at_the_threshold(found):
     scores = found.scores["score"]
     assert (np.diff(scores) <= 0).all()
-    assert ((scores >= 0.25) == (found.scores["answer"] == "yes")).all()
-    assert set(found.scores["answer"]) == {"yes", "no"}
+    assert ((scores >= 0.25) == (found.scores["prediction"] == "yes")).all()
+    assert set(found.scores["prediction"]) == {"yes", "no"}
 
 
 def test_unreadable_and_other_files_are_named(found, said):
@@ -86,12 +86,12 @@ def test_unreadable_and_other_files_are_named(found, said):
     assert causes["sub folder/empty.png"] == "empty file"
     assert causes["words.png"] == "not a JPEG, PNG, WebP, GIF or BMP inside"
     assert "truncated" in causes["007.jpg"]
-    assert said[0] == "Left aside: 2 files of other kinds (1 no ending, 1 .txt)."
+    assert said[0] == "Ignored: 2 files of other kinds (1 no suffix, 1 .txt)."
     assert said[1].startswith("3 of 152 images can't be read and are left out:\n  007.jpg: ")
 
 
 def test_threads_and_parts_change_nothing(folder, found, monkeypatch):
-    monkeypatch.setattr(predict, "PART", 7)
+    monkeypatch.setattr(predict, "BATCH", 7)
     again = predict.predict(model(), folder, threads=3, say=print)
     assert again.scores["file"].tolist() == found.scores["file"].tolist()
     np.testing.assert_allclose(again.scores["score"], found.scores["score"], atol=1e-6)
@@ -99,7 +99,7 @@ def test_threads_and_parts_change_nothing(folder, found, monkeypatch):
 
 def test_a_large_folder_is_never_read_ahead_of_what_is_taken(folder, monkeypatch):
     """So memory does not grow with the folder: only parts under way hold pictures."""
-    monkeypatch.setattr(predict, "PART", 4)
+    monkeypatch.setattr(predict, "BATCH", 4)
     names = ["001.jpg"] * 4000
     asked = []
 
@@ -143,7 +143,7 @@ def test_names_that_are_no_utf8_are_printed_with_question_marks(tmp_path, folder
     ("files", "message"),
     [
         (None, "there is no folder '.*'.*Write --config predict=FOLDER"),
-        ({}, "no image lies in '.*'. Images are files that end in .bmp, .gif, .jfif, .jpe, .jpeg"),
+        ({}, "no images in '.*'. Images are files that end in .bmp, .gif, .jfif, .jpe, .jpeg"),
         ({"a.heic": "x", "b.heic": "x"}, r"it holds 2 files of other kinds \(2 .heic\)"),
         ({"a.jpg": "x"}, "none of the 1 images in '.*' can be read"),
     ],
@@ -180,7 +180,7 @@ def test_the_page_shows_every_image_in_order_and_asks_no_network(tmp_path, folde
     pictures = items(html)
     assert len(pictures) == len(found.scores)
     marked = ['class="yes"' in picture for picture in pictures]
-    assert marked == (found.scores["answer"] == "yes").tolist()
+    assert marked == (found.scores["prediction"] == "yes").tolist()
     for picture, score in zip(pictures, found.scores["score"], strict=True):
         assert f"<b>{score:.4f}</b>" in picture
         assert 'src="data:image/webp;base64,' in picture
@@ -193,7 +193,7 @@ def test_the_page_shows_every_image_in_order_and_asks_no_network(tmp_path, folde
 
 
 def test_a_page_of_a_large_folder_shows_the_top_and_some_of_the_rest(tmp_path, folder, found, monkeypatch):
-    monkeypatch.setattr(predict, "SHOWN", 20)
+    monkeypatch.setattr(predict, "MAX_SHOWN", 20)
     predict.page(tmp_path / "page.html", found, model(), folder)
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     ranks = [int(rank) for rank in re.findall(r'data-rank="(\d+)"', html)]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from zoofuse.core import rng
+from zoofuse.models import fit
 from zoofuse.netspace import experiments, figures, shape_experiments, shapes, spaces
 
 BALL_ROOM = shapes.uniform_points(4000, 9, "test")
@@ -63,7 +64,7 @@ class Killed(Exception):
 def test_sirens_learn_and_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(shapes, "POOL", 512)
     whole = shapes.train(FAMILY[:3], 1, tmp_path / "whole.h5", **QUICK)
-    monkeypatch.setattr(spaces, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(fit, "SAVE_EVERY", 0.0)
 
     def kill(step, loss):
         if step == 5:

@@ -201,25 +201,12 @@ def test_augmentation_is_what_the_settings_say():
     torch.testing.assert_close(plain, cnn.normalise(images[1:]), rtol=0, atol=0)
 
 
-def test_adam_is_torchs():
-    start = {"w": torch.linspace(-1, 1, 12).view(2, 6)}
-    theirs = start["w"].clone().requires_grad_()
-    adam = torch.optim.Adam([theirs], lr=0.01)
-    ours, averages = start["w"].clone(), [(torch.zeros(2, 6), torch.zeros(2, 6))]
-    for step in range(1, 20):
-        gradient = torch.sin(step * torch.arange(12.0)).view(2, 6) * 10.0 ** -(step % 9)
-        theirs.grad = gradient.clone()
-        adam.step()
-        batched._adam([ours], [gradient], averages, 0.01, step)
-    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-6, atol=1e-7)
-
-
 def test_stacked_logits_and_gradients_are_the_models_own(data):
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 0, "cat", np.arange(3))
     one, other = ({k: torch.from_numpy(v.copy()).requires_grad_() for k, v in weights.items()} for _ in range(2))
     x = cnn.normalise(torch.from_numpy(data.images[:6]))
     expected = cnn.logits(one, x)
-    result = batched.logits(other, x.movedim(1, -1).expand(3, 6, 32, 32, 3), ["conv1", "conv2"])
+    result = cnn.logits(other, x.expand(3, 6, 3, 32, 32))
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     for z in (expected, result):
         F.log_softmax(z, -1)[..., 0].sum().backward()
@@ -298,7 +285,7 @@ def test_the_ways_of_the_bench_train_the_same_cnns(data):
     order = torch.arange(40).expand(2, 40)
     x, y = cnn.normalise(torch.from_numpy(data.images)), torch.from_numpy(data.labels).long()
     ends = []
-    for logits in (torch.func.vmap(bench_zoo._logits), cnn.logits):
+    for logits in (torch.func.vmap(bench_zoo._logits), bench_zoo._grouped, cnn.logits):
         weights = {name: torch.from_numpy(value.copy()) for name, value in start.items()}
         ends.append(bench_zoo._train_together(logits, weights, x, y, order))
     plain = bench_zoo._train_plainly(

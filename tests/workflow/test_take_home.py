@@ -78,7 +78,7 @@ def test_the_predictions_are_the_models_and_the_gallery_shows_them(taken):
     model = zoofuse.load(taken.folder / "results/models/black_cat/distil")
     alone = model.predict([taken.folder / "new" / name for name in table["file"]])
     np.testing.assert_allclose(table["score"], alone, atol=1e-5)
-    assert ((table["score"] >= np.float32(model.threshold)) == (table["answer"] == "yes")).all()
+    assert ((table["score"] >= np.float32(model.threshold)) == (table["prediction"] == "yes")).all()
     assert pd.read_csv(folder / "distil.unreadable.csv")["file"].tolist() == ["pipe.jpg", "bad.jpg"]
     assert (folder / "distil.html").read_text().count("data:image/webp") == 25
     assert taken.planned("results/predictions/black_cat/distil.csv", config=CONFIG | {"predict": "new"}) == {}
@@ -136,7 +136,7 @@ def test_the_check_looks_at_the_folders_and_trains_nothing(project):
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/files.md"])
 def test_the_python_of_the_pages_runs(taken, root, page, monkeypatch):
     code = blocks((root / page).read_text())[0].replace("blue_dress", "black_cat")
-    shutil.copy(pictures(taken)[0], taken.folder / "photograph.jpg")
+    shutil.copy(pictures(taken)[0], taken.folder / "image.jpg")
     monkeypatch.chdir(taken.folder)
     space = {"images": np.zeros((2, 32, 32, 3), np.uint8)}
     exec(code, space)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
-    torch.set_num_threads(1)  # the parts of the folder run side by side
+    torch.set_num_threads(1)  # batches run in parallel threads
     output, folder, threads = snakemake.output, snakemake.params.folder, snakemake.threads
     model = models.load(Path(snakemake.input.config).parent)
-    found = predict.predict(model, folder, threads=threads, say=say)
+    predictions = predict.predict(model, folder, threads=threads, say=say)
     paths = {"scores": output.scores, "unreadable": output.unreadable, "gallery": output.page}
-    predict.write(found, model, folder, **paths, threads=threads, say=say)
-    yes = (found.scores["answer"] == "yes").sum()
-    say(f"{yes:,} of {len(found.scores):,} images are answered yes: {output.page}")
+    predict.write(predictions, model, folder, **paths, threads=threads, say=say)
+    yes = (predictions.scores["prediction"] == "yes").sum()
+    say(f"{yes:,} of {len(predictions.scores):,} images are predicted yes: {output.page}")

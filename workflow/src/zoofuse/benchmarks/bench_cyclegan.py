@@ -16,7 +16,6 @@ from zoofuse.benchmarks import bench_zoo
 from zoofuse.methods.cyclegan import backends, networks, translation
 from zoofuse.methods.cyclegan.settings import Settings
 from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
-from zoofuse.methods.cyclegan.train import _adam
 from zoofuse.report.canvas import ACCENT, BLUE, GREY, canvas
 
 
@@ -91,15 +90,14 @@ def plain_step(plain: PlainCycleGAN) -> Step:
 def fast_step(settings: Settings, generators: Tensor, discriminators: Tensor, steps: tuple[Callable, Callable]) -> Step:
     """One step as `train.train` does it, of `backends.steps`; changes the flat parameters in place."""
     generator_step, discriminator_step = steps
-    moments = [torch.zeros(2, len(flat), device=flat.device) for flat in (generators, discriminators)]
-    count = itertools.count(1)
+    options = {"lr": settings.learning_rate, "betas": settings.betas}
+    optimisers = [torch.optim.Adam([flat], **options) for flat in (generators, discriminators)]
 
     def step(x: dict[str, Tensor]) -> dict[str, float]:
-        number = next(count)
-        losses, gradient, fakes = generator_step(settings, generators, discriminators, x)
-        _adam(generators, gradient, moments[0], number, settings.learning_rate, settings.betas)
-        judged, gradient = discriminator_step(settings, discriminators, x, fakes)
-        _adam(discriminators, gradient, moments[1], number, settings.learning_rate, settings.betas)
+        losses, generators.grad, fakes = generator_step(settings, generators, discriminators, x)
+        optimisers[0].step()
+        judged, discriminators.grad = discriminator_step(settings, discriminators, x, fakes)
+        optimisers[1].step()
         return {name: loss.item() for name, loss in (losses | judged).items()}
 
     return step

@@ -120,7 +120,7 @@ def _loaded(model: nn.Module, paths: list[Path], workers: int) -> list[torch.Ten
 
 
 def _decoded(paths: list[Path], threads: int) -> list:
-    parts = [paths[start : start + predict.PART] for start in range(0, len(paths), predict.PART)]
+    parts = [paths[start : start + predict.BATCH] for start in range(0, len(paths), predict.BATCH)]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda part: [images.attempt(path) for path in part], parts))
 

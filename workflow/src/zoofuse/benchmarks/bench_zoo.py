@@ -133,7 +133,7 @@ def _ways(
     ways = {
         SERIAL: (lambda: _train_plainly(single, x, y, order[0]), 1, steps * BATCH),
         "torch.func vmap": together(torch.func.vmap(_logits)),
-        "grouped convolutions": together(cnn.logits),
+        "grouped convolutions": together(_grouped),
         OURS[0]: ours("batched"),
     }
     if device.type == "cpu":
@@ -175,6 +175,15 @@ def _logits(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     for layer in ("conv1", "conv2"):
         x = F.max_pool2d(F.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"])), 2)
     return F.linear(x.flatten(1), weights["fc1.weight"], weights["fc1.bias"])
+
+
+def _grouped(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Many CNNs' logits (n, b, 2) for images (n, b, 3, 32, 32), each convolution with a group for each CNN."""
+    n, x = len(x), x.transpose(0, 1).flatten(1, 2)
+    for layer in ("conv1", "conv2"):
+        kernels, bias = (weights[f"{layer}.{kind}"].flatten(0, 1) for kind in ("weight", "bias"))
+        x = F.max_pool2d(F.relu(F.conv2d(x, kernels, bias, groups=n)), 2)
+    return cnn.head(weights, x.unflatten(1, (n, -1)).transpose(0, 1).flatten(2))
 
 
 def _train_together(

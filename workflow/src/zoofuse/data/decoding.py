@@ -26,7 +26,7 @@ from PIL import (
 from zoofuse.core.regular import NotRegular, file_size, read_regular
 from zoofuse.core.text import visible
 from zoofuse.data.containers import MAX_PIXELS, PARSERS, Parsed, beyond
-from zoofuse.data.content import READ, content_kind, foreign
+from zoofuse.data.content import READ, content_kind, not_an_image
 from zoofuse.data.profiles import MODES, conversion
 
 MAX_FILE = 256 * 2**20  # bytes
@@ -103,7 +103,7 @@ def _examined(source: str | os.PathLike | bytes, target: Target, quick: bool) ->
                 return data
             kind = content_kind(data)
             if kind not in READ:
-                return foreign(data[:4096])
+                return not_an_image(data[:4096])
             parsed = PARSERS[kind](data)
             if isinstance(parsed, str):
                 return parsed

@@ -1,8 +1,8 @@
-"""The files of an exported model: one typed description of config.json, by which it is written and checked when read.
+"""The files of an exported model. One typed description of config.json validates it on writing and on reading.
 
-A model comes from elsewhere as often as not, so nothing in it is believed: sizes are bounded before anything is
-allocated, the weights must be those that the configuration describes, and every fault is a ModelError that names the
-file, the key and what is expected there. Imports no torch.
+Models often come from other people, so nothing in one is trusted: sizes are limited before anything is allocated, the
+weights must match the configuration, and every error is a ModelError that names file, key and the expected value.
+Imports no torch.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ LAYERS = (
     "(convolution without padding, ReLU, max-pool 2) for each conv layer, flatten, linear heads, logistic function; "
     "score = product over heads"
 )
-MAX_CONFIG = 1 << 20  # bytes; an exported one has about 2,000
-MAX_HEADER = 1 << 16  # bytes of a safetensors file that are not weights; about 500 are written
+MAX_CONFIG = 1 << 20  # bytes of config.json; exported ones have about 2,000
+MAX_HEADER = 1 << 16  # bytes of a safetensors file that are not weights; exported ones have about 500
 MAX_PARAMETERS = 1 << 24
-MAX_ACTIVATIONS = 1 << 26  # bytes for one image, the published architecture needs 0.3 MB
-MAX_MULTIPLY_ADDS = 10**9  # for one image, the published architecture needs 600,000
+MAX_ACTIVATIONS = 1 << 26  # bytes per image; the published architecture needs 0.3 MB
+MAX_MULTIPLY_ADDS = 10**9  # per image; the published architecture needs 600,000
 _LFS = b"version https://git-lfs"
 _AGAIN = "Export or fetch the model again."
 
 
 class ModelError(ValueError):
-    """An exported model that is missing, corrupt or not what zoofuse writes; the message names file, key and remedy."""
+    """An exported model that is missing, corrupt or not written by zoofuse; the message names file, key and remedy."""
 
 
 def _showable(value: str) -> str:
@@ -66,7 +66,7 @@ class Labels(_Part):
 
 
 class Layers(_Part):
-    """The shapes of the CNN; see zoofuse.architectures."""
+    """The shapes of the CNN; see zoofuse.models.architectures."""
 
     layers: Literal[LAYERS]
     channels: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=17)]
@@ -83,24 +83,22 @@ class Layers(_Part):
     def _bounded(self):
         architecture = self.architecture
         if self.channels[0] != 3:
-            raise PydanticCustomError("channels", "channels should begin with 3, those of an RGB image")
+            raise PydanticCustomError("channels", "channels should begin with 3, for RGB images")
         if min(architecture.sizes) < 1:
-            raise PydanticCustomError("size", "nothing is left of an image of image_size after all channels' layers")
+            raise PydanticCustomError("size", "image_size is too small for this many layers")
         if self.features != architecture.features:
-            raise PydanticCustomError(
-                "features", f"features should be {architecture.features}, as channels and sizes make them"
-            )
+            raise PydanticCustomError("features", f"features should be {architecture.features} for these layers")
         if activations(architecture) > MAX_ACTIVATIONS or multiply_adds(architecture) > MAX_MULTIPLY_ADDS:
             raise PydanticCustomError(
                 "large",
                 f"channels, kernel_size and image_size should need at most {MAX_ACTIVATIONS >> 20} MiB and "
-                f"{MAX_MULTIPLY_ADDS:,} multiply-adds for one image",
+                f"{MAX_MULTIPLY_ADDS:,} multiply-adds per image",
             )
         return self
 
 
 class Normalisation(_Part):
-    """From pixels to what the first layer takes: (pixels / divide - mean) / std."""
+    """Preprocessing of pixels: (pixels / divide - mean) / std."""
 
     divide: Literal[255]
     mean: Half
@@ -108,7 +106,7 @@ class Normalisation(_Part):
 
 
 class Measured(_Part):
-    """What the model reached on test images; each measure is [value, low, high]."""
+    """Scores on test images; each measure is [value, low, high]."""
 
     positive: Count
     negative: Count
@@ -117,7 +115,7 @@ class Measured(_Part):
 
 
 class Configuration(_Part):
-    """config.json. `checksum` covers all other keys; files written before it have none."""
+    """config.json; `checksum` covers all other keys (older files have none)."""
 
     format: Literal[FORMAT]
     format_version: Literal[FORMAT_VERSION]
@@ -147,7 +145,7 @@ class Configuration(_Part):
             raise PydanticCustomError("large", f"architecture should have at most {MAX_PARAMETERS:,} parameters")
         if self.architecture.parameters != parameters:
             raise PydanticCustomError(
-                "parameters", f"architecture.parameters should be {parameters}, as the other keys make them"
+                "parameters", f"architecture.parameters should be {parameters}, according to the other keys"
             )
         return self
 
@@ -160,39 +158,39 @@ class Configuration(_Part):
 
 
 def activations(architecture: Architecture) -> int:
-    """Bytes that one image takes at most on its way through the convolutions, float32."""
+    """Upper bound of the bytes of one image's activations in all convolutions, float32."""
     total = 3 * architecture.image_size**2
     for cin, cout, size in _convolved(architecture):
-        total += (cout + cin * architecture.kernel_size**2) * size**2  # the result, and the image as columns
+        total += (cout + cin * architecture.kernel_size**2) * size**2  # the output, and the input as columns (im2col)
     return 4 * total
 
 
 def multiply_adds(architecture: Architecture) -> int:
-    """Multiplications of all convolutions for one image."""
+    """Multiply-adds of all convolutions for one image."""
     return sum(cin * cout * (architecture.kernel_size * size) ** 2 for cin, cout, size in _convolved(architecture))
 
 
 def _convolved(architecture: Architecture) -> list[tuple[int, int, int]]:
-    """Channels in and out, and rows, of each convolution's result."""
+    """Input channels, output channels and output rows of each convolution."""
     sizes = [size - architecture.kernel_size + 1 for size in architecture.sizes[:-1]]
     return list(zip(architecture.channels, architecture.channels[1:], sizes, strict=False))
 
 
 def content(config: Mapping) -> bytes:
-    """config.json as it is written, with its checksum.
+    """The content of config.json, with its checksum.
 
     Args:
-        config: all keys of `Configuration` but the checksum.
+        config: all keys of `Configuration` except the checksum.
 
     Raises:
-        ModelError: a key is missing, unknown or has a value that `read` would refuse.
+        ModelError: a key is missing or unknown, or `read` would refuse its value.
     """
     valid = _validated(config, CONFIG).model_dump(exclude_unset=True)
     return (json.dumps(valid | {"checksum": _checksum(valid)}, indent=2) + "\n").encode()
 
 
 def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
-    """The configuration and the weights of an exported model.
+    """Read the configuration and the weights of an exported model.
 
     Args:
         path: the model's folder, or one of the files in it.
@@ -201,7 +199,7 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
         config.json, and name -> float32 array for every tensor of model.safetensors.
 
     Raises:
-        ModelError: there is no model, it is corrupt, or it asks for more than any exported model needs.
+        ModelError: there is no model, it is corrupt, or it exceeds a limit.
     """
     folder = _folder(path)
     config = _configuration(folder / CONFIG)
@@ -214,9 +212,9 @@ def _folder(path: str | os.PathLike) -> Path:
     except TypeError:
         raise ModelError(f"A model's folder is a str or a Path, not {type(path).__name__}.") from None
     except UnicodeEncodeError:
-        raise ModelError(f"{path!a}: not a name that a file can have.") from None
+        raise ModelError(f"{path!a}: not a valid file name.") from None
     if not name or "\0" in name:
-        raise ModelError(f"'{text.printable(name)}': not a name that a file can have.")
+        raise ModelError(f"'{text.printable(name)}': not a valid file name.")
     if name.startswith("~") and not os.path.lexists(name):
         name = os.path.expanduser(name)
     folder = Path(name)
@@ -253,13 +251,13 @@ def _configuration(path: Path) -> Configuration:
         raise ModelError(f"{shown}: corrupt (nested too deeply). {_AGAIN}") from None
     except ValueError as error:
         raise ModelError(f"{shown}: corrupt ({text.visible(str(error))[:200]}). {_AGAIN}") from None
-    told = (config.get("format"), config.get("format_version")) if isinstance(config, dict) else ()
-    if told != (FORMAT, FORMAT_VERSION):
-        raise ModelError(f"{shown}: is no {FORMAT!r} of version {FORMAT_VERSION}. Name another folder, or use the "
+    version = (config.get("format"), config.get("format_version")) if isinstance(config, dict) else ()
+    if version != (FORMAT, FORMAT_VERSION):
+        raise ModelError(f"{shown}: not a {FORMAT!r} of version {FORMAT_VERSION}. Name another folder, or use the "
                          "version of zoofuse that wrote it.")  # fmt: skip
     valid = _validated(config, shown)
     if valid.checksum and valid.checksum != _checksum(config):
-        raise ModelError(f"{shown}: corrupt or edited (checksum mismatch). {_AGAIN} Where you changed it on purpose, "
+        raise ModelError(f"{shown}: corrupt or edited (checksum mismatch). {_AGAIN} If you edited it on purpose, "
                          "remove its key 'checksum'.")  # fmt: skip
     return valid
 
@@ -271,13 +269,13 @@ def _validated(config: Mapping, shown: str) -> Configuration:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         key = ascii(".".join(map(str, first["loc"])))[1:-1][:100]
         value = _at(config, first["loc"])
-        told = "" if value is None or isinstance(value, Mapping | list) else f", not {ascii(value)[:60]}"
+        instead = "" if value is None or isinstance(value, Mapping | list) else f", not {ascii(value)[:60]}"
         if first["type"] == "missing":
             fault = f"{key} is missing"
         elif first["type"] == "extra_forbidden":
             fault = f"{key} is not a key of a model"
         else:
-            fault = f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}{told}".removeprefix(": ")
+            fault = f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}{instead}".removeprefix(": ")
         raise ModelError(f"{shown}: {fault}. {_AGAIN}") from None
 
 
@@ -294,16 +292,15 @@ def _weights(path: Path, config: Configuration) -> dict[str, np.ndarray]:
     from safetensors import deserialize
 
     shown, shapes = text.printable(path), config.shapes
-    least = 8 + 4 * sum(math.prod(shape) for shape in shapes.values())
-    data = _bytes(path, least + MAX_HEADER)
-    if len(data) < least:
-        raise ModelError(f"{shown}: truncated: {len(data):,} bytes, at least {least:,} are expected. {_AGAIN}")
+    min_bytes = 8 + 4 * sum(math.prod(shape) for shape in shapes.values())
+    data = _bytes(path, min_bytes + MAX_HEADER)
+    if len(data) < min_bytes:
+        raise ModelError(f"{shown}: truncated: {len(data):,} bytes, at least {min_bytes:,} are expected. {_AGAIN}")
     if hashlib.sha256(data).hexdigest() != config.sha256:
-        raise ModelError(f"{shown}: is not the file that {CONFIG} tells of (checksum mismatch). Fetch or export both "
-                         "again.")  # fmt: skip
+        raise ModelError(f"{shown}: does not belong to {CONFIG} (checksum mismatch). Fetch or export both again.")
     try:
         tensors = dict(deserialize(data))
-    except Exception as error:  # whatever safetensors says about a file that only looks like its format
+    except Exception as error:  # safetensors raises many types for corrupt files
         raise ModelError(f"{shown}: not a safetensors file ({text.visible(str(error))[:200]}). {_AGAIN}") from None
     if missing := sorted(set(shapes) - set(tensors)):
         raise ModelError(f"{shown}: {missing[0]} is missing. {_AGAIN}")
@@ -327,12 +324,12 @@ def _checksum(config: Mapping) -> str:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:
-    found = {}
+    unique = {}
     for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{key[:60]!a} is there twice")
-        found[key] = value
-    return found
+        if key in unique:
+            raise ValueError(f"key {key[:60]!a} appears twice")
+        unique[key] = value
+    return unique
 
 
 def _refused(constant: str):

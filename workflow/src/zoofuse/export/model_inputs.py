@@ -1,4 +1,4 @@
-"""What `Model.predict` is given, as batches of pixels: files, PIL images, arrays and tensors, one or many of them."""
+"""The inputs of `Model.predict` (files, PIL images, arrays and tensors, one or many) as batches of pixels."""
 
 import io
 import itertools
@@ -11,76 +11,78 @@ import numpy as np
 from PIL import Image
 
 from zoofuse.core import regular, text
-from zoofuse.data import images
 from zoofuse.data.decoding import ImageError
+from zoofuse.data.images import attempt
 
 Images: TypeAlias = "str | bytes | os.PathLike | Image.Image | np.ndarray | torch.Tensor | Iterable"  # noqa: F821
 
-_PNG = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes that a PNG keeps as they are
-_THROUGH = {"RGBa": "RGBA", "La": "LA"}  # alpha that is multiplied in is taken out again
+_PNG = ("1", "L", "LA", "P", "RGB", "RGBA")  # modes that a PNG stores unchanged
 
 
-def batches(pictures: Images, size: int, most: int) -> Iterator[np.ndarray]:
-    """At most `most` images at a time: uint8 (b, size, size, 3), contiguous, never the caller's own memory.
+def batches(images: Images, size: int, max_batch: int) -> Iterator[np.ndarray]:
+    """Convert images to batches of pixels.
 
     Args:
-        pictures: as `Model.predict` takes them.
+        images: as for `Model.predict`.
         size: rows and columns of the model's images.
-        most: images in one batch.
+        max_batch: images in a batch.
+
+    Yields:
+        uint8 (b, size, size, 3), contiguous, never the caller's memory.
 
     Raises:
-        ImageError: an image cannot be read, or an array has another dtype or shape.
+        ImageError: an image can't be read, or an array has another dtype or shape.
     """
-    array = _array(pictures, size)
+    array = _array(images, size)
     if array is not None and array.dtype.kind in "OSTU" and array.ndim <= 1:  # names, as pandas and NumPy hold them
-        pictures, array = array.tolist(), None
+        images, array = array.tolist(), None
     if array is not None:
-        array = _pixels(array, size, _is_tensor(pictures))
-        for start in range(0, len(array), most):
-            yield np.array(array[start : start + most], order="C")
+        array = _pixels(array, size, _is_tensor(images))
+        for start in range(0, len(array), max_batch):
+            yield np.array(array[start : start + max_batch], order="C")
         return
-    if isinstance(pictures, Mapping | Set):
-        raise ImageError(f"Images are wanted in an order, such as a list, not as a {type(pictures).__name__}.")
-    one = isinstance(pictures, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(pictures, "read")
-    if one or not isinstance(pictures, Iterable):
-        pictures = [pictures]
-    each = (_one(picture, size, place) for place, picture in enumerate(pictures))
-    while part := list(itertools.islice(each, most)):
-        yield np.stack(part)
+    if isinstance(images, Mapping | Set):
+        raise ImageError(f"A {type(images).__name__} of images has no order; pass a list.")
+    single = isinstance(images, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(images, "read")
+    if single or not isinstance(images, Iterable):
+        images = [images]
+    decoded = (_one(image, size, number) for number, image in enumerate(images))
+    while batch := list(itertools.islice(decoded, max_batch)):
+        yield np.stack(batch)
 
 
-def _one(picture, size: int, place: int) -> np.ndarray:
-    """One image of an iterable: uint8 (size, size, 3)."""
-    array = _array(picture, size)
+def _one(image, size: int, number: int) -> np.ndarray:
+    """An image of an iterable: uint8 (size, size, 3)."""
+    array = _array(image, size)
     if array is not None:
-        pixels = _pixels(array, size, _is_tensor(picture))
+        pixels = _pixels(array, size, _is_tensor(image))
         if array.ndim != 3:
             raise ImageError(
-                f"Image {place} of the list is an array {array.shape}, which is {len(pixels)} images; pass it alone, "
+                f"Image {number} of the list is an array {array.shape}, which is {len(pixels)} images; pass it alone, "
                 f"or one image (size, size, 3) for each entry."
             )
         return pixels[0]
-    if isinstance(picture, Image.Image):
-        name, found = f"image {place} (a PIL image, {picture.mode})", _from_pil(picture, size)
-    elif isinstance(picture, bytes | bytearray) and (b"\0" in picture or not picture):  # no file's name has one
-        name, found = f"image {place} ({len(picture):,} bytes)", images.attempt(bytes(picture), size)
-    elif isinstance(picture, str | bytes | os.PathLike):
-        name, found = _from_file(picture, size)
+    if isinstance(image, Image.Image):
+        name, pixels = f"image {number} (a PIL image, {image.mode})", _from_pil(image, size)
+    elif isinstance(image, bytes | bytearray) and (b"\0" in image or not image):  # no file's name has one
+        name, pixels = f"image {number} ({len(image):,} bytes)", attempt(bytes(image), size)
+    elif isinstance(image, str | bytes | os.PathLike):
+        name, pixels = _from_file(image, size)
     else:
         raise ImageError(
-            f"Image {place} is of type {type(picture).__name__}. Pass files (str or Path), PIL images, or uint8 "
+            f"Image {number} is of type {type(image).__name__}. Pass files (str or Path), PIL images, or uint8 "
             f"arrays or tensors ({size}, {size}, 3)."
         )
-    if isinstance(found, str):
-        raise ImageError(f"{name}: {found}")
-    return found
+    if isinstance(pixels, str):
+        raise ImageError(f"{name}: {pixels}")
+    return pixels
 
 
 def _from_file(path: str | bytes | os.PathLike, size: int) -> tuple[str, np.ndarray | str]:
     try:
         path = os.fsdecode(os.fsencode(path))
     except UnicodeEncodeError:
-        return ascii(path), "not a name that a file can have"
+        return ascii(path), "not a valid file name"
     if not path:
         return "''", "no such file: the name is empty"
     cause = regular.fault(path)
@@ -89,50 +91,50 @@ def _from_file(path: str | bytes | os.PathLike, size: int) -> tuple[str, np.ndar
         cause = regular.fault(path)
     if cause and cause.startswith("a folder"):
         cause += "; pass its files, such as sorted(Path(folder).glob('*.jpg'))"
-    return text.printable(path), cause or images.attempt(path, size)
+    return text.printable(path), cause or attempt(path, size)
 
 
 def _from_pil(image: Image.Image, size: int) -> np.ndarray | str:
-    """As the file that it was opened from: stored without loss, with its orientation, and read as files are."""
+    """Like the file that it was opened from: stored losslessly, with its orientation, and read as a file."""
     try:
         orientation = _orientation(image)
         profile = image.info.get("icc_profile")
         if image.mode.startswith("I"):
             grey = np.asarray(image)
             if grey.size and (grey.min() < 0 or grey.max() > 65535):
-                return "holds values that are not from 0 to 65535; pass it as RGB"
+                return "holds values that are not between 0 and 65535; pass it as RGB"
             image = Image.fromarray(grey.astype(np.uint16))
         elif image.mode == "F":
-            return "holds floating-point values, whose range is not known; pass it as RGB"
+            return "holds floating-point values of unknown range; pass it as RGB"
         elif image.mode == "LAB":
-            return "is not RGB; convert it by ImageCms.profileToProfile"
+            return "is not RGB; convert it with ImageCms.profileToProfile"
         elif image.mode == "PA":
             image = image.convert("RGBA")
-        elif image.mode in _THROUGH:
-            image = _without_premultiplied(image)
+        elif image.mode in ("RGBa", "La"):
+            image = _unpremultiplied(image)
         elif image.mode not in _PNG:
-            image, profile = image.convert("RGB"), None  # the profile is of the other colours
+            image, profile = image.convert("RGB"), None  # the profile describes the original mode
         exif = Image.Exif()
         if orientation is not None:
             exif[0x0112] = orientation
         packed = io.BytesIO()
         image.save(packed, "PNG", compress_level=1, icc_profile=profile, exif=exif if orientation else None)
-    except Exception as error:  # whatever Pillow says about an image that cannot be loaded
-        return f"cannot be read ({text.visible(str(error))[:200]})"
-    return images.attempt(packed.getvalue(), size)
+    except Exception as error:  # Pillow raises many types for images that it can't load
+        return f"can't be read ({text.visible(str(error))[:200]})"
+    return attempt(packed.getvalue(), size)
 
 
 def _orientation(image: Image.Image) -> int | None:
     image.load()
     try:
         orientation = image.getexif().get(0x0112)
-    except Exception:  # odd EXIF is not a reason to lose the image
+    except Exception:  # corrupt EXIF must not prevent reading the image
         return None
     return orientation if orientation in range(1, 9) else None
 
 
-def _without_premultiplied(image: Image.Image) -> Image.Image:
-    """La as LA; Pillow itself converts RGBa only."""
+def _unpremultiplied(image: Image.Image) -> Image.Image:
+    """Straight alpha for premultiplied alpha; Pillow itself converts RGBa only."""
     if image.mode == "RGBa":
         return image.convert("RGBA")
     grey, alpha = image.split()
@@ -140,49 +142,49 @@ def _without_premultiplied(image: Image.Image) -> Image.Image:
 
 
 def _array(value, size: int) -> np.ndarray | None:
-    """The value as an array where it is one (NumPy's, a tensor, pandas'), without a copy where there need be none."""
-    if isinstance(value, str | bytes):  # np.str_ among them, which is an array too
+    """The value as an array if it is one (NumPy, a tensor, pandas), without a copy if possible; else None."""
+    if isinstance(value, str | bytes):  # includes np.str_, which has __array__
         return None
     if isinstance(value, np.ndarray):
         return np.asarray(value)
     if _is_tensor(value):
         if str(value.dtype) != "torch.uint8":  # NumPy has no array for some of the others
-            raise _unwanted(str(value.dtype), value.shape, size)
+            raise _unexpected(str(value.dtype), value.shape, size)
         try:
             return value.detach().cpu().numpy()
         except (RuntimeError, TypeError, NotImplementedError) as error:
             cause = str(error).splitlines()[0][:200]
-            raise ImageError(f"The tensor cannot be read ({cause}). Pass a dense uint8 tensor.") from None
+            raise ImageError(f"The tensor can't be read ({cause}). Pass a dense uint8 tensor.") from None
     if hasattr(value, "__array__") and hasattr(value, "dtype"):
         return np.asarray(value)
     return None
 
 
 def _is_tensor(value) -> bool:
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    torch = sys.modules.get("torch")  # imported if there is any tensor
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def _pixels(array: np.ndarray, size: int, tensor: bool) -> np.ndarray:
-    """uint8 (m, size, size, 3), a view of `array`; tensors may have their channels first, as PyTorch has them."""
+    """uint8 (m, size, size, 3), a view of `array`; a tensor may have its channels first."""
     many = array[None] if array.ndim == 3 else array
     if array.dtype == np.uint8 and many.ndim == 4:
         if many.shape[1:] == (size, size, 3):
             return many
         if tensor and many.shape[1:] == (3, size, size):
             return many.transpose(0, 2, 3, 1)
-    raise _unwanted(str(array.dtype), array.shape, size)
+    raise _unexpected(str(array.dtype), array.shape, size)
 
 
-def _unwanted(dtype: str, shape: tuple[int, ...], size: int) -> ImageError:
+def _unexpected(dtype: str, shape: tuple[int, ...], size: int) -> ImageError:
     hint = ""
     if "uint8" not in dtype:
-        hint = " Convert them first: (x * 255).round() where values lie from 0 to 1, then to uint8."
+        hint = " Convert them first: if values lie between 0 and 1, (x * 255).round(), then to uint8."
     elif len(shape) in (3, 4) and tuple(shape)[-3:] == (3, size, size):
         hint = " Put the channels last: np.moveaxis(x, -3, -1)."
     elif len(shape) == 3 and shape[-1] in (3, 4):
-        hint = " Pass PIL.Image.fromarray(x), which is resized as a file is."
+        hint = " Pass PIL.Image.fromarray(x), which is resized like a file."
     return ImageError(
-        f"Images are wanted as uint8 (m, {size}, {size}, 3), as one image ({size}, {size}, 3), or as files or PIL "
-        f"images of any size, and not as {dtype} {tuple(shape)}.{hint}"
+        f"Expected uint8 (m, {size}, {size}, 3), one image ({size}, {size}, 3), or files or PIL images of any size, "
+        f"not {dtype} {tuple(shape)}.{hint}"
     )

@@ -1,8 +1,8 @@
 """One CNN of a fusion as a folder that others can use: weights, configuration, ONNX and a model card.
 
-The model gives an image one probability for each concept of its fusion (a linear head on the CNN's features and the
-logistic function) and scores it by their product; from the threshold up the answer is yes. Where the concepts have
-images of their own, nothing in it was chosen by the conjunction's labels (see `choose`).
+The model predicts one probability for each concept of its fusion (a linear head on the CNN's features and the logistic
+function). Its score is their product, and a score of at least the threshold is a yes. If the concepts have images,
+nothing in it was selected by labels of the conjunction (see `choose_cnn`).
 """
 
 import hashlib
@@ -30,11 +30,11 @@ OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
 SUPERVISION = {
     "concept labels": "CNN, heads and threshold were selected on the concepts' own images, without labels of the "
     "conjunction.",
-    "few-shot": "The concepts bring no images of their own, so CNN and threshold were selected on labelled images of "
-    "the conjunction: one half of them, tested on the other.",
+    "few-shot": "The concepts have no images, so CNN and threshold were selected on one half of the labelled images of "
+    "the conjunction, and tested on the other.",
 }
-_BATCH = 256  # images at most, and no more than fit into _MEMORY
-_MEMORY = 1 << 28
+_BATCH = 256  # images
+_MEMORY = 1 << 28  # bytes of activations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,14 +63,14 @@ class Model:
         """A score of at least this is a yes."""
         return self.config["threshold"]
 
-    def predict(self, pictures: model_inputs.Images) -> np.ndarray:
+    def predict(self, images: model_inputs.Images) -> np.ndarray:
         """Score one image or several.
 
         Args:
-            pictures: one image or an iterable of images, which may be of different kinds:
+            images: one image or an iterable of images, which may be of different kinds:
 
                 * a file of any size: a str, a Path, or its content as bytes;
-                * a PIL image of any size, which gives the same score as the file that it was opened from;
+                * a PIL image of any size, with the same score as the file that it was opened from;
                 * a uint8 array (32, 32, 3), RGB, of any strides;
                 * a uint8 tensor (32, 32, 3) or (3, 32, 32), on any device.
 
@@ -80,30 +80,30 @@ class Model:
             (m,) float32 scores from 0 to 1: the product of `probabilities`. One image gives one score, (1,).
 
         Raises:
-            decoding.ImageError: a ValueError: an image that cannot be read, or an array of another dtype or shape.
+            decoding.ImageError: an image can't be read, or an array has another dtype or shape (a ValueError).
         """
-        return self.probabilities(pictures).prod(1)
+        return self.probabilities(images).prod(1)
 
-    def probabilities(self, pictures: model_inputs.Images) -> np.ndarray:
-        """The probability of each concept. Arguments and errors as of `predict`.
+    def probabilities(self, images: model_inputs.Images) -> np.ndarray:
+        """Predict the probability of each concept. Arguments and errors as for `predict`.
 
         Returns:
             (m, k) float32 probabilities of the k concepts.
         """
         size = self.config["architecture"]["image_size"]
         stack = {name: values[None] for name, values in self.weights.items() if name.startswith("conv")}
-        needed = 2 * model_files.activations(_architecture(self.weights, size))  # a layer's values and their ReLU
-        batch = max(1, min(_BATCH, _MEMORY // needed))
+        image_bytes = 2 * model_files.activations(_architecture(self.weights, size))  # a layer and its ReLU
+        batch = max(1, min(_BATCH, _MEMORY // image_bytes))
         parts = [np.empty((0, len(self.concepts)), np.float32)]
         with torch.inference_mode():
-            for pixels in model_inputs.batches(pictures, size, batch):
+            for pixels in model_inputs.batches(images, size, batch):
                 x = cnn.normalise(torch.from_numpy(pixels))
                 logits = cnn.features(stack, x)[0] @ self.weights["heads.weight"].T + self.weights["heads.bias"]
                 parts.append(torch.sigmoid(logits).numpy())
         probabilities = np.concatenate(parts)
         if np.isnan(probabilities).any():
-            raise model_files.ModelError(f"{self!r}: its weights are so large that an image's score is NaN. Export "
-                                         "another CNN.")  # fmt: skip
+            raise model_files.ModelError(f"{self!r}: its weights overflow, so that the score of an image is NaN. "
+                                         "Export another CNN.")  # fmt: skip
         return probabilities
 
 
@@ -114,103 +114,137 @@ def load(path: str | os.PathLike) -> Model:
         path: the model's folder, or one of the files in it.
 
     Raises:
-        model_files.ModelError: a ValueError: there is no model, or it is corrupt; the message names file and key.
+        model_files.ModelError: there is no model, or it is corrupt; the message names file and key (a ValueError).
     """
     config, weights = model_files.read(path)
     return Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
 
 
 class Choice(NamedTuple):
-    """Which CNN of a method, and how it answers."""
+    """Which CNN of a method to export, and with which heads."""
 
-    domain: str  # "-" where the method has one domain
+    domain: str  # "-" if the method has one domain
     model: int
-    head: str  # own or probe
+    head: str  # own (classification heads) or probe (linear probes)
     supervision: str  # a key of SUPERVISION
 
 
-def choose(zero_shot_table: pd.DataFrame, leaderboard: pd.DataFrame, method: str) -> Choice:
-    """The method's CNN and heads with the best score on the concepts' own validation photographs.
+def choose_cnn(zero_shot_table: pd.DataFrame, leaderboard: pd.DataFrame, method: str) -> Choice:
+    """Select the method's CNN and heads by their score on the concepts' validation images.
 
-    Where no row of `zero_shot.csv` has such a score (existing zoos without images), the CNN that does best on the
-    validation half of the conjunction's images, with its own heads. Raises ValueError for an unknown method.
+    If `zero_shot.csv` has no such score (existing zoos without images), the CNN with the best score on the validation
+    half of the conjunction's images is selected, with its classification heads.
+
+    Args:
+        zero_shot_table: zero_shot.csv.
+        leaderboard: leaderboard.csv.
+        method: the method.
+
+    Raises:
+        ValueError: the tables do not have this method.
     """
     rows = zero_shot_table[zero_shot_table["method"] == method].dropna(subset=["selected", "validation"])
     if len(rows):
         best = rows.loc[rows["validation"].idxmax()]
-        return Choice(*_named(best["selected"]), best["head"], "concept labels")
+        return Choice(*_domain_and_model(best["selected"]), best["head"], "concept labels")
     held_out = leaderboard[leaderboard["protocol"] == "held_out"].dropna(subset=["selected", "validation"])
     rows = held_out[held_out["method"] == method]
     if len(rows):
         best = rows.loc[rows["validation"].idxmax()]
-        return Choice(*_named(best["selected"]), "own", "few-shot")
-    raise ValueError(f"The tables hold no method {method!r}; write one of {', '.join(held_out['method'].unique())}.")
+        return Choice(*_domain_and_model(best["selected"]), "own", "few-shot")
+    raise ValueError(f"The tables have no method {method!r}; write one of {', '.join(held_out['method'].unique())}.")
 
 
-def _named(selected: str) -> tuple[str, int]:
+def _domain_and_model(selected: str) -> tuple[str, int]:
     domain, slash, model = str(selected).rpartition("/")
     return domain if slash else "-", int(model)
 
 
-def pick(zoo: Mapping[str, np.ndarray], choice: Choice) -> dict[str, np.ndarray]:
-    """The chosen CNN as a zoo of one; raises ValueError when the zoo does not hold it exactly once."""
+def select_cnn(zoo: Mapping[str, np.ndarray], choice: Choice) -> dict[str, np.ndarray]:
+    """The selected CNN as a zoo of one; raises ValueError if the zoo does not hold it exactly once."""
     rows = np.flatnonzero((zoo["model"] == choice.model) & (zoo["domain"] == choice.domain))
     if len(rows) != 1:
-        raise ValueError(f"The zoo holds CNN {choice.domain}/{choice.model} {len(rows)} times; make the tables anew.")
+        raise ValueError(
+            f"The zoo has CNN {choice.domain}/{choice.model} {len(rows)} times. Delete its tables and run again."
+        )
     return {name: values[rows] for name, values in zoo.items()}
 
 
-def fit(
+def with_heads(
     zoo: Mapping[str, np.ndarray],
     choice: Choice,
     concepts: Sequence[zero_shot.Concept],
     test: Mapping[str, np.ndarray],
     validation: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Weights of a zoo's one CNN with its heads, as `Model` takes them, and its threshold.
+    """Heads and threshold of a zoo's one CNN.
 
-    The threshold is the product of those that serve each concept's validation images best (balanced accuracy); in
-    supervision "few-shot" the one that serves the `validation` (m,) half of the `test` images best.
-    Raises ValueError for a CNN without heads of its own where the concepts bring no images to fit any.
+    The threshold is the product of the concepts' thresholds with the best balanced accuracy on their validation
+    images. With supervision "few-shot" it is the best one on the validation half of the test images.
+
+    Args:
+        zoo: a zoo of one CNN, of `select_cnn`.
+        choice: of `choose_cnn`.
+        concepts: the concepts' images.
+        test: the fusion's test images.
+        validation: (m,) bool, the validation half of the test images.
+
+    Returns:
+        Name -> float32 weights, as in `Model`, and the threshold.
+
+    Raises:
+        ValueError: the CNN has no heads, and the concepts have no images to fit linear probes on.
     """
     if choice.supervision == "concept labels":
-        seen = [protocols.features(zoo, concept.validation_images) for concept in concepts]
-        heads = zero_shot.fit_heads(zoo, concepts, seen)[choice.head]
-        pairs = zip(heads, seen, concepts, strict=True)
-        own = [(zero_shot.probability(head, f), concept.validation_labels) for head, f, concept in pairs]
-        threshold = np.prod([zero_shot.best_threshold(*pair)[0][0] for pair in own])
+        features = [protocols.features(zoo, concept.validation_images) for concept in concepts]
+        heads = zero_shot.fit_heads(zoo, concepts, features)[choice.head]
+        thresholds = [
+            zero_shot.best_threshold(zero_shot.probability(head, of_concept), concept.validation_labels)[0][0]
+            for head, of_concept, concept in zip(heads, features, concepts, strict=True)
+        ]
+        threshold = np.prod(thresholds)
     elif heads := zero_shot.own_heads(zoo):
-        seen = protocols.features(zoo, test["images"][validation])
-        score = np.prod([zero_shot.probability(head, seen) for head in heads], axis=0)
+        features = protocols.features(zoo, test["images"][validation])
+        score = np.prod([zero_shot.probability(head, features) for head in heads], axis=0)
         threshold = zero_shot.best_threshold(score, test["labels"][validation])[0][0]
     else:
-        raise ValueError("These CNNs have no heads for the fusion's concepts, and heads are fitted only where all "
-                         "concepts have images of their own. Name some, or export another method.")  # fmt: skip
+        raise ValueError("These CNNs have no heads for the fusion's concepts, and linear probes need images of all "
+                         "concepts. Add images, or export another method.")  # fmt: skip
     weights = {name: values[0] for name, values in zoo.items() if name.startswith("conv")}
     weights["heads.weight"] = np.concatenate([head.weight for head in heads])
     weights["heads.bias"] = np.concatenate([head.bias for head in heads])
     return {name: np.ascontiguousarray(values, np.float32) for name, values in weights.items()}, float(threshold)
 
 
-def measured(model: Model, photographs: np.ndarray, labels: np.ndarray, seed: int) -> dict:
-    """What the model reaches on test images (labels (m,), 0 = the conjunction): each [value, low, high], the
-    bounds those of a 95 % bootstrap interval over images; None where it is not defined."""
-    truth, scores = labels == 0, model.predict(photographs)[None]
+def measured(model: Model, images: np.ndarray, labels: np.ndarray, seed: int) -> dict:
+    """Scores of the model on test images.
+
+    Args:
+        model: the model.
+        images: (m, 32, 32, 3) uint8.
+        labels: (m,), 0: the conjunction.
+        seed: names the random stream of the bootstrap.
+
+    Returns:
+        Numbers of positive and negative images, and for each measure [value, low, high] with a 95 % bootstrap
+        interval over images; None where it is undefined.
+    """
+    truth, scores = labels == 0, model.predict(images)[None]
     weights = intervals.resamples(truth, seed, added=True)
     shares = {
         "auroc": intervals.rank_shares(scores, truth),
         "balanced_accuracy": intervals.accuracy_shares(scores >= model.threshold, truth),
     }
-    found = {"positive": int(truth.sum()), "negative": int((~truth).sum())}
+    results = {"positive": int(truth.sum()), "negative": int((~truth).sum())}
     for name, share in shares.items():
         interval = np.clip(intervals.image_interval(share[0], weights), 0, 1)
         values = [float(intervals.measure(share, truth)[0]), *interval.tolist()]
-        found[name] = [value if np.isfinite(value) else None for value in values]
-    return found
+        results[name] = [value if np.isfinite(value) else None for value in values]
+    return results
 
 
 def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **more) -> dict:
-    """config.json: what is needed to run the weights, and `more` about where they come from."""
+    """config.json: how to run the weights, and `more` about their origin."""
     architecture = _architecture(weights)
     return {
         "format": model_files.FORMAT,
@@ -240,7 +274,7 @@ def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 
 
 
 def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
-    """An onnx.ModelProto: `images` uint8 (m, 32, 32, 3) -> `score` float32 (m,) and `probabilities` (m, k)."""
+    """The model as onnx.ModelProto: `images` uint8 (m, 32, 32, 3) -> `score` float32 (m,), `probabilities` (m, k)."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -288,45 +322,59 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
 
 
 def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: Mapping, card: str) -> None:
-    """Write the four files, each whole or not at all; config.json, which vouches for the weights, last.
+    """Write the four files of a model, each completely or not at all.
+
+    Args:
+        folder: the model's folder.
+        weights: name -> float32 array.
+        config: config.json without its checksums.
+        card: the model card.
 
     Raises:
-        model_files.ModelError: `config` is not what `load` would take.
+        model_files.ModelError: `load` would refuse the configuration.
     """
     from safetensors.numpy import save
 
     folder, data = Path(folder), save(dict(weights))
     config = dict(config) | {"sha256": hashlib.sha256(data).hexdigest()}
-    written = {
+    contents = {
         model_files.WEIGHTS: data,
         model_files.ONNX: onnx_model(weights, config).SerializeToString(),
         model_files.CARD: card.encode(),
-        model_files.CONFIG: model_files.content(config),
+        model_files.CONFIG: model_files.content(config),  # last, because it has the weights' checksum
     }
-    for name, content in written.items():
+    for name, content in contents.items():
         with atomic_path(folder / name) as path:
             path.write_bytes(content)
 
 
 def baselines(zero_shot_table: pd.DataFrame, comparisons: pd.DataFrame, method: str, head: str) -> list[dict]:
-    """What stands beside a method in `zero_shot.csv`: method, head, test, test_low, test_high of each other's selected
-    CNN, the best first, and the verdict on this method against it where `comparisons.csv` has one, else ""."""
+    """The other methods and baselines of `zero_shot.csv`, for the model card, the best first.
+
+    Args:
+        zero_shot_table: zero_shot.csv.
+        comparisons: comparisons.csv.
+        method: the model's method.
+        head: the model's heads.
+
+    Returns:
+        method, head, test, test_low, test_high of each selected CNN, and the verdict on `method` compared with it, ""
+        if they were not compared.
+    """
     same = comparisons[(comparisons["protocol"] == "zero_shot") & (comparisons["what"] == "selected")]
     same = same[(same["method"] == method) & (same["clusterer"] == head)]
     verdicts = dict(zip(same["baseline"], same["verdict"], strict=True))
     others = zero_shot_table[zero_shot_table["method"] != method].dropna(subset=["test"])
     others = others.sort_values("test", ascending=False, kind="stable")
-    kinds = others.groupby("method")["head"].nunique()  # like is compared with like, where there is like
-    rows = others[["method", "head", "test", "test_low", "test_high"]].to_dict("records")
-    compared = [row["head"] == head or kinds[row["method"]] == 1 for row in rows]
+    heads = others.groupby("method")["head"].nunique()  # equal kinds of heads are compared, if a method has several
     return [
-        row | {"verdict": verdicts.get(row["method"], "") if like else ""}
-        for row, like in zip(rows, compared, strict=True)
+        row | {"verdict": verdicts.get(row["method"], "") if row["head"] == head or heads[row["method"]] == 1 else ""}
+        for row in others[["method", "head", "test", "test_low", "test_high"]].to_dict("records")
     ]
 
 
-def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mapping]) -> str:
-    """The model card, Markdown. others: of `baselines`; photographs: the attributes of the images files it rests on."""
+def card(config: Mapping, others: Sequence[Mapping], images: Sequence[Mapping]) -> str:
+    """The model card as Markdown; `others` of `baselines`, `images` the attributes of the files of images used."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoofuse.export", "."),
         trim_blocks=True,
@@ -336,18 +384,16 @@ def card(config: Mapping, others: Sequence[Mapping], photographs: Sequence[Mappi
     )
     environment.filters |= {"score": score, "code": _code}
     template = environment.get_template("model_card.md")
-    return template.render(
-        config=config, others=others, photographs=photographs, supervision=SUPERVISION[config["supervision"]]
-    )
+    return template.render(config=config, others=others, images=images, supervision=SUPERVISION[config["supervision"]])
 
 
 def score(value: float | None) -> str:
-    """A measure as it is shown: three decimals, or a dash where it is not defined."""
+    """A measure with three decimals, or a dash if it is undefined."""
     return "-" if pd.isna(value) else f"{value:.3f}"
 
 
 def _code(name: str) -> str:
-    """A name from outside as Markdown shows it letter by letter."""
+    """A name from outside as Markdown code, so that it is shown literally."""
     shown = text.printable(name)
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"

@@ -1,7 +1,7 @@
-"""Scores of an exported model for a folder of any size, and the page that shows them. Imports no torch.
+"""Scores of an exported model for a folder of any size, and a gallery of them. Imports no torch.
 
-Images are decoded and scored in small parts by a few threads and then forgotten: what stays in memory is a name and a
-number for each. The page shows some of them, which are decoded once more.
+A few threads decode and score images in small batches; only names and scores stay in memory. The gallery decodes the
+images that it shows again.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from zoofuse.export.models import Model
 
 SUFFIXES = folders.SUFFIXES
-SHOWN = 1000  # images on the page at most; about 3 kB each
-PART = 64  # images decoded before they are scored together
+MAX_SHOWN = 1000  # images in the gallery; about 3 kB each
+BATCH = 64  # images that are scored together
 _LONGEST = 112  # pixels of the longer side of a thumbnail
 _BARS = 60
-_NAMED = 10
+_MAX_NAMED = 10
 
 
 class Listing(NamedTuple):
-    """What lies in a folder and its subfolders. Names are relative to it, as the file system has them."""
+    """The files in a folder and its subfolders; names are relative to it."""
 
     folder: str
     names: list[str]  # of images, folder by folder, sorted within each
@@ -49,20 +49,20 @@ class Listing(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """scores: file, score, answer ("yes" or "no"), highest first. unreadable: file, cause."""
+    """Scores of images, the highest first, and what could not be read."""
 
-    scores: pd.DataFrame
-    unreadable: pd.DataFrame
+    scores: pd.DataFrame  # file, score, prediction ("yes" or "no")
+    unreadable: pd.DataFrame  # file, cause
 
 
 def listed(folder: str | os.PathLike) -> Listing:
-    """The images under `folder`, by the endings of their names. Nothing is opened.
+    """List the images under a folder by their suffixes. Nothing is opened.
 
     Args:
-        folder: a folder, or one image. "~" is the home folder; letters may be composed differently than on the disk.
+        folder: a folder, or one image. "~" is the home folder; Unicode names are found in any normal form.
 
     Returns:
-        All images. Hidden files and what a NAS or macOS keeps for itself are left aside; links are followed once.
+        All images. Hidden files and files of NAS devices or macOS are ignored; links are followed once.
 
     Raises:
         ImageError: there is no such folder, or no image in it.
@@ -70,23 +70,23 @@ def listed(folder: str | os.PathLike) -> Listing:
     top = _existing(os.fspath(folder))
     if os.path.isfile(top):
         return Listing(os.path.dirname(top) or ".", [os.path.basename(top)], Counter(), [])
-    walked, found = folders.walk(top, every_name=True), Listing(top, [], Counter(), [])
-    found.unreadable.extend((os.path.relpath(path, top), cause) for path, cause in walked.unreachable)
+    walked, listing = folders.walk(top, every_name=True), Listing(top, [], Counter(), [])
+    listing.unreadable.extend((os.path.relpath(path, top), cause) for path, cause in walked.unreachable)
     for path in walked.images:
         if cause := regular.fault(path):
-            found.unreadable.append((os.path.relpath(path, top), cause))
+            listing.unreadable.append((os.path.relpath(path, top), cause))
         else:
-            found.names.append(os.path.relpath(path, top))
-    found.others.update(os.path.splitext(path)[1].lower() or "no ending" for path in walked.others)
-    if not found.names and not found.unreadable:
-        held = f"; it holds {_counted(found.others)}" if found.others else ""
-        raise ImageError(f"predict: no image lies in {_quoted(folder)}{held}. Images are files that end "
-                                f"in {', '.join(sorted(SUFFIXES))}.")  # fmt: skip
-    return found
+            listing.names.append(os.path.relpath(path, top))
+    listing.others.update(os.path.splitext(path)[1].lower() or "no suffix" for path in walked.others)
+    if not listing.names and not listing.unreadable:
+        others = f"; it holds {_counted(listing.others)}" if listing.others else ""
+        raise ImageError(f"predict: no images in {_quoted(folder)}{others}. Images are files that end in "
+                         f"{', '.join(sorted(SUFFIXES))}.")  # fmt: skip
+    return listing
 
 
 def _existing(folder: str) -> str:
-    """The folder or file as the file system has it; raises ImageError that says what is wrong with the name."""
+    """The folder or file as the file system spells it; raises an ImageError with a suggestion if there is none."""
     for name in (folder, os.path.expanduser(folder)) if folder and "\0" not in folder else ():
         with contextlib.suppress(OSError):  # a name that is too long
             name = os.fspath(folders.spelled(name))
@@ -98,94 +98,110 @@ def _existing(folder: str) -> str:
     hint = ""
     with contextlib.suppress(OSError, ValueError):
         above, last = os.path.split(folder.rstrip("/"))
-        there = sorted(os.listdir(above or "."))
-        if commented := [name for name in there if name.startswith(f"{last} #")]:
+        names = sorted(os.listdir(above or "."))
+        if commented := [name for name in names if name.startswith(f"{last} #")]:
             hint = (
-                f" There is {_quoted(commented[0])}: in --config a # after a space begins a comment, and Snakemake "
-                'takes quotes away. Write it in the configuration file, predict: "FOLDER", or name a link (ln -s).'
+                f" There is {_quoted(commented[0])}: in --config, a # after a space starts a comment, and Snakemake "
+                'removes quotes. Write predict: "FOLDER" in the configuration file, or name a link (ln -s).'
             )
-        elif close := difflib.get_close_matches(last, there, 1):
+        elif close := difflib.get_close_matches(last, names, 1):
             hint = f" Did you mean {_quoted(close[0])}?"
     raise ImageError(f"predict: there is no folder {_quoted(folder)} (looked for "
-                            f"{_quoted(os.path.abspath(folder))}).{hint} Write --config predict=FOLDER.")  # fmt: skip
+                     f"{_quoted(os.path.abspath(folder))}).{hint} Write --config predict=FOLDER.")  # fmt: skip
 
 
 def digest(folder: str | os.PathLike) -> str:
-    """Digest of the images' names and sizes, so that an added image is noticed; raises ImageError as `listed`."""
-    found = listed(folder)
-    sizes = [(text.printable(name), _size(os.path.join(found.folder, name))) for name in found.names]
-    return files.digest(sizes + [(text.printable(name), cause) for name, cause in found.unreadable])
+    """Digest of the images' names and sizes, which changes if an image is added; raises ImageError as `listed`."""
+    listing = listed(folder)
+    sizes = [(text.printable(name), regular.file_size(os.path.join(listing.folder, name))) for name in listing.names]
+    return files.digest(sizes + [(text.printable(name), cause) for name, cause in listing.unreadable])
 
 
 def predict(
     model: Model, folder: str | os.PathLike, *, threads: int = 1, say: Callable[[str], None] = print
 ) -> Predictions:
-    """Score every image under `folder`, with a progress bar; what cannot be read is named and left out.
+    """Score every image under a folder, with a progress bar. Unreadable images are reported and left out.
 
     Args:
         model: an exported model.
         folder: as for `listed`.
-        threads: parts that are decoded and scored at a time.
-        say: takes a line for the log.
+        threads: batches that are decoded and scored at a time.
+        say: receives lines for the log.
+
+    Returns:
+        The scores, and the unreadable images.
 
     Raises:
         ImageError: as `listed`, or no image can be read.
     """
-    found = listed(folder)
-    if found.others:
-        say(f"Left aside: {_counted(found.others)}.")
-    total = len(found.names) + len(found.unreadable)
-    scores, unreadable = np.empty(len(found.names), np.float32), list(found.unreadable)
-    with logs.bar(len(found.names), "pictures", "predicting") as bar:
-        for start, part, causes in scored(model, found.folder, found.names, threads):
-            scores[start : start + len(part)] = part
-            unreadable += [(found.names[start + place], cause) for place, cause in causes.items()]
-            bar.update(len(part))
+    listing = listed(folder)
+    if listing.others:
+        say(f"Ignored: {_counted(listing.others)}.")
+    total = len(listing.names) + len(listing.unreadable)
+    scores, unreadable = np.empty(len(listing.names), np.float32), list(listing.unreadable)
+    with logs.bar(len(listing.names), "images", "predicting") as bar:
+        for start, batch_scores, causes in scored(model, listing.folder, listing.names, threads):
+            scores[start : start + len(batch_scores)] = batch_scores
+            unreadable += [(listing.names[start + i], cause) for i, cause in causes.items()]
+            bar.update(len(batch_scores))
     if unreadable:
-        more = f"\n  and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
-        named = "\n".join(f"  {text.printable(name)}: {text.visible(cause)}" for name, cause in unreadable[:_NAMED])
+        more = f"\n  and {len(unreadable) - _MAX_NAMED} more" if len(unreadable) > _MAX_NAMED else ""
+        named = "\n".join(f"  {text.printable(name)}: {text.visible(cause)}" for name, cause in unreadable[:_MAX_NAMED])
         say(f"{len(unreadable)} of {total} images can't be read and are left out:\n{named}{more}")
-    read = np.flatnonzero(~np.isnan(scores))
-    if not len(read):
+    readable = np.flatnonzero(~np.isnan(scores))
+    if not len(readable):
         name, cause = unreadable[0]
         raise ImageError(f"predict: none of the {total} images in {_quoted(folder)} can be read "
-                                f"({text.printable(name)}: {text.visible(cause)}). Name a folder of photographs."
-                                )  # fmt: skip
-    order = read[np.argsort(-scores[read], kind="stable")]
-    table = pd.DataFrame({"file": [found.names[i] for i in order], "score": scores[order]})
-    table["answer"] = np.where(table["score"] >= model.threshold, "yes", "no")
+                         f"({text.printable(name)}: {text.visible(cause)}). Name a folder of images.")  # fmt: skip
+    order = readable[np.argsort(-scores[readable], kind="stable")]
+    table = pd.DataFrame({"file": [listing.names[i] for i in order], "score": scores[order]})
+    table["prediction"] = np.where(table["score"] >= model.threshold, "yes", "no")
     return Predictions(table, pd.DataFrame(unreadable, columns=["file", "cause"]))
 
 
 def scored(
     model: Model, folder: str | os.PathLike, names: Sequence[str], threads: int = 1
 ) -> Iterator[tuple[int, np.ndarray, dict[int, str]]]:
-    """Part after part of `names`: where it starts, its scores (p,), NaN for what can't be read, and place -> cause.
+    """Score images in batches; only a few are in progress at a time, so that memory does not grow with the folder.
 
-    Only a few parts are under way at any time, so that memory does not grow with the folder.
+    Args:
+        model: an exported model.
+        folder: that the names are relative to.
+        names: of the images.
+        threads: batches in progress at a time.
+
+    Yields:
+        For each batch its first position in `names`, its scores (b,), NaN for unreadable images, and the causes of
+        these by position in the batch.
     """
     size = model.config["architecture"]["image_size"]
 
-    def part(start: int) -> tuple[int, np.ndarray, dict[int, str]]:
-        found = [images.attempt(os.path.join(folder, name), size) for name in names[start : start + PART]]
-        causes = {place: picture for place, picture in enumerate(found) if isinstance(picture, str)}
-        scores = np.full(len(found), np.nan, np.float32)
-        readable = [place for place in range(len(found)) if place not in causes]
-        scores[readable] = model.predict(images.stacked([found[place] for place in readable], size))
+    def score(start: int) -> tuple[int, np.ndarray, dict[int, str]]:
+        decoded = [images.attempt(os.path.join(folder, name), size) for name in names[start : start + BATCH]]
+        causes = {i: image for i, image in enumerate(decoded) if isinstance(image, str)}
+        scores = np.full(len(decoded), np.nan, np.float32)
+        readable = [i for i in range(len(decoded)) if i not in causes]
+        scores[readable] = model.predict(images.stacked([decoded[i] for i in readable], size))
         return start, scores, causes
 
-    under_way = deque()
+    pending = deque()
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for start in range(0, len(names), PART):
-            under_way.append(pool.submit(part, start))
-            if len(under_way) > 2 * threads:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        for start in range(0, len(names), BATCH):
+            pending.append(pool.submit(score, start))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def write_tables(predictions: Predictions, scores: str | os.PathLike, unreadable: str | os.PathLike) -> None:
-    """Two CSVs: file,score,answer sorted by score, and file,cause. Names are `text.printable`, and never a formula."""
+    """Write two CSVs: file,score,prediction sorted by score, and file,cause. No cell is a formula.
+
+    Args:
+        predictions: of `predict`.
+        scores: the first CSV.
+        unreadable: the second CSV.
+    """
     for table, path in ((predictions.scores, scores), (predictions.unreadable, unreadable)):
         table = table.assign(file=table["file"].map(text.printable).map(text.cell))
         if "cause" in table:
@@ -205,36 +221,36 @@ def write(
     threads: int = 1,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Write the tables, then the gallery. A gallery that cannot be made does not lose the tables.
+    """Write the tables, then the gallery. The tables are kept if the gallery fails.
 
-    Snakemake deletes all outputs of a job of which one is missing. So a page that only names the tables is written
-    first; the gallery takes its place, or it stays and says why there is none.
+    Snakemake deletes all outputs of a job if one is missing. Therefore a placeholder page is written first; the
+    gallery replaces it, or it stays and says why there is none.
 
     Args:
-        predictions: what `predict` found.
-        model: the model that was asked.
+        predictions: of `predict`.
+        model: the model that made them.
         folder: as for `predict`.
         scores: the CSV of scores to write.
-        unreadable: the CSV of images that could not be read.
+        unreadable: the CSV of unreadable images to write.
         gallery: the page to write.
-        threads: images that are reduced at a time.
-        say: takes a line for the log.
+        threads: thumbnails that are made at a time.
+        say: receives lines for the log.
 
     Raises:
-        FileError: there is no room or no permission to write.
+        FileError: no space or no permission to write.
     """
-    _note(gallery, scores, "It is being made.")
+    _placeholder(gallery, scores, "It is being written.")
     write_tables(predictions, scores, unreadable)
     try:
         page(gallery, predictions, model, folder, threads)
-    except Exception as error:  # a full disk, no memory, a fault of ours: the numbers are what was asked for
+    except Exception as error:  # a full disk, no memory, a bug: the scores matter more
         cause = text.visible(str(error) or type(error).__name__)
-        say(f"{gallery}: the gallery could not be made ({cause}). The tables are complete: {scores}.")
+        say(f"{gallery}: the gallery could not be written ({cause}). The tables are complete: {scores}.")
         with contextlib.suppress(Exception):
-            _note(gallery, scores, f"It could not be made: {cause}")
+            _placeholder(gallery, scores, f"It could not be written: {cause}")
 
 
-def _note(path: str | os.PathLike, scores: str | os.PathLike, state: str) -> None:
+def _placeholder(path: str | os.PathLike, scores: str | os.PathLike, state: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>No gallery</title>\n'
@@ -249,10 +265,17 @@ def _note(path: str | os.PathLike, scores: str | os.PathLike, state: str) -> Non
 def page(
     path: str | os.PathLike, predictions: Predictions, model: Model, folder: str | os.PathLike, threads: int = 1
 ) -> None:
-    """The gallery, one HTML file that needs no network: images by falling score, and a threshold to move.
+    """Write the gallery, one HTML file that needs no network: images by descending score, and a threshold slider.
 
-    At most SHOWN images: the first half of them from the top, the others evenly from the rest. They link to the
-    files, relative to `path`. One that cannot be shown is a grey tile with the cause.
+    It shows at most MAX_SHOWN images: half of them from the top, the others evenly from the rest. They link to the
+    files, relative to `path`. An image that can't be shown is a grey tile with the cause.
+
+    Args:
+        path: the HTML file.
+        predictions: of `predict`.
+        model: the model that made them.
+        folder: as for `predict`.
+        threads: thumbnails that are made at a time.
     """
     path, table = Path(path), predictions.scores
     top = _existing(os.fspath(folder))
@@ -262,7 +285,7 @@ def page(
     above = os.path.relpath(top, path.parent)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         tiles = pool.map(_tile, [os.path.join(top, name) for name in names])
-        pictures = [
+        shown_images = [
             {
                 "rank": rank,
                 "file": text.printable(name),
@@ -281,7 +304,7 @@ def page(
         threshold=float(np.float32(model.threshold)),
         yes=int((scores >= model.threshold).sum()),
         total=len(scores),
-        pictures=pictures,
+        images=shown_images,
         bars=np.quantile(scores, (np.arange(_BARS) + 0.5) / _BARS).tolist(),
         lowest=scores[-1],
         highest=scores[0],
@@ -296,16 +319,16 @@ def page(
 
 
 def shown(n: int) -> np.ndarray:
-    """Ranks of the images on the page, rising: all, or SHOWN of them."""
-    if n <= SHOWN:
+    """Increasing ranks of the images in the gallery: all n, or MAX_SHOWN of them."""
+    if n <= MAX_SHOWN:
         return np.arange(n)
-    half = SHOWN // 2
-    return np.append(np.arange(half), np.linspace(half, n - 1, SHOWN - half).round().astype(int))
+    half = MAX_SHOWN // 2
+    return np.append(np.arange(half), np.linspace(half, n - 1, MAX_SHOWN - half).round().astype(int))
 
 
 def _tile(path: str) -> tuple[str, str]:
-    """The image as a data URI in its own proportions, and ""; or "" and why it cannot be shown."""
-    try:  # it was read a moment ago; whatever happens now is a matter of this tile
+    """The image as a data URI in its own proportions, and ""; or "" and why it can't be shown."""
+    try:  # it could be read before, so an error now concerns only this tile
         small = thumbnail(path, _LONGEST)
         if isinstance(small, str):
             return "", text.visible(small)
@@ -317,16 +340,9 @@ def _tile(path: str) -> tuple[str, str]:
 
 
 def _counted(others: Counter) -> str:
-    kinds = ", ".join(f"{count:,} {text.printable(suffix)}" for suffix, count in others.most_common(_NAMED))
+    kinds = ", ".join(f"{count:,} {text.printable(suffix)}" for suffix, count in others.most_common(_MAX_NAMED))
     return f"{others.total():,} files of other kinds ({kinds})"
 
 
 def _quoted(name: str | os.PathLike) -> str:
     return f"'{text.printable(name)}'"
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:  # a broken link: predicting names it
-        return -1

@@ -1,9 +1,8 @@
-"""Files of other people, read in a process of their own, with limits of time and memory.
+"""Other people's files, read in a child process with limits on time and memory.
 
-HDF5 and PyTorch can hang, crash or take all memory on a corrupt or forged file, and no exception tells. So they see
-such a file only in a child process. The child answers with JSON and plain float32 or int64 arrays, never with a pickle.
-Where it takes too long, needs too much or crashes, that is one ValueError about one file, and the next file gets a new
-child.
+HDF5 and PyTorch can hang, crash or exhaust memory on a corrupt or forged file without raising an exception. The child
+replies with JSON and plain float32 or int64 arrays, never with a pickle. If it takes too long, needs too much memory
+or crashes, the parent raises a ValueError about that file, and the next file gets a new child.
 """
 
 import contextlib
@@ -24,19 +23,19 @@ from pathlib import Path
 
 import numpy as np
 
-MEMORY = 2**30  # bytes that a child may take beyond what it has when its libraries are loaded
-SECONDS = 60  # of processor time for one request, to which loading PyTorch is not counted
-PATIENCE = 600  # seconds by the clock for one request: a slow disk takes no processor time
-LOADING = 240  # more of both for loading the libraries, on a cold network disk
-LARGEST = 2**28  # bytes of one answer
+MEMORY = 2**30  # bytes that a child may allocate after its libraries are loaded
+CPU_SECONDS = 60  # CPU time of one request, without loading PyTorch
+MAX_WAIT = 600  # wall-clock seconds of one request, because a slow disk takes no CPU time
+LOADING = 240  # further seconds of both for loading libraries from a cold network disk
+MAX_REPLY = 2**28  # bytes of one array
 
 
 class Unreadable(ValueError):
-    """A foreign file that cannot be read; the message says why, without naming the file."""
+    """A foreign file that can't be read; the message says why, without naming the file."""
 
 
 class Reader:
-    """A child process that reads foreign files, started when it is first asked, and again after it died."""
+    """A child process that reads foreign files, started on the first request and after it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
@@ -44,43 +43,43 @@ class Reader:
         self._errors = None
 
     def ask(self, operation: str, **arguments) -> tuple[dict, dict[str, np.ndarray]]:
-        """Let the child do one thing.
+        """Send one request to the child.
 
         Args:
             operation: A function of `foreign_files`.
-            arguments: What it takes; anything JSON can hold.
+            arguments: Its arguments; JSON values.
 
         Returns:
-            What the function returns: values that JSON can hold, and arrays.
+            What the function returns: JSON values, and arrays.
 
         Raises:
-            Unreadable: The file is at fault, or the child took too long, needed too much memory or crashed.
+            Unreadable: The file is bad, or the child took too long, needed too much memory or crashed.
         """
         if self._process is None:
             self._start()
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def stop() -> None:
-            late.set()
+            timed_out.set()
             self._process.kill()
 
-        timer = threading.Timer(PATIENCE + LOADING, stop)
+        timer = threading.Timer(MAX_WAIT + LOADING, stop)
         timer.start()
         try:
-            limits = {"memory": MEMORY, "seconds": SECONDS, "loading": LOADING}
+            limits = {"memory": MEMORY, "seconds": CPU_SECONDS, "loading": LOADING}
             self._link.send_bytes(json.dumps([operation, arguments, limits]).encode())
             head = json.loads(self._link.recv_bytes(2**24))
             if "error" in head:
-                if head["last"]:  # the library may hold the corrupt file open: the next file gets a new child
+                if head["last"]:  # the library may keep the corrupt file open, so the next file gets a new child
                     self.close()
                 raise Unreadable(head["error"])
             arrays = {name: self._array(*form) for name, form in head["arrays"].items()}
         except (OSError, EOFError, ValueError) as error:
             if isinstance(error, Unreadable):
                 raise
-            status, said = self._ended()
-            raise Unreadable(_cause(status, late.is_set(), said, arguments)) from None
-        except BaseException:  # interrupted: what the child says next belongs to no question
+            status, output = self._end()
+            raise Unreadable(_cause(status, timed_out.is_set(), output, arguments)) from None
+        except BaseException:  # interrupted, so the child's next reply belongs to no request
             self.close()
             raise
         finally:
@@ -91,12 +90,12 @@ class Reader:
         """End the child."""
         if self._process is not None:
             self._process.kill()
-            self._ended()
+            self._end()
 
     def _array(self, kind: str, shape: list[int]) -> np.ndarray:
-        if kind not in ("<f4", "<i8") or 8 * math.prod(shape) > LARGEST:
-            raise ValueError("an array that was not asked for")
-        return np.frombuffer(self._link.recv_bytes(LARGEST), kind).reshape(shape)
+        if kind not in ("<f4", "<i8") or 8 * math.prod(shape) > MAX_REPLY:
+            raise ValueError("an unexpected array")
+        return np.frombuffer(self._link.recv_bytes(MAX_REPLY), kind).reshape(shape)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -117,19 +116,19 @@ class Reader:
             )
             self._link = Connection(ours.detach())
 
-    def _ended(self) -> tuple[int | None, str]:
-        """How the child ended, and the last that it or its libraries printed."""
+    def _end(self) -> tuple[int | None, str]:
+        """Clean up after the child: its exit status, and what it or its libraries printed."""
         status = None
-        with contextlib.suppress(subprocess.TimeoutExpired):  # where a disk does not answer, it cannot end
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a process that waits for a dead disk cannot end
             status = self._process.wait(10)
         if status is None:
             self._process.kill()
         self._link.close()
         self._errors.seek(0)
-        said = self._errors.read(2**16).decode("utf-8", "replace").strip()
+        output = self._errors.read(2**16).decode("utf-8", "replace").strip()
         self._errors.close()
         self._process = self._link = self._errors = None
-        return status, said
+        return status, output
 
 
 _shared: Reader | None = None
@@ -137,7 +136,7 @@ _shared: Reader | None = None
 
 @contextlib.contextmanager
 def reader() -> Iterator[Reader]:
-    """Yield a Reader, the same to those who ask for one within; its child ends when the outermost is left."""
+    """Yield a Reader, which nested calls share; its child ends with the outermost call."""
     global _shared
     if _shared is not None:
         yield _shared
@@ -150,25 +149,25 @@ def reader() -> Iterator[Reader]:
         child.close()
 
 
-def _cause(status: int | None, late: bool, said: str, arguments: dict) -> str:
+def _cause(status: int | None, timed_out: bool, output: str, arguments: dict) -> str:
     library = "HDF5" if arguments.get("library") == "HDF5" else "PyTorch"
-    if late:
-        return f"not read within {PATIENCE} seconds; is its disk reachable?"
+    if timed_out:
+        return f"not read within {MAX_WAIT} seconds; is its disk reachable?"
     if status == -signal.SIGXCPU:
-        return f"not read within {SECONDS} seconds of processor time: corrupt or forged"
+        return f"not read within {CPU_SECONDS} seconds of CPU time: corrupt or forged"
     if status == -signal.SIGKILL:
-        return "the process that read it was killed, probably for want of memory"
+        return "the process that read it was killed, probably because memory ran out"
     if status is not None and status < 0:
         return f"{library} crashed on this file ({signal.Signals(-status).name}): corrupt or forged"
-    last = (said.splitlines() or ["without a word"])[-1]
-    return f"the process that reads foreign files ended ({last[:300]})"
+    last_line = (output.splitlines() or ["no output"])[-1]
+    return f"the process that reads foreign files ended ({last_line[:300]})"
 
 
 # ---------------------------------------------------------------------------------------------- the child
 
 
 def serve(descriptor: int) -> None:
-    """Answer questions until the parent is gone; this is all that the child does.
+    """Serve requests until the parent is gone; this is all that the child does.
 
     Args:
         descriptor: The child's end of the socket.
@@ -177,7 +176,7 @@ def serve(descriptor: int) -> None:
 
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))  # it prints, and writes nothing else
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))  # it prints to stderr and writes nothing else
     link, base = Connection(descriptor), None
     while True:
         try:
@@ -190,35 +189,31 @@ def serve(descriptor: int) -> None:
             foreign_files.load(library)
             base = _memory()
         _limit(base + limits["memory"], limits["seconds"])
-        last = False
         try:
             values, arrays = getattr(foreign_files, operation)(**arguments)
             head = {"values": values, "arrays": {name: [a.dtype.str, a.shape] for name, a in arrays.items()}}
-        except Unreadable as error:
-            head, arrays, last = {"error": str(error)[:4000]}, {}, library == "HDF5"
-        except MemoryError:
-            head, arrays, last = {"error": f"needs more than {limits['memory'] // 2**20:,} MiB of memory"}, {}, True
-        except Exception as error:  # whatever a library says about a corrupt or forged file
-            head, arrays, last = {"error": foreign_files.damage(error)[:4000]}, {}, library == "HDF5"
-        if "error" in head:
-            head["last"] = last
+        except Exception as error:  # libraries raise many types for a corrupt or forged file
+            cause, no_memory = foreign_files.cause_of(error), isinstance(error, MemoryError)
+            if no_memory:
+                cause = f"needs more than {limits['memory'] // 2**20:,} MiB of memory"
+            head, arrays = {"error": cause[:4000], "last": no_memory or library == "HDF5"}, {}
         link.send_bytes(json.dumps(head).encode())
         for array in arrays.values():
             link.send_bytes(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
 
 
 def _memory() -> int:
-    """Bytes of address space that this process has taken."""
+    """Bytes of address space that this process uses."""
     with contextlib.suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     return 0
 
 
 def _limit(memory: int | None, seconds: int) -> None:
-    """Limit this process's address space, and the processor time from now on; None is without a limit."""
+    """Limit this process's address space (None: no limit) and its CPU time from now on."""
     used = math.ceil(time.process_time())
-    for kind, wanted in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, used + seconds)):
-        with contextlib.suppress(OSError, ValueError):  # macOS knows no limit of address space
+    for kind, limit in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, used + seconds)):
+        with contextlib.suppress(OSError, ValueError):  # macOS has no limit of address space
             highest = resource.getrlimit(kind)[1]
-            wanted = highest if wanted is None else wanted
-            resource.setrlimit(kind, (wanted if highest == resource.RLIM_INFINITY else min(wanted, highest), highest))
+            limit = highest if limit is None else limit
+            resource.setrlimit(kind, (limit if highest == resource.RLIM_INFINITY else min(limit, highest), highest))

@@ -1,7 +1,7 @@
-"""What the child process of `foreign` does: read HDF5, torch.save and safetensors files, bounded beforehand.
+"""Requests to the child process of `foreign`: reading HDF5, torch.save and safetensors files of limited size.
 
-Each public function but `load`, `is_loaded` and `damage` is one request: it returns values that JSON can hold, and
-arrays. Between two requests the child keeps the file that was opened last.
+Each public function except `load`, `is_loaded` and `cause_of` is one request and returns JSON values and arrays. The
+child keeps the last opened file between requests.
 """
 
 import contextlib
@@ -16,23 +16,24 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from zoofuse.core import regular
-from zoofuse.core.text import visible
+from zoofuse.core.text import printable
 from zoofuse.importers import formats
 from zoofuse.importers.foreign import Unreadable
+from zoofuse.importers.layer_names import shown
 
-LINKS = 10_000  # names in an HDF5; a zoo of stacked parameters has a few dozen
-DEPTH = 64  # groups within groups, and soft links that name soft links
-CHUNK = 2**28  # bytes of one chunk; h5py's own choice is at most 2**20
-PACKED = 1100  # times that deflate makes data smaller at most
+MAX_LINKS = 10_000  # names in an HDF5; a zoo of stacked parameters has a few dozen
+MAX_DEPTH = 64  # nested groups, and chained soft links
+MAX_CHUNK = 2**28  # bytes of one chunk; h5py itself chooses at most 2**20
+MAX_COMPRESSION = 1100  # deflate's largest ratio
 BLOCK = 2**24  # bytes read at a time
-GAP = 16  # rows that are read and thrown away rather than asked for apart
-TENSORS = 10_000  # in one state_dict
-NAME = 300  # characters of a foreign name that are shown
-NESTED = ("state_dict", "model_state_dict", "net_state_dict", "model_state", "model", "net", "network", "weights")
-_COPY = re.compile("(^|[^a-z])(ema|swa|avg|averaged)([^a-z]|$)")  # of the keys under which averaged weights lie
+GAP = 16  # unneeded rows that are read along instead of starting another read
+MAX_TENSORS = 10_000  # in one state_dict
+MAX_NAME = 300  # characters of a foreign name in a message
+STATE_KEYS = ("state_dict", "model_state_dict", "net_state_dict", "model_state", "model", "net", "network", "weights")
+_AVERAGE_KEY = re.compile("(^|[^a-z])(ema|swa|avg|averaged)([^a-z]|$)")  # keys of averaged weights
 
-_open: dict = {}  # name -> dataset or tensor of the file opened last
-_file: dict = {}  # that file, where it is an HDF5: the h5py.File and its size
+_open: dict = {}  # name -> dataset or tensor of the last opened file
+_file: dict = {}  # that file, if it is an HDF5: the h5py.File and its size
 
 
 def is_loaded(library: str | None) -> bool:
@@ -41,7 +42,7 @@ def is_loaded(library: str | None) -> bool:
 
 
 def load(library: str | None) -> None:
-    """Load what a request needs, before memory is limited."""
+    """Import what a request needs, before memory is limited."""
     if library == "HDF5":
         import h5py  # noqa: F401
     elif library:
@@ -52,13 +53,14 @@ def load(library: str | None) -> None:
 
 
 def _shown(name: str) -> str:
-    """A foreign name, cut and on one line."""
-    clean = name[:NAME].encode("utf-8", "replace").decode()
-    return visible(clean).replace("\n", "\\n").replace("\t", "\\t")
+    """A foreign name for a message: shortened, on one line."""
+    return printable(name[:MAX_NAME].encode("utf-8", "replace").decode())
 
 
-def damage(error: Exception) -> str:
-    """What a library says about a file that it cannot read; never PyTorch's advice to run what the file holds."""
+def cause_of(error: Exception) -> str:
+    """Why a file can't be read, for a message. PyTorch's advice to turn off weights_only is never passed on."""
+    if isinstance(error, Unreadable):
+        return str(error)
     reason = (str(error).strip("'\" ").splitlines() or [""])[0].strip()
     if not reason or "weights_only" in reason:
         reason = type(error).__name__
@@ -69,15 +71,14 @@ def damage(error: Exception) -> str:
 
 
 def hdf5_parameters(path: str) -> tuple[dict, dict]:
-    """Open an HDF5 and list the datasets called weight or bias, by names with a dot before that, and its index.
+    """Open an HDF5 and list its datasets called weight or bias (as conv1.weight for conv1/weight), and its index.
 
     Returns:
-        parameters: for each its name, its address, its shape (null where it has none) and its dtype; a dataset of two
-        names is listed twice. index: the shape and dtype of dataset "model", null where there is none. hint: what the
-        file is, if it is known and is not a zoo.
+        parameters: name, address, shape (null if it has none) and dtype of each; a dataset with two names is listed
+        twice. index: shape and dtype of dataset "model", or null. hint: what the file is, if recognised and not a zoo.
     """
     root = _opened(path)
-    found: dict[str, tuple] = {}
+    parameters: dict[str, tuple] = {}
     is_keras = any(_has(root, name) for name in ("keras_version", "layer_names"))
     for name, item, address in _walk(root):
         if not hasattr(item, "get_storage_size"):
@@ -87,12 +88,14 @@ def hdf5_parameters(path: str) -> tuple[dict, dict]:
         is_parameter = renamed.endswith((".weight", ".bias")) and not name.startswith(("history/", "checkpoints/"))
         if is_parameter or name == "model":
             key = _shown(renamed)
-            if key in found and found[key][1] != address:
+            if key in parameters and parameters[key][1] != address:
                 raise Unreadable(f"holds two datasets called {key}; remove one")
-            found[key] = (item, address)
-    _open.update({name: item for name, (item, _) in found.items()})
-    listed = [[name, address, *_form(item)] for name, (item, address) in found.items() if name != "model"]
-    index = list(_form(found["model"][0])) if "model" in found else None
+            parameters[key] = (item, address)
+    _open.update({name: item for name, (item, _) in parameters.items()})
+    listed = [
+        [name, address, *_shape_and_dtype(item)] for name, (item, address) in parameters.items() if name != "model"
+    ]
+    index = list(_shape_and_dtype(parameters["model"][0])) if "model" in parameters else None
     return {"parameters": listed, "index": index, "hint": "a Keras model" if is_keras else None}, {}
 
 
@@ -100,46 +103,48 @@ def hdf5_group(path: str, group: str) -> tuple[dict, dict]:
     """Open an HDF5 and list the datasets of one group.
 
     Returns:
-        held: for each its name, shape and dtype; null where there is no such group. top: the names at the top.
+        datasets: name, shape and dtype of each; null if there is no such group. top: names at the top level.
     """
-    held: list | None = None
+    datasets: list | None = None
     top = []
     for name, item, _ in _walk(_opened(path)):
-        parent, _, own = name.rpartition("/")
+        parent, _, last = name.rpartition("/")
         if not parent:
             top.append(_shown(name))
         if name == group and not hasattr(item, "get_storage_size"):
-            held = held or []
+            datasets = datasets or []
         elif parent == group and hasattr(item, "get_storage_size"):
             _open[_shown(name)] = item
-            held = [*(held or []), [_shown(own), *_form(item)]]
-    return {"held": held, "top": sorted(top)}, {}
+            datasets = [*(datasets or []), [_shown(last), *_shape_and_dtype(item)]]
+    return {"datasets": datasets, "top": sorted(top)}, {}
 
 
 def hdf5_check(names: list[str]) -> tuple[dict, dict]:
-    """Check that what the datasets claim to hold can lie in the file; raises Unreadable."""
+    """Raise Unreadable if a dataset claims more values than the file can hold."""
     for name in names:
-        _plausible(name, _open[name])
+        _check_storage(name, _open[name])
     return {}, {}
 
 
 def hdf5_rows(name: str, rows: list[int]) -> tuple[dict, dict]:
-    """Some rows of a dataset, whose first axis is the CNN, as float32.
+    """Rows of a dataset, whose first axis is the CNN, as float32.
 
     Args:
-        name: As it was listed.
-        rows: Rising; read in blocks, so that rows far apart do not cost those between.
+        name: As listed.
+        rows: Increasing; read in blocks, so that rows between distant ones are not read.
     """
     import h5py
 
     dataset, rows = h5py.Dataset(_open[name]), np.array(rows)
-    _plausible(name, _open[name])
-    each = max(1, math.prod(dataset.shape[1:]) * max(4, dataset.dtype.itemsize))
+    _check_storage(name, _open[name])
+    row_bytes = max(1, math.prod(dataset.shape[1:]) * max(4, dataset.dtype.itemsize))
     values = np.empty((len(rows), *dataset.shape[1:]), np.float32)
     start = 0
     while start < len(rows):
         last = start + 1
-        while last < len(rows) and rows[last] - rows[last - 1] <= GAP and (rows[last] - rows[start]) * each < BLOCK:
+        while (
+            last < len(rows) and rows[last] - rows[last - 1] <= GAP and (rows[last] - rows[start]) * row_bytes < BLOCK
+        ):
             last += 1
         low = rows[start]
         block = dataset[low : rows[last - 1] + 1]
@@ -152,7 +157,7 @@ def hdf5_values(name: str) -> tuple[dict, dict]:
     """All of a small dataset as float32."""
     import h5py
 
-    _plausible(name, _open[name])
+    _check_storage(name, _open[name])
     dataset = h5py.Dataset(_open[name])
     if dataset.size * max(4, dataset.dtype.itemsize) > 4 * BLOCK:
         raise Unreadable(f"{_shown(name)} {dataset.shape} is larger than {4 * BLOCK:,} bytes")
@@ -163,11 +168,11 @@ def hdf5_index(largest: int) -> tuple[dict, dict]:
     """Dataset "model" as int64.
 
     Returns:
-        range: its lowest and highest value. values: left out where these are not 0 to `largest`.
+        range: lowest and highest value. values: omitted if they are not within 0 to `largest`.
     """
     import h5py
 
-    _plausible("model", _open["model"])
+    _check_storage("model", _open["model"])
     index = h5py.Dataset(_open["model"])[...]
     lowest, highest = int(index.min()), int(index.max())
     arrays = {"values": index.astype(np.int64)} if lowest >= 0 and highest <= largest else {}
@@ -175,7 +180,7 @@ def hdf5_index(largest: int) -> tuple[dict, dict]:
 
 
 def close() -> tuple[dict, dict]:
-    """Forget the file opened last."""
+    """Close the last opened file."""
     _open.clear()
     if file := _file.pop("file", None):
         file.close()
@@ -183,40 +188,39 @@ def close() -> tuple[dict, dict]:
 
 
 def _opened(path: str):
-    """The root group of an HDF5, which stays open until the next file is opened."""
+    """Open an HDF5 until the next file is opened; returns its root group."""
     import h5py
 
     close()
     with regular.open_regular(path) as handle:
         _file["size"] = handle.seek(0, 2)
-    _file["file"] = h5py.File(path, "r", rdcc_nbytes=CHUNK)
+    _file["file"] = h5py.File(path, "r", rdcc_nbytes=MAX_CHUNK)
     return h5py.h5o.open(_file["file"].id, b"/")
 
 
 def _walk(root) -> Iterator[tuple[str, object, int]]:
-    """Every name in an HDF5 but those that lead nowhere: the name, the open dataset or group, and its address.
+    """Yield the name, open dataset or group, and address of everything in an HDF5, except broken links.
 
-    Raises Unreadable for a link to another file and for more names than a zoo has. A group within itself is not entered
-    again.
+    Raises Unreadable for links to other files and for more names than a zoo has. A group in itself is entered once.
     """
     import h5py
 
     names: list[bytes] = []
 
-    def take(name: bytes) -> bool | None:
+    def collect(name: bytes) -> bool | None:
         names.append(name)
-        return True if len(names) > left else None  # ends the iteration
+        return True if len(names) > left else None  # True ends the iteration
 
-    left, stack = LINKS, [("", root, ())]
+    left, stack = MAX_LINKS, [("", root, ())]
     while stack:
         prefix, group, above = stack.pop()
         names.clear()
-        group.links.iterate(take)
+        group.links.iterate(collect)
         left -= len(names)
         if left < 0:
             raise Unreadable(
-                f"holds more than {LINKS:,} names, so it is not a zoo of stacked parameters: these have one dataset "
-                "for each parameter, whose first axis is the CNN"
+                f"holds more than {MAX_LINKS:,} names, so it is not a zoo of stacked parameters, which has one dataset "
+                "per parameter, with the CNN as its first axis"
             )
         for raw in list(names):
             name = prefix + raw.decode("utf-8", "backslashreplace")
@@ -224,19 +228,19 @@ def _walk(root) -> Iterator[tuple[str, object, int]]:
             if item is None or isinstance(item, h5py.h5t.TypeID):
                 continue
             if isinstance(item, h5py.h5d.DatasetID):
-                _inside(name, item)
+                _check_location(name, item)
             address = h5py.h5o.get_info(item).addr
             yield name, item, address
             if isinstance(item, h5py.h5g.GroupID) and address not in above:
-                if len(above) >= DEPTH:
+                if len(above) >= MAX_DEPTH:
                     raise Unreadable(
-                        f"holds groups nested more than {DEPTH} deep, so it is not a zoo of stacked parameters"
+                        f"holds groups nested more than {MAX_DEPTH} deep, so it is not a zoo of stacked parameters"
                     )
                 stack.append((f"{name}/", item, (*above, address)))
 
 
 def _followed(root, group, raw: bytes, name: str, hops: list | None = None):
-    """The object that a link names, opened over hard links only; None where a soft link leads nowhere."""
+    """Open what a link refers to, over hard links only; None for a broken soft link."""
     import h5py
 
     kind = group.links.get_info(raw).type
@@ -244,74 +248,76 @@ def _followed(root, group, raw: bytes, name: str, hops: list | None = None):
         return h5py.h5o.open(group, raw)
     shown, hops = _shown(name), [] if hops is None else hops
     if kind != h5py.h5l.TYPE_SOFT:
-        raise Unreadable(f"{shown} lies in another file, which is not read; copy it into this one, or remove the link")
+        raise Unreadable(
+            f"{shown} is stored in another file, which is not read; copy it into this one, or remove the link"
+        )
     target = group.links.get_val(raw)
     item = root if target.startswith(b"/") else group
     for part in target.split(b"/"):
         if part in (b"", b"."):
             continue
         hops.append(part)
-        if len(hops) > DEPTH or not isinstance(item, h5py.h5g.GroupID) or not item.links.exists(part):
+        if len(hops) > MAX_DEPTH or not isinstance(item, h5py.h5g.GroupID) or not item.links.exists(part):
             item = None
             break
         item = _followed(root, item, part, name, hops)
     if item is None and re.search(r"[./](weight|bias)$", name):
         raise Unreadable(
-            f"{shown} is a soft link to {_shown(target.decode('utf-8', 'backslashreplace'))}, which this file "
-            "does not hold; copy the dataset into it"
+            f"{shown} is a soft link to {_shown(target.decode('utf-8', 'backslashreplace'))}, which is not in this "
+            "file; copy the dataset into it"
         )
     return item
 
 
-def _inside(name: str, item) -> None:
-    """Raises Unreadable for a dataset whose values lie in another file."""
+def _check_location(name: str, item) -> None:
+    """Raise Unreadable for a dataset whose values are stored in another file."""
     import h5py
 
     plist = item.get_create_plist()
     if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
-        raise Unreadable(f"{_shown(name)} lies in another file, which is not read; copy it into this one")
+        raise Unreadable(f"{_shown(name)} is stored in another file, which is not read; copy it into this one")
 
 
-def _form(item) -> tuple[list[int] | None, str]:
-    """Shape, None where the dataset has no values, and dtype as text."""
+def _shape_and_dtype(item) -> tuple[list[int] | None, str]:
+    """Shape (None for a dataset without values) and dtype as text."""
     try:
         dtype = str(item.dtype)
-    except (TypeError, ValueError, RuntimeError):  # numpy has no such type
-        dtype = "of a type that is not read"
+    except (TypeError, ValueError, RuntimeError):  # NumPy has no such type
+        dtype = "of an unsupported type"
     return (None if item.shape is None else list(item.shape)), _shown(dtype)
 
 
-def _plausible(name: str, item) -> None:
-    """Raises Unreadable where the claimed values cannot lie in the file, or were never written to it."""
+def _check_storage(name: str, item) -> None:
+    """Raise Unreadable if the claimed values can't be in the file, or were never written."""
     import h5py
 
     shown, shape, plist = _shown(name), item.shape, item.get_create_plist()
     claimed = math.prod(shape) * item.dtype.itemsize
     stored, size = item.get_storage_size(), _file["size"]
-    told = f"{shown} claims {tuple(shape)}, {claimed:,} bytes, but {stored:,} bytes of it are stored"
+    contradiction = f"{shown} claims {tuple(shape)}, {claimed:,} bytes, but {stored:,} bytes of it are stored"
     if stored > size or (stored == 0 and claimed):
-        raise Unreadable(f"{told} in a file of {size:,}: never written, corrupt or forged")
+        raise Unreadable(f"{contradiction} in a file of {size:,}: never written, corrupt or forged")
     if plist.get_layout() == h5py.h5d.CHUNKED:
         chunk = plist.get_chunk()
-        if math.prod(chunk) * item.dtype.itemsize > CHUNK:
+        if math.prod(chunk) * item.dtype.itemsize > MAX_CHUNK:
             raise Unreadable(
-                f"{shown} has chunks of {tuple(chunk)}; at most {CHUNK:,} bytes are read: use smaller ones"
+                f"{shown} has chunks of {tuple(chunk)}; at most {MAX_CHUNK:,} bytes are read: use smaller chunks"
             )
-        for place in range(plist.get_nfilters()):
-            code, _, _, told_by = plist.get_filter(place)
+        for number in range(plist.get_nfilters()):
+            code, _, _, name = plist.get_filter(number)
             if not h5py.h5z.filter_avail(code):
-                by = told_by.decode("utf-8", "replace") if isinstance(told_by, bytes) else str(told_by)
+                name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
                 raise Unreadable(
-                    f"{shown} is compressed by filter {code} ({_shown(by)}), which is not installed; save it "
-                    "with gzip, or uncompressed"
+                    f"{shown} is compressed by filter {code} ({_shown(name)}), which is not installed; save it with "
+                    "gzip, or uncompressed"
                 )
-        if claimed > PACKED * stored:
-            raise Unreadable(f"{told}: corrupt or forged")
-        wanted = math.prod(-(-length // each) for length, each in zip(shape, chunk, strict=True))
-        if (written := item.get_num_chunks()) < wanted:
-            raise Unreadable(f"{shown}: {wanted - written:,} of its {wanted:,} chunks were never written; write them")
+        if claimed > MAX_COMPRESSION * stored:
+            raise Unreadable(f"{contradiction}: corrupt or forged")
+        needed = math.prod(-(-length // of_chunk) for length, of_chunk in zip(shape, chunk, strict=True))
+        if (written := item.get_num_chunks()) < needed:
+            raise Unreadable(f"{shown}: {needed - written:,} of its {needed:,} chunks were never written; write them")
     elif claimed > stored:
-        raise Unreadable(f"{told}: corrupt or forged")
+        raise Unreadable(f"{contradiction}: corrupt or forged")
 
 
 def _has(file, name: str) -> bool:
@@ -321,7 +327,7 @@ def _has(file, name: str) -> bool:
 
 
 def _float32(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # becomes infinite, which is told
+    with np.errstate(over="ignore"):  # overflow becomes Inf, which is reported
         return values.astype(np.float32)
 
 
@@ -334,10 +340,10 @@ def state(path: str, safetensors: bool, largest: int) -> tuple[dict, dict]:
     Args:
         path: A file of torch.save or of safetensors.
         safetensors: Which of the two.
-        largest: Bytes that are read at most, as they lie there and unpacked.
+        largest: Most bytes to read, compressed and uncompressed.
 
     Returns:
-        tensors: for each its name and shape.
+        tensors: name and shape of each.
     """
     close()
     try:
@@ -351,23 +357,28 @@ def state(path: str, safetensors: bool, largest: int) -> tuple[dict, dict]:
         raise Unreadable(str(error)) from None
     is_torch = data[:4] == b"PK\x03\x04"
     if safetensors and is_torch:
-        raise Unreadable("a zip archive, as torch.save writes them; let its name end in .pt")
-    told = formats.described(data[: formats.HEAD], size)
-    if told and not (safetensors and told.startswith("a safetensors file")):
-        raise Unreadable(told)
+        raise Unreadable("a zip archive such as torch.save writes; rename it so that it ends in .pt")
+    description = formats.described(data[: formats.HEAD], size)
+    if description and not (safetensors and description.startswith("a safetensors file")):
+        raise Unreadable(description)
     if not safetensors and not is_torch:
-        raise Unreadable(f"not of torch.save's zip format (PyTorch 1.6 or later), not opened; {formats.SAVE} again")
-    tensors = _from_safetensors(data) if safetensors else _from_torch(data, largest)
-    if len(tensors) > TENSORS:
-        raise Unreadable(f"holds {len(tensors):,} tensors; at most {TENSORS:,} are read")
+        raise Unreadable(f"not in torch.save's zip format (PyTorch 1.6 or later), not opened; {formats.SAVE} again")
+    if safetensors:
+        from safetensors.torch import load as load_safetensors
+
+        tensors = load_safetensors(data)
+    else:
+        tensors = _from_torch(data, largest)
+    if len(tensors) > MAX_TENSORS:
+        raise Unreadable(f"holds {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read")
     _open.update({_shown(name): tensor for name, tensor in tensors.items()})
-    return {"tensors": [[name, list(tensor.shape)[:DEPTH]] for name, tensor in _open.items()]}, {}
+    return {"tensors": [[name, list(tensor.shape)[:MAX_DEPTH]] for name, tensor in _open.items()]}, {}
 
 
 def take(names: dict[str, str]) -> tuple[dict, dict]:
-    """Tensors of the file opened last as float32: the name to give -> the name that it has.
+    """Tensors of the last opened file as float32; `names` maps the name in the reply to the name in the file.
 
-    Raises Unreadable for what is no plain tensor of floating-point numbers.
+    Raises Unreadable for anything but plain floating-point tensors.
     """
     arrays = {}
     for ours, name in names.items():
@@ -392,73 +403,67 @@ def _from_torch(data: bytes, largest: int) -> dict:
 
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
-    if told := formats.described_zip({entry.filename for entry in entries}):
-        raise Unreadable(told)
+    if description := formats.described_zip({entry.filename for entry in entries}):
+        raise Unreadable(description)
     if (unpacked := sum(entry.file_size for entry in entries)) > largest:
         raise Unreadable(f"{unpacked:,} bytes unpacked; at most {largest:,} are read")
     tensors = _load(lambda: torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
     storages = {}
     for tensor in tensors.values():
-        with contextlib.suppress(Exception):  # sparse and other kinds, which are refused when they are wanted
+        with contextlib.suppress(Exception):  # sparse and other kinds, which `take` refuses
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes() if tensor.device.type == "cpu" else 0
-    if sum(storages.values()) > unpacked:  # PyTorch before 2.10 reads on behind the end (CVE-2026-24747)
+    if sum(storages.values()) > unpacked:  # PyTorch before 2.10 reads past the end (CVE-2026-24747)
         raise Unreadable("truncated or corrupt (its tensors are larger than the file)")
     return tensors
-
-
-def _from_safetensors(data: bytes) -> dict:
-    from safetensors.torch import load
-
-    return load(data)
 
 
 def _load(read) -> dict:
     try:
         return _state_dict(read())
     except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        cause = f"it asks for {_shown(wanted[1])}" if wanted else "it is not a plain state_dict"
+        requested = re.search(r"GLOBAL (\S+)", str(error))
+        cause = f"it asks for {_shown(requested[1])}" if requested else "it is not a plain state_dict"
         raise Unreadable(f"refused and not run: {cause}; save net.state_dict() alone") from None
 
 
 def _too_large(handle, path: str, size: int, largest: int) -> str:
-    """Why a file is too large, where its tensors are slices of larger ones."""
+    """The message about a file that is too large, perhaps because its tensors are slices of larger ones."""
     import torch
 
-    told = f"{size:,} bytes; at most {largest:,} are read"
+    too_large = f"{size:,} bytes; at most {largest:,} are read"
     handle.seek(0)
     if handle.read(4) != b"PK\x03\x04":
-        return told
-    way_out = "save {name: tensor.clone() for name, tensor in net.state_dict().items()} with torch.save"
-    with contextlib.suppress(Exception):  # mapped, so that only the names are read
+        return too_large
+    remedy = "save {name: tensor.clone() for name, tensor in net.state_dict().items()} with torch.save"
+    with contextlib.suppress(Exception):  # memory-mapped, so that only the names are read
         tensors = _load(lambda: torch.load(path, map_location="cpu", weights_only=True, mmap=True))
         needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         if needed < size // 2:
-            return f"{told}. Its tensors take {needed:,}, but are slices of larger ones, saved whole: {way_out}"
-        return told
-    return f"{told}. If its tensors are slices of larger ones, {way_out}"
+            return f"{too_large}. Its tensors take {needed:,}, but are slices of larger ones, saved whole: {remedy}"
+        return too_large
+    return f"{too_large}. If its tensors are slices of larger ones, {remedy}"
 
 
 def _state_dict(loaded, prefix: str = "", depth: int = 0) -> dict:
-    """The tensors of a state_dict, also of the first of a tuple, or under one of the names NESTED.
+    """The tensors of a state_dict, which may be the first item of a tuple or lie under one of STATE_KEYS.
 
-    Where several such dicts lie beside each other, as with a copy of averaged weights (EMA), all of them, their names
-    before those of the tensors: only the user can tell which is meant.
+    If there are several, as with a copy of averaged weights (EMA), all of them, prefixed by their keys, because only
+    the user knows which is meant.
     """
     import torch
 
-    if depth > DEPTH:
-        raise Unreadable("a dict in a dict in a dict ...; save net.state_dict() alone")
+    if depth > MAX_DEPTH:
+        raise Unreadable("dicts are nested too deeply; save net.state_dict() alone")
     if isinstance(loaded, tuple | list) and loaded:
         return _state_dict(loaded[0], prefix, depth + 1)
     if not isinstance(loaded, Mapping):
-        raise Unreadable(f"holds no state_dict but {type(loaded).__name__}; save net.state_dict()")
-    nested = [name for name in NESTED if isinstance(loaded.get(name), Mapping)]
+        raise Unreadable(f"holds {type(loaded).__name__}, not a state_dict; save net.state_dict()")
+    nested = [name for name in STATE_KEYS if isinstance(loaded.get(name), Mapping)]
     copies = [
         name
         for name, value in loaded.items()
-        if isinstance(name, str) and name not in NESTED and _COPY.search(name.lower())
+        if isinstance(name, str) and name not in STATE_KEYS and _AVERAGE_KEY.search(name.lower())
         if isinstance(value, Mapping) and _holds_tensors(value)
     ]
     filled = [name for name in nested if _holds_tensors(loaded[name])] or nested[:1]
@@ -471,9 +476,8 @@ def _state_dict(loaded, prefix: str = "", depth: int = 0) -> dict:
             several |= _state_dict(loaded[name], f"{prefix}{name}.", depth + 1)
         return several
     if not tensors:
-        names = [_shown(str(name)) for name in list(loaded)[:10]]
-        held = ", ".join(names) + (f" and {len(loaded) - 10} more" if len(loaded) > 10 else "")
-        raise Unreadable(f"holds no tensors and no state_dict, only {held or 'an empty dict'}")
+        keys = shown(_shown(str(name)) for name in loaded)
+        raise Unreadable(f"holds no tensors and no state_dict, only {keys or 'an empty dict'}")
     return tensors
 
 
@@ -481,6 +485,6 @@ def _holds_tensors(value: Mapping, depth: int = 0) -> bool:
     import torch
 
     return any(
-        isinstance(each, torch.Tensor) or (isinstance(each, Mapping) and depth < 4 and _holds_tensors(each, depth + 1))
-        for each in list(value.values())[:TENSORS]
+        isinstance(item, torch.Tensor) or (isinstance(item, Mapping) and depth < 4 and _holds_tensors(item, depth + 1))
+        for item in list(value.values())[:MAX_TENSORS]
     )

@@ -1,6 +1,6 @@
-"""Where the CNNs of a foreign zoo lie: which layout a path has, the files of each CNN, their digest. Opens no CNN.
+"""Layouts of foreign zoos: which one a path has, the files of each CNN, and their digest. Opens no CNN.
 
-What imports.py reads; see there for the four layouts.
+imports.py describes the four layouts.
 """
 
 import contextlib
@@ -15,34 +15,34 @@ from pathlib import Path
 from zoofuse.core import files, regular
 from zoofuse.core.text import printable
 from zoofuse.importers import formats
-from zoofuse.importers.layer_names import Misfit, shown
+from zoofuse.importers.layer_names import Mismatch, shown
 
-MAX_FILE = 16 * 2**20  # bytes of one CNN's file, as it lies there and unpacked; the published CNN takes 15 thousand
+MAX_FILE = 16 * 2**20  # bytes of one CNN's file, compressed and uncompressed; the published CNN has 15 thousand
 CHECKPOINTS = ("checkpoints", "checkpoint", "checkpoint.pt", "checkpoint.pth", "model.pt", "model.pth")
 ACCURACIES = ("accuracy", "mean_accuracy", "val_accuracy", "validation_accuracy", "acc")
 
 _KINDS = {".pt": "state_dicts", ".pth": "state_dicts", ".safetensors": "safetensors", ".h5": "HDF5", ".hdf5": "HDF5"}
-_WANTED = "Name an HDF5 of stacked parameters, or a folder of .pt, .pth or .safetensors files, or of Ray Tune trials."
+_EXPECTED = "Name an HDF5 of stacked parameters, or a folder of .pt, .pth or .safetensors files or Ray Tune trials."
 
 
 class ZooError(ValueError):
-    """A foreign zoo or generator file that can't be used; the message names what is wrong and what to write instead."""
+    """A foreign zoo or generator file that can't be used; the message says why and what to write instead."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies at a path, in natural order of the names (cnn_2 before cnn_10)."""
+    """The zoo at a path; members are in natural order of their names (cnn_2 before cnn_10)."""
 
     kind: str  # "HDF5", "state_dicts", "safetensors" or "trials"
     path: Path
-    members: tuple[Path, ...]  # one file, or one trial's folder, for each CNN; the one file of an HDF5
+    members: tuple[Path, ...]  # the file or trial folder of each CNN; for an HDF5 just the file
 
 
 def find_zoo(path: str | os.PathLike) -> Layout:
-    """Find out which of the four layouts lies at a path.
+    """Detect which of the four layouts a path has.
 
-    Hidden files and files of other kinds are passed over. What has the name of a CNN's file but is none, such as a link
-    that leads nowhere or a named pipe, is a member, so that it is told of when it is read.
+    Hidden files and other kinds of files are ignored. A broken link or a pipe with the name of a CNN's file is a
+    member, so that reading reports it.
 
     Args:
         path: The file or folder.
@@ -51,35 +51,35 @@ def find_zoo(path: str | os.PathLike) -> Layout:
         The layout and its members.
 
     Raises:
-        ZooError: There is nothing, nothing usable, or more than one layout at once.
+        ZooError: The path is missing, is not a recognised zoo format, or mixes several layouts.
     """
     path = Path(path)
     if path.is_dir():
-        return _found(path)
+        return _folder_layout(path)
     if not os.path.lexists(path):
-        raise ZooError(f"{printable(path)}: no such file or folder. {_WANTED}")
+        raise ZooError(f"{printable(path)}: no such file or folder. {_EXPECTED}")
     try:
         if formats.is_hdf5(path):
             return Layout("HDF5", path, (path,))
-        told = formats.of_file(path)
+        description = formats.of_file(path)
     except regular.NotRegular as error:
-        raise ZooError(f"{printable(path)}: {error}. {_WANTED}") from None
-    if (kind := _kind(path)) == "HDF5" and told != formats.LFS:
-        told = "corrupt, or not HDF5" + (f": {told}" if told else "")
-    elif kind and (not told or told.startswith("a safetensors file")):
-        told = "holds one CNN; name the folder it lies in"
-    raise ZooError(f"{printable(path)}: {told or 'not a recognised zoo format'}. {_WANTED}")
+        raise ZooError(f"{printable(path)}: {error}. {_EXPECTED}") from None
+    if (kind := _kind(path)) == "HDF5" and description != formats.LFS:
+        description = "corrupt, or not HDF5" + (f": {description}" if description else "")
+    elif kind and (not description or description.startswith("a safetensors file")):
+        description = "holds one CNN; name its folder instead"
+    raise ZooError(f"{printable(path)}: {description or 'not a recognised zoo format'}. {_EXPECTED}")
 
 
 def digest(path: str | os.PathLike, models: range | None = None) -> str:
-    """SHA-256 over the names and bytes of what some CNNs are read from.
+    """SHA-256 over the names and contents of the files that some CNNs are read from.
 
-    An HDF5 counts as a whole. A file larger than MAX_FILE, which is never read, counts by its size, and what is no file
-    by what it is.
+    An HDF5 is hashed as a whole. A file larger than MAX_FILE, which is never read, counts by its size; something that
+    is not a file counts by its kind.
 
     Args:
         path: The zoo.
-        models: The places of the CNNs; all by default.
+        models: Positions of the CNNs; default: all.
 
     Returns:
         The digest.
@@ -94,11 +94,11 @@ def digest(path: str | os.PathLike, models: range | None = None) -> str:
     return files.digest({file.relative_to(layout.path).as_posix(): _sha256(file, whole) for file in read})
 
 
-def _found(path: Path) -> Layout:
+def _folder_layout(path: Path) -> Layout:
     """The layout of a folder."""
-    found: dict[str, list[Path]] = {}
+    by_kind: dict[str, list[Path]] = {}
     unread: dict[str, int] = {}
-    unreached = []  # without a suffix that tells: they may have been trials
+    unreachable = []  # no telling suffix, so they may have been trials
     try:
         with os.scandir(path) as entries:
             for entry in entries:
@@ -108,31 +108,31 @@ def _found(path: Path) -> Layout:
                 try:
                     kind = "trials" if _is_trial(entry) else _kind(member)
                 except OSError:
-                    unreached.append(member)
+                    unreachable.append(member)
                     continue
                 if kind:
-                    found.setdefault(kind, []).append(member)
+                    by_kind.setdefault(kind, []).append(member)
                 elif entry.is_symlink() and regular.fault(member) and not os.path.isdir(member):
-                    unreached.append(member)
+                    unreachable.append(member)
                 elif (suffix := member.suffix.lower()) in formats.UNREAD:
                     unread[suffix] = unread.get(suffix, 0) + 1
     except OSError as error:
-        raise ZooError(f"{printable(path)}: cannot be listed ({error.strerror}). Make it readable.") from None
-    stacks = found.pop("HDF5", [])
-    if not found:
-        held = [f"It holds {shown(sorted(printable(p.name) for p in stacks))}: name one of them."] if stacks else []
-        if unread and not stacks:
+        raise ZooError(f"{printable(path)}: can't be listed ({error.strerror}). Make it readable.") from None
+    stacks = by_kind.pop("HDF5", [])
+    if not by_kind:
+        hint = ""
+        if stacks:
+            hint = f"It holds {shown(sorted(printable(p.name) for p in stacks))}: name one of them. "
+        elif unread:
             kinds = ", ".join(f"{n} {suffix} ({formats.UNREAD[suffix]})" for suffix, n in sorted(unread.items()))
-            held = [f"It holds {kinds}, which are not read: {formats.SAVE} as .pt, one file for each CNN."]
-        raise ZooError(f"{printable(path)}: no CNN lies in this folder. {' '.join([*held, _WANTED])}")
-    if len(found) > 1:
-        counts = " and ".join(f"{len(members)} {kind}" for kind, members in sorted(found.items()))
-        raise ZooError(
-            f"{printable(path)}: holds {counts}; a zoo is of one kind. Put each kind in a folder of its own."
-        )
-    ((kind, members),) = found.items()
+            hint = f"It holds {kinds}, which are not read: {formats.SAVE} as .pt, one file for each CNN. "
+        raise ZooError(f"{printable(path)}: no CNN in this folder. {hint}{_EXPECTED}")
+    if len(by_kind) > 1:
+        counts = " and ".join(f"{len(members)} {kind}" for kind, members in sorted(by_kind.items()))
+        raise ZooError(f"{printable(path)}: holds {counts}; put each kind in its own folder.")
+    ((kind, members),) = by_kind.items()
     if kind == "trials":
-        members += unreached
+        members += unreachable
     return Layout(kind, path, tuple(sorted(members, key=lambda member: _natural(member.name))))
 
 
@@ -143,7 +143,7 @@ def _kind(path: Path) -> str | None:
 def _is_dir(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that may not be entered
+    except OSError:  # a link to itself, or into a folder without permission
         return False
 
 
@@ -158,39 +158,33 @@ def _natural(name: str) -> tuple:
 
 
 def _files(layout: Layout, member: Path) -> list[Path]:
-    """What a member's CNN is read from."""
+    """The files that a member's CNN is read from."""
     if layout.kind != "trials":
         return [member]
-    found = [member / "result.json"] if regular.fault(member / "result.json") is None else []
-    with contextlib.suppress(Misfit):
-        found.append(checkpoint(member))
-    return found
+    paths = [member / "result.json"] if regular.fault(member / "result.json") is None else []
+    with contextlib.suppress(Mismatch):
+        paths.append(checkpoint(member))
+    return paths
 
 
 def checkpoint(trial: Path) -> Path:
-    """Find the file of the highest-numbered checkpoint.
-
-    Args:
-        trial: The trial's folder.
-
-    Returns:
-        The file, which may be a link that leads nowhere.
+    """The file of a trial folder's highest-numbered checkpoint, which may be a broken link.
 
     Raises:
-        Misfit: There is none.
+        Mismatch: There is none.
     """
     try:
         names = sorted(os.listdir(trial))
     except OSError:
-        raise Misfit(regular.fault(trial) or "cannot be listed; make it readable") from None
+        raise Mismatch(regular.fault(trial) or "can't be listed; make it readable") from None
     numbered = {int(name[11:]): trial / name for name in names if re.fullmatch("checkpoint_[0-9]+", name)}
     if not numbered:
-        raise Misfit("has no checkpoint_NNNNNN")
+        raise Mismatch("has no checkpoint_NNNNNN")
     last = numbered[max(numbered)]
     for name in CHECKPOINTS:
-        if os.path.lexists(last / name):  # also a link that leads nowhere, which is told when it is read
+        if os.path.lexists(last / name):  # also a broken link, which reading reports
             return last / name
-    raise Misfit(f"{last.name} holds none of {', '.join(CHECKPOINTS)}")
+    raise Mismatch(f"{last.name} holds none of {', '.join(CHECKPOINTS)}")
 
 
 def _sha256(path: Path, whole: bool) -> str:
@@ -202,7 +196,7 @@ def _sha256(path: Path, whole: bool) -> str:
     return _hashed(path, stat.st_size, stat.st_mtime_ns)
 
 
-@functools.cache  # an HDF5 is one file to all shards
+@functools.cache  # all shards share one HDF5
 def _hashed(path: Path, size: int, changed: int) -> str:
     try:
         with regular.open_regular(path) as handle:
@@ -210,26 +204,19 @@ def _hashed(path: Path, size: int, changed: int) -> str:
     except regular.NotRegular as error:
         return str(error)
     except OSError as error:
-        raise ZooError(f"{printable(path)}: cannot be read ({error.strerror}).") from None
+        raise ZooError(f"{printable(path)}: can't be read ({error.strerror}).") from None
 
 
 def last_accuracy(result: Path) -> float:
-    """Read the last accuracy of a result.json; a line that was cut off is passed over.
-
-    Args:
-        result: The file.
-
-    Returns:
-        The accuracy, NaN where the file tells none or cannot be read.
-    """
+    """The last accuracy in a result.json, ignoring truncated lines; NaN if there is none or the file can't be read."""
     try:
         with regular.open_regular(result) as handle:
             size = os.fstat(handle.fileno()).st_size
-            for read in (2**20, MAX_FILE):  # a line holds a whole configuration, but hardly a megabyte
-                handle.seek(max(0, size - read))
-                if (told := _last_accuracy(handle.read(read).splitlines())) is not None:
-                    return told
-                if read >= size:
+            for length in (2**20, MAX_FILE):  # a line holds a whole configuration, but hardly a megabyte
+                handle.seek(max(0, size - length))
+                if (accuracy := _last_accuracy(handle.read(length).splitlines())) is not None:
+                    return accuracy
+                if length >= size:
                     break
     except (regular.NotRegular, OSError):
         pass
@@ -239,9 +226,9 @@ def last_accuracy(result: Path) -> float:
 def _last_accuracy(lines: list[bytes]) -> float | None:
     for line in reversed(lines[-10_000:]):
         with contextlib.suppress(ValueError, RecursionError, OverflowError):
-            told = json.loads(line)
-            for name in ACCURACIES if isinstance(told, dict) else ():
-                if type(told.get(name)) in (int, float):
-                    value = float(told[name])
+            record = json.loads(line)
+            for name in ACCURACIES if isinstance(record, dict) else ():
+                if type(record.get(name)) in (int, float):
+                    value = float(record[name])
                     return value if abs(value) < 1e6 else float("nan")
     return None

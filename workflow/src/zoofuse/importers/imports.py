@@ -1,16 +1,16 @@
-"""Other people's zoos and generators, checked and written as this project's files. Finding and counting needs no torch.
+"""Other people's zoos and generators, checked and imported. Finding and counting CNNs needs no torch.
 
 A zoo is one of
-* an HDF5 with stacked parameters: datasets conv1.weight (n, 6, 3, 5, 5), ... (or conv1/weight), one row for each CNN,
-  and model (n,), their published indices, where there are such;
-* a folder of PyTorch state_dicts, .pt or .pth, one for each CNN;
-* a folder of .safetensors, one for each CNN;
-* a folder of trials as Ray Tune leaves them: each a folder with result.json, one JSON object a line, and
-  checkpoint_NNNNNN/checkpoints, of which the highest number counts.
+* an HDF5 with stacked parameters: datasets conv1.weight (n, 6, 3, 5, 5), ... (or conv1/weight), one row per CNN, and
+  optionally model (n,), their published indices;
+* a folder of PyTorch state_dicts, .pt or .pth, one per CNN;
+* a folder of .safetensors files, one per CNN;
+* a folder of Ray Tune trials: each a folder with result.json, one JSON object per line, and
+  checkpoint_NNNNNN/checkpoints, of which the highest number is read.
 
-Files are data, never programs: a pickle is read with PyTorch's weights_only and in the zip format only, because older
-formats have got past that check (CVE-2025-32434). A file is read whole, once, and only up to MAX_FILE bytes, by a child
-process with limits of time and memory (see foreign.py): this process opens none of them but to hash it.
+Nothing in a file is executed: a pickle is read with PyTorch's weights_only, and in the zip format only, because older
+formats have bypassed that check (CVE-2025-32434). A child process with limits on time and memory reads the files (see
+foreign.py), each once and up to MAX_FILE bytes. This process opens them only to hash them.
 """
 
 import contextlib
@@ -27,31 +27,28 @@ from zoofuse.core.text import printable
 from zoofuse.importers import foreign, formats, layer_names
 from zoofuse.importers.foreign import Unreadable
 from zoofuse.importers.foreign_layouts import MAX_FILE, Layout, ZooError, checkpoint, digest, find_zoo, last_accuracy
-from zoofuse.importers.layer_names import Misfit, shown
+from zoofuse.importers.layer_names import Mismatch, shown
 from zoofuse.models.architectures import ARCHITECTURES
 
-__all__ = ["Layout", "ZooError", "digest", "find_zoo"]  # where those who import zoos look for them
+__all__ = ["Layout", "ZooError", "digest", "find_zoo"]  # re-exported
 
 MAX_CNNS = 10_000_000  # in one zoo
 
-_NAMED = layer_names.NAMED  # faults and files named in a message
-_HIDDEN = 4096  # channels between a generator's layers; the published one has 64
+_MAX_NAMED = layer_names.MAX_NAMED  # files named in a message
+_MAX_HIDDEN = 4096  # hidden channels of a generator; the published one has 64
 
 
 # ---------------------------------------------------------------------------------------------- counted
 
 
 def count(path: str | os.PathLike) -> int:
-    """Count the CNNs of a zoo, odd ones included; opens no CNN.
+    """Number of CNNs in a zoo, unusable ones included; no CNN is opened.
 
     Args:
         path: The file or folder.
 
-    Returns:
-        How many there are.
-
     Raises:
-        ZooError: As `find_zoo`, and for an HDF5 that cannot be read.
+        ZooError: As `find_zoo`, and for an HDF5 that can't be read.
     """
     layout = find_zoo(path)
     if layout.kind != "HDF5":
@@ -74,30 +71,30 @@ def import_zoo(
     on_unreadable: str = "refuse",
     say: Callable[[str], None] = print,
 ) -> None:
-    """Write the zoo file (see zoo.py) of some CNNs of a foreign zoo.
+    """Import some CNNs of a foreign zoo into a zoo file (see zoo.py).
 
-    `model` is the published index where the source has one, else the place. Floating-point weights of any width are
-    taken, as float32. The linear layer is left out for the whole zoo when the zoo's first CNN has none of its shape,
-    or further linear layers after it: features need none. Every other tensor too many makes a CNN odd, for it would
-    compute something else. Their class 0 must be the concept.
+    `model` is the published index if the source has one, else the position. Floating-point weights of any width become
+    float32. The linear layer is dropped from the whole zoo if the first CNN has none of its shape, or further linear
+    layers after it, because features do not need it. Any other surplus tensor makes a CNN unusable, since it would
+    compute something else. Class 0 must be the concept.
 
-    Beside the weights: of a folder source/name (n,), the files or trials; of trials source/accuracy (n,) float32, the
-    last that result.json tells (under the first of ACCURACIES that is there; on which images is not known), else NaN.
+    The zoo file also holds, for a folder, source/name (n,), the files or trials; and for trials source/accuracy (n,)
+    float32, the last accuracy in result.json (the first key of ACCURACIES; on unknown images), else NaN.
 
-    Odd CNNs (corrupt, of other shapes, with NaN or Inf, an index twice, out of reach) are counted and named.
+    Unusable CNNs (corrupt, other shapes, NaN or Inf, repeated index, unreachable) are counted and named.
 
     Args:
-        path: The zoo, as `find_zoo` takes it.
+        path: The zoo, as for `find_zoo`.
         output: The zoo file.
         concept: The concept of its CNNs.
         architecture: A name of `ARCHITECTURES`.
-        models: The places of the CNNs: files in natural order, or the rows of an HDF5 by rising published index.
-        names: Our layer -> theirs, where they differ.
-        on_unreadable: "refuse" raises for odd CNNs, "skip" leaves them out and tells.
-        say: Takes the lines that are told.
+        models: Positions of the CNNs: files in natural order, or rows of an HDF5 by increasing published index.
+        names: Our layer -> theirs, if they differ.
+        on_unreadable: "refuse" raises an error for unusable CNNs; "skip" leaves them out and reports them.
+        say: Receives lines for the log.
 
     Raises:
-        ZooError: The zoo cannot be used, a CNN is odd, or none is left.
+        ZooError: The zoo can't be used, a CNN is unusable, or none is left.
     """
     shapes, names = ARCHITECTURES[architecture].shapes, dict(names or {})
     layers = list(dict.fromkeys(name.partition(".")[0] for name in shapes))
@@ -105,23 +102,23 @@ def import_zoo(
         raise ZooError(f"layers: {', '.join(unknown)} is unknown; architecture {architecture} has {', '.join(layers)}.")
     layout = find_zoo(path)
 
-    kept, odd = [], {}
+    kept, rejected = [], {}
     with foreign.reader():
-        for place, label, model, read in (_rows_of if layout.kind == "HDF5" else _members_of)(
+        for position, label, model, read in (_rows_of if layout.kind == "HDF5" else _members_of)(
             layout, models, shapes, names, concept, say
         ):
             try:
                 weights = read()
-                if bad := [name for name, values in weights.items() if not np.isfinite(values).all()]:
-                    raise Misfit(f"contains NaN or Inf: {', '.join(bad)}")
-                kept.append((place, label, model, weights))
-            except Misfit as error:
-                odd[label] = str(error)[:2000]  # a foreign name may have any length
-    if odd and (on_unreadable != "skip" or not kept):
-        advice = ", or write images.unreadable: skip (they are then left out and counted)" if kept else ""
+                if not_finite := [name for name, values in weights.items() if not np.isfinite(values).all()]:
+                    raise Mismatch(f"contains NaN or Inf: {', '.join(not_finite)}")
+                kept.append((position, label, model, weights))
+            except Mismatch as error:
+                rejected[label] = str(error)[:2000]  # a foreign name may have any length
+    if rejected and (on_unreadable != "skip" or not kept):
+        advice = ", or write images.unreadable: skip to leave them out" if kept else ""
         raise ZooError(
-            f"{printable(path)}: {len(odd)} of the {len(models)} CNNs {models.start} to {models.stop - 1} can't be "
-            f"used:\n{_grouped(odd)}\nRepair or remove them{advice}."
+            f"{printable(path)}: {len(rejected)} of the {len(models)} CNNs {models.start} to {models.stop - 1} can't "
+            f"be used:\n{_grouped(rejected)}\nRepair or remove them{advice}."
         )
 
     arrays = {name: np.stack([weights[name] for *_, weights in kept]) for name in kept[0][3]}
@@ -129,132 +126,135 @@ def import_zoo(
     if layout.kind != "HDF5":
         arrays["source/name"] = np.array([label for _, label, _, _ in kept])
     if layout.kind == "trials":
-        accuracies = [last_accuracy(layout.members[place] / "result.json") for place, *_ in kept]
+        accuracies = [last_accuracy(layout.members[position] / "result.json") for position, *_ in kept]
         arrays["source/accuracy"] = np.array(accuracies, np.float32)
     source = {"path": printable(path), "layout": layout.kind, "sha256": digest(path, models)}
-    skipped = {"count": len(odd), "named": dict(list(odd.items())[:_NAMED])}
+    skipped = {"count": len(rejected), "named": dict(list(rejected.items())[:_MAX_NAMED])}
     files.write(
         output, "zoo", arrays, concept=concept, classes=[concept, "other"], architecture=architecture,
         source=source, places=[models.start, models.stop], layers=names, skipped=skipped,
     )  # fmt: skip
     say(f"{concept}: {len(kept)} CNNs imported from {printable(path)} ({layout.kind}).")
-    if odd:
-        say(f"{concept}: {len(odd)} CNNs are left out:\n{_grouped(odd)}")
+    if rejected:
+        say(f"{concept}: {len(rejected)} CNNs are left out:\n{_grouped(rejected)}")
 
 
-# Place, label, index, and a reader that may raise Misfit.
+# Position, label, index, and a function that reads the weights or raises Mismatch.
 _Read = Iterator[tuple[int, str, int, Callable[[], dict[str, np.ndarray]]]]
 
 
-def _enough(path: Path, concept: str, models: range, held: int) -> None:
-    if models.stop > held:
-        raise ZooError(f"{printable(path)}: holds {held} CNNs; write concepts.{concept}.models: {held}, or fewer.")
+def _check_count(path: Path, concept: str, models: range, available: int) -> None:
+    if models.stop > available:
+        raise ZooError(
+            f"{printable(path)}: holds {available} CNNs; write concepts.{concept}.models: {available}, or fewer."
+        )
 
 
 def _rows_of(layout: Layout, models: range, shapes, names, concept: str, say) -> _Read:
     path = printable(layout.path)
     with _parameters(layout.path) as parameters:
-        _enough(layout.path, concept, models, parameters.n)
+        _check_count(layout.path, concept, models, parameters.n)
         try:
             theirs = layer_names.matched(parameters.without_aliases(shapes, names), shapes, names)
-        except Misfit as error:
+        except Mismatch as error:
             raise ZooError(f"{path}: {error}.") from None
-        _tell_linear(theirs, shapes, printable(layout.path.name), say)
+        _report_linear(theirs, shapes, printable(layout.path.name), say)
         for name in theirs.values():
             if not re.match(r"[<>]?f", parameters.dtypes[name]):
                 raise ZooError(f"{path}: {name} is {parameters.dtypes[name]}; save it as float32.")
         index = parameters.index()
         order = np.argsort(index, kind="stable")
-        again = np.append(False, np.diff(index[order]) == 0)[models.start : models.stop]
+        repeated = np.append(False, np.diff(index[order]) == 0)[models.start : models.stop]
         order = order[models.start : models.stop]
-        rising = np.sort(order)
-        back = np.searchsorted(rising, order)
-        arrays = {ours: parameters.rows(name, rising, shapes[ours])[back] for ours, name in theirs.items()}
+        rows = np.sort(order)
+        inverse = np.searchsorted(rows, order)
+        arrays = {ours: parameters.rows(name, rows, shapes[ours])[inverse] for ours, name in theirs.items()}
 
-    def read(place: int) -> dict[str, np.ndarray]:
-        if again[place]:
-            raise Misfit("an earlier row has the same model")
-        return {name: values[place] for name, values in arrays.items()}
+    def read(position: int) -> dict[str, np.ndarray]:
+        if repeated[position]:
+            raise Mismatch("an earlier row has the same model")
+        return {name: values[position] for name, values in arrays.items()}
 
-    for place, row in enumerate(order):
-        yield place, f"row {row} (model {index[row]})", int(index[row]), functools.partial(read, place)
+    for position, row in enumerate(order):
+        yield position, f"row {row} (model {index[row]})", int(index[row]), functools.partial(read, position)
 
 
 def _members_of(layout: Layout, models: range, shapes, names, concept: str, say) -> _Read:
-    _enough(layout.path, concept, models, len(layout.members))
+    _check_count(layout.path, concept, models, len(layout.members))
     if layout.kind != "safetensors":
         with foreign.reader() as child, contextlib.suppress(Unreadable):
             version = child.ask("torch_version", library="PyTorch")[0]["version"]
-            if _has_hole(version):
+            if _is_vulnerable(version):
                 say(
-                    f"torch {version} can be attacked by a forged state_dict (CVE-2026-24747): import only files "
-                    "whose makers you trust, or install torch 2.10 or later."
+                    f"torch {version} has a known vulnerability to forged state_dicts (CVE-2026-24747): import only "
+                    "files from people you trust, or install torch 2.10 or later."
                 )
     linear = True
-    for member in layout.members:  # the first CNN that fits decides for every shard whether there is a linear layer
-        with contextlib.suppress(Misfit):
+    for member in layout.members:  # the first usable CNN decides, for every shard, whether there is a linear layer
+        with contextlib.suppress(Mismatch):
             theirs = layer_names.matched(_tensors(layout, member), shapes, names)
             linear = len(theirs) == len(shapes)
-            _tell_linear(theirs, shapes, printable(member.name), say)
+            _report_linear(theirs, shapes, printable(member.name), say)
             break
 
     def read(member: Path) -> dict[str, np.ndarray]:
         theirs = layer_names.matched(_tensors(layout, member), shapes, names)
         if linear and len(theirs) < len(shapes):
-            raise Misfit("has no linear layer that fits, and the zoo's first CNN has")
+            raise Mismatch("has no linear layer of the expected shape, unlike the zoo's first CNN")
         wanted = {ours: name for ours, name in theirs.items() if linear or ours[:2] != "fc"}
-        arrays = _asked("take", names=wanted, library="PyTorch")[1]
+        arrays = _ask("take", names=wanted, library="PyTorch")[1]
         if {ours: values.shape for ours, values in arrays.items()} != {ours: shapes[ours] for ours in wanted}:
-            raise Misfit("truncated or corrupt")
+            raise Mismatch("truncated or corrupt")
         return arrays
 
-    for place in models:
-        member = layout.members[place]
-        yield place, printable(member.name), place, functools.partial(read, member)
+    for position in models:
+        member = layout.members[position]
+        yield position, printable(member.name), position, functools.partial(read, member)
 
 
-def _tell_linear(theirs: Mapping[str, str], shapes, first: str, say) -> None:
+def _report_linear(theirs: Mapping[str, str], shapes, first: str, say) -> None:
     if len(theirs) < len(shapes):
-        say(f"The zoo's linear layers are left out: {first} has not the one of {shapes['fc1.weight']} alone.")
+        shape = shapes["fc1.weight"]
+        say(f"The zoo's linear layers are left out: {first} does not have exactly one of shape {shape}.")
 
 
-def _has_hole(version: str) -> bool:
+def _is_vulnerable(version: str) -> bool:
     """Whether a version of PyTorch is older than 2.10."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     return bool(numbers) and (int(numbers[1]), int(numbers[2])) < (2, 10)
 
 
 def _tensors(layout: Layout, member: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of the tensors of one CNN's file, which the child keeps open; raises Misfit for anything else."""
+    """Name -> shape of the tensors of one CNN's file, which the child keeps open; raises Mismatch for anything else."""
     if layout.kind == "trials" and not os.path.isdir(member) and (fault := regular.fault(member)):
-        raise Misfit(fault)
+        raise Mismatch(fault)
     file = checkpoint(member) if layout.kind == "trials" else member
-    told = {"path": os.fspath(file), "safetensors": layout.kind == "safetensors", "largest": MAX_FILE}
-    return {name: tuple(shape) for name, shape in _asked("state", library="PyTorch", **told)[0]["tensors"]}
+    request = {"path": os.fspath(file), "safetensors": layout.kind == "safetensors", "largest": MAX_FILE}
+    return {name: tuple(shape) for name, shape in _ask("state", library="PyTorch", **request)[0]["tensors"]}
 
 
-def _asked(operation: str, **arguments) -> tuple[dict, dict[str, np.ndarray]]:
+def _ask(operation: str, **arguments) -> tuple[dict, dict[str, np.ndarray]]:
     try:
         with foreign.reader() as child:
             return child.ask(operation, **arguments)
     except Unreadable as error:
-        raise Misfit(str(error)) from None
+        raise Mismatch(str(error)) from None
 
 
 # ---------------------------------------------------------------------------------------------- HDF5
 
 
-class _Stack:
-    """The parameters of an HDF5, which the child keeps open."""
+class _StackedParameters:
+    """The parameters of an HDF5 that the child process keeps open."""
 
     def __init__(self, path: Path, child: foreign.Reader) -> None:
         self._path, self._child = path, child
-        told = self.ask("hdf5_parameters", path=os.fspath(path))[0]
-        self._addresses = {name: address for name, address, _, _ in told["parameters"]}
-        self._shapes = {name: None if s is None else tuple(s) for name, _, s, _ in told["parameters"]}
-        self.dtypes = {name: dtype for name, _, _, dtype in told["parameters"]}
-        self._index = told["index"]
-        self.n = self._rows(told["hint"])
+        reply = self.ask("hdf5_parameters", path=os.fspath(path))[0]
+        self._addresses = {name: address for name, address, _, _ in reply["parameters"]}
+        self._shapes = {name: None if s is None else tuple(s) for name, _, s, _ in reply["parameters"]}
+        self.dtypes = {name: dtype for name, _, _, dtype in reply["parameters"]}
+        self._index = reply["index"]
+        self.n = self._rows(reply["hint"])
 
     def ask(self, operation: str, **arguments) -> tuple[dict, dict[str, np.ndarray]]:
         try:
@@ -265,22 +265,22 @@ class _Stack:
     def _rows(self, hint: str | None) -> int:
         path, lengths = printable(self._path), {name: (shape or ())[:1] for name, shape in self._shapes.items()}
         if not any(lengths.values()):
-            is_other = f"{hint}, not a zoo: it " if hint else ""
+            other = f"{hint}, not a zoo: it " if hint else ""
             raise ZooError(
-                f"{path}: {is_other}holds no stacked parameters; datasets conv1.weight (n, ...), conv1.bias are wanted."
+                f"{path}: {other}holds no stacked parameters; expected datasets conv1.weight (n, ...), conv1.bias."
             )
         if len(set(lengths.values())) > 1:
-            told = shown(f"{name} {shape or 'without values'}" for name, shape in self._shapes.items())
-            raise ZooError(f"{path}: parameters differ in their number of CNNs, the first axis: {told}.")
+            parameters = shown(f"{name} {shape or 'without values'}" for name, shape in self._shapes.items())
+            raise ZooError(f"{path}: parameters differ in their number of CNNs, the first axis: {parameters}.")
         if not (n := next(iter(lengths.values()))[0]):
             raise ZooError(f"{path}: holds 0 CNNs.")
         self.ask("hdf5_check", names=list(self._shapes))
         if n > MAX_CNNS:
-            raise ZooError(f"{path}: holds {n:,} CNNs; at most {MAX_CNNS:,} are read. Divide it.")
+            raise ZooError(f"{path}: holds {n:,} CNNs; at most {MAX_CNNS:,} are read. Split the file.")
         return n
 
     def without_aliases(self, shapes: Mapping, names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-        """Name -> one CNN's shape; of a dataset with several names only the wanted one, else the shortest."""
+        """Name -> one CNN's shape; a dataset with several names counts by the expected name, else the shortest."""
         by_address: dict[int, list[str]] = {}
         wanted = {f"{names.get(layer, layer)}.{part}" for layer, part in (ours.split(".") for ours in shapes)}
         for name, address in self._addresses.items():
@@ -289,16 +289,14 @@ class _Stack:
         return {name: shape[1:] for name, shape in self._shapes.items() if name in best or name in wanted}
 
     def index(self) -> np.ndarray:
-        """(n,) int64: the published indices, else the places."""
+        """(n,) int64: the published indices, else the positions."""
         if self._index is None:
             return np.arange(self.n)
         shape, dtype = self._index
         if shape != [self.n] or not re.match(r"[<>]?(u?int|[iu]\d)", dtype):
-            raise ZooError(
-                f"{printable(self._path)}: model is not ({self.n},) whole numbers; correct it, or leave it out."
-            )
-        told, arrays = self.ask("hdf5_index", largest=2**31 - 1)
-        lowest, highest = told["range"]
+            raise ZooError(f"{printable(self._path)}: model is not ({self.n},) integers; correct it, or remove it.")
+        reply, arrays = self.ask("hdf5_index", largest=2**31 - 1)
+        lowest, highest = reply["range"]
         if "values" not in arrays or arrays["values"].shape != (self.n,):
             raise ZooError(
                 f"{printable(self._path)}: model has indices from {lowest} to {highest}; write 0 to {2**31 - 1}."
@@ -306,11 +304,11 @@ class _Stack:
         return arrays["values"]
 
     def rows(self, name: str, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """(rows, ...) float32 of one dataset; rows rise."""
-        at_once = max(1, foreign.LARGEST // 16 // int(np.prod(shape)))
+        """(rows, ...) float32 of one dataset; `rows` increase."""
+        step = max(1, foreign.MAX_REPLY // 16 // int(np.prod(shape)))
         parts = []
-        for start in range(0, len(rows), at_once):
-            wanted = rows[start : start + at_once].tolist()
+        for start in range(0, len(rows), step):
+            wanted = rows[start : start + step].tolist()
             values = self.ask("hdf5_rows", name=name, rows=wanted)[1]["values"]
             if values.shape != (len(wanted), *shape):
                 raise ZooError(f"{printable(self._path)}: truncated or corrupt. Fetch it again.")
@@ -319,18 +317,19 @@ class _Stack:
 
 
 @contextlib.contextmanager
-def _parameters(path: Path) -> Iterator[_Stack]:
+def _parameters(path: Path) -> Iterator[_StackedParameters]:
     with foreign.reader() as child:
-        stack = _Stack(path, child)
+        stack = _StackedParameters(path, child)
         yield stack
         with contextlib.suppress(Unreadable):
             child.ask("close", library="HDF5")
 
 
 def _unreadable(path: Path, error: Unreadable) -> ZooError:
-    corrupt = str(error).startswith("truncated or corrupt")
-    told = f"truncated, corrupt or not HDF5{str(error)[20:]}. Fetch it again" if corrupt else str(error)
-    return ZooError(f"{printable(path)}: {told}.")
+    cause, corrupt = str(error), "truncated or corrupt"
+    if cause.startswith(corrupt):
+        cause = f"truncated, corrupt or not HDF5{cause.removeprefix(corrupt)}. Fetch it again"
+    return ZooError(f"{printable(path)}: {cause}.")
 
 
 # ---------------------------------------------------------------------------------------------- generators
@@ -339,20 +338,20 @@ def _unreadable(path: Path, error: Unreadable) -> ZooError:
 def import_generators(
     path: str | os.PathLike, layer: str, output: Path, architecture: str = "published", pair: str = ""
 ) -> None:
-    """Write a conv layer's generators, as methods/cyclegan/io.py does, without a history.
+    """Import a conv layer's generators into a file like those of methods/cyclegan/io.py, without a history.
 
     Args:
-        path: An HDF5 with, for each layer, A2B and B2A, each 0.weight (hidden, c, 3, 3, 3), 0.bias (hidden,),
-            2.weight (c, hidden, 3, 3, 3), 2.bias (c,), where c is the layer's input channels. Domain A is the
-            fusion's concept a.
+        path: An HDF5 with groups A2B and B2A for each layer, each with 0.weight (hidden, c, 3, 3, 3), 0.bias
+            (hidden,), 2.weight (c, hidden, 3, 3, 3) and 2.bias (c,), where c is the number of the layer's input
+            channels. Domain A is the fusion's first concept.
         layer: conv1 and so on.
         output: The file to write.
         architecture: A name of `ARCHITECTURES`.
-        pair: Two neighbours of a fusion of more than two concepts, such as -bc; A is the first of them. The
-            group in the file is then conv1-bc.
+        pair: A pair of neighbours in a fusion of more than two concepts, such as -bc; domain A is the first of
+            them, and the group in the file is conv1-bc.
 
     Raises:
-        ZooError: Something is missing, too much, of another shape or contains NaN or Inf.
+        ZooError: A tensor is missing, surplus, of another shape or contains NaN or Inf.
     """
     from zoofuse.methods.cyclegan.io import Trained, write_generators
 
@@ -367,7 +366,8 @@ def import_generators(
     channels = ARCHITECTURES[architecture].shapes[f"{layer}.weight"][1]
     with foreign.reader() as child:
         try:
-            generators = {way: _generator(path, child, f"{layer}{pair}/{way}", channels) for way in ("A2B", "B2A")}
+            groups = {direction: f"{layer}{pair}/{direction}" for direction in ("A2B", "B2A")}
+            generators = {name: _generator(path, child, group, channels) for name, group in groups.items()}
             with contextlib.suppress(Unreadable):
                 child.ask("close", library="HDF5")
         except Unreadable as error:
@@ -377,50 +377,53 @@ def import_generators(
 
 
 def _generator(path: Path, child: foreign.Reader, group: str, channels: int) -> dict[str, np.ndarray]:
-    told = child.ask("hdf5_group", path=os.fspath(path), group=group, library="HDF5")[0]
+    reply = child.ask("hdf5_group", path=os.fspath(path), group=group, library="HDF5")[0]
     name = printable(path)
-    if told["held"] is None:
-        raise ZooError(f"{name}: has no group {group}; it holds {shown(told['top']) or 'nothing'}.")
-    held = {own: None if shape is None else tuple(shape) for own, shape, _ in told["held"]}
-    hidden = next(iter(held.get("0.bias") or ()), 64)
-    wanted = {
+    if reply["datasets"] is None:
+        raise ZooError(f"{name}: has no group {group}; it holds {shown(reply['top']) or 'nothing'}.")
+    shapes = {dataset: None if shape is None else tuple(shape) for dataset, shape, _ in reply["datasets"]}
+    hidden = next(iter(shapes.get("0.bias") or ()), 64)
+    expected = {
         "0.weight": (hidden, channels, 3, 3, 3),
         "0.bias": (hidden,),
         "2.weight": (channels, hidden, 3, 3, 3),
         "2.bias": (channels,),
     }
-    if held != wanted:
-        forms = [", ".join(f"{own} {shape}" for own, shape in sorted(s.items())) or "nothing" for s in (held, wanted)]
-        raise ZooError(f"{name}: {group} holds {forms[0]}; wanted is {forms[1]}.")
-    if hidden > _HIDDEN:
-        raise ZooError(f"{name}: {group} has {hidden:,} hidden channels; at most {_HIDDEN:,} are read.")
-    is_float = {own: bool(re.match(r"[<>]?f", dtype)) for own, _, dtype in told["held"]}
-    arrays = {
-        own: child.ask("hdf5_values", name=f"{group}/{own}", library="HDF5")[1]["values"] if is_float[own] else None
-        for own in wanted
-    }
-    if bad := [own for own, v in arrays.items() if v is None or v.shape != wanted[own] or not np.isfinite(v).all()]:
-        raise ZooError(
-            f"{name}: {group} contains NaN or Inf, or what are no floating-point numbers, in {', '.join(bad)}."
+    if shapes != expected:
+        have, want = (
+            ", ".join(f"{n} {shape}" for n, shape in sorted(s.items())) or "nothing" for s in (shapes, expected)
         )
-    return arrays
+        raise ZooError(f"{name}: {group} holds {have}; expected {want}.")
+    if hidden > _MAX_HIDDEN:
+        raise ZooError(f"{name}: {group} has {hidden:,} hidden channels; at most {_MAX_HIDDEN:,} are read.")
+    arrays, unusable = {}, [n for n, _, dtype in reply["datasets"] if not re.match(r"[<>]?f", dtype)]
+    for dataset in expected.keys() - set(unusable):
+        values = child.ask("hdf5_values", name=f"{group}/{dataset}", library="HDF5")[1]["values"]
+        arrays[dataset] = values
+        if values.shape != expected[dataset] or not np.isfinite(values).all():
+            unusable.append(dataset)
+    if unusable:
+        raise ZooError(
+            f"{name}: {group} contains NaN or Inf, or is not floating-point, in {', '.join(sorted(unusable))}."
+        )
+    return {dataset: arrays[dataset] for dataset in expected}
 
 
 # ---------------------------------------------------------------------------------------------- messages
 
 
-def _grouped(odd: Mapping[str, str]) -> str:
-    """The first odd CNNs by cause, one line for each cause."""
+def _grouped(rejected: Mapping[str, str]) -> str:
+    """The first rejected CNNs, one line per cause."""
     causes: dict[str, list[str]] = {}
-    for label, cause in odd.items():
+    for label, cause in rejected.items():
         causes.setdefault(cause, []).append(label)
-    lines, room = [], _NAMED
+    lines, room = [], _MAX_NAMED
     for cause, labels in causes.items():
         if room:
             more = f" and {len(labels) - room} more" if len(labels) > room else ""
             lines.append(f"  {', '.join(labels[:room])}{more}: {cause}")
             room -= min(room, len(labels))
         else:
-            lines.append(f"  and {len(odd) - _NAMED} more")
+            lines.append(f"  and {len(rejected) - _MAX_NAMED} more")
             break
     return "\n".join(lines)

@@ -53,4 +53,4 @@ def repaired(merged: Mapping[str, np.ndarray], parents: list, images: np.ndarray
 def _statistics(weights: cnn.Weights, x: torch.Tensor):
     """For each layer the mean and standard deviation (2, n, out) of its channels before the ReLU."""
     for values in cnn.preactivations(weights, x):
-        yield torch.stack([values.mean((0, 3, 4)), values.std((0, 3, 4))])
+        yield torch.stack([values.mean((1, 3, 4)), values.std((1, 3, 4))])

@@ -55,7 +55,7 @@ class Architecture:
                 y = y + _shortcut(kept, n, cout, y.shape[-1])
             x = F.relu(y)
         pooled = x.mean((2, 3)).unflatten(1, (n, -1)).transpose(0, 1)
-        return cnns.head(weights, pooled, "fc")
+        return cnn.head(weights, pooled, "fc")
 
     @property
     def network(self) -> spaces.Network:
@@ -91,7 +91,7 @@ def zoo_cnn(architecture: cnn.Architecture) -> spaces.Network:
     """The zoo's CNN with its own linear layer."""
 
     def answers(weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        return cnns.head(weights, cnns.features(weights, cnn.normalise(images)), "fc1")
+        return cnn.logits(weights, cnn.normalise(images))
 
     return spaces.Network(architecture.shapes, answers)
 

@@ -23,21 +23,6 @@ from zoofuse.zoo import align, training, zoo
 SIDES = "ab"
 
 
-def features(weights: cnn.Weights, x: Tensor) -> Tensor:
-    """cnn.features of many CNNs for the same images (b, 3, 32, 32): the first layer reads them once for all CNNs."""
-    layers = sorted({name.split(".")[0] for name in weights if name.startswith("conv")}, key=lambda name: int(name[4:]))
-    n = weights[f"{layers[0]}.weight"].shape[0]
-    for layer in layers:
-        kernels, bias = weights[f"{layer}.weight"].flatten(0, 1), weights[f"{layer}.bias"].flatten()
-        x = F.max_pool2d(F.relu(F.conv2d(x, kernels, bias, groups=1 if layer == layers[0] else n)), 2)
-    return x.unflatten(1, (n, -1)).transpose(0, 1).flatten(2)
-
-
-def head(weights: cnn.Weights, x: Tensor, name: str) -> Tensor:
-    """Features (n, b, f) -> logits (n, b, classes) by the linear layer of this name."""
-    return torch.baddbmm(weights[f"{name}.bias"][:, None], x, weights[f"{name}.weight"].transpose(1, 2))
-
-
 def network(architecture: cnn.Architecture, side: str) -> spaces.Network:
     """The two-headed CNN that answers images uint8 (b, 32, 32, 3) through the head of this side."""
     shapes = {name: shape for name, shape in architecture.shapes.items() if not name.startswith("fc1")}
@@ -45,7 +30,7 @@ def network(architecture: cnn.Architecture, side: str) -> spaces.Network:
         shapes |= {f"fc_{one}.{kind}": architecture.shapes[f"fc1.{kind}"] for kind in ("weight", "bias")}
 
     def answers(weights: cnn.Weights, images: Tensor) -> Tensor:
-        return head(weights, features(weights, cnn.normalise(images)), f"fc_{side}")
+        return cnn.head(weights, cnn.features(weights, cnn.normalise(images)), f"fc_{side}")
 
     return spaces.Network(shapes, answers)
 

@@ -18,6 +18,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from zoofuse.core import files, rng
+from zoofuse.models import fit
 from zoofuse.netspace import spaces
 
 KINDS = ("chair", "table", "lamp")
@@ -132,7 +133,7 @@ def fresh(network: spaces.Network, models: np.ndarray, seed: int, name: str = "s
 
 def train(
     family: Sequence[Shape], seed: int, state_path: Path, *, hidden: int, layers: int, steps: int, points: int,
-    learning_rate: float, loss: str = "l1", device: str = "cpu", progress: Callable[[int, float], None] | None = None,
+    learning_rate: float, loss: str = "l1", device: str = "cpu", progress: fit.Progress | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """A SIREN for each shape, all in one batched product, name -> (n, ...).
 

@@ -12,7 +12,6 @@ either the network's answers to fixed inputs, in which the order of channels doe
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse.core import files, rng
+from zoofuse.models import fit
 
 ENCODERS = ("answers", "parameters")
 LOSSES = ("kl", "mse", "l1")
-SAVE_EVERY = 5.0  # seconds between two writes of the state
 
 Parameters = dict[str, Tensor]
 
@@ -235,7 +234,7 @@ def train(
     state_path: Path,
     *,
     device: str = "cpu",
-    progress: Callable[[int, float], None] | None = None,
+    progress: fit.Progress | None = None,
     between: Callable[[Parameters, int], Tensor] | None = None,
 ) -> Space:
     """Train a space on these networks; a step takes one group, the groups by turns.
@@ -290,7 +289,7 @@ def descend(
     state_path: Path,
     identity: str,
     device: str = "cpu",
-    progress: Callable[[int, float], None] | None = None,
+    progress: fit.Progress | None = None,
 ) -> tuple[Parameters, np.ndarray]:
     """Parameters moved by Adam, the rate falling to 0 as half a cosine; returns them and the loss of every step.
 
@@ -299,37 +298,26 @@ def descend(
     when a loss is not finite.
     """
     shapes = {name: value.shape for name, value in start.items()}
-    state = files.read_state(state_path, _STATE, identity)
-    if state is None:
-        flat = np.concatenate([value.numpy().ravel() for value in start.values()])
-        state = {"parameters": flat, "moments": np.zeros((2, len(flat)), np.float32)}
-        state |= {"loss": np.full(steps, np.nan, np.float32), "done": np.zeros(1, np.int64)}
-    flat = torch.from_numpy(state["parameters"]).to(device).requires_grad_()
-    adam = torch.optim.Adam([flat], lr=learning_rate)
-    done, losses = int(state["done"][0]), state["loss"]
-    first, second = torch.from_numpy(state["moments"]).to(device)
-    adam.state[flat] = {"step": torch.tensor(float(done)), "exp_avg": first, "exp_avg_sq": second}
-    saved = time.monotonic()
-    for step in range(done, steps):
+    flat = np.concatenate([value.numpy().ravel() for value in start.values()])
+    run = fit.Fit({"parameters": flat}, steps, state_path=state_path, identity=identity, device=device)
+    adam, flat = run.adam("parameters"), run.tensors["parameters"].requires_grad_()
+
+    def take(step: int) -> dict[str, float]:
         value = loss(_views(flat, shapes), step)
-        risen = min(1, (step + 1) / (rise * steps)) if rise else 1
-        adam.param_groups[0]["lr"] = risen * learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+        warmed_up = min(1, (step + 1) / (rise * steps)) if rise else 1
+        adam.param_groups[0]["lr"] = warmed_up * learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
         adam.zero_grad()
         value.backward()
         if clip:
             torch.nn.utils.clip_grad_norm_(flat, clip)
         adam.step()
-        losses[step] = value.item()
-        if not math.isfinite(losses[step]):
-            raise ValueError(f"netspace: the loss is {losses[step]} in step {step + 1}; write a smaller learning_rate.")
-        if step + 1 == steps or time.monotonic() - saved >= SAVE_EVERY:
-            moments = torch.stack([adam.state[flat][name] for name in ("exp_avg", "exp_avg_sq")]).cpu().numpy()
-            state = {"parameters": flat.detach().cpu().numpy(), "moments": moments, "loss": losses}
-            files.write(state_path, _STATE, state | {"done": np.array([step + 1])}, identity=identity)
-            saved = time.monotonic()
-        if progress:
-            progress(step + 1, float(losses[step]))
-    return _views(flat.detach(), shapes), losses
+        recorded = value.item()
+        if not math.isfinite(recorded):
+            raise ValueError(f"netspace: the loss is {recorded} in step {step + 1}; write a smaller learning_rate.")
+        return {"loss": recorded}
+
+    run.run(take, progress)
+    return _views(flat.detach(), shapes), run.history["loss"]
 
 
 def _draw(n: int, m: int, s: Settings, seed: int, step: int):
@@ -364,9 +352,6 @@ def optimise(
 
 
 # ---------------------------------------------------------------------------------------------- state and space files
-
-
-_STATE = "netspace state"
 
 
 def _identity(groups: Sequence[Group], s: Settings, fresh: Sequence, seed: int, device: str) -> str:

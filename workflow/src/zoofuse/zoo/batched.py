@@ -1,7 +1,7 @@
 """All CNNs of a job trained together on stacked tensors (n, ...): no Python work per CNN, any architecture.
 
-Made for GPUs: the images stay on the device as uint8, and each convolution is one batched matrix product over patches
-laid out channels last (im2col), which a GPU's libraries run near their peak where grouped convolutions do not.
+Made for GPUs: the images stay on the device as uint8, and convolutions are batched matrix products
+(see `models.cnn`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, PyTorch's defaults
+from zoofuse.models import cnn
+
 CPU_MEMORY = 2**29  # bytes for activations; a GPU gives what it has free
 
 
@@ -26,22 +27,6 @@ def batch(images: Tensor, order: Tensor, flip: Tensor | None, gain: Tensor | Non
     if gain is not None:
         x = x.mul_(gain[..., None, None, :]).clamp_(0, 1)
     return x.sub_(0.5).div_(0.5)
-
-
-def logits(weights: dict[str, Tensor], x: Tensor, layers: list[str]) -> Tensor:
-    """x: (n, b, height, width, channels), images of its own for each CNN -> (n, b, classes)."""
-    n, b = x.shape[:2]
-    for layer in layers:
-        kernels = weights[f"{layer}.weight"]  # (n, out, in, k, k)
-        out, k = kernels.shape[1], kernels.shape[-1]
-        patches = x.unfold(2, k, 1).unfold(3, k, 1)  # (n, b, rows, columns, in, k, k), a view
-        rows, columns = patches.shape[2:4]
-        patches = patches.reshape(n, b * rows * columns, -1)
-        y = torch.baddbmm(weights[f"{layer}.bias"][:, None], patches, kernels.flatten(2).transpose(1, 2))
-        y = y.view(n * b, rows, columns, out).permute(0, 3, 1, 2)
-        x = F.max_pool2d(F.relu(y), 2).permute(0, 2, 3, 1).unflatten(0, (n, b))
-    flat = x.permute(0, 1, 4, 2, 3).reshape(n, b, -1)  # as PyTorch flattens: channel, row, column
-    return torch.baddbmm(weights["fc1.bias"][:, None], flat, weights["fc1.weight"].transpose(1, 2))
 
 
 def answer_loss(z: Tensor, targets: Tensor) -> Tensor:
@@ -91,11 +76,11 @@ def _gather(plans: list) -> tuple[np.ndarray | None, ...]:
 
 def _train_part(job, part: slice, plan: tuple, progress) -> None:
     settings, device = job.settings, job.device
-    layers, n = job.architecture.conv_layers, part.stop - part.start
+    n = part.stop - part.start
     images, labels, validation, validation_labels, targets = job.tensors
     order, flip, gain = (None if array is None else torch.from_numpy(array).to(device) for array in plan)
     weights = {name: torch.from_numpy(value[part]).to(device).requires_grad_() for name, value in job.weights.items()}
-    averages = [(torch.zeros_like(value), torch.zeros_like(value)) for value in weights.values()]
+    adam = torch.optim.Adam(weights.values())
     losses = torch.zeros(n, settings.epochs, dtype=torch.float64, device=device)
     answered = torch.zeros(n, settings.epochs, 2, dtype=torch.int64, device=device)
     rates, step = settings.learning_rates, 0
@@ -103,14 +88,16 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
         for own in settings.batches:
             drawn = order[:, epoch, own].long()  # (n, b)
             x = batch(images, drawn, *(None if values is None else values[:, epoch, own] for values in (flip, gain)))
-            z = logits(weights, x, layers)
+            z = cnn.logits(weights, x.movedim(-1, 2))
             if targets is None:
                 loss = F.cross_entropy(z.flatten(0, 1), labels[drawn].flatten(), reduction="none").view(drawn.shape)
             else:
                 loss = answer_loss(z, targets[drawn])
-            gradients = torch.autograd.grad(loss.mean(1).sum(), weights.values())  # CNNs do not touch each other
+            adam.zero_grad()
+            loss.mean(1).sum().backward()  # CNNs do not touch each other
+            adam.param_groups[0]["lr"] = float(rates[step])
+            adam.step()
             losses[:, epoch] += loss.detach().sum(1)
-            _adam(weights.values(), gradients, averages, rates[step], step + 1)
             step += 1
             if progress:
                 progress(0, drawn.numel())
@@ -119,7 +106,7 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
             for start in range(0, len(validation), settings.batch_size):
                 some = torch.arange(start, min(start + settings.batch_size, len(validation)), device=device)
                 x = batch(validation, some, None, None)
-                z = logits(weights, x.expand(n, *x.shape), layers)
+                z = cnn.logits(weights, x.movedim(-1, 1).expand(n, -1, -1, -1, -1))
                 first = ~(z[..., 1] > z[..., 0])
                 for label in (0, 1):
                     answered[:, epoch, label] += (first & (validation_labels[some] == label)).sum(1)
@@ -132,13 +119,3 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
     job.loss[part], job.answered[part] = losses.cpu().numpy(), answered.cpu().numpy()
     if progress:
         progress(n, 0)
-
-
-@torch.no_grad()
-def _adam(weights, gradients, averages, rate: float, step: int) -> None:
-    """torch.optim.Adam's step, in its order of operations (Kingma and Ba 2015, with the bias corrections)."""
-    first, second = 1 - BETAS[0] ** step, 1 - BETAS[1] ** step
-    for weight, gradient, (mean, square) in zip(weights, gradients, averages, strict=True):
-        mean.lerp_(gradient, 1 - BETAS[0])
-        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        weight.addcdiv_(mean, square.sqrt().div_(second**0.5).add_(EPSILON), value=-rate / first)

@@ -10,8 +10,6 @@ import numpy as np
 from zoofuse.core import files
 from zoofuse.methods.cyclegan.settings import Settings
 
-_STATE = "cyclegan state"  # kind of the file
-
 
 @dataclass(frozen=True)
 class Trained:

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoofuse.core import files, rng
+from zoofuse.core import rng
 from zoofuse.methods.cyclegan import measures
 from zoofuse.methods.cyclegan.backends import BACKENDS, choose_backend, steps
-from zoofuse.methods.cyclegan.io import _STATE, Trained, _identity
+from zoofuse.methods.cyclegan.io import Trained, _identity
 from zoofuse.methods.cyclegan.losses import _parts
 from zoofuse.methods.cyclegan.networks import _discriminate, _judges, initial
 from zoofuse.methods.cyclegan.settings import Settings, _known
 from zoofuse.methods.cyclegan.translation import _WAYS, _exported, _scale, _to_network, translate
+from zoofuse.models import fit
 from zoofuse.native import build
 
 
@@ -92,59 +92,49 @@ def _train(
     counts = {domain: len(values) for domain, values in training.items()}
 
     identity = _identity(kernels, s, seed, way)
-    state = files.read_state(state_path, _STATE, identity) or _initial_state(s, data, seed)
-    history = {name.removeprefix("history/"): state.pop(name) for name in list(state) if name.startswith("history/")}
-    done, step = state.pop("done").tolist()  # epochs, steps
-    tensors = {name: torch.from_numpy(value).to(device) for name, value in state.items()}
+    run = fit.Fit(_initial(s, data, seed), s.epochs, state_path=state_path, identity=identity, device=device)
+    tensors = run.tensors
     generators, discriminators = tensors["generators"], tensors["discriminators"]
+    optimisers = [run.adam(name, betas=s.betas) for name in ("generators", "discriminators")]
     every = s.measure_every or max(1, round(_STEPS_PER_MEASURE / len(_orders(s, counts, seed, 0))))
 
-    saved = time.monotonic()
-    for epoch in range(done, s.epochs):
-        rate = s.learning_rate * _decay(s, epoch)
+    def epoch(index: int) -> dict[str, float]:
+        for adam in optimisers:
+            adam.param_groups[0]["lr"] = s.learning_rate * _decay(s, index)
         totals: dict[str, list[float]] = {}
-        for number, rows in enumerate(_orders(s, counts, seed, epoch)):
-            step += 1
+        for number, rows in enumerate(_orders(s, counts, seed, index)):
             x = {d: data[d][torch.from_numpy(r).to(device)].movedim(0, -1).contiguous() for d, r in rows.items()}
-            losses, gradient, fakes = generator_step(s, generators, discriminators, x)
-            _adam(generators, gradient, tensors["moments/generators"], step, rate, s.betas)
+            losses, generators.grad, fakes = generator_step(s, generators, discriminators, x)
+            optimisers[0].step()
             for domain, fake in fakes.items():
                 pool = f"pool/{domain}"
-                fakes[domain], tensors[pool] = _replay(tensors[pool], s.pool, fake, seed, epoch, number, domain)
-            judged, gradient = discriminator_step(s, discriminators, x, fakes)
-            _adam(discriminators, gradient, tensors["moments/discriminators"], step, rate, s.betas)
+                fakes[domain], tensors[pool] = _replay(tensors[pool], s.pool, fake, seed, index, number, domain)
+            judged, discriminators.grad = discriminator_step(s, discriminators, x, fakes)
+            optimisers[1].step()
             losses |= judged
             for name, value in zip(losses, torch.stack(list(losses.values())).tolist(), strict=True):
                 if not math.isfinite(value):
                     raise TrainingError(
-                        f"CycleGAN loss {name} is {value} in epoch {epoch + 1}, step {number + 1}: training has "
+                        f"CycleGAN loss {name} is {value} in epoch {index + 1}, step {number + 1}: training has "
                         "diverged. Try a smaller learning rate, or check the kernels for outliers."
                     )
                 totals.setdefault(name, []).append(value)
+        recorded = {f"loss_{name}": sum(values) / len(values) for name, values in totals.items()}
+        if (index + 1) % every == 0 or index + 1 == s.epochs:
+            recorded |= _measured(held_out, training, generators, discriminators, scales, s, device)
+        return recorded
 
-        row = {f"loss_{name}": sum(values) / len(values) for name, values in totals.items()}
-        if (epoch + 1) % every == 0 or epoch + 1 == s.epochs:
-            row |= _measured(held_out, training, generators, discriminators, scales, s, device)
-        for name, value in row.items():
-            history.setdefault(name, np.full(s.epochs, np.nan, np.float32))[epoch] = value
-        if epoch + 1 == s.epochs or time.monotonic() - saved >= SAVE_EVERY:
-            arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
-            arrays |= {f"history/{name}": values for name, values in history.items()}
-            files.write(state_path, _STATE, arrays | {"done": np.array([epoch + 1, step])}, identity=identity)
-            saved = time.monotonic()
-        if progress:
-            progress(epoch + 1, row)
-    return Trained(_exported(generators, data["A"].shape[1], s, scales), history, way)
+    run.run(epoch, progress)
+    return Trained(_exported(generators, data["A"].shape[1], s, scales), run.history, way)
 
 
-SAVE_EVERY = 5.0  # seconds between two writes of the state, at the end of an epoch; so much, and an epoch, can be lost
 _STEPS_PER_MEASURE = 40  # one round of measures costs as much as six to nine steps of the published size
 
 
-def _initial_state(s: Settings, data: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray]:
-    state = {"done": np.zeros(2, np.int64)}
-    for name, flat in zip(("generators", "discriminators"), initial(s, data["A"].shape[1], seed), strict=True):
-        state |= {name: flat.numpy(), f"moments/{name}": np.zeros((2, len(flat)), np.float32)}
+def _initial(s: Settings, data: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray]:
+    """What training changes, as it is before the first epoch."""
+    pairs = zip(("generators", "discriminators"), initial(s, data["A"].shape[1], seed), strict=True)
+    state = {name: flat.numpy() for name, flat in pairs}
     return state | {f"pool/{domain}": np.empty((*x.shape[1:], 0), np.float32) for domain, x in data.items()}
 
 
@@ -167,15 +157,6 @@ def _measured(held_out, training, generators, discriminators, scales, s: Setting
 
     makers = {domain: functools.partial(translate, exported[way], device=str(device)) for domain, way in _WAYS.items()}
     return measures.measure(held_out, training, translate=makers, judge=judge, scales=scales)
-
-
-def _adam(parameters: Tensor, gradient: Tensor, moments: Tensor, step: int, rate: float, betas) -> None:
-    """One step of Adam (Kingma and Ba 2015, algorithm 1) in place; moments: (2, parameters), eps 1e-8."""
-    mean, square = moments
-    mean.lerp_(gradient, 1 - betas[0])
-    square.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-    scale = (square.sqrt() / math.sqrt(1 - betas[1] ** step)).add_(1e-8)
-    parameters.addcdiv_(mean, scale, value=-rate / (1 - betas[0] ** step))
 
 
 def _replay(pool: Tensor, size: int, fresh: Tensor, seed: int, *names) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ const scores = new Float32Array(bytes.buffer);  // falling
 const own = Number(byId("scores").dataset.threshold);
 const [slider, number, list] = [byId("slider"), byId("threshold"), byId("images")];
 const output = document.querySelector("output"), bars = [...document.querySelectorAll("rect")];
-const pictures = [...list.children];
+const images = [...list.children];
 const border = Object.assign(document.createElement("li"), {className: "border", tabIndex: -1});
 const grouped = new Intl.NumberFormat("en");
 
@@ -27,10 +27,10 @@ function set(threshold, from) {
   if (from !== slider) slider.value = scores.length - yes;
   if (from !== number) number.value = short(threshold);
   slider.setAttribute("aria-valuetext", `${short(threshold)}: ${text}`);
-  for (const picture of pictures) picture.classList.toggle("yes", picture.dataset.rank < yes);
+  for (const image of images) image.classList.toggle("yes", image.dataset.rank < yes);
   bars.forEach((bar, i) => bar.classList.toggle("yes", (i + .5) / bars.length * scores.length >= scores.length - yes));
   border.textContent = `Threshold ${short(threshold)}: yes above this line, no below it`;
-  list.insertBefore(border, pictures.find(picture => picture.dataset.rank >= yes) ?? null);
+  list.insertBefore(border, images.find(image => image.dataset.rank >= yes) ?? null);
 }
 
 slider.addEventListener("input", () => {
