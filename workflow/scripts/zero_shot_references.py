@@ -38,7 +38,7 @@ with logs.job(snakemake.log[0]) as say:
             device=devices.choose_device(snakemake.config["zoo"]["device"]),
             threads=snakemake.threads,
         )
-    sets = [predictions.zero_shot(*key, about, **scored) for key, scored in answers.items()]
+    sets = [predictions.zero_shot(*key, about, **scored) for key, scored in sorted(answers.items())]
     sources = {name: [files.fingerprint(path) for path in paths] for name, paths in inputs.items() if name != "images"}
     sources["images"] = files.fingerprint(inputs.images)
     settings = {"probe_images": params.probe_images, "training": params.training, "seed": params.seed}
