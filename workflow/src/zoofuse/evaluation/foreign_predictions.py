@@ -143,8 +143,8 @@ def sets(name: str, scores: np.ndarray, images: predictions.Images) -> list[pred
 
     unknown = np.full(len(scores), np.nan)
     raw = predictions.zero_shot(name, HEAD, images, scores=scores, validation=unknown, threshold=unknown)
-    known = (~images.truth[images.validation]).astype(int)  # 0 = concept, as `zero_shot` has labels
-    threshold, validation = zero_shot.best_threshold(scores[:, images.validation], known)
+    half = images.validation
+    threshold, validation = zero_shot.best_threshold(scores[:, half], images.labels[half])
     cut = predictions.Predictions(
         name, "held_out", "threshold", images, raw.domain, raw.model, scores >= threshold[:, None],
         {"validation": validation},

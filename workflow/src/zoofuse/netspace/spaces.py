@@ -141,7 +141,7 @@ def rows_for(networks: Sequence[Network], width: int) -> int:
 def read_answers(answers: np.ndarray, architecture: int = 0, architectures: int = 1) -> np.ndarray:
     """What the encoder "answers" reads: answers (n, inputs, outputs) less their mean over the outputs, flat and within
     (-1, 1), and which architecture answered, where there are several."""
-    centred = (answers - answers.mean(-1, keepdims=True) if answers.shape[-1] > 1 else answers)[..., :1]
+    centred = (answers - answers.mean(-1, keepdims=True) if answers.shape[-1] > 1 else answers)[..., -1:]
     which = np.zeros((len(answers), architectures if architectures > 1 else 0), np.float32)
     which[:, architecture : architecture + 1] = 1
     return np.concatenate([np.tanh(centred.reshape(len(answers), -1) / 4), which], 1).astype(np.float32)
