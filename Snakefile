@@ -78,6 +78,7 @@ localrules:
     all,
     zoos,
     tables,
+    test_images,
     models,
     to_pytorch,
 
@@ -97,6 +98,11 @@ rule zoos:
 rule tables:
     input:
         [table for fusion in config["fusions"] for table in run.tables(fusion)],
+
+
+rule test_images:
+    input:
+        [f"results/test_images/{fusion}.csv" for fusion in config["fusions"]],
 
 
 rule models:

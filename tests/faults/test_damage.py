@@ -41,9 +41,9 @@ STAGES = {  # what a job reads, and how
     "kernels/black_cat/conv1.h5": kernels.read,
     "cyclegan/black_cat/conv1/generators.h5": read_generators,
     "generated/black_cat/cyclegan.h5": read("zoo"),
-    "evaluation/black_cat/cyclegan/shard-0000.h5": read("evaluation"),
-    "evaluation/black_cat/references/pca.h5": read("evaluation"),
-    "zero_shot/black_cat/cyclegan/shard-0000.h5": read("zero_shot"),
+    "evaluation/black_cat/cyclegan/shard-0000.h5": read("predictions"),
+    "evaluation/black_cat/baselines.h5": read("predictions"),
+    "zero_shot/black_cat/cyclegan/shard-0000.h5": read("predictions"),
     "netspace/black_cat/answers.h5": read("netspace answers"),
     "netspace/black_cat/space.h5": lambda path: vars(spaces.read(path, ())),
 }

@@ -114,7 +114,7 @@ def cnn_rows(method, domain, accuracies, protocol):
     ]  # fmt: skip
 
 
-def cnns(tmp_path, n=40):
+def cnns(n=40):
     rng = np.random.default_rng(0)
     rows = [
         row
@@ -122,8 +122,8 @@ def cnns(tmp_path, n=40):
         for method, domain in (("cyclegan", "A"), ("cyclegan", "B"), ("random", "-"))
         for row in cnn_rows(method, domain, rng.uniform(0.5, 0.9, n).round(4), protocol)
     ]
-    csv_files.write(tmp_path / "evaluation.csv", pd.DataFrame(rows))
-    return tables.clusterer_table([tmp_path / "evaluation.csv"], "kmeans")
+    cnn = ["method", "domain", "model", "protocol"]
+    return pd.DataFrame(rows).drop(columns="clusterer").sort_values(cnn, ignore_index=True)
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ def run(tmp_path):
         "leaderboard": board(),
         "comparisons": against("better", "worse"),
         "zero_shot": pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)]),
-        "kmeans": tables.of_protocol(cnns(tmp_path), "published"),
-        "held_out_kmeans": tables.of_protocol(cnns(tmp_path), "held_out"),
+        "kmeans": tables.of_protocol(cnns(), "published"),
+        "held_out_kmeans": tables.of_protocol(cnns(), "held_out"),
     }
     for name, frame in made.items():
         csv_files.write(folder / f"{name}.csv", frame)
@@ -309,7 +309,7 @@ class TestViews:
     def views(self, tmp_path):
         beside = pd.DataFrame({"published_accuracy": [0.876, 0.842]})
         zero = pd.DataFrame([heads("cyclegan"), heads("supervised", median=0.9)])
-        found = charts.views(board(), zero, {"kmeans": cnns(tmp_path)}, {"kmeans": beside})
+        found = charts.views(board(), zero, {"kmeans": cnns()}, {"kmeans": beside})
         return {view["protocol"]: view for view in found}
 
     def test_a_view_holds_one_protocol_by_falling_score(self, tmp_path):
@@ -328,7 +328,7 @@ class TestViews:
         assert views["zero_shot"]["rows"][0]["role"] == "oracle"
 
     def test_rows_are_the_leaderboards_and_the_cnns_of_the_same_protocol(self, tmp_path):
-        views, frame = self.views(tmp_path), cnns(tmp_path)
+        views, frame = self.views(tmp_path), cnns()
         first, last = views["held_out"]["rows"][0], views["held_out"]["rows"][-1]
         own = frame[(frame["method"] == "cyclegan") & (frame["protocol"] == "held_out")]["balanced_accuracy"]
         assert (first["score"], first["low"], first["high"]) == (0.61, 0.57, 0.66)
@@ -345,7 +345,7 @@ class TestViews:
     def test_missing_tables_leave_views_out(self, tmp_path):
         assert charts.views() == []
         assert [view["protocol"] for view in charts.views(board())] == ["held_out"]
-        assert {view["protocol"] for view in charts.views(cnns={"kmeans": cnns(tmp_path)})} == {"published"}
+        assert {view["protocol"] for view in charts.views(cnns={"kmeans": cnns()})} == {"published"}
 
     def test_the_figure_has_every_method_on_its_axis_and_a_legend_of_roles(self, tmp_path):
         view = self.views(tmp_path)["held_out"]
@@ -494,7 +494,7 @@ class TestImages:
 class TestLargeTables:
     @pytest.fixture
     def many(self, run, tmp_path):
-        frame = cnns(tmp_path, 200).assign(silhouette=np.nan)
+        frame = cnns(200).assign(silhouette=np.nan)
         frame.loc[frame["protocol"] == "held_out", "silhouette"] = [np.nan] + [0.25] * 599
         for name, protocol in (("kmeans", "published"), ("held_out_kmeans", "held_out")):
             csv_files.write(run["fusions"][0]["tables"][name], tables.of_protocol(frame, protocol))

@@ -25,7 +25,8 @@ def answer(leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None) -
     said = {"headline": nothing, "detectable": "", "lead": ""}
     sentences = [] if leaderboard is None else _selected(tables.of_protocol(leaderboard, "held_out"))
     if comparisons is not None:
-        medians = comparisons[comparisons["what"] == "median"]
+        generated = comparisons["method"].map(role) == "generated"
+        medians = comparisons[generated & (comparisons["what"] == "median")]
         if len(held := tables.of_protocol(medians, "held_out")):
             said = {"headline": _headline(held), "detectable": _detectable(held), "lead": _lead(held)}
         sentences += _zero_shot_best(tables.of_protocol(medians, "zero_shot"))
