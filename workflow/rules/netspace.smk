@@ -1,29 +1,29 @@
 # Not part of a normal run: snakemake --cores 2 netspace
 
 
-rule netspace_answers:
+rule netspace_predictions:
     input:
         images=of(run.netspace.images),
         a=of(run.zoo_of, side="a"),
         b=of(run.zoo_of, side="b"),
     output:
-        "results/netspace/{fusion}/answers.h5",
+        "results/netspace/{fusion}/predictions.h5",
     log:
-        "<logs>/netspace_answers/{fusion}.log",
+        "<logs>/netspace_predictions/{fusion}.log",
     benchmark:
-        "<benchmarks>/netspace_answers/{fusion}.jsonl"
+        "<benchmarks>/netspace_predictions/{fusion}.jsonl"
     conda:
         "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        code=code_of("netspace_answers"),
+        code=code_of("netspace_predictions"),
         cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
         names=of(run.fusion_concepts),
     message:
         "Computing the predictions of both zoos of {wildcards.fusion}"
     script:
-        "../scripts/netspace_answers.py"
+        "../scripts/netspace_predictions.py"
 
 
 rule netspace_embed:
@@ -31,7 +31,7 @@ rule netspace_embed:
         images=of(run.netspace.images),
         a=of(run.zoo_of, side="a"),
         b=of(run.zoo_of, side="b"),
-        answers="results/netspace/{fusion}/answers.h5",
+        predictions="results/netspace/{fusion}/predictions.h5",
     output:
         "results/netspace/{fusion}/space.h5",
     log:
@@ -61,7 +61,7 @@ rule netspace_setting:
         images=of(run.netspace.images),
         a=of(run.zoo_of, side="a"),
         b=of(run.zoo_of, side="b"),
-        answers="results/netspace/{fusion}/answers.h5",
+        predictions="results/netspace/{fusion}/predictions.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
         table="results/netspace/{fusion}/{setting}.csv",
@@ -154,7 +154,7 @@ rule netspace_fuse:
         images=of(run.netspace.images),
         a=of(run.zoo_of, side="a"),
         b=of(run.zoo_of, side="b"),
-        answers="results/netspace/{fusion}/answers.h5",
+        predictions="results/netspace/{fusion}/predictions.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
         "results/generated/{fusion}/netspace.h5",

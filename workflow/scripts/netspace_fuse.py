@@ -1,4 +1,4 @@
-"""CNNs for the conjunction: codes moved until the decoded CNN answers for both concepts."""
+"""CNNs for the conjunction: codes optimised until the decoded CNN predicts both concepts."""
 
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
-    space, found = cnns.opened(snakemake.input.space, snakemake.input.answers, device, **params.cnns)
-    arrays = cnns.fuse(space, found, params.seed, **params.chosen)
+    space, by_side = cnns.opened(snakemake.input.space, snakemake.input.predictions, device, **params.cnns)
+    arrays = cnns.fuse(space, by_side, params.seed, **params.chosen)
     count = len(arrays["conv1.bias"])
     arrays |= {"model": np.arange(count, dtype=np.int32), "domain": np.repeat(["-"], count)}
-    sources = [files.fingerprint(snakemake.input.space), files.fingerprint(snakemake.input.answers)]
+    sources = [files.fingerprint(snakemake.input.space), files.fingerprint(snakemake.input.predictions)]
     files.write(snakemake.output[0], "zoo", arrays, method="netspace", seed=params.seed, sources=sources)

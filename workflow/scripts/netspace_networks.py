@@ -20,8 +20,8 @@ with logs.job(snakemake.log[0]) as say:
     weights = architectures.train(
         architecture, data, params.models, params.seed, steps=params.steps, batch=params.batch, device=device
     )
-    answers = cnns.answered(architecture.answers, weights, data.validation_images)
-    accuracy = cnns.balanced_accuracy(answers, data.validation_labels)
+    logits = cnns.predictions(architecture.network, weights, data.validation_images)
+    accuracy = cnns.balanced_accuracy(logits, data.validation_labels)
     files.write(
         snakemake.output[0], "networks", {name: values.cpu().numpy() for name, values in weights.items()},
         architecture=architecture.name, seed=params.seed, steps=params.steps,

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, devices.choose_device(snakemake.config["zoo"]["device"])
-    space, found = cnns.opened(snakemake.input.space, snakemake.input.answers, device, **params.cnns)
+    space, by_side = cnns.opened(snakemake.input.space, snakemake.input.predictions, device, **params.cnns)
     names = dict(zip("ab", params.names, strict=True))
     setting = snakemake.wildcards.setting
     match setting:
         case "one_architecture":
-            rows, arrays = experiments.one_architecture(space, found, names, params.seed)
+            rows, arrays = experiments.one_architecture(space, by_side, names, params.seed)
         case "interpolation":
-            rows, arrays = experiments.interpolation(space, found, names, **params.chosen)
+            rows, arrays = experiments.interpolation(space, by_side, names, **params.chosen)
         case "latent_optimisation":
-            rows, arrays = experiments.latent_optimisation(space, found, names, params.seed, **params.chosen)
+            rows, arrays = experiments.latent_optimisation(space, by_side, names, params.seed, **params.chosen)
     csv_files.write(snakemake.output.table, experiments.table(rows))
     files.write(snakemake.output.arrays, "netspace results", arrays, setting=setting)

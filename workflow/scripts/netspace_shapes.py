@@ -19,13 +19,13 @@ with logs.job(snakemake.log[0]):
     weights = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
     family = [shapes.shape(params.seed, i) for i in range(len(weights["layer0.bias"]))]
     network = shapes.siren(trained["hidden"], trained["layers"])
-    found = shape_experiments.family(family, network, weights, params.held_out, params.seed)
+    sirens = shape_experiments.family(family, network, weights, params.held_out, params.seed)
     settings, state = spaces.Settings(**params.settings), Path(params.state)
     with logs.bar(settings.steps, "steps", "shapes") as bar:
         space = shape_experiments.embed(
-            found, settings, params.seed, state, device=device, progress=lambda step, loss: bar.update(step - bar.n)
+            sirens, settings, params.seed, state, device=device, progress=lambda step, loss: bar.update(step - bar.n)
         )
-    rows, results = experiments.shapes(space, found, params.seed, **params.walks)
+    rows, results = experiments.shapes(space, sirens, params.seed, **params.walks)
     csv_files.write(snakemake.output.table, experiments.table(rows))
     files.write(snakemake.output.arrays, "netspace results", results, setting="shapes")
     state.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ with logs.job(snakemake.log[0]) as say:
     network = shapes.siren(params.settings["hidden"], params.settings["layers"])
     points = shapes.uniform_points(4096, params.seed, "shapes", "said")
     truth = np.stack([one.distance(points) for one in family])
-    accuracy = shapes.accuracy(shapes.answered(network, weights, points), truth)
+    accuracy = shapes.accuracy(shapes.predictions(network, weights, points), truth)
     files.write(
         snakemake.output[0], "networks", {name: values.cpu().numpy() for name, values in weights.items()},
         architecture="SIREN", seed=params.seed, settings=params.settings,

@@ -1,4 +1,4 @@
-"""What every CNN of both zoos answers to the images that a NetSpace compares on."""
+"""The logits of every CNN of both zoos on the images that a NetSpace compares on."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 with logs.job(snakemake.log[0]) as say:
     torch.set_num_threads(snakemake.threads)
     device = devices.choose_device(snakemake.config["zoo"]["device"])
-    found = cnns.concepts(**snakemake.params.cnns, device=device)
-    cnns.write_answers(snakemake.output[0], found)
-    for name, concept in zip(snakemake.params.names, found.values(), strict=True):
+    by_side = cnns.concepts(**snakemake.params.cnns, device=device)
+    cnns.write_predictions(snakemake.output[0], by_side)
+    for name, concept in zip(snakemake.params.names, by_side.values(), strict=True):
         say(f"{name}: {len(concept.trained)} CNNs to train the space on, {len(concept.held_out)} held out.")
