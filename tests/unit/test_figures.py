@@ -1,10 +1,12 @@
 """Figures: each is written whole, says the numbers it should, and is the same for the same numbers."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from zoofuse.netspace import figures as netspace_figures
@@ -136,6 +138,34 @@ def test_methods_are_named_in_order_generated_first_and_unknown_ones_too(texts):
 def test_without_published_rows_nothing_is_said_about_them(texts):
     words = texts(figures.methods, {"kmeans": table(cyclegan_A=[0.5])})
     assert not any("published" in word for word in words)
+
+
+def drawn(draw, monkeypatch, *arguments, **options):
+    """The axes that a figure was drawn on, as they are when it is saved."""
+    saved = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **how: saved.extend(figure.axes))
+    draw(*arguments, **options)
+    return saved
+
+
+def test_zero_shot_heads_are_not_joined_with_fitted_probes(tmp_path, monkeypatch):
+    rows = [
+        {"method": name, "each": each, "median": 0.5 + each / 20} for name in ("distil", "noise") for each in range(4)
+    ]
+    axis = drawn(figures.few_shot, monkeypatch, pd.DataFrame(rows), tmp_path / "few_shot.png")[0]
+    lines = [line.get_xdata().tolist() for line in axis.lines if line.get_marker() not in ("None", None)]
+    assert lines == [[0], [1, 2, 3]] * 2
+    assert axis.get_xticklabels()[0].get_text() == "0\n(zero-shot heads)"
+
+
+def test_perfect_scores_are_not_cut_off(tmp_path, monkeypatch):
+    axes = drawn(figures.methods, monkeypatch, {"kmeans": table(cyclegan_A=[0.5, 1.0])}, tmp_path / "m.png")
+    summary = pd.DataFrame([{"method": "cyclegan", "protocol": "held_out", "clusterer": "kmeans", "against": "all",
+                             "median": 1.0, "low": 0.9, "high": 1.0, "least": 0.9}])  # fmt: skip
+    medians = {("cyclegan", "held_out", "kmeans"): SimpleNamespace(found=np.array([0.9, 1.0]))}
+    axes += drawn(figures.replicates, monkeypatch, medians, summary, tmp_path / "r.png")
+    for axis in axes:
+        assert axis.get_xlim()[1] > 1.01
 
 
 def test_the_heat_map_is_ordered_by_class_then_group(texts):

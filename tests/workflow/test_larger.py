@@ -74,7 +74,9 @@ def test_three_concepts_of_deeper_cnns_walk_to_the_report(empty):
     np.testing.assert_allclose(model.predict(images), model.probabilities(images).prod(1))
 
     report = (results / "report.html").read_text(encoding="utf-8")
-    assert "5 tiny CNNs learned to tell <em>dark</em> (A), 4 to tell <em>blue</em> (B) and 6 to tell" in report
+    assert (
+        "5 small CNNs were trained to detect <em>dark</em> (A), 4 to detect <em>blue</em> (B) and 6 to detect" in report
+    )
     assert re.search(r"<strong>conv3-bc\.</strong>[^<]*(B to C|C to B)", report)
     assert "third-layer kernels" in report
 

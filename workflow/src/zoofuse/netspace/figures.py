@@ -109,7 +109,7 @@ def shapes(arrays: Arrays, path: Path) -> None:
         axis.axvline(0.9, color=INK, linewidth=0.9, linestyle="--")
         axis.set_yticks(range(len(kinds)), map(plain, kinds))
         axis.set_xlabel("share of points within 0.01")
-        axis.set_xlim(0, 1)
+        axis.set_xlim(-0.02, 1.02)  # marks at 0 and 1 are shown whole
         axis.grid(axis="x")
         axis.invert_yaxis()
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, columnspacing=0.8, handletextpad=0.1)

@@ -30,6 +30,7 @@ from zoofuse.report.canvas import (
 )
 
 PUBLISHED_ALWAYS_NO = 55 / 89
+_END = 1.02  # of an axis of scores: a mark at 1 is shown whole
 
 
 def method_label(method: str, domain: str = "-") -> str:
@@ -76,7 +77,7 @@ def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path)
         for axis, (concept, history) in zip(axes, histories.items(), strict=True):
             final, degenerate = history["validation_balanced_accuracy"][:, -1], history["degenerate"]
             sound = final[~degenerate]
-            axis.hist(sound, bins, color=BLUE, label="answering both ways")
+            axis.hist(sound, bins, color=BLUE, label="not degenerate")
             stuck = np.nan_to_num(final[degenerate], nan=0.5)
             look = {"color": ACCENT, "hatch": "////", "edgecolor": "white", "linewidth": 0}
             words = f"degenerate: {degenerate.sum():,} of {len(final):,}"
@@ -160,7 +161,7 @@ def methods(
             axis.spines["left"].set_visible(False)
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.45, -0.6)
-        axes[0].set_xlim(math.floor(lowest * 20 - 0.2) / 20, 1)
+        axes[0].set_xlim(math.floor(lowest * 20 - 0.2) / 20, _END)
         handles = [Line2D([], [], label="always “no”", **dashed)]
         if published:
             handles.append(Line2D([], [], color=BLUE, marker="D", markersize=5, linestyle="", label="best published"))
@@ -169,9 +170,14 @@ def methods(
 
 
 def few_shot(table: pd.DataFrame, path: Path) -> None:
-    """AUROC over the number of labelled images of each class: median over CNNs, a line for each method.
+    """AUROC by the number of labelled images of each class, the median over the CNNs of each method.
 
-    table: with the columns of `few_shot.COLUMNS`; 0 images are the CNNs' own heads.
+    Zero-shot classification heads (at 0) and probes fitted to labelled images are two estimators: a line joins the
+    probes only.
+
+    Args:
+        table: with the columns of `few_shot.COLUMNS`.
+        path: the image to write.
     """
     with canvas(path, 3.6) as figure:
         axis = figure.subplots()
@@ -179,26 +185,32 @@ def few_shot(table: pd.DataFrame, path: Path) -> None:
         looks = zip(itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
         for (method, rows), (colour, marker) in zip(table.groupby("method", sort=False), looks, strict=False):
             strong = registry.get(method).is_generated
-            rows, x = rows.sort_values("each"), rows.sort_values("each")["each"].map(places)
             look = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.8 if strong else 0.9}
-            axis.plot(x, rows["median"], label=plain(method_label(method)), alpha=1 if strong else 0.7, **look)
+            label = plain(method_label(method))
+            for _, part in rows.sort_values("each").groupby(rows["each"] > 0):
+                x = part["each"].map(places)
+                axis.plot(x, part["median"], label=label, alpha=1 if strong else 0.7, **look)
+                label = None
         axis.axhline(0.5, color=GREY, linewidth=0.7, linestyle=":")
-        axis.set_xticks(list(places.values()), [str(each) for each in places])
-        axis.set_xlabel("labelled images of each class")
+        if 0 in places:
+            axis.axvline(0.5, color=PALE, linewidth=0.9)
+        names = ["0\n(zero-shot heads)" if each == 0 else str(each) for each in places]
+        axis.set_xticks(list(places.values()), names)
+        axis.set_xlabel("labelled images of each class (from 1 on: fitted probes)")
         axis.set_ylabel("AUROC on the test half")
         axis.grid(axis="y")
         figure.legend(loc="outside right center")
 
 
 def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
-    """A dot for each run's median over CNNs, and the interval of their mean, method below method.
+    """A dot for each run's median over CNNs, and the interval of their mean, a line for each method.
 
     medians: (method, protocol, clusterer or head) -> `replicates.Medians`; table: `replicates` of `replicates.tables`.
     """
     panels = {
         ("held_out", "kmeans"): ("K-means", "balanced accuracy"),
-        ("zero_shot", "own"): ("own heads", "AUROC"),
-        ("zero_shot", "probe"): ("probes", "AUROC"),
+        ("zero_shot", "own"): ("own classification heads", "AUROC"),
+        ("zero_shot", "probe"): ("linear probes", "AUROC"),
     }
     kinds = pd.MultiIndex.from_frame(table[["protocol", "clusterer"]])
     shown = table[(table["against"] == "all") & kinds.isin(list(panels))]
@@ -219,7 +231,7 @@ def replicates(medians: Mapping, table: pd.DataFrame, path: Path) -> None:
             axis.grid(axis="x")
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
-        axes[0].set_xlim(math.floor(10 * min(0.5, shown["least"].min())) / 10, 1)
+        axes[0].set_xlim(math.floor(10 * min(0.5, shown["least"].min())) / 10, _END)
         axes[0].set_yticks(range(len(names)), [plain(method_label(name)) for name in names])
         axes[0].set_ylim(len(names) - 0.5, -0.5)
 
@@ -280,7 +292,7 @@ def embedding_scatter(
         positive = labels == 0
         look = {"color": ACCENT, "edgecolor": "white", "linewidth": 0.4, "zorder": 3}
         left.scatter(*points[positive].T, s=18, label=f"positive ({positive.sum()})", **look)
-        left.set_title("what they are")
+        left.set_title("by group")
         for i, cluster in enumerate(np.unique(clusters)):
             mask = clusters == cluster
             look = {"color": SERIES[i % len(SERIES)], "marker": MARKERS[i % len(MARKERS)], "edgecolor": "white"}
@@ -289,7 +301,7 @@ def embedding_scatter(
             name = "noise" if cluster == -1 else cluster if clusters.dtype.kind == "U" else f"cluster {cluster}"
             words = f"{plain(name, 30)} ({mask.sum()}, {np.sum(mask & positive)} positive)" if i < 10 else None
             right.scatter(*points[mask].T, s=18, linewidth=0.6, label=words, **look)
-        right.set_title("where they were put")
+        right.set_title("by prediction or cluster")
         for axis in (left, right):
             axis.set_xticks([])
             axis.set_yticks([])
