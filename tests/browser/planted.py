@@ -195,15 +195,15 @@ def shown_photographs(folder: Path, cnns: pd.DataFrame) -> tuple[dict, Path]:
     parts = [("black cat", POSITIVE), ("black dog", 15), ("white cat", 20), ("red car", 12), ("green tree", 8)]
     images = np.concatenate([synthetic.draw([text], n, 0, text)[0] for text, n in parts])
     names = np.concatenate([[text] * n for text, n in parts])
-    labels = (names != "black cat").astype(np.uint8)
+    labels = (names == "black cat").astype(np.uint8)
     validation = protocols.split(labels, names, 0, "black_cat")
     generator = np.random.default_rng(0)
-    centre = images.reshape(len(images), -1).mean(1)[:, None] / 60 + 2.5 * labels[:, None]
+    centre = images.reshape(len(images), -1).mean(1)[:, None] / 60 + 2.5 * (1 - labels)[:, None]
     points = np.stack([centre + generator.normal(0, spread, (len(images), 2)) for spread in (0.6, 1.5)]).astype(
         np.float32
     )
     predictions = {
-        key: generator.uniform(size=(2, len(images))) < np.where(labels, 0.3, 0.75) for key in tables.CLUSTERERS
+        key: generator.uniform(size=(2, len(images))) < np.where(labels, 0.75, 0.3) for key in tables.CLUSTERERS
     }
     path = folder / "shown.h5"
     report.write_shown(

@@ -344,7 +344,7 @@ def test_case_12_nu_just_below_one_works():
 
 def test_case_12_extremes_of_the_evaluation_on_the_smallest_test(tmp_path):
     """What passes the plan must not fail after all training: four images of a class, and settings at their ends."""
-    labels = np.repeat([0, 1], images.LEAST_TEST)
+    labels = np.repeat([1, 0], images.LEAST_TEST)
     groups = np.array(["$x_{$", "NA", "nan", ""] * 2)
     validation = protocols.split(labels, groups, 1, "f")
     features = np.random.default_rng(0).normal(size=(1, len(labels), 40)).astype(np.float32)
@@ -354,8 +354,8 @@ def test_case_12_extremes_of_the_evaluation_on_the_smallest_test(tmp_path):
         {"umap": {"n_neighbors": 10**17, "min_dist": 1}, "kmeans": {"k": 10**17}, "dbscan": {"min_samples": 10**17}},
     ):
         settings = done | {key: done[key] | value for key, value in own.items()}
-        rows, _ = protocols.evaluate(features[0], labels == 0, settings)
-        more, _ = protocols.held_out(features[0], labels == 0, validation, settings)
+        rows, _ = protocols.evaluate(features[0], labels == 1, settings)
+        more, _ = protocols.held_out(features[0], labels == 1, validation, settings)
         assert len(rows) == len(more) == 3
     curve = few_shot.curve(features, labels, validation, [1, 2, 10**17], draws=2, seed=1, fusion="f")
     assert sorted(curve) == [1, 2]

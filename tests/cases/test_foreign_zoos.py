@@ -39,7 +39,7 @@ def state(number: int = 0) -> dict[str, torch.Tensor]:
 
 def load(path, **more) -> dict:
     output = path.parent / f"out-{path.name}.h5"
-    arguments = {"concept": "cat", "architecture": "published", "say": lambda line: None} | more
+    arguments = {"concept": "cat", "concept_output": 1, "architecture": "published", "say": lambda line: None} | more
     imports.import_zoo(path, output, models=range(imports.count(path)), **arguments)
     return files.read(output, "zoo")
 

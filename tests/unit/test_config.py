@@ -116,6 +116,7 @@ def test_numbers_written_as_text_are_numbers():
         ("concepts.cat", {"positive": ["cat"]}, "concepts.cat: missing negative; .*needs both classes"),
         ("concepts.cat.zoo", "cat.h5", "concepts.cat: has both a zoo and positive and negative"),
         ("concepts.cat.layers", {"conv1": "net.0"}, "concepts.cat.layers: is for an existing zoo only"),
+        ("concepts.cat.concept_output", 1, "concepts.cat.concept_output: is for an existing zoo only"),
         ("concepts.big cat", {"positive": ["x"], "negative": ["y"]}, "'big cat': not a usable name"),
         ("concepts.cat.dataset", "cifar10", "dataset is for source torchvision only"),
         ("concepts.cat.source", "torchvision", "source torchvision needs dataset"),

@@ -94,23 +94,23 @@ def test_umap_has_the_bits_of_umap_learn_called_plainly(settings):
 
 
 def half(truth, seed=1):
-    return protocols.split((~truth).astype(int), np.where(np.arange(len(truth)) % 3, "x", "y"), seed, "f")
+    return protocols.split(truth.astype(int), np.where(np.arange(len(truth)) % 3, "x", "y"), seed, "f")
 
 
 def test_the_split_halves_each_class_and_group():
-    labels = np.array([0] * 21 + [1] * 40)
+    labels = np.array([1] * 21 + [0] * 40)
     groups = np.array(["bombay"] * 11 + ["eye"] * 10 + ["dog"] * 30 + ["shoe"] * 10)
     validation = protocols.split(labels, groups, 1, "black_cat")
     for group in np.unique(groups):
         assert abs(validation[groups == group].mean() - 0.5) <= 0.5 / (groups == group).sum()
-    assert [validation[labels == label].sum() for label in (0, 1)] == [11, 20]
+    assert [validation[labels == label].sum() for label in (1, 0)] == [11, 20]
     assert np.array_equal(validation, protocols.split(labels, groups, 1, "black_cat"))
     assert not np.array_equal(validation, protocols.split(labels, groups, 2, "black_cat"))
 
 
 def test_the_split_needs_images_of_both_classes():
     with pytest.raises(ValueError, match=r"fusions\.black_cat\.test\.positive: 3 images; at least 4"):
-        protocols.split(np.array([0] * 3 + [1] * 9), np.repeat("g", 12), 1, "black_cat")
+        protocols.split(np.array([1] * 3 + [0] * 9), np.repeat("g", 12), 1, "black_cat")
 
 
 def test_held_out_tells_apart_what_separates(settings):

@@ -56,7 +56,7 @@ COMPARISONS = pd.DataFrame(
 
 def concept(word: str, n: int = 40) -> zero_shot.Concept:
     sides = [synthetic.draw([text], 2 * n, 1, word)[0] for text in (word, f"non-{word}")]
-    labels = np.repeat([0, 1], n)
+    labels = np.repeat([1, 0], n)
     training, validation = (np.concatenate([side[part] for side in sides]) for part in (slice(n), slice(n, None)))
     return zero_shot.Concept(training, labels, validation, labels)
 
@@ -79,7 +79,7 @@ def concepts() -> list[zero_shot.Concept]:
 @pytest.fixture(scope="module")
 def test() -> dict[str, np.ndarray]:
     sides = [synthetic.draw([word], 30, 1, "test")[0] for word in ("black cat", "non-black non-cat")]
-    return {"images": np.concatenate(sides), "labels": np.repeat([0, 1], 30)}
+    return {"images": np.concatenate(sides), "labels": np.repeat([1, 0], 30)}
 
 
 VALIDATION = np.arange(60) % 2 == 0
@@ -262,7 +262,7 @@ def test_cnns_without_heads_are_refused_in_words(test):
 
 def test_config_and_card_say_what_was_measured(folder, test):
     config, card = json.loads((folder / "config.json").read_text()), (folder / "README.md").read_text()
-    truth = test["labels"][~VALIDATION] == 0
+    truth = test["labels"][~VALIDATION] == 1
     scores = zoofuse.load(folder).predict(test["images"][~VALIDATION])[None]
     value, low, high = config["test"]["auroc"]
     assert value == pytest.approx(intervals.auroc(scores, truth)[0])

@@ -8,14 +8,14 @@ from zoofuse.models import cnn
 
 rng = np.random.default_rng(0)
 HOW = {"draws": 4, "seed": 1, "fusion": "f"}
-LABELS = np.arange(120) % 2
+LABELS = 1 - np.arange(120) % 2
 VALIDATION = np.arange(120) < 60
 
 
 def features(apart: float, n: int = 3) -> np.ndarray:
     """(n, 120, 6), the first of which is lower by `apart` standard deviations for the conjunction."""
     found = rng.normal(size=(n, 120, 6)).astype(np.float32)
-    found[:, LABELS == 0, 0] -= apart
+    found[:, LABELS == 1, 0] -= apart
     return found
 
 

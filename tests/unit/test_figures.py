@@ -35,8 +35,8 @@ def table(**accuracies):
 
 
 def photographs(m=12):
-    labels = np.arange(m) % 2
-    groups = np.where(labels == 0, "cat", np.where(np.arange(m) < 6, "dog", "thing"))
+    labels = 1 - np.arange(m) % 2
+    groups = np.where(labels == 1, "cat", np.where(np.arange(m) < 6, "dog", "thing"))
     return labels, groups
 
 
@@ -169,7 +169,7 @@ def test_perfect_scores_are_not_cut_off(tmp_path, monkeypatch):
 
 
 def test_the_heat_map_is_ordered_by_class_then_group(texts):
-    labels = np.array([1, 0, 1, 0, 1, 1] * 4)
+    labels = np.array([0, 1, 0, 1, 0, 0] * 4)
     groups = np.array(["dog", "bombay", "car", "web", "dog", "car"] * 4)
     words = texts(figures.cosine_heatmap, rng.random((24, 10)), labels, groups)
     names = [word for word in words if word in set(groups)]
@@ -194,7 +194,7 @@ def test_the_scatter_counts_noise_and_positives_per_cluster(texts):
 
 def test_many_groups_share_a_legend_entry(texts):
     m = 40
-    labels = np.r_[np.zeros(4), np.ones(m - 4)]
+    labels = np.r_[np.ones(4), np.zeros(m - 4)]
     groups = [f"group{i % 12}" for i in range(m)]
     words = texts(figures.embedding_scatter, rng.random((m, 2)), labels, groups, np.zeros(m, int))
     assert sum(word.startswith("group") for word in words) == 7
@@ -227,7 +227,7 @@ def test_cyclegan_panels_join_domains_and_layers(texts):
 
 def test_a_contact_sheet_counts_both_classes(texts):
     images = rng.integers(0, 255, (9, 32, 32, 3), dtype=np.uint8)
-    words = texts(figures.examples, {"cat": (images, np.array([0] * 5 + [1] * 4))})
+    words = texts(figures.examples, {"cat": (images, np.array([1] * 5 + [0] * 4))})
     assert words == ["cat: positive (5)", "cat: negative (4)"]
 
 

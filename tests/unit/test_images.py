@@ -302,7 +302,7 @@ def test_concept_file_holds_what_was_in_the_folders(root):
     arrays = files.read(path, "images")
     assert arrays["images"].shape == (24, 32, 32, 3)
     assert arrays["images"].dtype == np.uint8
-    assert arrays["labels"].tolist() == [0] * 12 + [1] * 12
+    assert arrays["labels"].tolist() == [1] * 12 + [0] * 12
     assert arrays["names"][0] == "cat/a_000.png"
     assert arrays["groups"].tolist() == ["a"] * 12 + ["b"] * 12
     assert len(set(arrays["digests"])) == 24
@@ -319,7 +319,7 @@ def test_read_concept_gives_training_and_validation_apart(root):
     path, _ = prepare(root)
     whole, data = files.read(path, "images"), images.read_concept(path)
     assert len(data["labels"]) == len(data["images"]) == 18
-    assert data["validation_labels"].tolist() == [0] * 3 + [1] * 3
+    assert data["validation_labels"].tolist() == [1] * 3 + [0] * 3
     assert np.array_equal(data["images"], whole["images"][whole["split"] == 0])
 
 
@@ -459,7 +459,7 @@ def test_test_set_holds_names_and_groups(root):
     concept, _ = prepare(root)
     path, attributes = prepared_test(root, of_test(), [concept])
     test = images.read_test(path)
-    assert test["labels"].tolist() == [0] * 5 + [1] * 5
+    assert test["labels"].tolist() == [1] * 5 + [0] * 5
     assert test["groups"].tolist() == ["yes"] * 5 + ["no"] * 5
     assert attributes["leaks_dropped"] == 0
     assert attributes["images"] == [5, 5]
@@ -521,7 +521,7 @@ def test_the_order_by_folders_is_that_of_imagefolder(root, yes, no):
     path, _ = prepared_test(root, of | {"order": "folders"}, [prepare(root)[0]])
     test = images.read_test(path)
     assert test["names"].tolist() == wanted
-    assert test["labels"].tolist() == [0 if name.startswith(f"{yes}/") else 1 for name in wanted]
+    assert test["labels"].tolist() == [int(name.startswith(f"{yes}/")) for name in wanted]
     for name, image in zip(test["names"], test["images"], strict=True):
         assert np.array_equal(image, images.decode(root / name))
     path, _ = prepared_test(root, of, [prepare(root)[0]])  # as ever

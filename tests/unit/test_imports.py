@@ -90,7 +90,9 @@ def load(tmp_path):
 
 
 def same(imported, states) -> None:
+    """The imported CNNs are these, with the concept, their output 0, as output 1."""
     for name, values in stacked(states).items():
+        values = values[:, ::-1] if name.startswith("fc1") else values
         assert imported[name].dtype == np.float32
         assert np.array_equal(imported[name], values), name
 
@@ -110,7 +112,7 @@ def test_every_layout_gives_its_cnns_in_natural_order(layout, tmp_path, load):
     told = files.attributes(load.output, "zoo")
     assert told["source"]["path"] == str(path)
     assert told["source"]["sha256"] == imports.digest(path)
-    assert told["classes"] == ["cat", "other"]
+    assert told["classes"] == ["other", "cat"]
     assert told["skipped"]["count"] == 0
 
 
@@ -136,14 +138,19 @@ def test_published_indices_are_kept_and_rise(tmp_path, load):
     same(imported, [states[3], states[0]])
 
 
-def test_a_module_answers_as_its_imported_cnn_does(tmp_path, load):
+@pytest.mark.parametrize("concept_output", [0, 1])
+def test_a_module_answers_as_its_imported_cnn_does(tmp_path, load, concept_output):
     net = nn.Sequential(nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 2))  # fmt: skip
     torch.save(nn.DataParallel(net).state_dict(), tmp_path / "net.pt")
-    imported = load(tmp_path, names={"conv1": "0", "conv2": "3", "fc1": "7"})
+    names = {"conv1": "0", "conv2": "3", "fc1": "7"}
+    imported = load(tmp_path, names=names, concept_output=concept_output)
     weights = {name: torch.from_numpy(imported[name]) for name in PUBLISHED.shapes}
     images = torch.randn(4, 3, 32, 32)
-    assert torch.allclose(cnn.logits(weights, images)[0], net(images), atol=1e-5)
+    ours, theirs = cnn.logits(weights, images)[0], net(images)
+    assert torch.allclose(ours[:, 1], theirs[:, concept_output], atol=1e-5)
+    assert torch.allclose(ours[:, 0], theirs[:, 1 - concept_output], atol=1e-5)
+    assert f"write concepts.cat.concept_output: {1 - concept_output}" in load.said[-1]
 
 
 @pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model_state", "net"])

@@ -9,8 +9,8 @@ from zoofuse.core import csv_files, files, metrics
 from zoofuse.evaluation import leaderboard
 
 M = 80
-LABELS = np.repeat([0, 1], M // 2)
-TRUTH = LABELS == 0
+LABELS = np.repeat([1, 0], M // 2)
+TRUTH = LABELS == 1
 GROUPS = np.array(["black cat"] * 40 + ["white cat"] * 20 + ["black dog"] * 20)
 VALIDATION = np.arange(M) % 2 == 0
 TEST = ~VALIDATION

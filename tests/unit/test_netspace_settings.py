@@ -19,9 +19,9 @@ ARCHITECTURE = cnn.ARCHITECTURES["published"]
 
 def pictures(side: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Concept a is a bright image, concept b a red one; each with noise."""
-    labels = (np.arange(n) % 2).astype(np.uint8)
+    labels = (np.arange(n) % 2 == 0).astype(np.uint8)
     noise = 60 * rng.uniform((n, 32, 32, 3), 3, "pictures", side)
-    bright = np.where(labels == 0, 150, 40)[:, None, None, None] * (
+    bright = np.where(labels == 1, 150, 40)[:, None, None, None] * (
         np.ones(3) if side == "a" else np.array([1, 0.2, 0.2])
     )
     return (noise + bright).astype(np.uint8), labels
@@ -196,7 +196,7 @@ def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tm
 
 
 def test_a_fused_cnn_answers_for_both_concepts_and_is_a_zoo_file(space, found, tmp_path):
-    arrays = cnns.fuse(space, found, 1, models=3, steps=20, learning_rate=0.05)
+    arrays = cnns.fuse(space, found, 1, models=3, steps=40, learning_rate=0.05)
     assert {name: values.shape for name, values in arrays.items()} == {
         name: (3, *shape) for name, shape in cnns.network(ARCHITECTURE, "a").shapes.items()
     }

@@ -6,7 +6,7 @@ from scipy import stats
 
 from zoofuse.evaluation import replicates
 
-LABELS = np.repeat([0, 1], [40, 60])
+LABELS = np.repeat([1, 0], [40, 60])
 GROUPS = np.array(["cat"] * 40 + ["dog"] * 25 + ["thing"] * 35)
 
 
@@ -15,11 +15,11 @@ def run(seed, validation_seed=None, **strength):
     rng = np.random.default_rng(seed)
     validation = np.zeros(100, bool)
     half = np.random.default_rng(1000 + (seed if validation_seed is None else validation_seed))
-    for members in (np.flatnonzero(LABELS == 0), np.flatnonzero(LABELS)):
+    for members in (np.flatnonzero(LABELS), np.flatnonzero(LABELS == 0)):
         validation[half.permutation(members)[: len(members) // 2]] = True
     answers = {}
     for method, d in strength.items():
-        scores = d * (LABELS == 0) + rng.normal(size=(5, 100)) * 0.3 + rng.normal(size=100)
+        scores = d * (LABELS == 1) + rng.normal(size=(5, 100)) * 0.3 + rng.normal(size=100)
         answers[method, "zero_shot", "own"] = scores.astype(np.float32)
         answers[method, "held_out", "kmeans"] = scores > d / 2
     return replicates.Run(LABELS, GROUPS, validation, answers)
@@ -82,7 +82,7 @@ def test_runs_with_test_images_of_their_own_need_not_agree_on_them():
 @pytest.mark.parametrize("own_images", [False, True])
 def test_intervals_cover_what_they_are_about(own_images):
     """Images from a population, seeds that shift a method: 95 % intervals of 5 runs hold it about so often."""
-    rng, hits, times, truth = np.random.default_rng(3), 0, 150, LABELS == 0
+    rng, hits, times, truth = np.random.default_rng(3), 0, 150, LABELS == 1
     expected = 0.76  # AUROC of N(1, 1) against N(0, 1)
     for _ in range(times):
         some = {}

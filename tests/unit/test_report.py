@@ -150,7 +150,7 @@ def run(tmp_path):
     report.write_shown(
         tmp_path / "shown.h5",
         images=rng.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8),
-        labels=np.array([1, 0, 1, 0, 1, 1]),
+        labels=np.array([0, 1, 0, 1, 0, 0]),
         groups=np.array(["dog", "cat", "car", "cat", "car", "dog"]),
         validation=np.array([1, 1, 1, 0, 0, 0], bool),
         names=["CycleGAN A, CNN 7"],

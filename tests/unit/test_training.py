@@ -30,10 +30,10 @@ ALL = Settings(
 
 
 def pictures(n: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Noise in 4 x 4 patches, redder in class 0: easy to learn, with flat regions that tie in max-pooling."""
-    labels = (np.arange(n) % 3 != 0).astype(np.uint8)
+    """Noise in 4 x 4 patches, redder in class 1: easy to learn, with flat regions that tie in max-pooling."""
+    labels = (np.arange(n) % 3 == 0).astype(np.uint8)
     patches = (255 * rng.uniform((n, 8, 8, 3), 0, name)).astype(np.uint8)
-    patches[labels == 0, :, :, 1:] //= 2
+    patches[labels == 1, :, :, 1:] //= 2
     return patches.repeat(4, 1).repeat(4, 2), labels
 
 
@@ -97,7 +97,7 @@ def test_a_cnn_learns_and_its_history_says_so(data, backend):
     assert (result.history["validation_balanced_accuracy"][:, -1] > 0.9).all()
     weights = {name: torch.from_numpy(value) for name, value in result.weights.items()}
     answers = cnn.logits(weights, cnn.normalise(torch.from_numpy(data.validation_images))).argmax(-1).numpy()
-    np.testing.assert_allclose(result.history["validation_positive_share"][:, -1], (answers == 0).mean(1))
+    np.testing.assert_allclose(result.history["validation_positive_share"][:, -1], (answers == 1).mean(1))
     recall = [(answers[:, data.validation_labels == label] == label).mean(1) for label in (0, 1)]
     np.testing.assert_allclose(result.history["validation_balanced_accuracy"][:, -1], np.mean(recall, 0))
 
@@ -141,7 +141,7 @@ def test_after_an_interrupt_no_further_cnn_is_begun(data):
 
 
 def test_published_draws_without_replacement_from_all_every_epoch():
-    labels = np.array([0] * 3 + [1] * 47)
+    labels = np.array([1] * 3 + [0] * 47)
     order = training.plan(Settings(epochs=4, images_per_epoch=50, balance="published"), 1, "cat", [0], labels).order
     np.testing.assert_array_equal(np.sort(order[0], axis=1), np.tile(np.arange(50), (4, 1)))
     assert (order[0, 0] != order[0, 1]).any()
@@ -151,7 +151,7 @@ def test_published_draws_without_replacement_from_all_every_epoch():
 
 @pytest.mark.parametrize("m", [40, 41])
 def test_balanced_halves_every_epoch_and_uses_a_class_up_before_beginning_anew(m):
-    labels = np.array([0] * 7 + [1] * 33)
+    labels = np.array([1] * 7 + [0] * 33)
     order = training.plan(Settings(epochs=5, images_per_epoch=m), 1, "cat", [0, 1], labels).order
     assert order.shape == (2, 5, m)
     assert (np.abs((labels[order] == 0).sum(-1) - m / 2) <= 0.5).all()
@@ -164,8 +164,8 @@ def test_balanced_halves_every_epoch_and_uses_a_class_up_before_beginning_anew(m
     few = training.plan(Settings(epochs=11, images_per_epoch=14), 1, "cat", [0], np.arange(20) % 2).order[0]
     halves = [sorted(epoch[epoch % 2 == 0]) for epoch in few]  # 7 of 10: would come back after 10 epochs
     assert halves[0] != halves[10], "a new permutation, not the old one again"
-    with pytest.raises(ValueError, match="none of class 0"):
-        training.plan(Settings(), 1, "cat", [0], np.ones(5))
+    with pytest.raises(ValueError, match="none of class 1"):
+        training.plan(Settings(), 1, "cat", [0], np.zeros(5))
 
 
 def test_plan_of_a_cnn_depends_on_its_index_not_on_its_company():

@@ -33,7 +33,7 @@ def photographs(red: np.ndarray, green: np.ndarray) -> np.ndarray:
 def concept(which: str, k: int = 60, v: int = 40) -> zero_shot.Concept:
     def drawn(m):
         shown = {"red": rng.random(m) < 0.5, "green": rng.random(m) < 0.5} | {which: np.arange(m) < m // 2}
-        return photographs(**shown), (~shown[which]).astype(np.uint8)
+        return photographs(**shown), shown[which].astype(np.uint8)
 
     return zero_shot.Concept(*drawn(k), *drawn(v))
 
@@ -54,9 +54,9 @@ def concepts():
 
 @pytest.fixture(scope="module")
 def test():
-    """Images of all four kinds and their labels: 0 where both concepts are shown."""
+    """Images of all four kinds and their labels: 1 where both concepts are shown."""
     red, green = np.arange(80) % 2 == 0, np.arange(80) // 2 % 2 == 0
-    return photographs(red, green), (~(red & green)).astype(np.uint8)
+    return photographs(red, green), (red & green).astype(np.uint8)
 
 
 def test_two_concepts_that_are_linearly_there_give_their_conjunction(concepts, test):
@@ -65,10 +65,10 @@ def test_two_concepts_that_are_linearly_there_give_their_conjunction(concepts, t
         {name.removeprefix("probe/"): x for name, x in zero_shot.answer(conv_only(zoo(20)), concepts, images).items()},
         zero_shot.without_cnn(concepts, images)["colour"],
     ):
-        assert intervals.auroc(found["scores"], labels == 0).min() > 0.999
+        assert intervals.auroc(found["scores"], labels == 1).min() > 0.999
         assert found["validation"].min() > 0.999
         answer = found["scores"] >= found["threshold"][:, None]
-        assert min(metrics.balanced_accuracy_score(labels == 0, each) for each in answer) > 0.95
+        assert min(metrics.balanced_accuracy_score(labels == 1, each) for each in answer) > 0.95
 
 
 def test_noise_gives_chance():
@@ -77,19 +77,19 @@ def test_noise_gives_chance():
     noise = zero_shot.Concept(None, labels, None, labels)
     heads = [zero_shot.probe(training_, validation, noise) for _ in range(2)]
     p = [zero_shot.probability(head, seen) for head in heads]
-    found = intervals.auroc(zero_shot.conjunction(p, p, [labels, labels])["scores"], labels == 0)
+    found = intervals.auroc(zero_shot.conjunction(p, p, [labels, labels])["scores"], labels == 1)
     error = np.sqrt(121 / (12 * 60 * 60))  # of one AUROC of 60 + 60 images
     assert abs(found.mean() - 0.5) < 4 * error / np.sqrt(n)
 
 
 def test_probe_is_the_discriminant_of_scikit_learns_ledoit_wolf():
-    labels = (np.arange(90) >= 50).astype(int)
+    labels = (np.arange(90) < 50).astype(int)
     x = (rng.normal(size=(3, 90, 20)) @ rng.normal(size=(20, 20)) + 5).astype(np.float32)
-    x[:, labels == 0, :3] += 2
+    x[:, labels == 1, :3] += 2
     head = zero_shot.fit_probe(x, labels)
     for one, weight, bias in zip(x.astype(float), *head, strict=True):
-        means = np.stack([one[labels == label].mean(0) for label in (0, 1)])
-        within = one - means[labels]
+        means = np.stack([one[labels == label].mean(0) for label in (1, 0)])
+        within = one - means[1 - labels]
         spread = np.sqrt(within.var(0) + 0.05 * within.var(0).mean())
         covariance, _ = ledoit_wolf(within / spread, assume_centered=True)
         expected = np.linalg.solve(covariance, (means[0] - means[1]) / spread) / spread
@@ -98,7 +98,7 @@ def test_probe_is_the_discriminant_of_scikit_learns_ledoit_wolf():
 
 
 def test_one_number_has_the_posterior_of_two_normal_classes():
-    labels = np.array([0, 0, 1, 1])
+    labels = np.array([1, 1, 0, 0])
     head = zero_shot.fit_probe(np.array([[[4.0], [6], [1], [3]]]), labels)  # means 5 and 2, variance 1
     np.testing.assert_allclose(zero_shot.logit(head, np.array([[[3.5], [5.5]]])), [[0, 6]], atol=1e-5)
 
@@ -106,13 +106,13 @@ def test_one_number_has_the_posterior_of_two_normal_classes():
 def test_dead_features_and_dead_cnns_do_not_matter():
     labels = np.arange(40) % 2
     x = rng.normal(size=(4, 40, 6)).astype(np.float32)
-    x[:, labels == 0] += 1
+    x[:, labels == 1] += 1
     more = np.concatenate([x, np.full((4, 40, 3), np.float32(1 / 3))], 2)
     more[1], more[2], more[3] = 0, np.float32(1 / 3), more[0] * 1e30  # dead, dead but for a bias, huge
     head = zero_shot.fit_probe(more, labels)
     p = zero_shot.probability(head, more)
     assert (head.weight[0, 6:] == 0).all()
-    assert intervals.auroc(p[[0]], labels == 0) > 0.9
+    assert intervals.auroc(p[[0]], labels == 1) > 0.9
     assert (p[1:3] == 0.5).all()
     np.testing.assert_allclose(p[3], p[0], rtol=1e-3)
 
@@ -128,8 +128,8 @@ def test_a_cnn_that_breaks_answers_the_same_to_all(concepts, test):
 
 
 def test_calibration_brings_to_scale_and_keeps_the_order():
-    labels = np.repeat([0, 1], 200)
-    z = np.where(labels == 0, 1.0, -1.0) + rng.normal(size=400)  # true log odds: 2 z
+    labels = np.repeat([1, 0], 200)
+    z = np.where(labels == 1, 1.0, -1.0) + rng.normal(size=400)  # true log odds: 2 z
     features = np.stack([z, -z])[..., None]
     sure = zero_shot.Head(np.full((2, 1), 50.0), np.full(2, 7.0))
     found = zero_shot.calibrated(sure, features, labels)
@@ -144,7 +144,7 @@ def test_probe_is_no_surer_than_it_may_be():
     labels = np.arange(100) % 2
     training_, validation, new = (rng.normal(size=(20, 100, 60)).astype(np.float32) for _ in range(3))
     for x in (training_, validation, new):
-        x[:, labels == 0, :2] += 1
+        x[:, labels == 1, :2] += 1
     asked = zero_shot.Concept(None, labels, None, labels)
     losses = {}
     for name, head in (
@@ -152,13 +152,13 @@ def test_probe_is_no_surer_than_it_may_be():
         ("probe", zero_shot.probe(training_, validation, asked)),
     ):
         p = zero_shot.probability(head, new)
-        losses[name] = -np.log(np.where(labels == 0, p, 1 - p)).mean()
+        losses[name] = -np.log(np.where(labels == 1, p, 1 - p)).mean()
     assert losses["probe"] < min(losses["fitted"], np.log(2))
 
 
 def test_own_heads_by_hand():
     head = zero_shot.own_head(
-        {"fc_a.weight": np.array([[[2.0, 0], [1, 1]]]), "fc_a.bias": np.array([[0.5, 0]])}, "fc_a"
+        {"fc_a.weight": np.array([[[1.0, 1], [2, 0]]]), "fc_a.bias": np.array([[0, 0.5]])}, "fc_a"
     )
     p = zero_shot.probability(head, np.array([[[1.0, 1], [0, 2]]]))  # logits 2.5 and 2; 0.5 and 2
     np.testing.assert_allclose(p, [[1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(1.5))]])
@@ -174,7 +174,7 @@ def test_own_heads_are_used_as_given(concepts, test):
     for side in "ab":
         weights = cnns | {f"fc1.{which}": heads[f"fc_{side}.{which}"] for which in ("weight", "bias")}
         tensors = {name: torch.from_numpy(values) for name, values in weights.items() if "." in name}
-        expected *= cnn.logits(tensors, x).softmax(2)[..., 0].numpy()
+        expected *= cnn.logits(tensors, x).softmax(2)[..., 1].numpy()
     for brought, kinds in ((concepts, {"own", "probe"}), ((), {"own"})):
         found = zero_shot.answer(conv_only(cnns) | heads, brought, test[0])
         assert {name.split("/")[0] for name in found} == kinds
@@ -185,7 +185,7 @@ def test_own_heads_are_used_as_given(concepts, test):
 
 def test_thresholds_by_hand():
     scores = np.array([[0.9, 0.6, 0.5, 0.2, 0.1], [0.9, 0.4, 0.6, 0.6, 0.1], [0.1, 0.2, 0.6, 0.7, 0.9], [0.5] * 5])
-    labels = np.array([0, 0, 1, 1, 1])
+    labels = np.array([1, 1, 0, 0, 0])
     threshold, balanced = zero_shot.best_threshold(scores, labels)
     np.testing.assert_allclose(threshold, [0.55, 0.75, 0.1, 0.5])
     np.testing.assert_allclose(balanced, [1, 0.75, 0.5, 0.5])
@@ -194,15 +194,15 @@ def test_thresholds_by_hand():
 def test_thresholds_are_the_best_there_are():
     scores, labels = rng.integers(0, 12, (30, 50)) / 7, (rng.random(50) < 0.6).astype(int)
     for one, threshold, balanced in zip(scores, *zero_shot.best_threshold(scores, labels), strict=True):
-        reached = [metrics.balanced_accuracy_score(labels == 0, one >= cut) for cut in np.unique(one)]
+        reached = [metrics.balanced_accuracy_score(labels == 1, one >= cut) for cut in np.unique(one)]
         assert balanced == pytest.approx(max(reached))
-        assert metrics.balanced_accuracy_score(labels == 0, one >= threshold) == pytest.approx(max(reached))
+        assert metrics.balanced_accuracy_score(labels == 1, one >= threshold) == pytest.approx(max(reached))
 
 
 def test_conjunction_by_hand():
     seen = [np.array([[0.5, 0.8]]), np.array([[0.4, 0.5]])]
     own = [np.array([[0.9, 0.7, 0.8, 0.1]]), np.array([[0.6, 0.2]])]
-    found = zero_shot.conjunction(seen, own, [np.array([0, 0, 1, 1]), np.array([0, 1])])
+    found = zero_shot.conjunction(seen, own, [np.array([1, 1, 0, 0]), np.array([1, 0])])
     np.testing.assert_allclose(found["scores"], [[0.2, 0.4]])
     assert found["validation"] == pytest.approx((0.75 + 1) / 2)
     assert found["threshold"] == pytest.approx(0.4 * 0.4)  # 0.75 from (0.1 + 0.7) / 2, 1.0 from (0.6 + 0.2) / 2
@@ -265,7 +265,7 @@ def test_supervised_learns_the_conjunction_from_its_half_only(test):
     half = np.arange(80) // 4 % 2 == 0
     asked = {"models": 2, "settings": QUICK, "seed": 1, "fusion": "red_green"}
     found = zero_shot.supervised(images, labels, half, **asked)
-    assert intervals.auroc(found["scores"][:, ~half], labels[~half] == 0).max() > 0.9
+    assert intervals.auroc(found["scores"][:, ~half], labels[~half] == 1).max() > 0.9
     elsewhere = zero_shot.supervised(images, np.where(half, labels, 1 - labels), half, **asked)
     assert all(np.array_equal(found[name], elsewhere[name]) for name in found)
 

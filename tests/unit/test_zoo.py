@@ -16,9 +16,9 @@ SETTINGS = training.Settings(epochs=2, images_per_epoch=24, batch_size=16)
 @pytest.fixture
 def images(tmp_path):
     rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 30).astype(np.uint8)
+    labels = np.repeat([1, 0], 30).astype(np.uint8)
     pixels = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
-    pixels[labels == 0] //= 2
+    pixels[labels == 1] //= 2
     arrays = {"images": pixels, "labels": labels, "split": (np.arange(60) % 5 == 0).astype(np.uint8)}
     files.write(tmp_path / "images.h5", "images", arrays)
     return tmp_path / "images.h5"

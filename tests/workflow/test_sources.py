@@ -55,10 +55,10 @@ def test_pets_by_breed_from_a_downloaded_archive(project):
     run = project.snakemake(target, config=config)
     assert run.returncode == 0, run.stdout
     cats = files.read(project.folder / "results/images/cat.h5", "images")
-    assert set(cats["groups"][cats["labels"] == 0]) == {"abyssinian"}
-    assert set(cats["groups"][cats["labels"] == 1]) == {"beagle", "pug"}
+    assert set(cats["groups"][cats["labels"] == 1]) == {"abyssinian"}
+    assert set(cats["groups"][cats["labels"] == 0]) == {"beagle", "pug"}
     test = files.read(project.folder / target, "test_images")
-    assert set(test["groups"][test["labels"] == 0]) == {"bombay"}
+    assert set(test["groups"][test["labels"] == 1]) == {"bombay"}
     assert not set(test["digests"]) & set(cats["digests"])
 
 

@@ -45,6 +45,7 @@ rule import_zoo_shard:
         code=code_of("import_zoo_shard"),
         models=of(run.shard_models),
         layers=of(run.layer_names),
+        concept_output=of(run.concept_output),
         architecture=config["zoo"]["architecture"],
         unreadable=config["images"]["unreadable"],
         digest=of(run.existing_zoo_digest),

@@ -21,7 +21,7 @@ with logs.job(snakemake.log[0]):
     tables, behind = (
         {Path(path).stem: path for path in paths} for paths in (snakemake.output.rows, snakemake.output.arrays)
     )
-    for method, rows, arrays in baselines.references(test["images"], labels == 0, validation, settings):
+    for method, rows, arrays in baselines.references(test["images"], labels == 1, validation, settings):
         about = {"domain": "-", "model": 0}
         rows = [{"method": method} | about | row for row in rows]
         csv_files.write(tables[method], pd.DataFrame(rows, columns=protocols.COLUMNS))

@@ -22,7 +22,7 @@ with logs.job(snakemake.log[0]) as say:
     validation = protocols.split(labels, groups, snakemake.params.seed, snakemake.wildcards.fusion)
     rows, arrays = [], []
     with logs.bar(len(zoo["model"]), "CNNs", f"evaluating {method} {snakemake.wildcards.shard}") as bar:
-        evaluated = protocols.evaluate_zoo(zoo, test["images"], labels == 0, validation, settings, held, say)
+        evaluated = protocols.evaluate_zoo(zoo, test["images"], labels == 1, validation, settings, held, say)
         for scores, behind in evaluated:
             rows += [{"method": method} | row for row in scores]
             arrays.append(behind)

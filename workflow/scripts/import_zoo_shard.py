@@ -16,6 +16,7 @@ with logs.job(snakemake.log[0]) as say:
         architecture=snakemake.params.architecture,
         models=range(*snakemake.params.models),
         names=snakemake.params.layers,
+        concept_output=snakemake.params.concept_output,
         on_unreadable=snakemake.params.unreadable,
         say=say,
     )

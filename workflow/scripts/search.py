@@ -26,7 +26,7 @@ with logs.job(snakemake.log[0]):
         weights = list(sum(np.abs(w) / np.maximum(np.abs(w).mean(1, keepdims=True), 1e-12) for w in probes))
     with logs.bar(len(weights), "CNNs", f"searching for {method}") as bar:
         table = search.search(
-            method, protocols.features(zoo, test["images"]), weights, test["labels"] == 0, validation,
+            method, protocols.features(zoo, test["images"]), weights, test["labels"] == 1, validation,
             params.evaluation, params.seed, bar.update,
         )  # fmt: skip
     csv_files.write(snakemake.output[0], table)

@@ -346,8 +346,9 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 f"concepts.{name}: missing {missing}; write lists of folders under images_root that show the concept "
                 "(positive) and that do not (negative; a CNN needs both classes), or name an existing zoo."
             )
-        if "layers" in concept and "zoo" not in concept:
-            yield f"concepts.{name}.layers: is for an existing zoo only; leave it out."
+        for key in ("layers", "concept_output"):
+            if key in concept and "zoo" not in concept:
+                yield f"concepts.{name}.{key}: is for an existing zoo only; leave it out."
     for name, fusion in config["fusions"].items():
         letters = sides(fusion)
         for concept in fusion["concepts"]:

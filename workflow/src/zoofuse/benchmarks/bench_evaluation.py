@@ -34,7 +34,7 @@ def run(
     images: uint8 (m, 32, 32, 3), with labels and groups as in a test set; settings: the config's `evaluation` block.
     `ratio_to_loop` is the median of the ratios within a repetition.
     """
-    truth, validation = labels == 0, protocols.split(labels, groups, 0, "bench")
+    truth, validation = labels == 1, protocols.split(labels, groups, 0, "bench")
     seconds: dict[str, list[float]] = {name: [] for name in (LOOP, PUBLISHED, BOTH)}
     context = multiprocessing.get_context("spawn")  # a forked child would hang in the parent's OpenMP threads
     with ProcessPoolExecutor(processes, mp_context=context) as pool:

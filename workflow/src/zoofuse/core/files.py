@@ -18,7 +18,7 @@ import zoofuse
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import atomic_path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had the concept as class 0 in labels and in the outputs of CNNs
 REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
 _HEADER = 512  # bytes before the HDF5 content; HDF5's smallest "user block"
 _HEADER_START = b"zoofuse sha256 "
@@ -235,9 +235,12 @@ def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[_File]
                 if kind not in (None, stored_kind):
                     raise FileError(f"{path}: holds {stored_kind!r}, expected {kind!r}. Check the file's name.")
                 if (version := _attribute(handle, "format_version")) != FORMAT_VERSION:
+                    written = _attribute(handle, "zoofuse") or "?"
+                    age = "an older" if str(version).isdigit() and int(version) < FORMAT_VERSION else "another"
                     raise FileError(
-                        f"{path}: format version {version}, but this zoofuse reads {FORMAT_VERSION}. Use the version "
-                        "of zoofuse that wrote it, or delete the file; it will be regenerated."
+                        f"{path}: written by {age} zoofuse ({written}, format {version}; this one reads format "
+                        f"{FORMAT_VERSION}). Delete results/ and run the same snakemake command again, or use the "
+                        "zoofuse that wrote it."
                     )
                 if name := external_link(handle):
                     raise FileError(f"{path}: {name} is stored in another file, which is not read. {REMAKE}")

@@ -4,6 +4,9 @@ import hashlib
 
 import numpy as np
 
+CLASSES = (1, 0)
+"""Labels, the concept's first, in the order in which random streams number them: 0 the concept's, 1 the others'."""
+
 
 def bits(n: int, seed: int, *names) -> np.ndarray:
     """(n,) uint64 of a Philox generator keyed by `seed` and `names` (NumPy keeps raw bit streams stable, NEP 19)."""

@@ -169,7 +169,7 @@ def prepare_concept(
     `source` holds the concept's own source, positive and negative (dataset too for torchvision, images per class for
     drawn) and the settings validation_share, validation_max, unreadable and duplicates. `root` is where folders lie,
     `archive` what archives.download fetched.
-    Datasets: images uint8 (n, 32, 32, 3); labels uint8 (n,), 0 the concept, 1 other; split uint8 (n,), 0 training,
+    Datasets: images uint8 (n, 32, 32, 3); labels uint8 (n,), 1 the concept, 0 other; split uint8 (n,), 0 training,
     1 validation; names, groups, digests (SHA-256 of the pixels) and unreadable (name: cause), all str.
     Raises ImageError for all that is wrong with the photographs.
     """
@@ -177,12 +177,12 @@ def prepare_concept(
     arrays, attributes = _assembled(where, "train", source, seed, root, archive, threads)
     labels = arrays["labels"]
     arrays["split"] = np.zeros(len(labels), np.uint8)
-    for label in (0, 1):
+    for label in rng.CLASSES:
         of_class = np.flatnonzero(labels == label)
         digests = arrays["digests"][of_class].tolist()
         arrays["split"][of_class] = split(digests, seed, source["validation_share"], source["validation_max"])
-    held_out = [int(arrays["split"][labels == label].sum()) for label in (0, 1)]
-    attributes = {"concept": name, "classes": [name, "other"], "validation": held_out} | attributes
+    held_out = [int(arrays["split"][labels == label].sum()) for label in rng.CLASSES]
+    attributes = {"concept": name, "classes": ["other", name], "validation": held_out} | attributes
     files.write(path, "images", arrays, **attributes)
     return attributes
 
@@ -223,7 +223,7 @@ def prepare_test(
         rows = np.array(sorted(range(len(arrays["names"])), key=lambda i: _place(str(arrays["names"][i]), folders)))
         arrays = {name: array if name == "unreadable" else array[rows] for name, array in arrays.items()}
     counts = _counted(where, arrays["labels"], f"{leaked.sum()} are also training images", LEAST_TEST)
-    attributes |= {"fusion": name, "classes": [name, "other"], "images": counts, "leaks_dropped": int(leaked.sum())}
+    attributes |= {"fusion": name, "classes": ["other", name], "images": counts, "leaks_dropped": int(leaked.sum())}
     files.write(path, "test_images", arrays, **attributes)
     return attributes
 
@@ -316,7 +316,7 @@ def _assembled(
     }
     arrays = {
         "images": images,
-        "labels": np.repeat(np.arange(2, dtype=np.uint8), [len(one.images) for one in classes]),
+        "labels": np.repeat(np.uint8(rng.CLASSES), [len(one.images) for one in classes]),
         "names": np.array(names, dtype=str),
         "groups": np.array([group for one in classes for group in one.groups], dtype=str),
         "digests": np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images], dtype=str),
@@ -395,8 +395,8 @@ def _distinct(
         copies.append((digest, label) in first)
         if copies[-1]:
             pairs.append((first[digest, label], name))
-        elif label == 1 and (digest, 0) in first:
-            pairs.append((first[digest, 0] + " (positive)", name + " (negative)"))
+        elif label == 0 and (digest, 1) in first:
+            pairs.append((first[digest, 1] + " (positive)", name + " (negative)"))
         first.setdefault((digest, label), name)
     conflicts = [(digest, 0) in first and (digest, 1) in first for digest in digests]
     if pairs and policy != "drop":
@@ -418,8 +418,8 @@ def too_few(where: str, count: int, least: int) -> str:
 
 
 def _counted(where: str, labels: np.ndarray, lost: str, least: int = LEAST) -> list[int]:
-    """Images per class; raises ImageError where there are fewer than `least` of one."""
-    counts = np.bincount(labels, minlength=2).tolist()
+    """Images per class, positives first; raises ImageError where there are fewer than `least` of one."""
+    counts = [int((labels == label).sum()) for label in rng.CLASSES]
     for side, count in zip(("positive", "negative"), counts, strict=True):
         if count < least:
             raise ImageError(f"{too_few(f'{where}.{side}', count, least)} Of all images of {where} {lost}.")

@@ -68,7 +68,7 @@ def principal_components(pixels: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 
 
 def _cut(features: np.ndarray, truth: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    labels = (~truth[fitted]).astype(int)
+    labels = truth[fitted].astype(int)
     scores = zero_shot.logit(zero_shot.fit_probe(features[fitted][None], labels), features[None])
     threshold, _ = zero_shot.best_threshold(scores[:, fitted], labels)
     return (scores[0] >= threshold) & (np.ptp(scores) > 0)

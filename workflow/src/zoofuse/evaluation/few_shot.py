@@ -21,7 +21,7 @@ def choices(labels: np.ndarray, validation: np.ndarray, k: int, draws: int, seed
 
     A larger k adds images to those of a smaller one.
     """
-    members = [np.flatnonzero(validation & (labels == label)) for label in (0, 1)]
+    members = [np.flatnonzero(validation & (labels == label)) for label in rng.CLASSES]
     if min(map(len, members)) < k:
         return []
     found = []
@@ -43,7 +43,7 @@ def curve(
 ) -> dict[int, np.ndarray]:
     """k -> (n,) AUROC on the images outside `validation`, the mean over draws, of probes on k of each class.
 
-    features (n, m, f) of n CNNs for all m test images; labels (m,), 0 for the conjunction.
+    features (n, m, f) of n CNNs for all m test images; labels (m,), 1 for the conjunction.
     """
     found = {}
     for k in ks:
@@ -51,7 +51,7 @@ def curve(
         for rows in choices(labels, validation, k, draws, seed, fusion):
             head = zero_shot.fit_probe(features[:, rows], labels[rows])
             answers = zero_shot.logit(head, features[:, ~validation])
-            scores.append(intervals.auroc(answers, labels[~validation] == 0))
+            scores.append(intervals.auroc(answers, labels[~validation] == 1))
         if scores:
             found[k] = np.mean(scores, axis=0)
     return found
@@ -75,7 +75,7 @@ def of_cnns(
     found = {}
     if heads := zero_shot.own_heads(zoo):
         answers = np.prod([zero_shot.probability(head, features[:, ~validation]) for head in heads], axis=0)
-        found[0] = intervals.auroc(answers, labels[~validation] == 0)
+        found[0] = intervals.auroc(answers, labels[~validation] == 1)
     return found | curve(features, labels, validation, ks, **how)
 
 

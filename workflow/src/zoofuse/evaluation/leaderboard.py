@@ -167,7 +167,7 @@ def _together(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _photographs(arrays: dict[str, np.ndarray], seed: int, draws: int) -> Photographs:
     test = ~arrays["validation"]
-    truth = arrays["labels"] == 0
+    truth = arrays["labels"] == 1
     weights = [intervals.resamples(truth[test], seed, draws, added) for added in (False, True)]
     return Photographs(arrays["labels"], arrays["groups"], arrays["validation"], truth, test, *weights)
 

@@ -40,16 +40,16 @@ class EvaluationError(ValueError):
 def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.ndarray:
     """(m,) bool, True for the validation half of a fusion's test images; each class and group is halved.
 
-    labels: (m,), 0 for the conjunction; groups: (m,) str. Raises ValueError when a class has fewer than 4 photographs.
+    labels: (m,), 1 for the conjunction; groups: (m,) str. Raises ValueError when a class has fewer than 4 photographs.
     """
     validation = np.zeros(len(labels), bool)
-    for label in (0, 1):
+    for stream, label in enumerate(rng.CLASSES):
         rows = np.flatnonzero(labels == label)
         if len(rows) < 4:
-            what = ("positive", "negative")[label]
+            what = ("positive", "negative")[stream]
             raise ValueError(f"fusions.{fusion}.test.{what}: {len(rows)} images; at least 4 are needed, 2 of them "
                              "for validation.")  # fmt: skip
-        order = rows[rng.permutation(len(rows), seed, "split", fusion, label)]
+        order = rows[rng.permutation(len(rows), seed, "split", fusion, stream)]
         order = order[np.argsort(groups[order], kind="stable")]  # group after group, in random order within each
         validation[order[::2]] = True
     return validation

@@ -40,7 +40,7 @@ _DIGITS = 6
 class Run(NamedTuple):
     """A run's answers by (method, protocol, clusterer or head): (n, m), bool if held out, else scores."""
 
-    labels: np.ndarray  # (m,), 0 for the conjunction
+    labels: np.ndarray  # (m,), 1 for the conjunction
     groups: np.ndarray
     validation: np.ndarray
     answers: dict[tuple[str, str, str], np.ndarray]
@@ -106,7 +106,7 @@ def tables(
     """
     _check(runs, own_images)
     runs = list(runs.values())
-    counts = None if own_images else _drawn_again(runs[0].labels == 0, seed, draws)
+    counts = None if own_images else _drawn_again(runs[0].labels == 1, seed, draws)
     kinds = [kind for kind in runs[0].answers if all(kind in run.answers for run in runs)]
     medians = {kind: _medians(runs, kind, counts) for kind in kinds}
     rows = [_row(kind, ALL, of) for kind, of in medians.items()]
@@ -156,8 +156,8 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
     """counts: as `_drawn_again` gives them; None where images are not drawn again, `drawn` is `found` then."""
     found, drawn = [], []
     for run in runs:
-        shown = ~run.validation & ((run.labels == 0) | (group == ALL) | (run.groups == group))
-        truth, answers = run.labels[shown] == 0, run.answers[kind][:, shown]
+        shown = ~run.validation & ((run.labels == 1) | (group == ALL) | (run.groups == group))
+        truth, answers = run.labels[shown] == 1, run.answers[kind][:, shown]
         shares = (intervals.accuracy_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
         found.append(np.median(intervals.measure(shares, truth)))
         if counts is None:
@@ -173,7 +173,7 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
 
 def _groups(run: Run) -> list[str]:
     """Groups of negatives that are large enough for an AUROC of their own."""
-    names, sizes = np.unique(run.groups[run.labels != 0], return_counts=True)
+    names, sizes = np.unique(run.groups[run.labels == 0], return_counts=True)
     return [str(name) for name, size in zip(names, sizes, strict=True) if size >= 2 * LEAST_NEGATIVES]
 
 

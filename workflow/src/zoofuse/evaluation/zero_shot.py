@@ -4,7 +4,7 @@ A head is a linear layer on a CNN's features for one concept. `own` heads come w
 generated zoo file) and are used as they are; `probe` heads are fitted in closed form on the concepts' own training
 images and calibrated on their validation images, which also give the thresholds and the score that selects a
 CNN. Nothing that fits takes a test image, and nothing but `supervised`, the oracle, takes the conjunction's
-labels. Class 0 is the concept everywhere.
+labels. Class 1 is the concept everywhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ Answers = dict[str, np.ndarray]
 
 
 class Concept(NamedTuple):
-    """A concept's own images, uint8 (k, 32, 32, 3), and their labels (k,), 0 for the concept."""
+    """A concept's own images, uint8 (k, 32, 32, 3), and their labels (k,), 1 for the concept."""
 
     images: np.ndarray  # training, as many of either class
     labels: np.ndarray
@@ -57,9 +57,9 @@ def read_concept(path: Path, probe_images: int, seed: int) -> Concept:
     name, labels = files.attributes(path, "images")["concept"], found["labels"]
     each = min(probe_images, *np.bincount(labels, minlength=2).tolist())
     chosen = []
-    for label in (0, 1):
+    for stream, label in enumerate(rng.CLASSES):
         members = np.flatnonzero(labels == label)
-        chosen.append(members[rng.permutation(len(members), seed, "probe", name, label)[:each]])
+        chosen.append(members[rng.permutation(len(members), seed, "probe", name, stream)[:each]])
     rows = np.concatenate(chosen)
     return Concept(found["images"][rows], labels[rows], found["validation_images"], found["validation_labels"])
 
@@ -67,7 +67,7 @@ def read_concept(path: Path, probe_images: int, seed: int) -> Concept:
 def own_head(zoo: Zoo, layer: str) -> Head:
     """The zoo's own linear layer `layer`, weight (n, 2, f) and bias (n, 2), as a head: softmax of two is logistic."""
     weight, bias = zoo[f"{layer}.weight"], zoo[f"{layer}.bias"]
-    return Head(weight[:, 0] - weight[:, 1], bias[:, 0] - bias[:, 1])
+    return Head(weight[:, 1] - weight[:, 0], bias[:, 1] - bias[:, 0])
 
 
 def own_heads(zoo: Zoo) -> list[Head]:
@@ -84,7 +84,7 @@ def fit_probe(features: np.ndarray, labels: np.ndarray) -> Head:
     A feature that is the same for every image gets weight 0; a CNN with only such features answers 1/2.
     """
     x = torch.from_numpy(np.ascontiguousarray(features, np.float32))
-    concept = torch.from_numpy(labels == 0)
+    concept = torch.from_numpy(labels == 1)
     first = x[:, 0]
     x = x - first[:, None]  # exactly 0 where a feature is the same for every image
     size = _positive(x.abs().amax((1, 2)))[:, None]
@@ -148,7 +148,7 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
     """
     scores = np.asarray(scores, np.float64)  # so that something lies midway
     order = np.argsort(scores, axis=1, kind="stable")
-    ordered, concept = np.take_along_axis(scores, order, 1), (labels == 0)[order]
+    ordered, concept = np.take_along_axis(scores, order, 1), (labels == 1)[order]
     right = concept / concept[0].sum() - ~concept / (~concept[0]).sum()  # lost by answering no to this one
     lost = np.cumsum(right, 1) - right
     lost[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = np.inf  # no threshold lies between equal scores
@@ -176,7 +176,7 @@ def conjunction(
     if not len(validation):
         return answers | dict.fromkeys(("validation", "threshold"), np.full(len(test[0]), np.nan))
     pairs = list(zip(validation, labels, strict=True))
-    answers["validation"] = np.mean([intervals.auroc(scores, label == 0) for scores, label in pairs], axis=0)
+    answers["validation"] = np.mean([intervals.auroc(scores, label == 1) for scores, label in pairs], axis=0)
     answers["threshold"] = join([best_threshold(*pair)[0] for pair in pairs], axis=0)
     return answers
 
@@ -231,7 +231,7 @@ def zoo_logits(zoo: Zoo, images: np.ndarray) -> np.ndarray:
     for start in range(0, len(zoo["model"]), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
         both = trainer.answers(part, images)
-        parts.append(np.nan_to_num(both[..., 0] - both[..., 1]).astype(np.float64))
+        parts.append(np.nan_to_num(both[..., 1] - both[..., 0]).astype(np.float64))
     return np.concatenate(parts)
 
 
@@ -279,14 +279,14 @@ def supervised(
 ) -> Answers:
     """The oracle: CNNs trained on the conjunction itself, on the validation half of the test photographs.
 
-    The only ones that see its labels. labels (m,), 0 for the conjunction; validation (m,) bool, that half. A quarter of
+    The only ones that see its labels. labels (m,), 1 for the conjunction; validation (m,) bool, that half. A quarter of
     it is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each class,
     images mirrored at random, else `settings`. Returns scores (models, m), validation and threshold (models,).
     """
     held_out = np.zeros(len(labels), bool)
-    for label in (0, 1):
+    for stream, label in enumerate(rng.CLASSES):
         members = np.flatnonzero(validation & (labels == label))
-        members = members[rng.permutation(len(members), seed, "supervised", fusion, label)]
+        members = members[rng.permutation(len(members), seed, "supervised", fusion, stream)]
         held_out[members[: max(1, round(HELD_OUT * len(members)))]] = True
     train = validation & ~held_out
     data = training.Data(photographs[train], labels[train], photographs[held_out], labels[held_out])
@@ -296,7 +296,7 @@ def supervised(
     found = expit(zoo_logits(trained.weights | {"model": indices}, photographs))
     return {
         "scores": found.astype(np.float32),
-        "validation": intervals.auroc(found[:, held_out], labels[held_out] == 0),
+        "validation": intervals.auroc(found[:, held_out], labels[held_out] == 1),
         "threshold": best_threshold(found[:, held_out], labels[held_out])[0],
     }
 

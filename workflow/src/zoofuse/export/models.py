@@ -222,14 +222,14 @@ def measured(model: Model, images: np.ndarray, labels: np.ndarray, seed: int) ->
     Args:
         model: the model.
         images: (m, 32, 32, 3) uint8.
-        labels: (m,), 0: the conjunction.
+        labels: (m,), 1: the conjunction.
         seed: names the random stream of the bootstrap.
 
     Returns:
         Numbers of positive and negative images, and for each measure [value, low, high] with a 95 % bootstrap
         interval over images; None where it is undefined.
     """
-    truth, scores = labels == 0, model.predict(images)[None]
+    truth, scores = labels == 1, model.predict(images)[None]
     weights = intervals.resamples(truth, seed, added=True)
     shares = {
         "auroc": intervals.rank_shares(scores, truth),

@@ -68,6 +68,7 @@ def import_zoo(
     architecture: str,
     models: range,
     names: Mapping[str, str] | None = None,
+    concept_output: int = 0,
     on_unreadable: str = "refuse",
     say: Callable[[str], None] = print,
 ) -> None:
@@ -76,7 +77,7 @@ def import_zoo(
     `model` is the published index if the source has one, else the position. Floating-point weights of any width become
     float32. The linear layer is dropped from the whole zoo if the first CNN has none of its shape, or further linear
     layers after it, because features do not need it. Any other surplus tensor makes a CNN unusable, since it would
-    compute something else. Class 0 must be the concept.
+    compute something else. The zoo file has the concept as output 1, whichever output it was.
 
     The zoo file also holds, for a folder, source/name (n,), the files or trials; and for trials source/accuracy (n,)
     float32, the last accuracy in result.json (the first key of ACCURACIES; on unknown images), else NaN.
@@ -90,6 +91,7 @@ def import_zoo(
         architecture: A name of `ARCHITECTURES`.
         models: Positions of the CNNs: files in natural order, or rows of an HDF5 by increasing published index.
         names: Our layer -> theirs, if they differ.
+        concept_output: Which output of the linear layer stands for the concept, 0 (as in the published zoo) or 1.
         on_unreadable: "refuse" raises an error for unusable CNNs; "skip" leaves them out and reports them.
         say: Receives lines for the log.
 
@@ -122,6 +124,9 @@ def import_zoo(
         )
 
     arrays = {name: np.stack([weights[name] for *_, weights in kept]) for name in kept[0][3]}
+    for name in ("fc1.weight", "fc1.bias"):
+        if name in arrays and concept_output == 0:
+            arrays[name] = np.ascontiguousarray(arrays[name][:, ::-1])
     arrays["model"] = np.array([model for _, _, model, _ in kept], np.int32)
     if layout.kind != "HDF5":
         arrays["source/name"] = np.array([label for _, label, _, _ in kept])
@@ -131,10 +136,16 @@ def import_zoo(
     source = {"path": printable(path), "layout": layout.kind, "sha256": digest(path, models)}
     skipped = {"count": len(rejected), "named": dict(list(rejected.items())[:_MAX_NAMED])}
     files.write(
-        output, "zoo", arrays, concept=concept, classes=[concept, "other"], architecture=architecture,
+        output, "zoo", arrays, concept=concept, classes=["other", concept], architecture=architecture,
         source=source, places=[models.start, models.stop], layers=names, skipped=skipped,
+        concept_output=concept_output,
     )  # fmt: skip
     say(f"{concept}: {len(kept)} CNNs imported from {printable(path)} ({layout.kind}).")
+    if "fc1.weight" in arrays:
+        say(
+            f"{concept}: output {concept_output} of their linear layer is taken for the concept. If it is the other "
+            f"one, write concepts.{concept}.concept_output: {1 - concept_output}."
+        )
     if rejected:
         say(f"{concept}: {len(rejected)} CNNs are left out:\n{_grouped(rejected)}")
 

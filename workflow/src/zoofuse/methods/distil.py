@@ -185,8 +185,8 @@ def training_images(
         fair = np.ones(len(of.labels), bool)
         if "fair" in remedies and not coloured[side]:
             taken = [probability(judges[other], of.images) >= 0.5 for other in others]
-            kept = (of.labels == 0) | ~np.any(taken, axis=0)
-            fair = kept if (of.labels[kept] == 1).any() else fair
+            kept = (of.labels == 1) | ~np.any(taken, axis=0)
+            fair = kept if (of.labels[kept] == 0).any() else fair
         rounds = {"plain": fair}
         if not coloured[side]:
             rounds |= {"recoloured": np.ones(len(fair), bool)} if "recoloured" in remedies else {"again": fair}
@@ -262,7 +262,7 @@ def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) ->
     image's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
     where images are few.
     """
-    labels, pictures = data.validation_labels == 0, data.validation_images
+    labels, pictures = data.validation_labels == 1, data.validation_images
     if labels.all() or not labels.any():
         raise ValueError(f"{'/'.join(map(str, names))}: its validation images are all of one class.")
     gone = []
@@ -340,7 +340,7 @@ def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0)
             "are too large; import a zoo whose CNNs give finite outputs."
         )
     logits = logits[finite]  # one such teacher would make every target unknown
-    lead = np.clip((logits[..., 0] - logits[..., 1]) / temperature, -30, 30)
+    lead = np.clip((logits[..., 1] - logits[..., 0]) / temperature, -30, 30)
     return (1 / (1 + np.exp(-lead))).mean(0, dtype=np.float64).astype(np.float32)
 
 
@@ -396,16 +396,16 @@ def _parameters(cnns: align.CNN) -> list[str]:
 def _shown(data: training.Data, allowed: np.ndarray, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
     """As `plain_images`, of the images that are allowed (k,)."""
     rows = _balanced(data.labels, allowed, n, seed, *names)
-    return _moved(data.images[rows], seed, *names), (1 - data.labels[rows]).astype(np.float32)
+    return _moved(data.images[rows], seed, *names), data.labels[rows].astype(np.float32)
 
 
 def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
     """(n,) rows, half of each class, none twice before all its class were drawn."""
     drawn = []
-    for label, count in enumerate((n // 2, n - n // 2)):
+    for stream, (label, count) in enumerate(zip(rng.CLASSES, (n // 2, n - n // 2), strict=True)):
         members = np.flatnonzero((labels == label) & allowed)
         laps = -(-count // len(members))
-        orders = [members[rng.permutation(len(members), seed, *names, label, lap)] for lap in range(laps)]
+        orders = [members[rng.permutation(len(members), seed, *names, stream, lap)] for lap in range(laps)]
         drawn.append(np.concatenate(orders)[:count])
     return np.concatenate(drawn)
 
@@ -413,7 +413,7 @@ def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names
 def _donors(data: training.Data, n: int, seed: int, *names) -> np.ndarray:
     """(n, ...) images whose colours are lent: half from the concept's positives, half from all its photographs."""
     u, coin = rng.uniform((2, n), seed, *names, "lent")
-    positives = np.flatnonzero(data.labels == 0)
+    positives = np.flatnonzero(data.labels == 1)
     rows = np.where(coin < 0.5, positives[(u * len(positives)).astype(int)], (u * len(data.labels)).astype(int))
     return data.images[rows]
 
@@ -478,7 +478,8 @@ def students(
         **how: As `training.train` takes it.
     """
     labels = np.zeros(len(pictures), np.uint8)
-    data = training.Data(pictures, labels, pictures[:0], labels[:0], targets)
+    # Outputs from the last concept to the first, as `cnn.initial_weights` draws them.
+    data = training.Data(pictures, labels, pictures[:0], labels[:0], targets[:, ::-1])
     train = training.Settings(
         architecture=architecture,
         epochs=settings.epochs,
@@ -491,8 +492,8 @@ def students(
     )
     weights = training.train(data, train, seed, name, models, **how).weights
     arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
-    for row, side in enumerate(sides):  # a logistic output as two classes of opposite logits
+    for row, side in enumerate(reversed(sides)):  # a logistic output as two classes of opposite logits
         head = f"fc_{side.lower()}"
-        arrays[f"{head}.weight"] = np.stack([weights["fc1.weight"][:, row], -weights["fc1.weight"][:, row]], 1) / 2
-        arrays[f"{head}.bias"] = np.stack([weights["fc1.bias"][:, row], -weights["fc1.bias"][:, row]], 1) / 2
+        arrays[f"{head}.weight"] = np.stack([-weights["fc1.weight"][:, row], weights["fc1.weight"][:, row]], 1) / 2
+        arrays[f"{head}.bias"] = np.stack([-weights["fc1.bias"][:, row], weights["fc1.bias"][:, row]], 1) / 2
     return arrays

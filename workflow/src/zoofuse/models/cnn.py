@@ -41,6 +41,8 @@ def initial_weights(architecture: Architecture, seed: int, concept: str, models:
             fan_in = int(np.prod(shapes[name.replace(".bias", ".weight")][1:]))
             draws = rng.uniform(shape, seed, "initial_weights", concept, int(model), name)
             weights[name][row] = (2 * draws - 1) / np.float32(np.sqrt(fan_in))
+    for name in ("fc1.weight", "fc1.bias"):  # as drawn, the concept is the first output
+        weights[name] = np.ascontiguousarray(weights[name][:, ::-1])
     return weights
 
 
@@ -85,7 +87,7 @@ def head(weights: Weights, features: Tensor, name: str = "fc1") -> Tensor:
 
 
 def logits(weights: Weights, x: Tensor) -> Tensor:
-    """Class 0 is the concept, class 1 everything else; arguments as of `preactivations`.
+    """Class 1 is the concept, class 0 everything else; arguments as of `preactivations`.
 
     Returns:
         (n, b, classes), by the linear layer fc1.

@@ -290,7 +290,7 @@ void backward(Workspace& my, const V (&logit_gradient)[PARTS][CLASSES], int imag
         for (int p = 0; p < SIZE2 * SIZE2; p++)
             for (int c = 0; c < C2; c++) {
                 V gradient = {};
-                for (int k = 0; k < CLASSES; k++) {
+                for (int k = CLASSES - 1; k >= 0; k--) {  // the order of the sum decides its rounding
                     const float weight = my.weights[W3 + k * FEATURES + c * SIZE2 * SIZE2 + p];
                     gradient = fused(given[k], broadcast(weight), gradient);
                     add_product(my.sums.linear[k][p * C2 + c], part, given[k], my.features[part][p * C2 + c]);
@@ -459,7 +459,7 @@ void adam(Workspace& my, double rate, int64_t step) {
     pack(my);
 }
 
-// Adds to answered[label] how many of the images are taken for class 0.
+// Adds to answered[label] how many of the images are taken for class 1.
 // Reference: `test_adam_and_validation` in test_scalar_references.py.
 void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* answered) {
     for (int64_t start = 0; start < n; start += LANES) {
@@ -468,7 +468,7 @@ void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64
         for (int i = 0; i < group; i++) sources[i] = {images + (start + i) * IMAGE, false, nullptr};
         develop(my, sources, group);
         forward(my);
-        for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[0][1][i] > my.logits[0][0][i]);
+        for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[0][0][i] > my.logits[0][1][i]);
     }
 }
 

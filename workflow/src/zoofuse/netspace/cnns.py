@@ -70,8 +70,8 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def balanced(labels: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
     """Rows of n images drawn for these names, half of each class."""
-    members = [np.flatnonzero(labels == label) for label in (0, 1)]
-    drawn = [rng.permutation(len(of), seed, *names, label)[: n // 2] for label, of in enumerate(members)]
+    members = [np.flatnonzero(labels == label) for label in rng.CLASSES]
+    drawn = [rng.permutation(len(of), seed, *names, stream)[: n // 2] for stream, of in enumerate(members)]
     return np.concatenate([of[rows] for of, rows in zip(members, drawn, strict=True)])
 
 

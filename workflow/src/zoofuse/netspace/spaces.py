@@ -157,7 +157,7 @@ def read_predictions(predictions: np.ndarray, architecture: int = 0, architectur
         float32 (n, values): predictions within (-1, 1), then, of several architectures, which one it is.
     """
     n, outputs = len(predictions), predictions.shape[-1]
-    centred = (predictions - predictions.mean(-1, keepdims=True) if outputs > 1 else predictions)[..., :1]
+    centred = (predictions - predictions.mean(-1, keepdims=True) if outputs > 1 else predictions)[..., -1:]
     which = np.zeros((n, architectures if architectures > 1 else 0), np.float32)
     which[:, architecture : architecture + 1] = 1
     return np.concatenate([np.tanh(centred.reshape(n, -1) / 4), which], 1).astype(np.float32)

@@ -42,11 +42,11 @@ def method_label(method: str, domain: str = "-") -> str:
 def examples(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, columns: int = 16, rows: int = 2) -> None:
     """A contact sheet: for each set evenly spaced images of both classes, at most `rows` lines of `columns` each.
 
-    sets: name -> (images uint8 (m, h, w, 3), labels (m,), class 0 = the concept).
+    sets: name -> (images uint8 (m, h, w, 3), labels (m,), class 1 = the concept).
     """
     strips = []
     for name, (images, labels) in sets.items():
-        for label, title in ((0, "positive"), (1, "negative")):
+        for label, title in ((1, "positive"), (0, "negative")):
             members = images[labels == label]
             n = len(members)
             shown = members[np.linspace(0, n - 1, min(n, rows * columns)).round().astype(int)]
@@ -241,16 +241,16 @@ def cosine_heatmap(
 ) -> None:
     """Cosine similarity of every two images' features, ordered by class and group, group names on both axes.
 
-    features (m, f), labels (m,) with class 0 = the concept, groups (m,) names. A zero vector is similar to nothing.
+    features (m, f), labels (m,) with class 1 = the concept, groups (m,) names. A zero vector is similar to nothing.
     """
     groups = np.asarray(groups).astype(str)
-    order = np.lexsort((groups, labels))
+    order = np.lexsort((groups, np.asarray(labels) == 0))
     similarity = metrics.cosine_similarity(features)[np.ix_(order, order)]
     low, high = np.quantile(similarity, [0.02, 0.98])
     keys = list(zip(np.asarray(labels)[order], groups[order], strict=True))
     starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(keys)], strict=True)]
-    positives = int(np.sum(np.asarray(labels) == 0))
+    positives = int(np.sum(np.asarray(labels) == 1))
     with canvas(path, 5.6) as figure:
         axis = figure.subplots()
         image = axis.imshow(similarity, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
@@ -273,23 +273,23 @@ def embedding_scatter(
 ) -> None:
     """The two-dimensional embedding (UMAP, t-SNE) twice: by what the images are, and by the cluster they fell in.
 
-    points (m, 2), labels (m,) with class 0 = the concept, groups (m,) names, clusters (m,) names or int,
+    points (m, 2), labels (m,) with class 1 = the concept, groups (m,) names, clusters (m,) names or int,
     -1 = noise.
     """
     groups, labels, clusters = np.asarray(groups).astype(str), np.asarray(labels), np.asarray(clusters)
     # the largest groups have a sign of their own, the rest share one, so that the legend stays readable
-    others, counts = np.unique(groups[labels != 0], return_counts=True)
+    others, counts = np.unique(groups[labels == 0], return_counts=True)
     named = sorted(others[np.argsort(-counts, kind="stable")][: 7 if len(others) > 8 else 8])
     with canvas(path, 4.1) as figure:
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         for i, group in enumerate(named):
-            mask = (labels != 0) & (groups == group)
+            mask = (labels == 0) & (groups == group)
             colour = [BLUE, SKY, GREY, PURPLE][i % 4]
             look = {"marker": MARKERS[i + 1], "facecolor": "none", "edgecolor": colour, "linewidth": 0.9}
             left.scatter(*points[mask].T, s=15, label=f"{plain(group, 30)} ({mask.sum()})", **look)
-        if (rest := (labels != 0) & ~np.isin(groups, named)).any():
+        if (rest := (labels == 0) & ~np.isin(groups, named)).any():
             left.scatter(*points[rest].T, s=9, marker=".", color=GREY, label=f"other groups ({rest.sum()})")
-        positive = labels == 0
+        positive = labels == 1
         look = {"color": ACCENT, "edgecolor": "white", "linewidth": 0.4, "zorder": 3}
         left.scatter(*points[positive].T, s=18, label=f"positive ({positive.sum()})", **look)
         left.set_title("by group")

@@ -112,7 +112,7 @@ def write_shown(
     Args:
         path: the file to write.
         images: (m, h, w, 3) uint8.
-        labels: (m,), 0 = the conjunction.
+        labels: (m,), 1 = the conjunction.
         groups: (m,) str.
         validation: (m,) bool.
         names: a sentence for each of k CNNs.
@@ -335,7 +335,7 @@ def _shown(path: str | os.PathLike, plots: list[dict]) -> dict:
     arrays = files.read(path, "shown")
     m, height, width, _ = arrays["images"].shape
     kept = np.unique(np.linspace(0, m - 1, min(m, IMAGES)).round().astype(int))
-    kept = kept[np.lexsort((arrays["groups"][kept], arrays["labels"][kept]))]  # group after group, positives first
+    kept = kept[np.lexsort((arrays["groups"][kept], arrays["labels"][kept] == 0))]  # group after group, positives first
     columns = 64
     sheet = np.zeros((-(-len(kept) // columns) * height, columns * width, 3), np.uint8)
     for i, image in enumerate(arrays["images"][kept]):
@@ -346,7 +346,7 @@ def _shown(path: str | os.PathLike, plots: list[dict]) -> dict:
     predictions = [arrays[f"prediction/{name}"][:, kept].astype(bool) for name in clusterers]
     embeddings = [name for name in arrays if name.startswith("embedding/")]
     points = [[np.round(arrays[name][cnn, kept].astype(float), 3) for name in embeddings] for cnn in range(len(names))]
-    groups, positive = arrays["groups"][kept].astype(str), arrays["labels"][kept] == 0
+    groups, positive = arrays["groups"][kept].astype(str), arrays["labels"][kept] == 1
     first = len(plots)
     for cnn, placed in enumerate(points):
         for at in placed:

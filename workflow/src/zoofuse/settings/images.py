@@ -60,6 +60,11 @@ class Concept:
         None,
         extra={"propertyNames": {"enum": ["conv1", "conv2", "conv3", "fc1"]}},
     )
+    concept_output: Annotated[int, Field(ge=0, le=1)] = says(
+        "Which output of an existing zoo's linear layer stands for the concept; 0, as in the "
+        "published zoo, where it is left out.",
+        None,
+    )
     source: Source = says("Where the images come from.", "folder")
     dataset: Dataset = says("Which data set of torchvision (source torchvision only).", None)
     positive: Selectors = says(

@@ -181,6 +181,10 @@ class Run:
         """Our layer -> its name in an existing zoo, where they differ."""
         return self.concepts[concept].get("layers", {})
 
+    def concept_output(self, concept: str) -> int:
+        """Which output of an existing zoo's linear layer stands for the concept."""
+        return self.concepts[concept].get("concept_output", 0)
+
     # ------------------------------------------------------------------------------- fusions
 
     def unaligned_zoo(self, fusion: str, side: str) -> list[str]:

@@ -107,9 +107,9 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
                 some = torch.arange(start, min(start + settings.batch_size, len(validation)), device=device)
                 x = batch(validation, some, None, None)
                 z = cnn.logits(weights, x.movedim(-1, 1).expand(n, -1, -1, -1, -1))
-                first = ~(z[..., 1] > z[..., 0])
+                concept = ~(z[..., 0] > z[..., 1])
                 for label in (0, 1):
-                    answered[:, epoch, label] += (first & (validation_labels[some] == label)).sum(1)
+                    answered[:, epoch, label] += (concept & (validation_labels[some] == label)).sum(1)
         if epoch + 1 in settings.checkpoint_epochs:
             at = settings.checkpoint_epochs.index(epoch + 1)
             for name, value in weights.items():

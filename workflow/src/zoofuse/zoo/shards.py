@@ -48,7 +48,7 @@ def train_shard(
         backend, reason = training.choose_backend(settings, device)
         say(f"Training by {reason}")
     attributes = {"settings": asdict(settings), "seed": seed, "concept": concept, "images": source, "recipe": recipe}
-    attributes |= {"classes": [concept, "other"], "backend": backend, "device": device}
+    attributes |= {"classes": ["other", concept], "backend": backend, "device": device}
     attributes["instruction_set"] = build.instruction_set()
 
     store.mkdir(parents=True, exist_ok=True)

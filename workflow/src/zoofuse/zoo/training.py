@@ -84,7 +84,7 @@ class Settings:
 
 @dataclass
 class Data:
-    """Images (N, 32, 32, 3) uint8 and labels (N,), 0 the concept and 1 anything else; as in an images file.
+    """Images (N, 32, 32, 3) uint8 and labels (N,), 1 the concept and 0 anything else; as in an images file.
 
     With targets, float32 (N, k) in [0, 1], the CNNs have k outputs, 2 or more, which are answers of their own, each
     learnt by logistic regression, and NaN marks an answer that is not known; the labels only serve to draw images.
@@ -105,7 +105,7 @@ class Data:
             if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
                 raise ValueError(f"images must be uint8 (N, height, width, 3), not {images.dtype} {images.shape}.")
             if labels.shape != images.shape[:1] or not np.isin(labels, (0, 1)).all():
-                raise ValueError(f"labels must be {images.shape[:1]} of 0 (concept) and 1 (other), not {labels.shape}.")
+                raise ValueError(f"labels must be {images.shape[:1]} of 1 (concept) and 0 (other), not {labels.shape}.")
 
     @property
     def outputs(self) -> int:
@@ -128,7 +128,7 @@ class Trained:
     weights: name -> float32 (n, ...). checkpoints: name -> float32 (n, k, ...), or {} without checkpoints.
     history: `loss`, the mean cross-entropy over an epoch's images as they were trained on;
     `validation_balanced_accuracy`, mean over the classes of the share answered right (NaN without such images);
-    `validation_positive_share`, the share of validation images predicted as class 0: at 0 or 1 a CNN is
+    `validation_positive_share`, the share of validation images predicted as class 1: at 0 or 1 a CNN is
     degenerate, a constant prediction. Each float64 (n, epochs).
     """
 
@@ -181,17 +181,17 @@ def _published(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarr
 
 def _balanced(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarray:
     epochs, m = settings.epochs, settings.images_per_epoch
-    half = (m + (np.arange(epochs) % 2 == 0)) // 2  # an odd image goes to class 0 and class 1 by turns
+    half = (m + (np.arange(epochs) % 2 == 0)) // 2  # an odd image goes to the concept and the others by turns
     order = np.empty((epochs, m), np.int32)
-    for label, counts in enumerate((half, m - half)):
+    for stream, (label, counts) in enumerate(zip(rng.CLASSES, (half, m - half), strict=True)):
         members = np.flatnonzero(labels == label)
         if not len(members):
             raise ValueError(f"balance: balanced needs images of both classes; there is none of class {label}.")
         rounds = -(-counts.sum() // len(members))
-        drawn = np.concatenate([members[np.argsort(rng.bits(len(members), *names, label, r))] for r in range(rounds)])
+        drawn = np.concatenate([members[np.argsort(rng.bits(len(members), *names, stream, r))] for r in range(rounds)])
         ends = np.cumsum(counts)
         for epoch in range(epochs):
-            own = slice(0, counts[epoch]) if label == 0 else slice(m - counts[epoch], m)
+            own = slice(0, counts[epoch]) if stream == 0 else slice(m - counts[epoch], m)
             order[epoch, own] = drawn[ends[epoch] - counts[epoch] : ends[epoch]]
     mix = np.argsort(rng.bits(epochs * m, *names, "mix").reshape(epochs, m), axis=1)
     return np.take_along_axis(order, mix, axis=1)
@@ -270,7 +270,7 @@ class _Job:
         shapes = self.architecture.shapes.items() if settings.checkpoint_every else ()
         self.checkpoints = {name: np.empty((*kept, *shape), np.float32) for name, shape in shapes}
         self.loss = np.full((len(models), settings.epochs), np.nan)
-        self.answered = np.zeros((len(models), settings.epochs, 2), np.int64)  # class 0, for images of class 0 and 1
+        self.answered = np.zeros((len(models), settings.epochs, 2), np.int64)  # class 1, for images of class 0 and 1
 
     def plan(self, rows: slice) -> Plan:
         return plan(self.settings, self.seed, self.concept, self.models[rows], self.data.labels)
@@ -292,7 +292,7 @@ class _Job:
         counts = np.bincount(self.data.validation_labels, minlength=2)
         with np.errstate(invalid="ignore", divide="ignore"):
             positive = self.answered / counts
-            balanced = (positive[..., 0] + 1 - positive[..., 1]) / 2
+            balanced = (positive[..., 1] + 1 - positive[..., 0]) / 2
             share = self.answered.sum(-1) / counts.sum()
         history = {
             "loss": self.loss,
@@ -383,8 +383,8 @@ def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> Non
             for start in range(0, len(validation), settings.batch_size):
                 part = slice(start, start + settings.batch_size)
                 z = logits(batched.batch(validation, torch.arange(len(validation), device=device)[part], None, None))
-                first = ~(z[:, 1] > z[:, 0])
-                job.answered[row, epoch] += np.bincount(validation_labels[part][first].cpu(), minlength=2)
+                concept = ~(z[:, 0] > z[:, 1])
+                job.answered[row, epoch] += np.bincount(validation_labels[part][concept].cpu(), minlength=2)
         if epoch + 1 in settings.checkpoint_epochs:
             for name, value in weights.items():
                 at = settings.checkpoint_epochs.index(epoch + 1)
