@@ -447,11 +447,11 @@ def test_a_generator_refuses_kernels_of_another_layer(tmp_path, domains):
 def test_the_benchmark_times_all_ways_in_one_table(tmp_path):
     frame = bench_cyclegan.run({"conv1": kernels(64)}, {"conv1": kernels(64, shift=0.05)}, steps=1, repetitions=2)
     assert frame.columns.tolist() == [
-        *("layer", "way", "device", "ms_per_step", "spread", "ratio_to_plain", "share_of_limit"),
+        *("layer", "implementation", "device", "ms_per_step", "spread", "ratio_to_plain", "share_of_limit"),
         "minutes_for_published_size",
     ]
     fused = backends.choose_backend((5, 5))[0] == "cpp"
-    assert frame["way"].tolist() == ["plain PyTorch", *["cpp (zoofuse)"] * fused, "pytorch (zoofuse)"]
+    assert frame["implementation"].tolist() == ["plain PyTorch", *["cpp (zoofuse)"] * fused, "pytorch (zoofuse)"]
     if fused:
         assert frame["share_of_limit"].between(0, 1).all()
     assert (frame["ms_per_step"] > 0).all()

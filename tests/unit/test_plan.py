@@ -48,7 +48,7 @@ def test_what_it_knows_of_the_package():
 
 
 def test_jobs_and_hours():
-    rates = estimate.Rates(passes_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
+    rates = estimate.Rates(samples_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
     found = by_name(estimate.stages(configured(), rates))
     cat, black = found["zoo of cat"], found["zoo of black"]
     assert (cat.jobs, cat.cnns) == (8, 128)
@@ -158,11 +158,11 @@ def test_rates_of_this_machine(tmp_path):
     assert estimate.measured(tmp_path) == estimate.Rates()
     tabled(
         tmp_path / "zoo_training.csv",
-        "way,device,passes_per_second\n"
+        "implementation,device,samples_per_second\n"
         "serial PyTorch,cpu,900000\nstacked (zoofuse),cuda,700000\nfused (zoofuse),cpu,90000\n",
     )
     rates = estimate.measured(tmp_path)
-    assert rates.passes_per_second == 700_000
+    assert rates.samples_per_second == 700_000
     assert rates.ms_per_step == estimate.Rates().ms_per_step
     assert "this machine (zoos" in rates.source
     assert "the rest" in rates.source

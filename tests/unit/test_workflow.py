@@ -343,6 +343,7 @@ def test_netspace_is_for_fusions_of_two():
     run = planted(netspace__steps=11)
     assert run.netspace.fusions == ["black_cat"]
     assert run.netspace.images("black_cat") == ["results/images/black.h5", "results/images/cat.h5"]
+    assert run.netspace.inputs("black_cat") == {"images": run.netspace.images("black_cat"), "a": BLACK, "b": CAT}
     with pytest.raises(ValueError, match="NetSpace joins two concepts, and three has more"):
         run.netspace.images("three")
     assert run.netspace.tables() == [

@@ -29,13 +29,7 @@ rule clusterer_table:
     input:
         rows=of(run.rows),
     output:
-        report(
-            "results/tables/{fusion}/{held_out}{clusterer}.csv",
-            caption="../report/clusterer.rst",
-            category="Tables",
-            subcategory="{fusion}",
-            labels={"shows": "{held_out}{clusterer}"},
-        ),
+        shown("results/tables/{fusion}/{held_out}{clusterer}.csv", "clusterer", "Tables", shows="{held_out}{clusterer}"),
     log:
         "<logs>/clusterer_table/{fusion}-{held_out}{clusterer}.log",
     wildcard_constraints:

@@ -81,20 +81,8 @@ rule few_shot:
         zoos=of(run.generated),
         images="results/test_images/{fusion}.h5",
     output:
-        table=report(
-            "results/tables/{fusion}/few_shot.csv",
-            caption="../report/few_shot.rst",
-            category="Tables",
-            subcategory="{fusion}",
-            labels={"shows": "few_shot"},
-        ),
-        figure=report(
-            "results/figures/{fusion}/few_shot.png",
-            caption="../report/few_shot.rst",
-            category="Answer",
-            subcategory="{fusion}",
-            labels={"shows": "few-shot curve"},
-        ),
+        table=shown("results/tables/{fusion}/few_shot.csv", "few_shot", "Tables", shows="few_shot"),
+        figure=shown("results/figures/{fusion}/few_shot.png", "few_shot", "Answer", shows="few-shot curve"),
     log:
         "<logs>/few_shot/{fusion}.log",
     benchmark:

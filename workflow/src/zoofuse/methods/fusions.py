@@ -3,6 +3,7 @@
 Torch, and what imports torch, is imported inside the functions: the Snakefile reads this module.
 """
 
+import dataclasses
 import math
 
 from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest, variant
@@ -52,6 +53,7 @@ def cyclegan_biases(job: Job) -> None:
     "cyclegan_chosen",
     label="CycleGAN, best parents",
     role="generated",
+    supervision="concept labels",
     domains=2,
     needs=("trained", "method:cyclegan"),
     count=lambda sizes, config: math.ceil(smallest(sizes, config) / BEST),
@@ -72,15 +74,16 @@ def cyclegan_chosen(job: Job) -> None:
     effort="training",
     count=_students,
     default=True,
-    options={"remedies": ("fair", "recoloured"), "student": None},
+    options={"remedies": ("fair", "recoloured"), "student": None, "choice": "best", "teachers": 16},
     about="CNNs that learn what all zoos predict for the concepts' own images, a head for each concept.",
     cites="Hinton, Vinyals and Dean 2015",
 )
 def distil(job: Job) -> None:
     from zoofuse.methods import distil
 
-    options = {name: value for name, value in job.options.items() if value is not None}
-    distil.from_parents(job.zoos, job.images, job.output, settings=distil.PARENTS, **options, **_how(job))
+    options = dict(job.options)
+    settings = dataclasses.replace(distil.PARENTS, teachers=options.pop("teachers"))
+    distil.from_parents(job.zoos, job.images, job.output, settings=settings, **options, **_how(job))
 
 
 variant("distil_plain", "distil", options={"remedies": ()}, label="distilled, no remedy",
@@ -98,23 +101,32 @@ variant("distil_deep", "distil", options={"student": "deep"}, label="distilled, 
     "distil_weights",
     label="distilled, no images",
     role="generated",
+    supervision="concept labels",  # of the validation scores that teachers are chosen by
     needs=("trained",),
     effort="training",
     count=_students,
     default=True,
+    options={"choice": "best", "recolourings": 0},
     about="distil without any image of the concepts: on dead leaves, images made of random shapes.",
     cites="Baradad et al. 2021",
 )
 def distil_weights(job: Job) -> None:
     from zoofuse.methods import distil
 
-    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, **_how(job))
+    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, **job.options, **_how(job))
+
+
+variant("distil_palettes", "distil_weights", options={"choice": "first", "recolourings": 6}, supervision="none",
+        label="distilled, no images, palettes averaged",
+        about="distil_weights with teachers chosen without labels, those of what is no colour averaged over palettes.",
+)  # fmt: skip
 
 
 @method(
     "cyclegan_distil",
     label="CycleGAN, then distilled",
     role="generated",
+    supervision="concept labels",
     domains=2,
     needs=("trained", "method:cyclegan"),
     effort="training",

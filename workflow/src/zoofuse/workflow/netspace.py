@@ -35,6 +35,10 @@ class NetSpace:
             raise ValueError("NetSpace compares predictions on images: write positive and negative for both concepts.")
         return images
 
+    def inputs(self, fusion: str) -> dict[str, list[str]]:
+        """The images of both concepts and both zoos."""
+        return {"images": self.images(fusion)} | {side: self.run.zoo_of(fusion, side) for side in "ab"}
+
     def cnns(self, a: Sequence[str], b: Sequence[str], images: Sequence[str]) -> dict:
         """What every job on the CNNs of both zoos takes, as `netspace.cnns.concepts` does."""
         sample = {key: self.settings[key] for key in ("held_out", "compared", "probes")}
