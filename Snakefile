@@ -81,6 +81,7 @@ localrules:
     all,
     zoos,
     tables,
+    test_images,
     models,
     to_pytorch,
 
@@ -100,6 +101,11 @@ rule zoos:
 rule tables:
     input:
         [table for fusion in config["fusions"] for table in run.tables(fusion)],
+
+
+rule test_images:
+    input:
+        [f"results/test_images/{fusion}.csv" for fusion in config["fusions"]],
 
 
 rule models:

@@ -114,7 +114,7 @@ def test_a_step_is_the_plain_loops_within_rounding(monkeypatch, backend, adversa
         x = {domain: torch.from_numpy(translation._to_network(v, (0, 1))) for domain, v in data.items()}
         expected, found = plain_step(x), step(x)
         assert found == pytest.approx(expected, abs=1e-6), f"step {number}"
-    for modules, flat in ((plain.makers, generators), (plain.judges, discriminators)):
+    for modules, flat in ((plain.generators, generators), (plain.discriminators, discriminators)):
         parameters = torch.nn.utils.parameters_to_vector(modules.parameters())
         # Adam divides by the gradient's size: where that is rounding itself, a parameter moves by up to a step
         assert torch.quantile((parameters - flat).abs(), 0.99) < 2e-6

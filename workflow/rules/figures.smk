@@ -72,8 +72,7 @@ use rule call as cyclegan_figure with:
 rule shown_figures:
     input:
         leaderboard="results/tables/{fusion}/leaderboard.csv",
-        rows=of(run.shown_rows),
-        arrays=of(run.shown_arrays),
+        predictions=of(run.shown_predictions),
         zoo=of(run.shown_zoo),
         images="results/test_images/{fusion}.h5",
     output:

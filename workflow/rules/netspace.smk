@@ -1,19 +1,19 @@
 # Not part of a normal run: snakemake --cores 2 netspace
 
 
-use rule call as netspace_answers with:
+use rule call as netspace_predictions with:
     input:
         unpack(of(run.netspace.inputs)),
     output:
-        output="results/netspace/{fusion}/answers.h5",
+        output="results/netspace/{fusion}/predictions.h5",
     log:
-        "<logs>/netspace_answers/{fusion}.log",
+        "<logs>/netspace_predictions/{fusion}.log",
     benchmark:
-        "<benchmarks>/netspace_answers/{fusion}.jsonl"
+        "<benchmarks>/netspace_predictions/{fusion}.jsonl"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        **calls("netspace.jobs:write_answers"),
+        **calls("netspace.jobs:write_predictions"),
         cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
         names=of(run.fusion_concepts),
     message:
@@ -23,7 +23,7 @@ use rule call as netspace_answers with:
 use rule call as netspace_embed with:
     input:
         unpack(of(run.netspace.inputs)),
-        answers="results/netspace/{fusion}/answers.h5",
+        predictions="results/netspace/{fusion}/predictions.h5",
     output:
         output="results/netspace/{fusion}/space.h5",
     log:
@@ -47,7 +47,7 @@ use rule call as netspace_embed with:
 use rule call as netspace_setting with:
     input:
         unpack(of(run.netspace.inputs)),
-        answers="results/netspace/{fusion}/answers.h5",
+        predictions="results/netspace/{fusion}/predictions.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
         table="results/netspace/{fusion}/{setting}.csv",
@@ -125,7 +125,7 @@ use rule call as netspace_architectures with:
 use rule call as netspace_fuse with:
     input:
         unpack(of(run.netspace.inputs)),
-        answers="results/netspace/{fusion}/answers.h5",
+        predictions="results/netspace/{fusion}/predictions.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
         output="results/generated/{fusion}/netspace.h5",

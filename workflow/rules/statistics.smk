@@ -1,6 +1,6 @@
 rule leaderboard:
     input:
-        unpack(of(run.leaderboard)),
+        of(run.leaderboard),
     output:
         **{name: shown(f"results/tables/{{fusion}}/{name}.csv", name, "Tables", shows=name) for name in LEADERBOARD},
     log:
@@ -22,7 +22,7 @@ rule leaderboard:
 
 rule replicates:
     input:
-        unpack(of(run.replicates)),
+        of(run.replicates),
     output:
         **{name: shown(f"results/tables/{{fusion}}/{name}.csv", name, "Tables", shows=name) for name in REPLICATES},
         figure=shown("results/figures/{fusion}/replicates.png", "replicates", "Figures", shows="replicates"),

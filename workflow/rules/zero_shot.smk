@@ -30,7 +30,7 @@ rule zero_shot_references:
         images="results/test_images/{fusion}.h5",
         concepts=of(run.probe_images),
     output:
-        "results/zero_shot/{fusion}/references.h5",
+        "results/zero_shot/{fusion}/baselines.h5",
     log:
         "<logs>/zero_shot_references/{fusion}.log",
     benchmark:
@@ -56,8 +56,7 @@ rule evaluate_references:
     input:
         images="results/test_images/{fusion}.h5",
     output:
-        rows=run.references(),
-        arrays=run.references(suffix=".h5"),
+        "results/evaluation/{fusion}/baselines.h5",
     log:
         "<logs>/evaluate_references/{fusion}.log",
     benchmark:

@@ -240,4 +240,7 @@ def _rows(path: Path) -> list[dict]:
         return []
     from zoofuse.core import csv_files  # brings pandas with it, which most plans do without
 
-    return csv_files.read(path).to_dict("records")
+    table = csv_files.read(path)
+    if "implementation" not in table:
+        raise ValueError(f"{path} is of an older version; measure again")
+    return table.to_dict("records")

@@ -28,8 +28,11 @@ def translate(
     A generated CNN has the index of the CNN that its kernels come from. The published system translates
     no linear layer, so the heads are those of the CNNs with this index in every zoo, as they are.
 
-    banks: layer (or "joint", both layers as one volume) -> file; generators: the same -> files, one for each two
-    neighbouring concepts, A and B's first.
+    Args:
+        zoos: Domain -> zoo files.
+        banks: Layer (or "joint", both layers as one volume) -> file.
+        generators: The same -> files, one for each two neighbouring concepts, A and B's first.
+        output: The zoo file to write.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():
@@ -105,7 +108,7 @@ def average(zoos: Mapping[str, list[Path]], output: Path) -> None:
 def noise(translated: Path, banks: dict[str, Path], seed: int, fusion: str, output: Path) -> None:
     """Control: what `translate` starts from, plus Gaussian noise as large as the change that it makes.
 
-    For each CNN and layer the noise has the root mean square of translated less untranslated kernels.
+    For each CNN and layer the noise has the root mean square of translated minus untranslated kernels.
     """
     arrays = files.read(translated, "zoo")
     for layer, path in banks.items():

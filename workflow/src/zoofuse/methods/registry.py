@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-ROLES = ("generated", "baseline")
-SUPERVISION = ("none", "concept labels", "few-shot", "target labels")  # what a method or a head was made from, rising
+ROLES = ("generated", "baseline", "foreign")  # foreign: somebody else's classifier, of a predictions file
+SUPERVISION = ("none", "concept labels", "few-shot", "target labels", "unknown")  # what a method or head was made from
 NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space")
 EFFORTS = ("light", "training", "own rule")
 LETTERS = "abcde"  # under which a fusion names its concepts
@@ -202,10 +202,10 @@ def get(name: str) -> Method:
         name: as in the configuration and in tables.
 
     Returns:
-        What was registered. Of a name that nobody registered, such as that of somebody else's classifier, a generated
-        method that is labelled by its name.
+        What was registered. A name that is not is that of somebody else's classifier, whose predictions lie in a
+        file of that name (`evaluation.foreign_predictions`).
     """
-    return _loaded().get(name) or Method(name, name.replace("_", " "), "generated", "not registered")
+    return _loaded().get(name) or Method(name, name, "foreign", "Read from a file.", supervision="unknown")
 
 
 def methods() -> Mapping[str, Method]:

@@ -35,19 +35,19 @@ def _write(rows: list, arrays: Mapping, setting: str, table: Path, output: Path)
     files.write(output, "netspace results", arrays, setting=setting)
 
 
-def write_answers(
+def write_predictions(
     cnns: Mapping, names: Sequence[str], output: Path, threads: int, device: str, say: Say = print
 ) -> None:
     """Write what every CNN of both zoos predicts for the images that a space compares on."""
     concepts = of_zoos.concepts(**cnns, device=_on(device, threads))
-    of_zoos.write_answers(output, concepts)
+    of_zoos.write_predictions(output, concepts)
     for name, concept in zip(names, concepts.values(), strict=True):
         say(f"{name}: {len(concept.trained)} CNNs to train the space on, {len(concept.held_out)} held out.")
 
 
 def embed(
     cnns: Mapping,
-    answers: Path,
+    predictions: Path,
     settings: Mapping,
     seed: int,
     state: str,
@@ -59,19 +59,19 @@ def embed(
     """Train the space of both zoos' CNNs."""
     on = _on(device, threads)
     chosen = spaces.Settings(**settings)
-    concepts = of_zoos.concepts(**cnns, answers=answers, device=on)
+    concepts = of_zoos.concepts(**cnns, predictions=predictions, device=on)
     with logs.bar(chosen.steps, "steps", "NetSpace") as bar:
         space = of_zoos.embed(
             concepts, chosen, seed, Path(state), device=on, progress=lambda step, loss: bar.update(step - bar.n)
         )
     say(f"Loss over the last tenth of the steps: {space.loss[-len(space.loss) // 10 :].mean():.3f}.")
-    spaces.write(output, space, seed=seed, sources=[files.fingerprint(answers)])
+    spaces.write(output, space, seed=seed, sources=[files.fingerprint(predictions)])
     Path(state).unlink(missing_ok=True)
 
 
 def experiment(
     cnns: Mapping,
-    answers: Path,
+    predictions: Path,
     space: Path,
     names: Sequence[str],
     setting: str,
@@ -83,7 +83,7 @@ def experiment(
     device: str,
 ) -> None:
     """Run an experiment on the space of both zoos."""
-    opened, concepts = of_zoos.opened(space, answers, _on(device, threads), **cnns)
+    opened, concepts = of_zoos.opened(space, predictions, _on(device, threads), **cnns)
     by_side = dict(zip("ab", names, strict=True))
     match setting:
         case "one_architecture":
@@ -96,14 +96,14 @@ def experiment(
 
 
 def fuse(
-    cnns: Mapping, answers: Path, space: Path, seed: int, chosen: Mapping, output: Path, threads: int, device: str
+    cnns: Mapping, predictions: Path, space: Path, seed: int, chosen: Mapping, output: Path, threads: int, device: str
 ) -> None:
     """Generate CNNs for the conjunction: move latent codes until the decoded CNN predicts both concepts."""
-    opened, concepts = of_zoos.opened(space, answers, _on(device, threads), **cnns)
+    opened, concepts = of_zoos.opened(space, predictions, _on(device, threads), **cnns)
     arrays = of_zoos.fuse(opened, concepts, seed, **chosen)
     count = len(arrays["conv1.bias"])
     arrays |= {"model": np.arange(count, dtype=np.int32), "domain": np.repeat(["-"], count)}
-    sources = [files.fingerprint(space), files.fingerprint(answers)]
+    sources = [files.fingerprint(space), files.fingerprint(predictions)]
     files.write(output, "zoo", arrays, method="netspace", seed=seed, sources=sources)
 
 
@@ -123,8 +123,8 @@ def networks(
     on = _on(device, threads)
     data, named = training.Data(**of_concepts.read_concept(images)), architectures.named(architecture)
     weights = architectures.train(named, data, models, seed, steps=steps, batch=batch, device=on)
-    answers = of_zoos.answered(named.answers, weights, data.validation_images)
-    accuracy = of_zoos.balanced_accuracy(answers, data.validation_labels)
+    logits = of_zoos.predictions(named.network, weights, data.validation_images)
+    accuracy = of_zoos.balanced_accuracy(logits, data.validation_labels)
     arrays = {name: values.cpu().numpy() for name, values in weights.items()}
     files.write(output, "networks", arrays, architecture=named.name, seed=seed, steps=steps)
     say(f"{named.name}: validation balanced accuracy {accuracy.min():.3f} to {accuracy.max():.3f}.")
@@ -194,7 +194,7 @@ def sirens(
     network = shapes.siren(settings["hidden"], settings["layers"])
     points = shapes.uniform_points(4096, seed, "shapes", "said")
     truth = np.stack([one.distance(points) for one in family])
-    accuracy = shapes.accuracy(shapes.answered(network, weights, points), truth)
+    accuracy = shapes.accuracy(shapes.predictions(network, weights, points), truth)
     arrays = {name: values.cpu().numpy() for name, values in weights.items()}
     files.write(output, "networks", arrays, architecture="SIREN", seed=seed, settings=settings)
     say(f"Share of points within {shapes.TOLERANCE}: {accuracy.min():.3f} to {accuracy.max():.3f}.")

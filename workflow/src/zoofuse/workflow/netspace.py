@@ -32,7 +32,7 @@ class NetSpace:
             raise ValueError(f"NetSpace joins two concepts, and {fusion} has more: name a fusion of two.")
         images = self.run.images.of_fusion(fusion)
         if len(images) < 2:
-            raise ValueError("NetSpace compares answers to images: write positive and negative for both concepts.")
+            raise ValueError("NetSpace compares predictions on images: write positive and negative for both concepts.")
         return images
 
     def inputs(self, fusion: str) -> dict[str, list[str]]:
@@ -44,7 +44,7 @@ class NetSpace:
         sample = {key: self.settings[key] for key in ("held_out", "compared", "probes")}
         return sample | {
             "zoos": {"a": list(a), "b": list(b)},
-            "pictures": dict(zip("ab", images, strict=True)),
+            "image_files": dict(zip("ab", images, strict=True)),
             "architecture": self.run.config["zoo"]["architecture"],
             "seed": self.run.seed,
         }
