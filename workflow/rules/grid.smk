@@ -106,6 +106,6 @@ rule grid_tables:
 
 
 rule grid:
-    localrule: True
     input:
         rules.grid_tables.output,
+    localrule: True
