@@ -1,14 +1,7 @@
-# What rules have in common.
-
-
-def shown(path, caption, category, **labels):
-    """An output that `snakemake --report` shows."""
-    group = {"subcategory": "{fusion}"} if "{fusion}" in path else {}
-    return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels, **group)
-
-
-# Rules that call a function of the package, named in their params.
+# What rules that call a function of the package have in common; their params name it.
 rule call:
+    log:
+        "<logs>/call.log",
     conda:
         "../envs/zoofuse.yaml"
     script:
