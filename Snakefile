@@ -46,6 +46,8 @@ wildcard_constraints:
     pair=r"|-[a-e]{2}",
     shard=r"\d+",
     clusterer=only(CLUSTERERS),
+    grid=NAME,
+    conjunction=NAME,
 
 
 include: "workflow/rules/call.smk"
@@ -61,6 +63,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/zero_shot.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/search.smk"
+include: "workflow/rules/grid.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/models.smk"
@@ -78,6 +81,7 @@ localrules:
     all,
     zoos,
     tables,
+    test_images,
     models,
     to_pytorch,
 
@@ -97,6 +101,11 @@ rule zoos:
 rule tables:
     input:
         [table for fusion in config["fusions"] for table in run.tables(fusion)],
+
+
+rule test_images:
+    input:
+        [f"results/test_images/{fusion}.csv" for fusion in config["fusions"]],
 
 
 rule models:

@@ -36,7 +36,7 @@ def test_it_fits_a_phone_and_keeps_quiet(browser, page, scheme):
     shown.on("request", lambda request: asked.append(request.url))
     shown.goto(page.as_uri())
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
-    assert shown.inner_text("h2.headline").startswith("1 fault that stops the run and")
+    assert shown.inner_text("h2.headline").startswith("1 error that stops the run and")
     assert "The run stops here" in shown.inner_text(".findings li:first-child")
     shown.locator("figure img").scroll_into_view_if_needed()
     assert shown.locator("figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 500

@@ -302,7 +302,7 @@ def test_case_01_check_and_dry_run_name_them_and_skip_goes_on(tmp_path, root):
                         "--config", "images={unreadable: skip}")  # fmt: skip
     assert checked.returncode == 0, checked.stderr
     assert f"{len(causes)} of all can't be read" in checked.stdout + checked.stderr
-    named = (tmp_path / "results/check/pictures.csv").read_text()
+    named = (tmp_path / "results/check/images.csv").read_text()
     for name in causes:
         assert f"cat/{name}" in named
     assert files.attributes(tmp_path / "results/images/cat.h5", "images")["unreadable_skipped"] == len(causes)

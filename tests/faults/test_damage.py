@@ -41,10 +41,10 @@ STAGES = {  # what a job reads, and how
     "kernels/black_cat/conv1.h5": kernels.read,
     "cyclegan/black_cat/conv1/generators.h5": read_generators,
     "generated/black_cat/cyclegan.h5": read("zoo"),
-    "evaluation/black_cat/cyclegan/shard-0000.h5": read("evaluation"),
-    "evaluation/black_cat/references/pca.h5": read("evaluation"),
-    "zero_shot/black_cat/cyclegan/shard-0000.h5": read("zero_shot"),
-    "netspace/black_cat/answers.h5": read("netspace answers"),
+    "evaluation/black_cat/cyclegan/shard-0000.h5": read("predictions"),
+    "evaluation/black_cat/baselines.h5": read("predictions"),
+    "zero_shot/black_cat/cyclegan/shard-0000.h5": read("predictions"),
+    "netspace/black_cat/predictions.h5": read("netspace predictions"),
     "netspace/black_cat/space.h5": lambda path: vars(spaces.read(path, ())),
 }
 
@@ -64,7 +64,7 @@ def results(whole, tmp_path_factory):
     folder = tmp_path_factory.mktemp("damaged")
     shutil.copytree(whole.folder / "results", folder, dirs_exist_ok=True)
     drawn = np.random.default_rng(1).random((4, 8, 2), np.float32)
-    files.write(folder / "netspace/black_cat/answers.h5", "netspace answers", {"a/answers": drawn})
+    files.write(folder / "netspace/black_cat/predictions.h5", "netspace predictions", {"a/predictions": drawn})
     arrays, settings = {"decoder/0": drawn, "history/loss": drawn[0, 0]}, asdict(spaces.Settings())
     files.write(folder / "netspace/black_cat/space.h5", "netspace", arrays, settings=settings)
     return folder

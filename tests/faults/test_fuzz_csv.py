@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from tiny_project import assert_same, contents, copied
 
-from zoofuse.core import csv_files
+from zoofuse.core import csv_files, files
 from zoofuse.core.errors import FileError
 from zoofuse.evaluation import replicates, tables
 from zoofuse.report import run_facts
 
 FUZZ = int(os.environ.get("ZOOFUSE_FUZZ", "1"))
 TRIES = 60 * FUZZ  # of each table
-FOLDERS = ("evaluation", "tables", "cyclegan")
-EVALUATED = "results/evaluation/black_cat/cyclegan/shard-0000.csv"
+FOLDERS = ("tables", "cyclegan")
+EVALUATED = "results/evaluation/black_cat/cyclegan/shard-0000.h5"
 
 
 def wrong_bits(content: bytes, rng: random.Random) -> bytes:
@@ -85,7 +85,7 @@ KINDS = (wrong_bits, wrong_bits, wrong_bits, cut, without_a_part, zeroed, lines_
 def made(project) -> list:
     results = project.folder / "results"
     found = [path for folder in FOLDERS for path in sorted((results / folder).rglob("*.csv"))]
-    assert {path.name for path in found} >= {"shard-0000.csv", "leaderboard.csv", "kmeans.csv", "always_no.csv"}
+    assert {path.name for path in found} >= {"leaderboard.csv", "comparisons.csv", "kmeans.csv", "zoo.csv"}
     return found
 
 
@@ -131,15 +131,14 @@ def test_a_damaged_shard_stops_the_leaderboard_and_the_way_out_works(whole, tmp_
     project = copied(whole, tmp_path / "copy")
     wanted, shard = contents(project), project.folder / EVALUATED
     told, content = shard.stat(), bytearray(shard.read_bytes())
-    place = content.index(b"0.", len(content) // 2) + 2
-    content[place] ^= 1
+    content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     os.utime(shard, ns=(told.st_atime_ns, told.st_mtime_ns))  # as a disk does it
     for path in (project.folder / "results/tables/black_cat").iterdir():
         path.unlink()
     target = "results/tables/black_cat/leaderboard.csv"
     assert project.call(target).wait() == 1
-    assert f"Error: {EVALUATED}: corrupt or edited (checksum mismatch). Delete the file" in project.said
+    assert f"Error: {EVALUATED}: truncated, damaged or not HDF5 (its digest does not match). Delete" in project.said
     assert "Traceback" not in project.said
     assert not (project.folder / target).exists()
     shard.unlink()
@@ -149,21 +148,15 @@ def test_a_damaged_shard_stops_the_leaderboard_and_the_way_out_works(whole, tmp_
 
 
 def test_a_run_of_an_older_version_is_no_replicate(whole, tmp_path):
-    def shards(folder):
-        rows = sorted((whole.folder / "results/evaluation").rglob("shard-*.csv"))
-        return [(folder / path.relative_to(whole.folder), path.with_suffix(".h5")) for path in rows]
-
-    assert replicates.read(shards(whole.folder), {}, None, folder="runs/2").answers
-    old = tmp_path / "old"
-    for path, _ in shards(old):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table = csv_files.read(whole.folder / path.relative_to(old))
-        table.to_csv(path, index=False)  # as it was written before tables had a checksum
+    shards = sorted((whole.folder / "results/evaluation").rglob("shard-*.h5"))
+    assert replicates.read(shards, folder="runs/2").scores
+    old = tmp_path / "shard-0000.h5"
+    files.write(old, "evaluation", {"labels": np.zeros(3)})  # as it was before there were predictions files
     with pytest.raises(FileError) as error:
-        replicates.read(shards(old), {}, None, folder="runs/2")
+        replicates.read([old], folder="runs/2")
     said = str(error.value)
     assert said.startswith("replicates: the run in runs/2 can't be used. ")
-    assert "has no checksum: an older version of zoofuse wrote it" in said
+    assert "holds 'evaluation', expected 'predictions'" in said
     assert "snakemake tables --directory runs/2" in said
     assert "delete its whole folder results" in said
 

@@ -22,7 +22,7 @@ TINY["cyclegan"] = {"epochs": 100, "hidden": 4}
 TINY["evaluation"] = {"models": 2, "zero_shot": {"supervised": 0}}
 KEPT = {  # folder -> kind of its files
     "images": "images", "test_images": "test_images", "zoo": "zoo", "kernels": "kernels", "cyclegan": "generators",
-    "generated": "zoo", "evaluation": "evaluation", "zero_shot": "zero_shot",
+    "generated": "zoo", "evaluation": "predictions", "zero_shot": "predictions",
 }  # fmt: skip
 
 

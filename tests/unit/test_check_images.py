@@ -62,7 +62,7 @@ def test_good_folders_get_no_warning_but_for_what_the_concept_means(root):
     findings = checked(root)[1]
     assert odd(findings, "concepts.cat") == set()
     assert odd(findings, "fusions.black_cat") == set()
-    assert {"saturation", "darkness of the middle"} <= odd(findings, "concepts.black")
+    assert {"saturation", "darkness of the centre"} <= odd(findings, "concepts.black")
     assert "stop" not in set(findings["level"])
 
 
@@ -70,13 +70,13 @@ def test_dark_means_not_cat_is_told(root):
     """The negatives of cat become dark: what tells black then speaks against cat."""
     save(root / "dog", pictures("black dog", 60))
     findings = checked(root)[1].set_index(["place", "check"])
-    against = findings.loc[("fusions.black_cat", "darkness of the middle: black against cat")]
+    against = findings.loc[("fusions.black_cat", "darkness of the centre: black against cat")]
     assert against["level"] == "warning"
     assert against["high"] < audit.AGAINST
     assert "speaks against cat" in against["message"]
     assert "Add positives of cat that are like black" in against["advice"]
-    alone = findings.loc[("concepts.cat", "darkness of the middle")]
-    assert alone["low"] > audit.TOLD
+    alone = findings.loc[("concepts.cat", "darkness of the centre")]
+    assert alone["low"] > audit.SEPARATES
 
 
 def test_a_way_of_saving_that_tells_the_classes_is_told(root):
@@ -115,7 +115,7 @@ def test_copies_are_found_however_they_were_saved(root):
     pairs = set(zip(named["check"], named["file"], named["other"], strict=True))
     assert ("mirrored", "cat/mirrored.png", "cat/picture_002.png (concepts.cat)") in pairs
     assert len(pairs) == 8  # and no others
-    assert strips["concepts.cat"][-1][0] == "copies, two by two"
+    assert strips["concepts.cat"][-1][0] == "copies, in pairs"
 
 
 def test_the_same_images_in_the_tests_of_two_fusions_are_no_leak(root):
@@ -187,4 +187,4 @@ def test_what_is_written_reads_back(root, tmp_path):
     html = (tmp_path / "report.html").read_text()
     assert audit.headline(findings) in html
     assert html.count("data:image/png") == 3
-    assert "Darkness of the middle alone tells black" in html
+    assert "Darkness of the centre alone separates black" in html

@@ -169,13 +169,29 @@ def test_a_variant_is_its_method_with_other_options():
     known = registry.known(done["variants"])
     names = list(known)
     assert names[names.index("distil") :][:4] == ["distil", "plain", "one", "distil_weights"]
-    assert known["plain"].settings(done) == {"models": 8, "remedies": [], "student": None, "teachers": "all"}
+    assert known["plain"].settings(done) == {
+        "models": 8, "remedies": [], "student": None, "choice": "best", "teachers": 16,
+    }  # fmt: skip
     assert (known["plain"].label, known["one"].label, known["one"].make) == ("plain", "x", known["distil"].make)
     assert registry.counts({"a": 20, "b": 30}, done) | {"plain": 8, "one": 1} == registry.counts(
         {"a": 20, "b": 30}, done
     )
     assert "plain" not in registry.known({})
     assert registry.get("plain").options is None  # somebody else's name, unless `use` was told
+
+
+def test_a_variant_s_supervision_follows_from_its_options():
+    """The best teachers are chosen by labels of validation images, the first ones by nothing."""
+    variants = {
+        "first": {"method": "distil_weights", "choice": "first"},
+        "best": {"method": "distil_weights"},
+        "kept": {"method": "cyclegan", "parents": "best"},
+    }
+    known = registry.known(variants)
+    assert {name: known[name].supervision for name in variants} == {
+        "first": "none", "best": "concept labels", "kept": "concept labels",
+    }  # fmt: skip
+    assert known["cyclegan"].supervision == "none"
 
 
 def test_the_best_of_the_translated_are_fewer():
@@ -188,7 +204,7 @@ def test_the_best_of_the_translated_are_fewer():
     ("variants", "method", "message"),
     [
         ({"mine": {"method": "distil", "remedys": []}}, "mine",
-         "variants.mine.remedys: unknown key; write remedies. Known here: label, method, models, remedies, student"),
+         "variants.mine.remedys: unknown key; write remedies. Known here: choice, label, method, models, remedies"),
         ({"mine": {"method": "distil", "remedies": ["fair"]}}, "mine",
          "variants.mine.remedies.0: 'fair' is unknown; write one of filtered_negatives, colour_transfer"),
         ({"mine": {"method": "distil", "models": 0}}, "mine",

@@ -114,7 +114,7 @@ def test_a_step_is_the_plain_loops_within_rounding(monkeypatch, backend, adversa
         x = {domain: torch.from_numpy(translation._to_network(v, (0, 1))) for domain, v in data.items()}
         expected, found = plain_step(x), step(x)
         assert found == pytest.approx(expected, abs=1e-6), f"step {number}"
-    for modules, flat in ((plain.makers, generators), (plain.judges, discriminators)):
+    for modules, flat in ((plain.generators, generators), (plain.discriminators, discriminators)):
         parameters = torch.nn.utils.parameters_to_vector(modules.parameters())
         # Adam divides by the gradient's size: where that is rounding itself, a parameter moves by up to a step
         assert torch.quantile((parameters - flat).abs(), 0.99) < 2e-6
@@ -447,11 +447,11 @@ def test_a_generator_refuses_kernels_of_another_layer(tmp_path, domains):
 def test_the_benchmark_times_all_ways_in_one_table(tmp_path):
     frame = bench_cyclegan.run({"conv1": kernels(64)}, {"conv1": kernels(64, shift=0.05)}, steps=1, repetitions=2)
     assert frame.columns.tolist() == [
-        *("layer", "way", "device", "ms_per_step", "spread", "ratio_to_plain", "share_of_limit"),
+        *("layer", "implementation", "device", "ms_per_step", "spread", "ratio_to_plain", "share_of_limit"),
         "minutes_for_published_size",
     ]
     fused = backends.choose_backend((5, 5))[0] == "cpp"
-    assert frame["way"].tolist() == ["plain PyTorch", *["cpp (zoofuse)"] * fused, "pytorch (zoofuse)"]
+    assert frame["implementation"].tolist() == ["plain PyTorch", *["cpp (zoofuse)"] * fused, "pytorch (zoofuse)"]
     if fused:
         assert frame["share_of_limit"].between(0, 1).all()
     assert (frame["ms_per_step"] > 0).all()

@@ -129,8 +129,8 @@ def test_students_may_be_larger_than_their_teachers(made, tmp_path):
 def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
     settings = {"zoos", "output", "n", "settings", "seed", "fusion", "architecture", "how"}
-    assert asked[distil.from_weights] == settings | {"start", "teachers", "recolourings"}
-    assert asked[distil.from_parents] == settings | {"photographs", "remedies", "student", "teachers"}
+    assert asked[distil.from_weights] == settings | {"start", "choice", "recolourings"}
+    assert asked[distil.from_parents] == settings | {"photographs", "remedies", "student", "choice"}
 
 
 def test_students_without_a_remedy_see_as_many_images_but_others(made):

@@ -6,7 +6,7 @@ import umap
 from sklearn import metrics as sklearn_metrics
 
 from zoofuse import config
-from zoofuse.evaluation import protocols
+from zoofuse.evaluation import predictions, protocols
 
 rng = np.random.default_rng(0)
 
@@ -51,7 +51,7 @@ def test_rows_agree_with_scikit_learn(settings):
     features, truth = planted(1)
     rows, arrays = protocols.evaluate(features, truth, settings)
     for row in rows:
-        assert set(row) | {"method", "domain", "model"} == set(protocols.COLUMNS[:-4])
+        assert set(row) | {"method", "domain", "model"} == set(predictions.COLUMNS[:-4])
         clusters = arrays[row["clusterer"]]
         contingency = sklearn_metrics.cluster.contingency_matrix(truth, clusters)
         assert row["purity"] == pytest.approx(contingency.max(0).sum() / len(truth))
@@ -125,7 +125,7 @@ def test_held_out_tells_apart_what_separates(settings):
         assert rows[name]["density_validity"] > 0.5
     assert rows["kmeans"]["agreement"] > 0.5
     assert rows["kmeans"]["tp"] + rows["kmeans"]["fn"] == np.sum(truth & ~validation)
-    assert set(rows["kmeans"]) | {"method", "domain", "model"} == set(protocols.COLUMNS)
+    assert set(rows["kmeans"]) | {"method", "domain", "model"} == set(predictions.COLUMNS)
 
 
 def test_held_out_does_not_flatter_noise(settings):

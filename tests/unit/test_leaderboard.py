@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from zoofuse.core import csv_files, files, metrics
-from zoofuse.evaluation import leaderboard
+from zoofuse.core import metrics
+from zoofuse.evaluation import leaderboard, predictions
 
 M = 80
 LABELS = np.repeat([1, 0], M // 2)
@@ -30,38 +30,38 @@ def shard(
     """
     n = len(answers)
     domains = np.broadcast_to(np.array(domains), n)
-    cnn = pd.DataFrame({"method": method, "domain": domains, "model": np.arange(start, start + n), "dead": 0.0})
-    frames = []
-    for clusterer in clusterers:
+    rows, arrays = [], []
+    for i, answer in enumerate(answers):
+        cnn = {"method": method, "domain": str(domains[i]), "model": start + i}
+        arrays.append(cnn | {f"{protocol}/{c}": answer for protocol in ("published", "held_out") for c in clusterers})
         for protocol, where in (("published", np.ones(M, bool)), ("held_out", ~split)):
-            scores = [metrics.scores(**metrics.confusion(TRUTH[where], row[where])) for row in answers]
-            frame = pd.concat([cnn, pd.DataFrame(scores)], axis=1).assign(protocol=protocol, clusterer=clusterer)
-            held_out = protocol == "held_out"
-            frame["validation"] = balanced(answers, split) if held_out else np.nan
-            for name in ("silhouette", "density_validity", "agreement"):
-                frame[name] = np.nan
-            frames.append(frame.assign(**(columns if held_out else {}))[: held if held_out else None])
-    path = folder / f"{method}-{start}.csv"
-    csv_files.write(path, pd.concat(frames).sort_values("model", kind="stable"))
-    arrays = {"model": np.arange(start, start + n), "domain": domains, "labels": LABELS, "groups": GROUPS}
-    of_held = {"model": arrays["model"], "domain": domains} | dict.fromkeys(clusterers, np.asarray(answers))
-    arrays |= {f"held_out/{name}": values[:held] for name, values in of_held.items() if held != 0}
-    files.write(path.with_suffix(".h5"), "evaluation", arrays | {"validation": split})
-    return path, path.with_suffix(".h5")
+            scores = metrics.scores(**metrics.confusion(TRUTH[where], answer[where])) | {"dead": 0.0}
+            if protocol == "held_out":
+                unknown = dict.fromkeys(("silhouette", "density_validity", "agreement"), np.nan)
+                scores |= {"validation": balanced([answer], split)[0]} | unknown
+                scores |= {name: np.broadcast_to(values, n)[i] for name, values in columns.items()}
+            if protocol == "published" or held is None or i < held:
+                rows += [cnn | {"protocol": protocol, "clusterer": clusterer} | scores for clusterer in clusterers]
+    path = folder / f"{method}-{start}.h5"
+    predictions.write_evaluated(path, rows, arrays, images(split))
+    return path
+
+
+def images(split=VALIDATION):
+    return predictions.Images(np.arange(M).astype(str), LABELS, GROUPS, split)
 
 
 def heads(folder, method, scores, validation, threshold=0.5, head="own"):
     """A zero-shot shard of CNNs that give these scores (n, m)."""
-    n = len(scores)
-    arrays = {f"{head}/scores": scores.astype(np.float32), f"{head}/validation": np.array(validation, float)}
-    arrays |= {f"{head}/threshold": np.full(n, threshold), "model": np.arange(n), "domain": np.full(n, "-")}
     path = folder / f"zero_shot_{method}.h5"
-    files.write(path, "zero_shot", arrays)
+    measures = {"validation": np.array(validation, float), "threshold": np.full(len(scores), threshold)}
+    scored = predictions.zero_shot(method, head, images(), scores=scores.astype(np.float32), **measures)
+    predictions.write(path, images(), [scored])
     return path
 
 
-def tables(shards, zero_shot=None, references=None, seed=1, draws=DRAWS):
-    return leaderboard.tables(shards, zero_shot or {}, references, seed, draws)
+def tables(*shards, seed=1, draws=DRAWS):
+    return leaderboard.tables([path for some in shards for path in some], seed, draws)
 
 
 def one(frame, **where):
@@ -134,10 +134,10 @@ class TestPlantedTruth:
     def test_zero_shot_separates_and_does_not(self, tmp_path, rng):
         shards = [shard(tmp_path, name, noise(rng, 10)) for name in ("cyclegan", "random")]
         perfect = TRUTH + 0.1 * rng.random((10, M))
-        zero_shot = {
-            "cyclegan": [heads(tmp_path, "cyclegan", perfect, np.full(10, 0.9))],
-            "random": [heads(tmp_path, "random", rng.random((10, M)), np.full(10, 0.5))],
-        }
+        zero_shot = [
+            heads(tmp_path, "cyclegan", perfect, np.full(10, 0.9)),
+            heads(tmp_path, "random", rng.random((10, M)), np.full(10, 0.5)),
+        ]
         found = tables(shards, zero_shot)
         ours, theirs = (one(found["zero_shot"], method=method) for method in ("cyclegan", "random"))
         assert ours[["median", "test", "average_precision", "balanced_accuracy"]].tolist() == [1.0] * 4
@@ -191,12 +191,6 @@ class TestLeaderboard:
         with pytest.raises(ValueError, match=r"random-0\.h5: validation differ.*Evaluate all methods on the same"):
             tables(shards)
 
-    def test_refuses_answers_of_other_cnns(self, tmp_path, rng):
-        rows, _ = shard(tmp_path, "cyclegan", noise(rng, 3))
-        _, arrays = shard(tmp_path, "cyclegan", noise(rng, 3), start=7)
-        with pytest.raises(ValueError, match="does not hold the CNNs of its CSV"):
-            tables([(rows, arrays)])
-
 
 class TestComparisons:
     def found(self, folder, rng):
@@ -230,7 +224,7 @@ class TestZeroShot:
     def test_against_scikit_learn(self, tmp_path, rng):
         scores = rng.random((12, M)) + 0.4 * TRUTH
         validation = rng.random(12)
-        zero_shot = {"netspace": [heads(tmp_path, "netspace", scores, validation, threshold=0.7)]}
+        zero_shot = [heads(tmp_path, "netspace", scores, validation, threshold=0.7)]
         row = tables([shard(tmp_path, "netspace", noise(rng, 12))], zero_shot)["zero_shot"].iloc[0]
         i = np.argmax(validation)
         given = scores[i].astype(np.float32)[TEST]
@@ -245,13 +239,15 @@ class TestZeroShot:
 
     def test_references_stand_beside_and_a_head_they_lack_is_replaced_by_theirs(self, tmp_path, rng):
         scores = rng.random((5, M))
-        arrays = {}
-        for place, n in (("product/own", 5), ("supervised/own", 3)):
-            arrays |= {f"{place}/scores": scores[:n], f"{place}/validation": rng.random(n)}
-            arrays |= {f"{place}/threshold": np.full(n, 0.5), f"{place.split('/')[0]}/model": np.arange(n)}
-        files.write(tmp_path / "references.h5", "zero_shot", arrays)
-        zero_shot = {"cyclegan": [heads(tmp_path, "cyclegan", scores, rng.random(5), head="probe")]}
-        found = tables([shard(tmp_path, "cyclegan", noise(rng, 5))], zero_shot, tmp_path / "references.h5")
+        sets = [
+            predictions.zero_shot(
+                method, "own", images(), scores=scores[:n], validation=rng.random(n), threshold=np.full(n, 0.5)
+            )
+            for method, n in (("product", 5), ("supervised", 3))
+        ]
+        predictions.write(tmp_path / "baselines.h5", images(), sets)
+        zero_shot = [heads(tmp_path, "cyclegan", scores, rng.random(5), head="probe"), tmp_path / "baselines.h5"]
+        found = tables([shard(tmp_path, "cyclegan", noise(rng, 5))], zero_shot)
         assert found["zero_shot"][["method", "head", "n"]].values.tolist() == [
             ["cyclegan", "probe", 5], ["product", "own", 5], ["supervised", "own", 3]
         ]  # fmt: skip
@@ -259,7 +255,7 @@ class TestZeroShot:
 
     def test_without_validation_images_there_is_a_distribution_and_no_selected_cnn(self, tmp_path, rng):
         unknown = np.full(5, np.nan)
-        paths = {m: [heads(tmp_path, m, rng.random((5, M)), unknown, np.nan)] for m in ("cyclegan", "random")}
+        paths = [heads(tmp_path, m, rng.random((5, M)), unknown, np.nan) for m in ("cyclegan", "random")]
         found = tables([shard(tmp_path, "cyclegan", noise(rng, 5))], paths)
         assert found["zero_shot"]["median"].notna().all()
         assert found["zero_shot"][["selected", "test", "balanced_accuracy"]].isna().all(axis=None)

@@ -26,11 +26,11 @@ def drawn(name: str, n: int = 2) -> dict[str, torch.Tensor]:
 
 
 def group(n: int = 4, name: str = "ResNet8", side: float = 3.0) -> spaces.Group:
-    """Networks whose answers differ plainly."""
+    """Networks whose logits differ plainly."""
     network, weights = NETWORKS[name], drawn(name, n)
-    answers = cnns.answered(network.answers, weights, IMAGES)
-    answers = side * (answers - answers.mean((1, 2), keepdims=True)) / answers.std((1, 2), keepdims=True)
-    return spaces.Group(network, spaces.read_answers(answers), IMAGES, answers.astype(np.float32))
+    logits = cnns.predictions(network, weights, IMAGES)
+    logits = side * (logits - logits.mean((1, 2), keepdims=True)) / logits.std((1, 2), keepdims=True)
+    return spaces.Group(network, spaces.read_predictions(logits), IMAGES, logits.astype(np.float32))
 
 
 def train(of: spaces.Group, settings: spaces.Settings, path, **options) -> spaces.Space:
@@ -50,7 +50,7 @@ def test_a_prep_gives_back_every_parameter_and_every_answer(name):
     for key, values in weights.items():
         assert torch.equal(back[key], values)
     images = torch.from_numpy(IMAGES)
-    assert torch.equal(network.answers(back, images), network.answers(weights, images))
+    assert torch.equal(network.predict(back, images), network.predict(weights, images))
     assert prep.flatten(1)[:, network.size :].eq(0).all()
 
 
@@ -64,8 +64,8 @@ def test_stacked_networks_answer_as_each_alone():
     images = torch.from_numpy(IMAGES)
     for name, network in NETWORKS.items():
         weights = drawn(name, 3)
-        together = network.answers(weights, images)
-        alone = torch.cat([network.answers({k: v[i : i + 1] for k, v in weights.items()}, images) for i in range(3)])
+        together = network.predict(weights, images)
+        alone = torch.cat([network.predict({k: v[i : i + 1] for k, v in weights.items()}, images) for i in range(3)])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -75,11 +75,11 @@ def test_the_trunk_has_the_features_of_the_zoo():
     separate = cnn.features(weights, x.expand(3, *x.shape))  # as for images of each CNN's own
     torch.testing.assert_close(separate, cnn.features(weights, x), rtol=1e-4, atol=1e-5)
     both = cnns.with_heads(weights, "b")
-    answers = NETWORKS["two heads"]  # head a, which CNNs of b do not have
+    other_head = NETWORKS["two heads"]  # head a, which CNNs of b do not have
     torch.testing.assert_close(
-        cnns.network(PUBLISHED, "b").answers(both, torch.from_numpy(IMAGES)), cnn.logits(weights, x)
+        cnns.network(PUBLISHED, "b").predict(both, torch.from_numpy(IMAGES)), cnn.logits(weights, x)
     )
-    assert answers.answers(both, torch.from_numpy(IMAGES)).eq(0).all()
+    assert other_head.predict(both, torch.from_numpy(IMAGES)).eq(0).all()
 
 
 def test_a_residual_network_is_the_one_written_layer_by_layer():
@@ -112,7 +112,7 @@ def test_a_residual_network_is_the_one_written_layer_by_layer():
         x = (y + short).relu()
     expected = torch.nn.functional.linear(x.mean((2, 3)), weights["fc.weight"][0], weights["fc.bias"][0])
     torch.testing.assert_close(
-        architecture.answers(folded, torch.from_numpy(IMAGES))[0], expected, rtol=1e-3, atol=1e-4
+        architecture.predict(folded, torch.from_numpy(IMAGES))[0], expected, rtol=1e-3, atol=1e-4
     )
 
 
@@ -129,7 +129,7 @@ def test_gradients_reach_the_code_and_every_part(encoder):
     assert codes.shape == (2, 32)
     codes.retain_grad()
     weights = spaces.from_prep(spaces.decode(p, codes), network.shapes)
-    network.answers(weights, torch.from_numpy(IMAGES)).square().sum().backward()
+    network.predict(weights, torch.from_numpy(IMAGES)).square().sum().backward()
     assert codes.grad.abs().gt(0).any(1).all()
     for name, values in p.items():
         if not name.startswith("which"):
@@ -141,12 +141,12 @@ def test_a_space_overfits_four_networks(tmp_path):
     four = group()
     settings = dataclasses.replace(QUICK, steps=300, networks=4, inputs=24, mixed=0.0, hidden=64)
     space = train(four, settings, tmp_path / "state.h5")
-    made = cnns.answered(four.network.answers, architectures.detached(space.decode(space.encode(four.read))), IMAGES)
+    made = cnns.predictions(four.network, space.decode(space.encode(four.encoder_inputs)), IMAGES)
     difference = lambda x: x[..., 0] - x[..., 1]  # noqa: E731  (what a class probability depends on)
-    error = np.abs(difference(made) - difference(four.answers)).mean()
-    other = np.abs(difference(made) - difference(four.answers[::-1])).mean()
+    error = np.abs(difference(made) - difference(four.predictions)).mean()
+    other = np.abs(difference(made) - difference(four.predictions[::-1])).mean()
     assert error < 0.15 * other
-    assert (made.argmax(-1) == four.answers.argmax(-1)).mean() > 0.95
+    assert (made.argmax(-1) == four.predictions.argmax(-1)).mean() > 0.95
 
 
 class Killed(Exception):
@@ -199,8 +199,8 @@ def test_a_space_file_decodes_as_the_space_did(tmp_path):
     space = train(four, QUICK, tmp_path / "state.h5")
     spaces.write(tmp_path / "space.h5", space, seed=1)
     again = spaces.read(tmp_path / "space.h5", [four.network])
-    for name, values in space.decode(space.encode(four.read)).items():
-        assert torch.equal(values, again.decode(again.encode(four.read))[name])
+    for name, values in space.decode(space.encode(four.encoder_inputs)).items():
+        assert torch.equal(values, again.decode(again.encode(four.encoder_inputs))[name])
 
 
 def test_optimising_moves_each_code_to_its_own_wish():

@@ -74,9 +74,9 @@ def test_held_out_cnns_and_validation_images_stay_out_of_the_space(found, tmp_pa
     for concept, group in zip(found.values(), seen, strict=True):
         assert sorted([*concept.trained, *concept.held_out]) == list(range(8))
         assert len(concept.held_out) == 2
-        assert len(group.answers) == 6
+        assert len(group.predictions) == 6
         for row in concept.held_out:
-            assert not (group.answers == concept.answers[row]).all((1, 2)).any()
+            assert not (group.predictions == concept.predictions[row]).all((1, 2)).any()
         held_out = {image.tobytes() for image in concept.data.validation_images}
         assert not held_out & {image.tobytes() for image in group.inputs}
         first, second = concept.halves
@@ -93,21 +93,21 @@ def test_weights_are_read_from_the_files_that_hold_them(sources, found):
     np.testing.assert_array_equal(zoo.pick(sources[0]["b"], [5, 3], ["model"], [7, 0])["model"], [7, 0])
 
 
-def test_answers_are_taken_from_their_file(sources, found, tmp_path):
-    cnns.write_answers(tmp_path / "answers.h5", found)
-    again = concepts(sources, answers=tmp_path / "answers.h5")
+def test_predictions_are_taken_from_their_file(sources, found, tmp_path):
+    cnns.write_predictions(tmp_path / "predictions.h5", found)
+    again = concepts(sources, predictions=tmp_path / "predictions.h5")
     for side, concept in found.items():
-        np.testing.assert_array_equal(concept.answers, again[side].answers)
+        np.testing.assert_array_equal(concept.predictions, again[side].predictions)
         np.testing.assert_array_equal(concept.probes, again[side].probes)
         x = cnn.normalise(torch.from_numpy(concept.data.images[concept.rows[:5]]))
         np.testing.assert_allclose(
-            concept.answers[:, :5], cnn.logits(concept.of(np.arange(8)), x), rtol=1e-4, atol=1e-4
+            concept.predictions[:, :5], cnn.logits(concept.of(np.arange(8)), x), rtol=1e-4, atol=1e-4
         )
 
 
 def test_the_encoder_of_parameters_reads_the_weights_with_the_head_in_its_concepts_place(found):
     settings, concept, rows = dataclasses.replace(SETTINGS, encoder="parameters"), found["b"], np.array([1, 4])
-    weights = spaces.from_prep(torch.from_numpy(cnns.read(concept, rows, settings)), concept.network.shapes)
+    weights = spaces.from_prep(torch.from_numpy(cnns.encoder_inputs(concept, rows, settings)), concept.network.shapes)
     assert torch.equal(weights["fc_b.weight"], concept.of(rows)["fc1.weight"])
     assert torch.equal(weights["conv2.weight"], concept.of(rows)["conv2.weight"])
     assert weights["fc_a.weight"].eq(0).all()
@@ -137,11 +137,11 @@ def test_a_walk_starts_and_ends_at_what_the_two_cnns_decode_to(space, found):
         concept = found["a"]
         start = concept.held_out[:1]
         images, labels = concept.data.validation_images, concept.data.validation_labels
-        weights = space.decode(space.encode(cnns.read(concept, start, SETTINGS)))
+        weights = space.decode(space.encode(cnns.encoder_inputs(concept, start, SETTINGS)))
         assert seen["decoded"][0, 0, 0] == cnns.balanced_accuracy(concept.decoded(weights, images), labels)[0]
-        assert seen["raw"][0, 0, 0] == cnns.balanced_accuracy(concept.own(start, images), labels)[0]
+        assert seen["raw"][0, 0, 0] == cnns.balanced_accuracy(concept.logits(start, images), labels)[0]
         last = found[stop].held_out[1:2] if stop == "a" else found[stop].held_out[:1]
-        own = found[stop].own(last, found[stop].data.validation_images)
+        own = found[stop].logits(last, found[stop].data.validation_images)
         assert seen["raw"][0, -1, -1] == cnns.balanced_accuracy(own, found[stop].data.validation_labels)[0]
         assert seen["raw"].shape == (1, 3, 1 if stop == "a" else 2)
     # between concepts a raw walk keeps each concept's own head: at its end the trunk of b has the head of a
@@ -191,7 +191,7 @@ def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tm
     for side, concept in found.items():
         rows = concept.held_out
         assert not torch.equal(other[side].of(rows)["conv2.weight"], concept.of(rows)["conv2.weight"])
-        codes = [space.encode(cnns.read(c, rows, SETTINGS)) for c in (concept, other[side])]
+        codes = [space.encode(cnns.encoder_inputs(c, rows, SETTINGS)) for c in (concept, other[side])]
         torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-3)
 
 
@@ -227,7 +227,7 @@ def test_an_architecture_never_seen_trained_is_made_between_two_that_were(found,
     ]
     seen, unseen = kinds[:2], kinds[2:]
     for kind in seen:
-        accuracy = cnns.answered(kind.network.answers, kind.weights, data.validation_images)
+        accuracy = cnns.predictions(kind.network, kind.weights, data.validation_images)
         assert (cnns.balanced_accuracy(accuracy, data.validation_labels) > 0.8).all()
     longer = dataclasses.replace(SETTINGS, steps=150)
     space = architectures.embed(

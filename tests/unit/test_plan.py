@@ -48,7 +48,7 @@ def test_what_it_knows_of_the_package():
 
 
 def test_jobs_and_hours():
-    rates = estimate.Rates(passes_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
+    rates = estimate.Rates(samples_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
     found = by_name(estimate.stages(configured(), rates))
     cat, black = found["zoo of cat"], found["zoo of black"]
     assert (cat.jobs, cat.cnns) == (8, 128)
@@ -158,26 +158,35 @@ def test_rates_of_this_machine(tmp_path):
     assert estimate.measured(tmp_path) == estimate.Rates()
     tabled(
         tmp_path / "zoo_training.csv",
-        "way,device,passes_per_second\n"
-        "serial PyTorch,cpu,900000\nstacked (zoofuse),cuda,700000\nfused (zoofuse),cpu,90000\n",
+        "implementation,device,samples_per_second\n"
+        "serial PyTorch,cpu,900000\nbatched (zoofuse),cuda,700000\ncpp (zoofuse),cpu,90000\n",
     )
     rates = estimate.measured(tmp_path)
-    assert rates.passes_per_second == 700_000
+    assert rates.samples_per_second == 700_000
     assert rates.ms_per_step == estimate.Rates().ms_per_step
     assert "this machine (zoos" in rates.source
     assert "the rest" in rates.source
     tabled(
         tmp_path / "cyclegan.csv",
-        "layer,way,device,ms_per_step\n"
+        "layer,implementation,device,ms_per_step\n"
         "conv1,plain,cpu,1\nconv1,zoofuse,cpu,70\nconv1,zoofuse,cuda,7\nconv2,zoofuse,cpu,80\n",
     )
     tabled(
-        tmp_path / "evaluation.csv", 'way,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n'
+        tmp_path / "evaluation.csv",
+        'implementation,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n',
     )
     rates = estimate.measured(tmp_path)
     assert rates.ms_per_step == {"conv1": 7, "conv2": 80}
     assert rates.cnns_per_second == 1.5
     assert "the rest" not in rates.source
+    tabled(tmp_path / "evaluation.csv", "way,processes,cnns_per_second\nobvious loop,1,9\n")
+    rates = estimate.measured(tmp_path)
+    assert rates.cnns_per_second == estimate.Rates().cnns_per_second
+    assert "evaluation.csv is of an older version; measure again" in rates.source
+    tabled(
+        tmp_path / "evaluation.csv",
+        'implementation,processes,cnns_per_second\nobvious loop,1,9\n"zoofuse, both protocols",4,6\n',
+    )
     # A table that cannot be trusted is named and not used; the plan is made all the same.
     (tmp_path / "cyclegan.csv").write_bytes((tmp_path / "cyclegan.csv").read_bytes().replace(b",7,", b",1,"))
     rates = estimate.measured(tmp_path)

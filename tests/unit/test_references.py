@@ -6,7 +6,7 @@ from sklearn import metrics
 from sklearn.decomposition import PCA
 
 from zoofuse import config
-from zoofuse.evaluation import baselines, protocols
+from zoofuse.evaluation import baselines, predictions, protocols
 from zoofuse.methods import registry
 
 M = 80
@@ -47,7 +47,7 @@ def test_rows_and_arrays_are_those_of_an_evaluation_shard(settings):
             (protocol, clusterer) for protocol in ("published", "held_out") for clusterer in clusterers
         ]
         for row in rows:
-            assert set(row) <= set(protocols.COLUMNS)
+            assert set(row) <= set(predictions.COLUMNS)
             assert row["tp"] + row["fp"] + row["fn"] + row["tn"] == (M if row["protocol"] == "published" else M // 2)
             if row["protocol"] == "held_out":
                 answer = arrays[f"held_out/{row['clusterer']}"]

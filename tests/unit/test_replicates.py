@@ -1,10 +1,13 @@
 """Several runs together say what is left when everything is made anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from zoofuse.evaluation import replicates
+from zoofuse.evaluation.predictions import Images
 
 LABELS = np.repeat([1, 0], [40, 60])
 GROUPS = np.array(["cat"] * 40 + ["dog"] * 25 + ["thing"] * 35)
@@ -19,10 +22,10 @@ def run(seed, validation_seed=None, **strength):
         validation[half.permutation(members)[: len(members) // 2]] = True
     answers = {}
     for method, d in strength.items():
-        scores = d * (LABELS == 1) + rng.normal(size=(5, 100)) * 0.3 + rng.normal(size=100)
+        scores = d * LABELS + rng.normal(size=(5, 100)) * 0.3 + rng.normal(size=100)
         answers[method, "zero_shot", "own"] = scores.astype(np.float32)
         answers[method, "held_out", "kmeans"] = scores > d / 2
-    return replicates.Run(LABELS, GROUPS, validation, answers)
+    return replicates.Run(Images(np.arange(100).astype(str), LABELS, GROUPS, validation), answers)
 
 
 def runs(n, **strength):
@@ -46,7 +49,7 @@ def test_what_is_better_in_every_run_is_above():
 def test_a_group_of_negatives_has_an_auroc_of_its_own():
     some = runs(3, distil=2.0)
     for each in some.values():
-        each.answers["distil", "zero_shot", "own"][:, GROUPS == "dog"] += 9
+        each.scores["distil", "zero_shot", "own"][:, GROUPS == "dog"] += 9
     table = replicates.tables(some, 1)[0]["replicates"]
     of = table[table["protocol"] == "zero_shot"].set_index("against")["median"]
     assert of["dog"] < 0.1 < 0.85 < of["thing"]
@@ -59,7 +62,8 @@ def test_runs_that_cannot_be_compared_are_refused():
     twins = {"this run": run(1, distil=1.0), "runs/2": run(2, 1, distil=1.0)}
     with pytest.raises(ValueError, match=r"runs/2 and this run split .* one seed"):
         replicates.tables(twins, 1)
-    other = run(2, distil=1.0)._replace(labels=1 - LABELS)
+    other = run(2, distil=1.0)
+    other = other._replace(images=replace(other.images, labels=1 - LABELS))
     with pytest.raises(ValueError, match="runs/2 has other test images than this run"):
         replicates.tables({"this run": run(1, distil=1.0), "runs/2": other}, 1)
 
@@ -67,8 +71,9 @@ def test_runs_that_cannot_be_compared_are_refused():
 def test_runs_with_test_images_of_their_own_need_not_agree_on_them():
     one, other = run(1, distil=2.0), run(2, distil=2.0)
     turned = np.random.default_rng(0).permutation(100)
-    answers = {kind: values[:, turned] for kind, values in other.answers.items()}
-    other = replicates.Run(LABELS[turned], GROUPS[turned], other.validation[turned], answers)
+    scores = {kind: values[:, turned] for kind, values in other.scores.items()}
+    arrays = {name: values[turned] for name, values in vars(other.images).items()}
+    other = replicates.Run(Images(**arrays), scores)
     tables, medians = replicates.tables({"this run": one, "runs/2": other}, 1, own_images=True)
     row = tables["replicates"].set_index(["clusterer", "against"]).loc[("own", "all")]
     found = medians["distil", "zero_shot", "own"].found
@@ -91,7 +96,7 @@ def test_intervals_cover_what_they_are_about(own_images):
                 photographs = truth + rng.normal(size=100)
             one = run(int(rng.integers(1 << 30)))
             scores = photographs + rng.normal(size=(1, 100)) * 0.1
-            one.answers["distil", "zero_shot", "own"] = scores
+            one.scores["distil", "zero_shot", "own"] = scores
             some[f"runs/{seed}"] = one
         row = replicates.tables(some, 1, draws=200, own_images=own_images)[0]["replicates"].iloc[0]
         hits += row["low"] <= expected <= row["high"]

@@ -111,7 +111,7 @@ def test_a_space_of_sirens_reconstructs_walks_and_has_a_figure(tmp_path, monkeyp
     # a walk starts at what the first code decodes to, and at the SIREN itself
     shown = shapes.uniform_points(128, 1, "shapes", "walk")
     truth = FAMILY[found.held_out[0]].distance(shown)
-    own = shapes.accuracy(shapes.answered(found.network, found.of(found.held_out[:1]), shown), truth)
+    own = shapes.accuracy(shapes.predictions(found.network, found.of(found.held_out[:1]), shown), truth)
     assert arrays["walk/raw"][0, 0] == own[0]
     assert arrays["walk/decoded"].shape == (2, 4)
     figures.shapes(arrays, tmp_path / "shapes.png")

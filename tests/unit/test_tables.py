@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse.core import csv_files, files, metrics
+from zoofuse.core import files, metrics
 from zoofuse.core.errors import FileError
-from zoofuse.evaluation import tables
+from zoofuse.evaluation import predictions, tables
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
 POSITIVES, NEGATIVES = 34, 55
@@ -28,7 +28,14 @@ def row(model, accuracy=None, *, method="cyclegan", domain="A", clusterer="kmean
 
 
 def shard(path, *rows):
-    csv_files.write(path, pd.DataFrame(list(rows)))
+    images = predictions.Images(np.array(["a"]), np.array([1]), np.array(["-"]), np.array([False]))
+    arrays = [one | {f"{one['protocol']}/{one['clusterer']}": np.array([True])} for one in rows]
+    keys = ("method", "domain", "model")
+    both = [
+        {k: v for other in arrays if all(other[key] == one[key] for key in keys) for k, v in other.items()}
+        for one in arrays
+    ]
+    predictions.write_evaluated(path, rows, both, images)
     return path
 
 
@@ -122,45 +129,37 @@ class TestPublished:
 
 class TestClustererTable:
     def test_rows_of_one_clusterer_from_all_shards_in_order(self, tmp_path):
-        first = shard(tmp_path / "1.csv", row(5), row(5, clusterer="dbscan"), row(4, domain="B"))
-        second = shard(tmp_path / "0.csv", row(9, method="average", domain="-"), row(2))
-        table = tables.clusterer_table([first, second], "kmeans")
+        first = shard(tmp_path / "1.h5", row(5), row(5, clusterer="dbscan"), row(4, domain="B"))
+        second = shard(tmp_path / "0.h5", row(9, method="average", domain="-"), row(2))
+        table = tables.clusterer_table([first, second], "published", "kmeans")
         names = list(zip(table["method"], table["domain"], table["model"], strict=True))
         assert names == [("average", "-", 9), ("cyclegan", "A", 2), ("cyclegan", "A", 5), ("cyclegan", "B", 4)]
         assert ",".join(table.columns[:8]) == "method,domain,model,accuracy,precision,recall,entropy,purity"
         assert "clusterer" not in table
         assert {"balanced_accuracy", "tp", "dead", "cosine_between"} <= set(table)
 
-    def test_refuses_a_file_without_the_columns(self, tmp_path):
-        path = tmp_path / "odd.csv"
-        csv_files.write(path, pd.DataFrame({"method": ["random"], "domain": ["-"]}))
-        with pytest.raises(
-            ValueError, match=r"odd\.csv: has no column model, accuracy.*protocol.*holds method, domain"
-        ):
-            tables.clusterer_table([path], "kmeans")
-
     def test_refuses_an_unknown_clusterer(self, tmp_path):
-        path = shard(tmp_path / "a.csv", row(1), row(1, clusterer="dbscan"))
-        with pytest.raises(ValueError, match=r"no rows of clusterer 'spectral', nor has.*hold dbscan, kmeans"):
-            tables.clusterer_table([path], "spectral")
+        path = shard(tmp_path / "a.h5", row(1), row(1, clusterer="dbscan"))
+        with pytest.raises(ValueError, match="None of the predictions files has spectral by the published protocol"):
+            tables.clusterer_table([path], "published", "spectral")
 
     def test_a_shard_that_is_not_clustered_is_left_out(self, tmp_path):
-        ours = shard(tmp_path / "a.csv", row(1))
-        reference = shard(tmp_path / "b.csv", row(0, method="brightness", clusterer="threshold"))
-        assert tables.clusterer_table([reference, ours], "kmeans")["method"].tolist() == ["cyclegan"]
+        ours = shard(tmp_path / "a.h5", row(1))
+        reference = shard(tmp_path / "b.h5", row(0, method="brightness", clusterer="threshold"))
+        assert tables.clusterer_table([reference, ours], "published", "kmeans")["method"].tolist() == ["cyclegan"]
 
     def test_both_protocols_of_a_cnn_are_kept_and_never_mixed(self, tmp_path):
-        path = shard(tmp_path / "a.csv", row(1, 0.9), row(1, 0.5, protocol="held_out"))
-        table = tables.clusterer_table([path], "kmeans")
-        assert tables.of_protocol(table, "held_out")["accuracy"].tolist() == [0.5]
+        path = shard(tmp_path / "a.h5", row(1, 0.9), row(1, 0.5, protocol="held_out"))
+        assert tables.clusterer_table([path], "held_out", "kmeans")["accuracy"].tolist() == [0.5]
+        table = pd.concat(tables.clusterer_table([path], protocol, "kmeans") for protocol in ("published", "held_out"))
         assert tables.summary({"kmeans": table})["accuracy_median"].tolist() == [0.9, 0.6]  # the last is always_no
         beside = tables.beside_published(pd.concat([table, table.assign(model=229)]), PUBLISHED / "kmeans.csv")
         assert beside["accuracy"].dropna().tolist() == [0.9]
 
     def test_refuses_a_cnn_that_comes_twice(self, tmp_path):
-        path = shard(tmp_path / "a.csv", row(7), row(8))
+        path = shard(tmp_path / "a.h5", row(7), row(8))
         with pytest.raises(ValueError, match="cyclegan A 7 comes twice"):
-            tables.clusterer_table([path, path], "kmeans")
+            tables.clusterer_table([path, path], "published", "kmeans")
 
 
 class TestSummary:

@@ -265,14 +265,16 @@ def test_a_damaged_plan_does_not_hang_the_threads(data, monkeypatch):
 
 
 def test_bench_times_every_way_and_draws_it(data, monkeypatch, tmp_path):
-    monkeypatch.setattr(bench_zoo, "STRETCH", 0)
+    monkeypatch.setattr(bench_zoo, "MIN_SECONDS", 0)
     frame = bench_zoo.run(data.images, data.labels, n_cnns=2, steps=1, repetitions=2, threads=1)
     assert list(frame) == bench_zoo.COLUMNS
-    assert {bench_zoo.SERIAL, "torch.func vmap", "grouped convolutions", bench_zoo.OURS[0]} <= set(frame["way"])
-    assert (frame["passes_per_second"] > 0).all()
-    assert frame.set_index("way")["ratio_to_serial"][bench_zoo.SERIAL] == 1
+    assert {bench_zoo.SERIAL, "torch.func vmap", "grouped convolutions", bench_zoo.OURS[0]} <= set(
+        frame["implementation"]
+    )
+    assert (frame["samples_per_second"] > 0).all()
+    assert frame.set_index("implementation")["ratio_to_serial"][bench_zoo.SERIAL] == 1
     if trainer.available()[0]:
-        shares = frame["passes_per_second"] * bench_zoo.PASS_FLOP / frame.attrs["peak_flops"]
+        shares = frame["samples_per_second"] * bench_zoo.SAMPLE_FLOP / frame.attrs["peak_flops"]
         np.testing.assert_allclose(frame["share_of_peak"], shares)
         assert (frame["share_of_peak"] < 1).all()
     bench_zoo.figure(frame, tmp_path / "bench.png")

@@ -193,26 +193,43 @@ def test_counts_and_what_of_them_is_evaluated():
 
 def test_the_leaderboard_reads_every_method_and_baseline():
     run = planted()
-    inputs = run.leaderboard("black_cat")
-    baselines = [f"results/evaluation/black_cat/references/{name}.csv" for name in registry.images_only()]
-    assert inputs["rows"] == [
-        *(f"results/evaluation/black_cat/cyclegan/shard-000{i}.csv" for i in range(3)),
-        *(f"results/evaluation/black_cat/{name}/shard-0000.csv" for name in ("distil", "parent_b", "average")),
-        *baselines,
+    evaluated = [
+        *(f"results/evaluation/black_cat/cyclegan/shard-000{i}.h5" for i in range(3)),
+        *(f"results/evaluation/black_cat/{name}/shard-0000.h5" for name in ("distil", "parent_b", "average")),
     ]
-    assert inputs["arrays"] == [path.replace(".csv", ".h5") for path in inputs["rows"]]
-    assert len(inputs["zero_shot"]) == 6
-    assert inputs["references"] == ["results/zero_shot/black_cat/references.h5"]
+    assert run.leaderboard("black_cat") == [
+        *evaluated,
+        "results/evaluation/black_cat/baselines.h5",
+        *(path.replace("evaluation", "zero_shot") for path in evaluated),
+        "results/zero_shot/black_cat/baselines.h5",
+    ]
     with pytest.raises(ValueError, match="no fusion 'black_dog' in the configuration; it has black_cat, three"):
         run.leaderboard("black_dog")
+
+
+def test_a_file_of_predictions_joins_the_leaderboard_and_no_replicates(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "resources/predictions/black_cat"
+    folder.mkdir(parents=True)
+    (folder / "mine.csv").write_text("image,score\na,1\n")
+    run = planted()
+    assert run.leaderboard("black_cat") == [*run.predictions("black_cat"), "results/foreign/black_cat/mine.h5"]
+    assert run.foreign_file("black_cat", "mine") == "resources/predictions/black_cat/mine.csv"
+    assert run.replicates("black_cat") == run.predictions("black_cat")
+    assert run.leaderboard("three") == run.predictions("three")
+    with pytest.raises(ValueError, match="no file in resources/predictions/black_cat 'other'"):
+        run.foreign_file("black_cat", "other")
+    (folder / "mine.csv").write_text("image,score\na,high\n")
+    with pytest.raises(Refused, match="line 2: score 'high' is not a number"):
+        planted().leaderboard("black_cat")
 
 
 def test_replicates_read_the_same_files_of_other_runs_and_name_what_is_missing(tmp_path):
     warnings = []
     run = Run(config.complete(PLANTED | {"replicates": [str(tmp_path)]}), warn=warnings.append)
-    here, both = run.leaderboard("black_cat"), run.replicates("black_cat")
-    assert both["rows"] == here["rows"] + [f"{tmp_path}/{path}" for path in here["rows"]]
-    assert f"replicates: {tmp_path} lacks results/evaluation/black_cat/cyclegan/shard-0000.csv" in warnings[0]
+    here = run.leaderboard("black_cat")
+    assert run.replicates("black_cat") == here + [f"{tmp_path}/{path}" for path in here]
+    assert f"replicates: {tmp_path} lacks results/evaluation/black_cat/cyclegan/shard-0000.h5" in warnings[0]
     assert {"replicates.csv", "replicate_comparisons.csv"} <= {path.split("/")[-1] for path in run.tables("three")}
     assert not any("replicate" in path for path in planted().tables("three"))
 
@@ -343,6 +360,7 @@ def test_netspace_is_for_fusions_of_two():
     run = planted(netspace__steps=11)
     assert run.netspace.fusions == ["black_cat"]
     assert run.netspace.images("black_cat") == ["results/images/black.h5", "results/images/cat.h5"]
+    assert run.netspace.inputs("black_cat") == {"images": run.netspace.images("black_cat"), "a": BLACK, "b": CAT}
     with pytest.raises(ValueError, match="NetSpace joins two concepts, and three has more"):
         run.netspace.images("three")
     assert run.netspace.tables() == [

@@ -12,7 +12,7 @@ from sklearn.covariance import ledoit_wolf
 from snakemake.iocontainers import InputFiles, OutputFiles
 
 from zoofuse.core import files, intervals
-from zoofuse.evaluation import combinations, protocols, zero_shot
+from zoofuse.evaluation import combinations, predictions, protocols, zero_shot
 from zoofuse.methods import registry
 from zoofuse.models import cnn
 from zoofuse.zoo import training
@@ -318,24 +318,31 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
             params=SimpleNamespace(
                 part={"limit": 2, "start": 0, "stop": 9}, probe_images=9, supervised=2, training=training_, seed=1
             ),
-            wildcards=SimpleNamespace(fusion="red_green"),
+            wildcards=SimpleNamespace(fusion="red_green", method="made"),
             config={"zoo": {"device": "cpu"}},
             threads=1,
         )
         runpy.run_path(str(root / f"workflow/scripts/{script}.py"), {"snakemake": job})
-        return files.read(output, "zero_shot")
+        return predictions.read(output)
+
+    def same(one, other):
+        arrays = [{"scores": of.scores, "model": of.model, "domain": of.domain} | of.measures for of in (one, other)]
+        return all(np.array_equal(arrays[0][name], arrays[1][name]) for name in arrays[0])
 
     shards = [run("zero_shot_shard", name, zoo=tmp_path / "zoo_red.h5") for name in ("given", "flipped")]
-    assert set(shards[0]) == {"model", "domain", "probe/scores", "probe/validation", "probe/threshold"}
-    assert shards[0]["probe/scores"].shape == (2, 80)
-    assert shards[0]["probe/scores"].dtype == np.float32
-    assert all(np.array_equal(shards[0][name], shards[1][name]) for name in shards[0])
+    assert [of.key for of in shards[0]] == [("made", "zero_shot", "probe")]
+    one, other = (of for (of,) in shards)
+    assert set(one.measures) == {"validation", "threshold"}
+    assert one.scores.shape == (2, 80)
+    assert one.scores.dtype == np.float32
+    assert same(one, other)
+    assert np.array_equal(one.images.truth, ~other.images.truth)
 
     sides = {"a": [tmp_path / "zoo_red.h5"], "b": [tmp_path / "zoo_green.h5"]}
     given, flipped = (run("zero_shot_references", name, **sides) for name in ("given", "flipped"))
     methods = {"supervised", "brightness", "colour", "pixels", "product", "product_logits", "ensemble"}
     methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "recoloured")}
-    assert {name.split("/")[0] for name in given} == methods
-    changed = {name for name in given if not np.array_equal(given[name], flipped[name])}
-    assert "supervised/own/scores" in changed
-    assert all(name.startswith("supervised/own/") for name in changed)
+    assert {of.method for of in given} == methods
+    assert [of.key for of in given] == [of.key for of in flipped]
+    changed = {of.key for of, other in zip(given, flipped, strict=True) if not same(of, other)}
+    assert changed == {("supervised", "zero_shot", "own")}

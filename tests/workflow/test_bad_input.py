@@ -77,7 +77,7 @@ def test_unreadable_images_are_named_and_counted(project):
     [
         ("results/images/cat.h5", "results/zoo/cat/shard-0000.h5"),
         ("results/kernels/black_cat/conv1.h5", "results/cyclegan/black_cat/conv1/generators.h5"),
-        ("results/generated/black_cat/random.h5", "results/evaluation/black_cat/random/shard-0000.csv"),
+        ("results/generated/black_cat/random.h5", "results/evaluation/black_cat/random/shard-0000.h5"),
     ],
 )
 def test_damaged_results_are_named(made, tmp_path, file, target):

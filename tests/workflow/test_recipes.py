@@ -1,8 +1,10 @@
-"""The recipes of docs/contributing.md, followed: a new method and a new architecture go through the whole walk."""
+"""The recipes of docs/contributing.md, followed: a method, an architecture and a classifier go the whole way."""
 
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -42,9 +44,55 @@ def extended(tmp_path_factory, root):
     config["variants"] = {"nearer": {"method": "midpoint", "share": 0.25, "label": "nearer the first parent"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(package.parent))  # whatever else is installed or named there
+        run = project.snakemake("test_images", config=config)
+        assert run.returncode == 0, run.stdout
+        classifier = recipe(root, "A classifier of your own, or somebody else's")
+        subprocess.run([sys.executable, "-c", classifier], cwd=project.folder, check=True)
         run = project.snakemake("all", "models", config=config)
     assert run.returncode == 0, run.stdout
     return project
+
+
+def test_the_classifier_of_a_file_stands_in_every_table_and_the_report(extended):
+    tables = extended.folder / "results/tables/black_cat"
+    row = pd.read_csv(tables / "zero_shot.csv").set_index("method").loc["darkness"]
+    assert row["test_low"] < row["test"] < row["test_high"]
+    assert row["supervision"] == "unknown"
+    board = pd.read_csv(tables / "leaderboard.csv").set_index("method").loc["darkness"]
+    assert (board["protocol"], board["clusterer"]) == ("held_out", "threshold")
+    compared = pd.read_csv(tables / "comparisons.csv")
+    ours = compared[compared["method"] == "darkness"]
+    assert {"midpoint", "cyclegan", "random", "average", "always_no"} <= set(ours["baseline"])
+    assert set(ours["verdict"]) <= {"better", "inconclusive", "worse"}
+    assert ours[["difference", "low", "high"]].notna().all(axis=None)
+    assert "darkness" not in set(compared["baseline"])
+    assert "darkness" in (extended.folder / "results/report.html").read_text()
+
+
+def test_its_file_is_an_input_of_the_tables_and_the_report_only(extended):
+    file = extended.folder / "resources/predictions/black_cat/darkness.csv"
+    content, call = file.read_text(), ("all", "models", "--configfile", "config.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(extended.root / "workflow/src"))
+        try:
+            file.write_text(content.replace("score\n", "score\n", 1).rstrip() + "0\n")  # another digit
+            planned = set(extended.planned(*call))
+            assert planned >= {"import_predictions", "leaderboard", "report"}
+            assert not planned & {"generate", "evaluate_shard", "evaluate_references", "zero_shot_shard", "few_shot"}
+            file.write_text(content + "nowhere.png,high\n")
+            refused = extended.snakemake("-n", *call)
+            assert refused.returncode == 1
+            assert (
+                "resources/predictions/black_cat/darkness.csv: line 32: score 'high' is not a number" in refused.stdout
+            )
+            file.write_text(content + "nowhere.png,1\n")
+            refused = extended.snakemake("results/tables/black_cat/leaderboard.csv", "--configfile", "config.yaml")
+            assert refused.returncode == 1
+            assert "1 of its images are no test images: nowhere.png" in refused.stdout
+            assert "Traceback" not in refused.stdout
+        finally:
+            file.write_text(content)
+            extended.snakemake(*call)
 
 
 def test_the_new_method_stands_in_tables_and_report(extended):

@@ -118,12 +118,12 @@ def test_the_check_looks_at_the_folders_and_trains_nothing(project):
     run = project.snakemake("check", config=CONFIG)
     assert run.returncode == 0, run.stdout
     assert "The run stops here, concepts.cat:\n    1 of all can't be read: cat/bad.jpg" in run.stdout
-    assert "saved anew or mirrored, equal to one of training: test/black_cat/" in run.stdout
+    assert "re-encoded or mirrored, but equal to a training image: test/black_cat/" in run.stdout
     assert "speaks against cat" in run.stdout
     folder = project.folder / "results/check"
     findings = pd.read_csv(folder / "checks.csv")
     assert {"brightness", "unreadable", "leak"} <= set(findings.loc[findings["level"] != "ok", "check"])
-    assert "1 fault that stops the run and" in (folder / "report.html").read_text()
+    assert "1 error that stops the run and" in (folder / "report.html").read_text()
     assert not (project.folder / "results/zoo").exists()
 
     fixed = copy.deepcopy(CONFIG) | {"images": {"unreadable": "skip"}}

@@ -1,5 +1,7 @@
-# What rules have in common that call a function of the package, named in their params.
+# What rules that call a function of the package have in common; their params name it.
 rule call:
+    log:
+        "<logs>/call.log",
     conda:
         "../envs/zoofuse.yaml"
     script:

@@ -8,7 +8,7 @@ use rule call as check_images with:
     output:
         report="results/check/report.html",
         findings="results/check/checks.csv",
-        pictures="results/check/pictures.csv",
+        images="results/check/images.csv",
         sheets=[f"results/check/{where}.png" for where in run.images.places],
     log:
         "<logs>/check_images.log",

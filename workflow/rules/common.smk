@@ -70,6 +70,12 @@ def of(function, **fixed):
     return call
 
 
+def shown(path, caption, category, **labels):
+    """An output that `snakemake --report` shows."""
+    group = {"subcategory": "{fusion}"} if "{fusion}" in path else {}
+    return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels, **group)
+
+
 FAULT = interpreter_fault()
 
 

@@ -3,8 +3,7 @@ rule evaluate_shard:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
     output:
-        rows="results/evaluation/{fusion}/{method}/shard-{shard}.csv",
-        arrays="results/evaluation/{fusion}/{method}/shard-{shard}.h5",
+        "results/evaluation/{fusion}/{method}/shard-{shard}.h5",
     log:
         "<logs>/evaluate_shard/{fusion}-{method}-{shard}.log",
     benchmark:
@@ -27,15 +26,9 @@ rule evaluate_shard:
 
 rule clusterer_table:
     input:
-        rows=of(run.rows),
+        of(run.evaluated),
     output:
-        report(
-            "results/tables/{fusion}/{held_out}{clusterer}.csv",
-            caption="../report/clusterer.rst",
-            category="Tables",
-            subcategory="{fusion}",
-            labels={"shows": "{held_out}{clusterer}"},
-        ),
+        shown("results/tables/{fusion}/{held_out}{clusterer}.csv", "clusterer", "Tables", shows="{held_out}{clusterer}"),
     log:
         "<logs>/clusterer_table/{fusion}-{held_out}{clusterer}.log",
     wildcard_constraints:
@@ -61,3 +54,46 @@ use rule call as summary_table with:
         **calls("evaluation.jobs:summary_table"),
     message:
         "Writing the summary table of {wildcards.fusion}"
+
+
+rule list_test_images:
+    input:
+        "results/test_images/{fusion}.h5",
+    output:
+        table="results/test_images/{fusion}.csv",
+        folder=directory("results/test_images/{fusion}"),
+    log:
+        "<logs>/list_test_images/{fusion}.log",
+    conda:
+        "../envs/zoofuse.yaml"
+    params:
+        code=code_of("list_test_images"),
+        seed=run.seed,
+    message:
+        "Listing the test images of {wildcards.fusion} for other classifiers: results/test_images/{wildcards.fusion}.csv"
+    script:
+        "../scripts/list_test_images.py"
+
+
+rule import_predictions:
+    input:
+        # read where it lies, also with remote storage
+        predictions=lambda wildcards: local(of(run.foreign_file)(wildcards)),
+        images="results/test_images/{fusion}.h5",
+    output:
+        "results/foreign/{fusion}/{name}.h5",
+    log:
+        "<logs>/import_predictions/{fusion}-{name}.log",
+    wildcard_constraints:
+        name=NAME,
+    # A file that does not fit should be reported before any CNN is trained.
+    priority: 100
+    conda:
+        "../envs/zoofuse.yaml"
+    params:
+        code=code_of("import_predictions"),
+        seed=run.seed,
+    message:
+        "Importing the predictions of {wildcards.name} on {wildcards.fusion}"
+    script:
+        "../scripts/import_predictions.py"

@@ -2,19 +2,9 @@ use rule call as zoo_figures with:
     input:
         shards=run.zoos(run.trained),
     output:
-        table=report("results/tables/zoo.csv", caption="../report/zoo.rst", category="Zoo", labels={"shows": "table"}),
-        histogram=report(
-            "results/figures/zoo_histogram.png",
-            caption="../report/zoo_histogram.rst",
-            category="Zoo",
-            labels={"shows": "final balanced accuracy"},
-        ),
-        curves=report(
-            "results/figures/zoo_curves.png",
-            caption="../report/zoo_curves.rst",
-            category="Zoo",
-            labels={"shows": "training curves"},
-        ),
+        table=shown("results/tables/zoo.csv", "zoo", "Zoo", shows="table"),
+        histogram=shown("results/figures/zoo_histogram.png", "zoo_histogram", "Zoo", shows="final balanced accuracy"),
+        curves=shown("results/figures/zoo_curves.png", "zoo_curves", "Zoo", shows="training curves"),
     log:
         "<logs>/zoo_figures.log",
     params:
@@ -28,12 +18,7 @@ use rule call as example_figure with:
         concepts=[f"results/images/{concept}.h5" for concept in run.trained],
         tests=[f"results/test_images/{fusion}.h5" for fusion in config["fusions"]],
     output:
-        output=report(
-            "results/figures/examples.png",
-            caption="../report/examples.rst",
-            category="Images",
-            labels={"shows": "examples"},
-        ),
+        output=shown("results/figures/examples.png", "examples", "Images", shows="examples"),
     log:
         "<logs>/example_figure.log",
     params:
@@ -47,13 +32,7 @@ use rule call as method_figure with:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
         published=of(run.published),
     output:
-        output=report(
-            "results/figures/{fusion}/methods.png",
-            caption="../report/methods.rst",
-            category="Answer",
-            subcategory="{fusion}",
-            labels={"shows": "all methods, as published"},
-        ),
+        output=shown("results/figures/{fusion}/methods.png", "methods", "Answer", shows="all methods, as published"),
     log:
         "<logs>/method_figure/{fusion}.log",
     params:
@@ -68,13 +47,7 @@ use rule call as kernel_figure with:
         bank="results/kernels/{fusion}/{layer}.h5",
         generated="results/generated/{fusion}/cyclegan.h5",
     output:
-        output=report(
-            "results/figures/{fusion}/kernels_{layer}.png",
-            caption="../report/kernels.rst",
-            category="Kernels",
-            subcategory="{fusion}",
-            labels={"shows": "{layer}"},
-        ),
+        output=shown("results/figures/{fusion}/kernels_{layer}.png", "kernels", "Kernels", shows="{layer}"),
     log:
         "<logs>/kernel_figure/{fusion}-{layer}.log",
     params:
@@ -88,13 +61,7 @@ use rule call as cyclegan_figure with:
     input:
         histories=of(run.histories),
     output:
-        output=report(
-            "results/figures/{fusion}/cyclegan.png",
-            caption="../report/cyclegan.rst",
-            category="CycleGAN",
-            subcategory="{fusion}",
-            labels={"shows": "losses and measures"},
-        ),
+        output=shown("results/figures/{fusion}/cyclegan.png", "cyclegan", "CycleGAN", shows="losses and measures"),
     log:
         "<logs>/cyclegan_figure/{fusion}.log",
     params:
@@ -106,18 +73,17 @@ use rule call as cyclegan_figure with:
 rule shown_figures:
     input:
         leaderboard="results/tables/{fusion}/leaderboard.csv",
-        rows=of(run.shown_rows),
-        arrays=of(run.shown_arrays),
+        predictions=of(run.shown_predictions),
         zoo=of(run.shown_zoo),
         images="results/test_images/{fusion}.h5",
     output:
         **{
-            f"{kind}_{which}": report(
+            f"{kind}_{which}": shown(
                 f"results/figures/{{fusion}}/{kind}_{which}.png",
-                caption=f"../report/{'cosine' if kind == 'cosine' else 'embedding'}.rst",
-                category="Test images",
-                subcategory="{fusion}",
-                labels={"shows": kind, "CNN": which},
+                "cosine" if kind == "cosine" else "embedding",
+                "Test images",
+                shows=kind,
+                CNN=which,
             )
             for kind in ("umap", "tsne", "cosine")
             for which in ("selected", "median")

@@ -44,13 +44,7 @@ use rule call as nearest_parent with:
         unpack(of(run.parents)),
         zoos=of(run.generated),
     output:
-        output=report(
-            "results/tables/{fusion}/nearest_parent.csv",
-            caption="../report/nearest_parent.rst",
-            category="Tables",
-            subcategory="{fusion}",
-            labels={"shows": "nearest_parent"},
-        ),
+        output=shown("results/tables/{fusion}/nearest_parent.csv", "nearest_parent", "Tables", shows="nearest_parent"),
     log:
         "<logs>/nearest_parent/{fusion}.log",
     benchmark:

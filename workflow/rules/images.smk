@@ -17,53 +17,45 @@ rule download_dataset:
         "../scripts/download_dataset.py"
 
 
-rule prepare_images:
+use rule call as prepare_images with:
     input:
         unpack(of(run.images.concept_archive)),
         folders=local(ancient(of(run.images.concept_folders))),
     output:
-        "results/images/{concept}.h5",
+        output="results/images/{concept}.h5",
     log:
         "<logs>/prepare_images/{concept}.log",
     # Bad images should be reported before any CNN is trained.
     priority: 100
-    conda:
-        "../envs/zoofuse.yaml"
     threads: 2
     resources:
         **needs(minutes=60),
     params:
-        code=code_of("prepare_images"),
+        **calls("data.jobs:prepare_images"),
         source=of(run.images.concept_source),
         images_root=config["images_root"],
         seed=run.seed,
     message:
         "Preparing the images of {wildcards.concept}"
-    script:
-        "../scripts/prepare_images.py"
 
 
-rule prepare_test_images:
+use rule call as prepare_test_images with:
     input:
         unpack(of(run.images.test_archive)),
         folders=local(ancient(of(run.images.test_folders))),
         concepts=of(run.images.of_fusion),
     output:
-        "results/test_images/{fusion}.h5",
+        output="results/test_images/{fusion}.h5",
     log:
         "<logs>/prepare_test_images/{fusion}.log",
     priority: 100
-    conda:
-        "../envs/zoofuse.yaml"
     threads: 2
     resources:
         **needs(minutes=60),
     params:
-        code=code_of("prepare_test_images"),
+        **calls("data.jobs:prepare_test_images"),
         source=of(run.images.test_source),
         images_root=config["images_root"],
         seed=run.seed,
     message:
         "Preparing the test images of {wildcards.fusion}"
-    script:
-        "../scripts/prepare_test_images.py"

@@ -1,49 +1,39 @@
 # Not part of a normal run: snakemake --cores 2 netspace
 
 
-rule netspace_answers:
+use rule call as netspace_predictions with:
     input:
-        images=of(run.netspace.images),
-        a=of(run.zoo_of, side="a"),
-        b=of(run.zoo_of, side="b"),
+        unpack(of(run.netspace.inputs)),
     output:
-        "results/netspace/{fusion}/answers.h5",
+        output="results/netspace/{fusion}/predictions.h5",
     log:
-        "<logs>/netspace_answers/{fusion}.log",
+        "<logs>/netspace_predictions/{fusion}.log",
     benchmark:
-        "<benchmarks>/netspace_answers/{fusion}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
+        "<benchmarks>/netspace_predictions/{fusion}.jsonl"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        code=code_of("netspace_answers"),
+        **calls("netspace.jobs:write_predictions"),
         cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
         names=of(run.fusion_concepts),
     message:
         "Computing the predictions of both zoos of {wildcards.fusion}"
-    script:
-        "../scripts/netspace_answers.py"
 
 
-rule netspace_embed:
+use rule call as netspace_embed with:
     input:
-        images=of(run.netspace.images),
-        a=of(run.zoo_of, side="a"),
-        b=of(run.zoo_of, side="b"),
-        answers="results/netspace/{fusion}/answers.h5",
+        unpack(of(run.netspace.inputs)),
+        predictions="results/netspace/{fusion}/predictions.h5",
     output:
-        "results/netspace/{fusion}/space.h5",
+        output="results/netspace/{fusion}/space.h5",
     log:
         "<logs>/netspace_embed/{fusion}.log",
     benchmark:
         "<benchmarks>/netspace_embed/{fusion}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=240, gpu=run.gpus),
     params:
-        code=code_of("netspace_embed"),
+        **calls("netspace.jobs:embed"),
         cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
         seed=run.seed,
         settings=run.netspace.zoo_space(),
@@ -52,16 +42,12 @@ rule netspace_embed:
         state="results/netspace/{fusion}/.space.h5",
     message:
         "Training the NetSpace of {wildcards.fusion}"
-    script:
-        "../scripts/netspace_embed.py"
 
 
-rule netspace_setting:
+use rule call as netspace_setting with:
     input:
-        images=of(run.netspace.images),
-        a=of(run.zoo_of, side="a"),
-        b=of(run.zoo_of, side="b"),
-        answers="results/netspace/{fusion}/answers.h5",
+        unpack(of(run.netspace.inputs)),
+        predictions="results/netspace/{fusion}/predictions.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
         table="results/netspace/{fusion}/{setting}.csv",
@@ -72,49 +58,41 @@ rule netspace_setting:
         "<benchmarks>/netspace_setting/{fusion}-{setting}.jsonl"
     wildcard_constraints:
         setting=only(netspace.ON_ZOOS),
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        code=code_of("netspace_setting"),
+        **calls("netspace.jobs:experiment"),
         cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
         names=of(run.fusion_concepts),
         seed=run.seed,
         chosen=of(run.netspace.chosen),
     message:
         "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
-    script:
-        "../scripts/netspace_setting.py"
 
 
-rule netspace_networks:
+use rule call as netspace_networks with:
     input:
         images=of(run.netspace.concept_images),
     output:
-        "results/netspace/{fusion}/networks/{architecture}.h5",
+        output="results/netspace/{fusion}/networks/{architecture}.h5",
     log:
         "<logs>/netspace_networks/{fusion}-{architecture}.log",
     benchmark:
         "<benchmarks>/netspace_networks/{fusion}-{architecture}.jsonl"
     wildcard_constraints:
         architecture=r"VanillaCNN|ResNet\d+",
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
+        **calls("netspace.jobs:networks"),
         **{key: run.netspace.architectures[key] for key in ("models", "batch")},
-        code=code_of("netspace_networks"),
         steps=run.netspace.architectures["training_steps"],
         seed=run.seed,
     message:
         "Training {wildcards.architecture} networks"
-    script:
-        "../scripts/netspace_networks.py"
 
 
-rule netspace_architectures:
+use rule call as netspace_architectures with:
     input:
         unpack(of(run.netspace.networks)),
     output:
@@ -126,13 +104,11 @@ rule netspace_architectures:
         "<benchmarks>/netspace_architectures/{fusion}-{setting}.jsonl"
     wildcard_constraints:
         setting=only(netspace.ON_ARCHITECTURES),
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=240, gpu=run.gpus),
     params:
+        **calls("netspace.jobs:architecture_experiment"),
         **{key: run.netspace.settings[key] for key in ("compared", "probes")},
-        code=code_of("netspace_architectures"),
         held_out=run.netspace.architectures["held_out"],
         names=of(run.netspace.names),
         # For unseen_architectures, only the first and last of the list.
@@ -140,41 +116,32 @@ rule netspace_architectures:
         models=run.netspace.architectures["models"],
         settings=run.netspace.architectures_space(),
         architecture=config["zoo"]["architecture"],
-        folder="results/netspace/{fusion}/networks",
         seed=run.seed,
         state="results/netspace/{fusion}/.{setting}.h5",
     message:
         "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
-    script:
-        "../scripts/netspace_architectures.py"
 
 
-rule netspace_fuse:
+use rule call as netspace_fuse with:
     input:
-        images=of(run.netspace.images),
-        a=of(run.zoo_of, side="a"),
-        b=of(run.zoo_of, side="b"),
-        answers="results/netspace/{fusion}/answers.h5",
+        unpack(of(run.netspace.inputs)),
+        predictions="results/netspace/{fusion}/predictions.h5",
         space="results/netspace/{fusion}/space.h5",
     output:
-        "results/generated/{fusion}/netspace.h5",
+        output="results/generated/{fusion}/netspace.h5",
     log:
         "<logs>/netspace_fuse/{fusion}.log",
     benchmark:
         "<benchmarks>/netspace_fuse/{fusion}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        code=code_of("netspace_fuse"),
+        **calls("netspace.jobs:fuse"),
         cnns=lambda wildcards, input: run.netspace.cnns(input.a, input.b, input.images),
         seed=run.seed,
         chosen=run.netspace.settings["fuse"],
     message:
         "Generating CNNs for {wildcards.fusion} with netspace"
-    script:
-        "../scripts/netspace_fuse.py"
 
 
 ruleorder: netspace_fuse > generate
@@ -184,13 +151,7 @@ use rule call as netspace_figure with:
     input:
         arrays="results/netspace/{fusion}/{setting}.h5",
     output:
-        output=report(
-            "results/figures/{fusion}/netspace_{setting}.png",
-            caption="../report/netspace.rst",
-            category="NetSpace",
-            subcategory="{fusion}",
-            labels={"shows": "{setting}"},
-        ),
+        output=shown("results/figures/{fusion}/netspace_{setting}.png", "netspace", "NetSpace", shows="{setting}"),
     log:
         "<logs>/netspace_figure/{fusion}-{setting}.log",
     wildcard_constraints:
@@ -202,32 +163,28 @@ use rule call as netspace_figure with:
         "Plotting the NetSpace experiment {wildcards.setting}"
 
 
-rule netspace_sirens:
+use rule call as netspace_sirens with:
     output:
-        "results/netspace/sirens.h5",
+        output="results/netspace/sirens.h5",
     log:
         "<logs>/netspace_sirens.log",
     benchmark:
         "<benchmarks>/netspace_sirens.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        code=code_of("netspace_sirens"),
+        **calls("netspace.jobs:sirens"),
         models=run.netspace.shapes["models"],
         settings=run.netspace.sirens(),
         seed=run.seed,
         state="results/netspace/.sirens.h5",
     message:
         "Training SIRENs for {params.models} chairs, tables and lamps"
-    script:
-        "../scripts/netspace_sirens.py"
 
 
-rule netspace_shapes:
+use rule call as netspace_shapes with:
     input:
-        "results/netspace/sirens.h5",
+        networks="results/netspace/sirens.h5",
     output:
         table="results/netspace/shapes.csv",
         arrays="results/netspace/shapes.h5",
@@ -235,12 +192,10 @@ rule netspace_shapes:
         "<logs>/netspace_shapes.log",
     benchmark:
         "<benchmarks>/netspace_shapes.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:
-        code=code_of("netspace_shapes"),
+        **calls("netspace.jobs:shape_experiment"),
         held_out=run.netspace.shapes["held_out"],
         settings=run.netspace.shapes_space(),
         walks=run.netspace.settings["interpolation"],
@@ -248,20 +203,13 @@ rule netspace_shapes:
         state="results/netspace/.shapes.h5",
     message:
         "Running the NetSpace experiment on shapes"
-    script:
-        "../scripts/netspace_shapes.py"
 
 
 use rule netspace_figure as netspace_shapes_figure with:
     input:
         arrays="results/netspace/shapes.h5",
     output:
-        output=report(
-            "results/figures/netspace_shapes.png",
-            caption="../report/netspace.rst",
-            category="NetSpace",
-            labels={"shows": "shapes"},
-        ),
+        output=shown("results/figures/netspace_shapes.png", "netspace", "NetSpace", shows="shapes"),
     log:
         "<logs>/netspace_figure/shapes.log",
     params:
@@ -289,12 +237,7 @@ use rule call as netspace_report with:
         table="results/netspace/summary.csv",
         figures=of(run.netspace.figures),
     output:
-        output=report(
-            "results/netspace/report.html",
-            caption="../report/netspace.rst",
-            category="Answer",
-            labels={"shows": "NetSpace"},
-        ),
+        output=shown("results/netspace/report.html", "netspace", "Answer", shows="NetSpace"),
     log:
         "<logs>/netspace_report.log",
     params:

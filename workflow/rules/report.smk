@@ -3,12 +3,12 @@ use rule call as published_table with:
         table="results/tables/{fusion}/{clusterer}.csv",
         published=local(of(run.published_table)),
     output:
-        output=report(
+        output=shown(
             "results/tables/{fusion}/published_{clusterer}.csv",
-            caption="../report/published.rst",
-            category="Tables",
-            subcategory="{fusion}",
-            labels={"shows": "published rows", "clusterer": "{clusterer}"},
+            "published",
+            "Tables",
+            shows="published rows",
+            clusterer="{clusterer}",
         ),
     log:
         "<logs>/published_table/{fusion}-{clusterer}.log",
@@ -22,7 +22,7 @@ rule report:
     input:
         unpack(of(run.report)),
     output:
-        report("results/report.html", caption="../report/report.rst", category="Answer", labels={"shows": "the report"}),
+        shown("results/report.html", "report", "Answer", shows="the report"),
     log:
         "<logs>/report.log",
     conda:

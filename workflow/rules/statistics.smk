@@ -1,17 +1,8 @@
 rule leaderboard:
     input:
-        unpack(of(run.leaderboard)),
+        of(run.leaderboard),
     output:
-        **{
-            name: report(
-                f"results/tables/{{fusion}}/{name}.csv",
-                caption=f"../report/{name}.rst",
-                category="Tables",
-                subcategory="{fusion}",
-                labels={"shows": name},
-            )
-            for name in LEADERBOARD
-        },
+        **{name: shown(f"results/tables/{{fusion}}/{name}.csv", name, "Tables", shows=name) for name in LEADERBOARD},
     log:
         "<logs>/leaderboard/{fusion}.log",
     benchmark:
@@ -32,25 +23,10 @@ rule leaderboard:
 
 rule replicates:
     input:
-        unpack(of(run.replicates)),
+        of(run.replicates),
     output:
-        **{
-            name: report(
-                f"results/tables/{{fusion}}/{name}.csv",
-                caption=f"../report/{name}.rst",
-                category="Tables",
-                subcategory="{fusion}",
-                labels={"shows": name},
-            )
-            for name in REPLICATES
-        },
-        figure=report(
-            "results/figures/{fusion}/replicates.png",
-            caption="../report/replicates.rst",
-            category="Figures",
-            subcategory="{fusion}",
-            labels={"shows": "replicates"},
-        ),
+        **{name: shown(f"results/tables/{{fusion}}/{name}.csv", name, "Tables", shows=name) for name in REPLICATES},
+        figure=shown("results/figures/{fusion}/replicates.png", "replicates", "Figures", shows="replicates"),
     log:
         "<logs>/replicates/{fusion}.log",
     benchmark:

@@ -30,7 +30,7 @@ rule zero_shot_references:
         images="results/test_images/{fusion}.h5",
         concepts=of(run.probe_images),
     output:
-        "results/zero_shot/{fusion}/references.h5",
+        "results/zero_shot/{fusion}/baselines.h5",
     log:
         "<logs>/zero_shot_references/{fusion}.log",
     benchmark:
@@ -56,8 +56,7 @@ rule evaluate_references:
     input:
         images="results/test_images/{fusion}.h5",
     output:
-        rows=run.references(),
-        arrays=run.references(suffix=".h5"),
+        "results/evaluation/{fusion}/baselines.h5",
     log:
         "<logs>/evaluate_references/{fusion}.log",
     benchmark:
@@ -81,20 +80,8 @@ rule few_shot:
         zoos=of(run.generated),
         images="results/test_images/{fusion}.h5",
     output:
-        table=report(
-            "results/tables/{fusion}/few_shot.csv",
-            caption="../report/few_shot.rst",
-            category="Tables",
-            subcategory="{fusion}",
-            labels={"shows": "few_shot"},
-        ),
-        figure=report(
-            "results/figures/{fusion}/few_shot.png",
-            caption="../report/few_shot.rst",
-            category="Answer",
-            subcategory="{fusion}",
-            labels={"shows": "few-shot curve"},
-        ),
+        table=shown("results/tables/{fusion}/few_shot.csv", "few_shot", "Tables", shows="few_shot"),
+        figure=shown("results/figures/{fusion}/few_shot.png", "few_shot", "Answer", shows="few-shot curve"),
     log:
         "<logs>/few_shot/{fusion}.log",
     benchmark:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]):
-    table = tables.clusterer_table(snakemake.input.rows, snakemake.wildcards.clusterer)
     protocol = "held_out" if snakemake.wildcards.held_out else "published"
-    csv_files.write(snakemake.output[0], tables.of_protocol(table, protocol))
+    csv_files.write(
+        snakemake.output[0], tables.clusterer_table(snakemake.input, protocol, snakemake.wildcards.clusterer)
+    )

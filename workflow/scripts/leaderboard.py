@@ -1,6 +1,5 @@
 """Leaderboard, comparisons, zero-shot, selection and groups of one fusion."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse.core import csv_files, logs
@@ -12,10 +11,5 @@ if TYPE_CHECKING:
 
 with logs.job(snakemake.log[0]):
     registry.use(snakemake.params.variants)
-    inputs, zero_shot = snakemake.input, {}
-    for path in inputs.zero_shot:
-        zero_shot.setdefault(Path(path).parent.name, []).append(path)
-    shards = zip(inputs.rows, inputs.arrays, strict=True)
-    references = next(iter(inputs.references), None)
-    for name, table in leaderboard.tables(shards, zero_shot, references, snakemake.params.seed).items():
+    for name, table in leaderboard.tables(snakemake.input, snakemake.params.seed).items():
         csv_files.write(snakemake.output[name], table)

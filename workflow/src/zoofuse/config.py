@@ -14,13 +14,11 @@ from zoofuse import settings
 from zoofuse.config_files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.config_renamed import blocks, renamed
 from zoofuse.core.text import printable, visible
+from zoofuse.data import grid
 from zoofuse.methods import registry
 from zoofuse.methods.registry import LETTERS
-from zoofuse.models.architectures import ARCHITECTURES
 
 TRAINED = 64  # CNNs of a concept that does not say how many
-# Architectures of two conv layers, which one translator can take together.
-JOINT = tuple(name for name, of in ARCHITECTURES.items() if len(of.conv_layers) == 2)
 LARGEST = 10**18  # fits in 64 bits
 # What Snakemake replaces in the names of files that a job needs, and has no way to leave alone: {word} and <word>.
 _REPLACED = re.compile(r"\{\s*[.\w]+(\s*,\s*([^{}]+|\{\d+(,\d+)?\})*)?\s*\}|<[a-z][a-z0-9_]*>")
@@ -120,6 +118,9 @@ def full_schema(variants: Mapping[str, str] = MappingProxyType({})) -> dict:
         top["variants"]["properties"][name] = every | {"properties": every["properties"] | own}
         if not options:  # which of its keys are options nobody can tell
             top["variants"]["properties"][name]["additionalProperties"] = True
+    of_grid = top["grid"]["additionalProperties"]["properties"]["methods"]
+    allowed = [name for name in registry.known({}) if registry.in_one_job(name, {})]
+    of_grid["items"] = {"enum": allowed + [name for name, method in variants.items() if method in allowed]}
     return schema
 
 
@@ -327,6 +328,11 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
         for key in ("layers", "concept_output"):
             if key in concept and "zoo" not in concept:
                 yield f"concepts.{name}.{key}: is for an existing zoo only; leave it out."
+    for name, grid_settings in config["grid"].items():
+        try:
+            grid.from_settings(name, grid_settings, config["seed"])
+        except ValueError as error:
+            yield str(error)
     for name, fusion in config["fusions"].items():
         letters = sides(fusion)
         for concept in fusion["concepts"]:
@@ -357,10 +363,10 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 yield f"concepts.{concept}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
         if fusion["joint"] and "generators" in fusion:
             yield f"fusions.{name}: joint is for CycleGANs trained here, and generators are named; leave out one."
-        if fusion["joint"] and config["zoo"]["architecture"] not in JOINT:
+        if fusion["joint"] and config["zoo"]["architecture"] not in settings.JOINT:
             yield (
                 f"fusions.{name}.joint: layers of a {config['zoo']['architecture']} CNN make no one volume; leave it "
-                f"out, or write zoo.architecture: {' or '.join(JOINT)}."
+                f"out, or write zoo.architecture: {' or '.join(settings.JOINT)}."
             )
     for where, place in _places(config).items():
         if place.get("order") == "folders" and place["source"] != "folder":

@@ -22,6 +22,7 @@ VARIANTS = {
     "distil_fair": "{method: distil, remedies: [filtered_negatives]}",
     "distil_recoloured": "{method: distil, remedies: [colour_transfer]}",
     "distil_deep": "{method: distil, student: deep, models: 1}",
+    "distil_palettes": "{method: distil_weights, choice: first, recolourings: 6}",
 }
 
 

@@ -31,7 +31,7 @@ AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
 class Rates:
     """How fast one job is, and where the numbers come from. Defaults: the README's."""
 
-    passes_per_second: float = 100_092
+    samples_per_second: float = 100_092
     ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})  # as published
     cnns_per_second: float = 4.2  # evaluated, both protocols, 295 images; on one of 2 busy vCPUs of an AMD Zen 5
     # Roughly, from whole runs with 512 + 512 CNNs on one core of an AMD EPYC Zen 5; no bench measures these.
@@ -77,17 +77,19 @@ def measured(folder: Path) -> Rates:
             tables[name] = []
             unusable.append(f"; not used: {str(error).rstrip(chr(46))}")
     if rows := tables["zoo_training"]:
-        found["passes_per_second"] = max(float(row["passes_per_second"]) for row in rows if "zoofuse" in row["way"])
-    if rows := [row for row in tables["cyclegan"] if row["way"] != "plain"]:
+        found["samples_per_second"] = max(
+            float(row["samples_per_second"]) for row in rows if "zoofuse" in row["implementation"]
+        )
+    if rows := [row for row in tables["cyclegan"] if row["implementation"] != "plain"]:
         layers = {row["layer"] for row in rows}
         found["ms_per_step"] = {
             layer: min(float(row["ms_per_step"]) for row in rows if row["layer"] == layer) for layer in layers
         }
-    if rows := [row for row in tables["evaluation"] if "both protocols" in row["way"]]:
+    if rows := [row for row in tables["evaluation"] if "both protocols" in row["implementation"]]:
         found["cnns_per_second"] = float(rows[0]["cnns_per_second"]) / int(rows[0]["processes"])
     if not found:
         return Rates(source=f"{Rates.source}{''.join(unusable)}")
-    own = {"passes_per_second": "zoos", "ms_per_step": "CycleGANs", "cnns_per_second": "evaluation"}
+    own = {"samples_per_second": "zoos", "ms_per_step": "CycleGANs", "cnns_per_second": "evaluation"}
     here = ", ".join(own[name] for name in found)
     rest = "" if len(found) == len(own) else "; the rest on 2 cores of an AMD Zen 3"
     return Rates(**found, source=f"as measured on this machine ({here}, {folder}){rest}{''.join(unusable)}")
@@ -108,7 +110,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
             shard = min(zoo["shard_size"], sizes[name])
-            hours = shard * passes * slower / rates.passes_per_second / 3600
+            hours = shard * passes * slower / rates.samples_per_second / 3600
             disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
@@ -239,4 +241,7 @@ def _rows(path: Path) -> list[dict]:
         return []
     from zoofuse.core import csv_files  # brings pandas with it, which most plans do without
 
-    return csv_files.read(path).to_dict("records")
+    table = csv_files.read(path)
+    if "implementation" not in table:
+        raise ValueError(f"{path} is of an older version; measure again")
+    return table.to_dict("records")

@@ -1,4 +1,4 @@
-"""How fast a step of the kernel CycleGAN is, beside the loop one would write first in PyTorch."""
+"""Speed of a step of the kernel CycleGAN, compared with a plain PyTorch loop."""
 
 import contextlib
 import itertools
@@ -20,7 +20,7 @@ from zoofuse.report.canvas import ACCENT, BLUE, GREY, canvas
 
 
 class PlainCycleGAN:
-    """The published loop as modules, autograd and torch.optim; also what the tests hold the fast step to.
+    """The published loop with modules, autograd and torch.optim; the tests use it as a reference.
 
     Published order: one step of both generators on adversarial, cycle and identity losses, then one of each
     discriminator on the real batch and the sets just translated. No pool, no decay.
@@ -37,8 +37,8 @@ class PlainCycleGAN:
         self.d_a, self.d_b = (
             nn.Sequential(_conv(channels, hidden), nn.LeakyReLU(0.2), _conv(hidden, 1), *last) for _ in range(2)
         )
-        self.makers, self.judges = nn.ModuleList((self.a2b, self.b2a)), nn.ModuleList((self.d_a, self.d_b))
-        for modules, flat in ((self.makers, generators), (self.judges, discriminators)):
+        self.generators, self.discriminators = nn.ModuleList((self.a2b, self.b2a)), nn.ModuleList((self.d_a, self.d_b))
+        for modules, flat in ((self.generators, generators), (self.discriminators, discriminators)):
             nn.utils.vector_to_parameters(flat.clone(), modules.to(flat.device).parameters())
         options = {"lr": settings.learning_rate, "betas": settings.betas}
         parameters = itertools.chain(self.a2b.parameters(), self.b2a.parameters())
@@ -83,12 +83,12 @@ Step = Callable[[dict[str, Tensor]], dict[str, float]]  # domain -> (in, out, 5,
 
 
 def plain_step(plain: PlainCycleGAN) -> Step:
-    """One step of the plain loop; the batch is taken as the first axis, as there."""
+    """One step of the plain loop, which has the batch as its first axis."""
     return lambda x: plain.step(*(x[domain].movedim(-1, 0).contiguous() for domain in "AB"))
 
 
 def fast_step(settings: Settings, generators: Tensor, discriminators: Tensor, steps: tuple[Callable, Callable]) -> Step:
-    """One step as `train.train` does it, of `backends.steps`; changes the flat parameters in place."""
+    """One step of `train.train` with `backends.steps`; changes the flat parameters in place."""
     generator_step, discriminator_step = steps
     options = {"lr": settings.learning_rate, "betas": settings.betas}
     optimisers = [torch.optim.Adam([flat], **options) for flat in (generators, discriminators)]
@@ -115,13 +115,24 @@ def run(
     threads: int = 1,
     device: str = "cpu",
 ) -> pd.DataFrame:
-    """Time steps of the report's settings (hidden 64, batch 64), all ways in turn, on the first sets of each domain.
+    """Time steps with the report's settings (hidden 64, batch 64), alternating implementations.
 
-    a_by_layer, b_by_layer: layer -> (n, out, in, 5, 5), at least 64 sets each.
-    Returns one row per layer and way: ms_per_step is the median over the repetitions of the mean of `steps` steps,
-    spread (max - min) / median, ratio_to_plain how many times as fast as the plain loop (median over repetitions
-    of the ratio within each), share_of_limit the `operations` of a step at the machine's measured rate as a share of
-    its time (NaN without the C++), minutes_for_published_size for 200 epochs of 2,749 pairs, measures not counted.
+    Args:
+        a_by_layer: layer -> kernel sets of domain A (n, out, in, 5, 5), at least 64.
+        b_by_layer: the same of domain B.
+        steps: in one timing.
+        repetitions: timings.
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+
+    Returns:
+        One row per layer and implementation. ms_per_step: median over repetitions of the mean of `steps` steps.
+        spread: (max - min) / median. ratio_to_plain: speed relative to the plain loop, median over repetitions.
+        share_of_limit: the time that the `operations` need at the machine's measured rate, as a share of the measured
+        time (NaN without the C++). minutes_for_published_size: for 200 epochs of 2,749 pairs, without measures.
+
+    Raises:
+        ValueError: a domain has fewer kernel sets than a batch.
     """
     rows = []
     for layer, a in a_by_layer.items():
@@ -133,12 +144,12 @@ def run(
         x = {d: torch.from_numpy(translation._to_network(values, (0, 1))).to(device) for d, values in sets.items()}
         limit = bench_zoo.peak_flops(threads, torch.device(device))
         times = _times(s, x, steps, repetitions, threads)
-        for way, values in times.items():
+        for name, values in times.items():
             median = float(np.median(values))
             rows.append(
                 {
                     "layer": layer,
-                    "way": way,
+                    "implementation": name,
                     "device": device,
                     "ms_per_step": median,
                     "spread": (max(values) - min(values)) / median,
@@ -153,7 +164,7 @@ def run(
 def operations(s: Settings, channels: int, depth: int) -> int:
     """Floating-point operations that a step's convolutions and their gradients need, with the identity loss.
 
-    Multiplications by padding zeros are not counted, nor gradients that are of no use.
+    Multiplications by padding zeros and unused gradients are not counted.
     """
     window = 13 * 13 * (3 * depth - 2)  # of 15 * 15 * 3 * depth multiplications, for each pair of channels
     # Each of three translations: 2 convolutions forward, 3 for the gradients; through the cycle to its input one more.
@@ -163,24 +174,24 @@ def operations(s: Settings, channels: int, depth: int) -> int:
 
 
 def _times(s: Settings, x: dict[str, Tensor], steps: int, repetitions: int, threads: int) -> dict[str, list[float]]:
-    """Way -> milliseconds of a step in each repetition, the ways in turn."""
+    """Implementation -> milliseconds of a step in each repetition, alternating."""
     device = x["A"].device
     generators, discriminators = networks.initial(s, len(x["A"]), 0, device)
-    ways = {PLAIN: plain_step(PlainCycleGAN(s, len(x["A"]), generators, discriminators))}
+    implementations = {PLAIN: plain_step(PlainCycleGAN(s, len(x["A"]), generators, discriminators))}
     fused = backends.choose_backend(x["A"].shape[:-1], str(device))[0] == "cpp"
     times: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
         for backend in backends.BACKENDS if fused else ("pytorch",):
             both = stack.enter_context(backends.steps(backend, threads))
-            ways[OURS[backend]] = fast_step(s, generators.clone(), discriminators.clone(), both)
+            implementations[OURS[backend]] = fast_step(s, generators.clone(), discriminators.clone(), both)
         for repetition in range(repetitions + 1):  # the first one warms up
-            for way, step in ways.items():
-                torch.set_num_threads(threads if way == PLAIN else 1)
+            for name, step in implementations.items():
+                torch.set_num_threads(threads if name == PLAIN else 1)
                 start = time.perf_counter()
                 for _ in range(steps):
                     step(x)  # ends by reading the losses, so a GPU has finished too
                 if repetition:
-                    times.setdefault(way, []).append((time.perf_counter() - start) / steps * 1000)
+                    times.setdefault(name, []).append((time.perf_counter() - start) / steps * 1000)
     return times
 
 
@@ -188,17 +199,17 @@ _PUBLISHED_PAIRS = 2749
 
 
 def figure(frame: pd.DataFrame, path: str | Path) -> None:
-    """Minutes for the published size, a bar for each layer, way and device, with the ratio to the plain loop."""
-    ways = list(dict.fromkeys(zip(frame["way"], frame["device"], strict=True)))
+    """Draw minutes for the published size per layer, implementation and device, with the ratio to the plain loop."""
+    implementations = list(dict.fromkeys(zip(frame["implementation"], frame["device"], strict=True)))
     layers = list(dict.fromkeys(frame["layer"]))
-    width = 0.8 / len(ways)
+    width = 0.8 / len(implementations)
     with canvas(path, 3.2) as drawn:
         axes = drawn.subplots()
-        for number, (way, device) in enumerate(ways):
-            rows = frame[(frame["way"] == way) & (frame["device"] == device)].set_index("layer").loc[layers]
-            colour = {PLAIN: GREY, OURS["pytorch"]: BLUE}.get(way, ACCENT)
+        for number, (name, device) in enumerate(implementations):
+            rows = frame[(frame["implementation"] == name) & (frame["device"] == device)].set_index("layer").loc[layers]
+            colour = {PLAIN: GREY, OURS["pytorch"]: BLUE}.get(name, ACCENT)
             places = np.arange(len(layers)) + number * width
-            bars = axes.bar(places, rows["minutes_for_published_size"], width, label=f"{way}, {device}", color=colour)
+            bars = axes.bar(places, rows["minutes_for_published_size"], width, label=f"{name}, {device}", color=colour)
             axes.bar_label(bars, [f"{ratio:.1f}x" for ratio in rows["ratio_to_plain"]])
         axes.set_xticks(np.arange(len(layers)) + 0.4 - width / 2, layers)
         axes.set_ylabel("minutes, 200 epochs of 2,749 pairs")

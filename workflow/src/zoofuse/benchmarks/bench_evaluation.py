@@ -1,7 +1,7 @@
-"""How many CNNs a second are evaluated, beside the obvious loop, on the same images in one run.
+"""Evaluated CNNs per second, compared with a plain loop on the same images in one run.
 
-The obvious loop is one process: a PyTorch module's features, UMAP, K-means, DBSCAN and one-class SVM for one CNN after
-another. zoofuse evaluates shards in as many processes as there are cores, as the workflow does.
+The plain loop is one process that computes a PyTorch module's features, UMAP, K-means, DBSCAN and one-class SVM for one
+CNN after another. zoofuse evaluates shards in as many processes as there are cores, as the workflow does.
 """
 
 import multiprocessing
@@ -20,19 +20,29 @@ from zoofuse.evaluation import protocols
 from zoofuse.models import cnn
 from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
 
-COLUMNS = ["way", "processes", "photographs", "cnns_per_second", "spread", "ratio_to_loop", "minutes_for_3498"]
+COLUMNS = ["implementation", "processes", "images", "cnns_per_second", "spread", "ratio_to_loop", "minutes_for_3498"]
 PUBLISHED_CNNS = 3498  # 1,749 of each domain
-LOOP, PUBLISHED, BOTH = "obvious loop", "zoofuse, published protocol", "zoofuse, both protocols"
+LOOP, PUBLISHED, BOTH = "plain loop", "zoofuse, published protocol", "zoofuse, both protocols"
 
 
 def run(
     images: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: dict, *, processes: int, repetitions: int = 5,
     each: int = 48, by_loop: int = 6,
 ) -> pd.DataFrame:  # fmt: skip
-    """Time every way, `each` CNNs per process and repetition (by the loop fewer), interleaved; medians and IQRs.
+    """Time every implementation in interleaved repetitions.
 
-    images: uint8 (m, 32, 32, 3), with labels and groups as in a test set; settings: the config's `evaluation` block.
-    `ratio_to_loop` is the median of the ratios within a repetition.
+    Args:
+        images: uint8 (m, 32, 32, 3) of a test set.
+        labels: (m,).
+        groups: (m,).
+        settings: the configuration's `evaluation` block.
+        processes: that zoofuse uses.
+        repetitions: after a first one that is not counted.
+        each: CNNs per process and repetition.
+        by_loop: CNNs of the plain loop per repetition.
+
+    Returns:
+        COLUMNS with medians and interquartile ranges; `ratio_to_loop` is the median of the ratios within a repetition.
     """
     truth, validation = labels == 1, protocols.split(labels, groups, 0, "bench")
     seconds: dict[str, list[float]] = {name: [] for name in (LOOP, PUBLISHED, BOTH)}
@@ -57,11 +67,11 @@ def run(
 
 
 def figure(frame: pd.DataFrame, path: Path) -> None:
-    """Bars of CNNs per second with their spread; PNG or SVG."""
+    """Draw bars of CNNs per second with their spread, as PNG or SVG."""
     rows = frame.iloc[::-1]
     with canvas(path, 0.9 + 0.4 * len(frame)) as figure:
         axis = figure.subplots()
-        colours = [PALE if way == LOOP else ACCENT for way in rows["way"]]
+        colours = [PALE if name == LOOP else ACCENT for name in rows["implementation"]]
         axis.barh(range(len(rows)), rows["cnns_per_second"], 0.62, color=colours)
         spread = rows["spread"] / 2
         axis.errorbar(rows["cnns_per_second"], range(len(rows)), xerr=spread, fmt="none", ecolor=INK, lw=1)
@@ -70,9 +80,11 @@ def figure(frame: pd.DataFrame, path: Path) -> None:
                 f"  {row.cnns_per_second:.2f} ({row.ratio_to_loop:.1f}x; 3,498 CNNs in {row.minutes_for_3498:.0f} min)"
             )
             axis.text(row.cnns_per_second + row.spread / 2, y, text, va="center", size=8)
-        axis.set_yticks(range(len(rows)), [f"{row.way}, {row.processes} process(es)" for row in rows.itertuples()])
+        axis.set_yticks(
+            range(len(rows)), [f"{row.implementation}, {row.processes} process(es)" for row in rows.itertuples()]
+        )
         axis.set_xlim(0, 1.9 * rows["cnns_per_second"].max())
-        axis.set_xlabel(f"CNNs per second, {rows['photographs'].iloc[0]} images, median and IQR")
+        axis.set_xlabel(f"CNNs per second, {rows['images'].iloc[0]} images, median and IQR")
 
 
 def _zoo(models: np.ndarray) -> dict[str, np.ndarray]:
@@ -87,7 +99,7 @@ def _shard(job: tuple) -> None:
 
 
 def _loop(models: np.ndarray, images: np.ndarray, truth: np.ndarray, settings: dict) -> None:
-    """As one would write it from the report."""
+    """The plain loop, as the report describes it."""
     import umap
     from sklearn.cluster import DBSCAN, KMeans
     from sklearn.svm import OneClassSVM
@@ -100,14 +112,14 @@ def _loop(models: np.ndarray, images: np.ndarray, truth: np.ndarray, settings: d
         with torch.no_grad():
             features = model.features(x).numpy()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a seed leaves UMAP one thread, and it says so each time
+            warnings.simplefilter("ignore")  # UMAP warns each time that a seed limits it to one thread
             points = umap.UMAP(n_components=2, **settings["umap"]).fit_transform(features)
         KMeans(n_clusters=settings["kmeans"]["k"], random_state=settings["kmeans"]["random_state"]).fit_predict(points)
         DBSCAN(**settings["dbscan"]).fit_predict(points)
         OneClassSVM(kernel="rbf", **settings["one_class_svm"]).fit(points[truth]).predict(points)
 
 
-def _time(way: Callable) -> float:
+def _time(call: Callable) -> float:
     start = time.perf_counter()
-    way()
+    call()
     return time.perf_counter() - start

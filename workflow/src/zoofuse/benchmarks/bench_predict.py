@@ -1,6 +1,6 @@
-"""How many images a second a folder is scored at, beside plain PyTorch, on the same files in one run.
+"""Images per second when scoring a folder, compared with plain PyTorch on the same files in one run.
 
-Most of the time goes into decoding, so its own speed stands beside it: no model on the same threads could be faster.
+Most of the time goes into decoding, so decoding alone is measured too: no model on the same threads could be faster.
 """
 
 import tempfile
@@ -21,16 +21,21 @@ from zoofuse.data import images, synthetic
 from zoofuse.export import models, predict
 from zoofuse.models import cnn
 
-COLUMNS = ["picture", "way", "threads", "pictures", "pictures_per_second", "spread", "ratio_to_loop"]
+COLUMNS = ["image", "implementation", "threads", "images", "images_per_second", "spread", "ratio_to_loop"]
 SIZES = {"32 x 32 PNG": (32, 32, 2000), "85 x 64 JPEG": (85, 64, 2000), "500 x 375 JPEG": (500, 375, 250)}
 LOOP, LOADER, DECODING, OURS = "plain PyTorch loop", "PyTorch DataLoader", "decoding alone", "zoofuse"
 
 
 def run(*, threads: int = 1, repetitions: int = 5, share: float = 1.0) -> pd.DataFrame:
-    """Time every way on synthetic images of three sizes, interleaved; medians and interquartile ranges.
+    """Time every implementation on synthetic images of three sizes, in interleaved repetitions.
 
-    The files lie in memory after the first round, which is not counted. `share` of the images are used.
-    `ratio_to_loop` is the median of the ratios within a repetition.
+    Args:
+        threads: of all implementations but the plain loop.
+        repetitions: after a first one, not counted, that brings the files into memory.
+        share: of the images to use.
+
+    Returns:
+        COLUMNS with medians and interquartile ranges; `ratio_to_loop` is the median of the ratios within a repetition.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -41,24 +46,24 @@ def run(*, threads: int = 1, repetitions: int = 5, share: float = 1.0) -> pd.Dat
                 paths = _drawn(Path(folder), kind, width, height, max(2, round(share * n)))
                 seconds: dict[str, list[float]] = {}
                 for repetition in range(repetitions + 1):
-                    for way, (call, _) in _ways(Path(folder), paths, threads).items():
+                    for name, (call, _) in _implementations(Path(folder), paths, threads).items():
                         took = _time(call)
-                        seconds.setdefault(way, []).extend([took] if repetition else [])
-                rates = {way: len(paths) / np.array(found) for way, found in seconds.items()}
-                for way, (_, used) in _ways(Path(folder), paths, threads).items():
-                    low, median, high = np.quantile(rates[way], [0.25, 0.5, 0.75])
-                    ratio = np.median(rates[way] / rates[LOOP])
-                    rows.append([kind, way, used, len(paths), median, high - low, ratio])
+                        seconds.setdefault(name, []).extend([took] if repetition else [])
+                rates = {name: len(paths) / np.array(found) for name, found in seconds.items()}
+                for name, (_, used) in _implementations(Path(folder), paths, threads).items():
+                    low, median, high = np.quantile(rates[name], [0.25, 0.5, 0.75])
+                    ratio = np.median(rates[name] / rates[LOOP])
+                    rows.append([kind, name, used, len(paths), median, high - low, ratio])
     finally:
         torch.set_num_threads(before)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _drawn(folder: Path, kind: str, width: int, height: int, n: int) -> list[Path]:
-    """Synthetic images, enlarged and made grainy: a smooth JPEG would decode faster than an image."""
+    """Synthetic images, enlarged and with noise, because a smooth JPEG decodes faster than a real image."""
     paths = []
-    for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], n, 1, "bench_predict")[0]):
-        large = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    for i, image in enumerate(synthetic.draw(["cat", "non-cat"], n, 1, "bench_predict")[0]):
+        large = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
         grain = 6 * rng.normal((height, width, 1), 1, "bench_predict", kind, i)
         path = folder / f"{i}.{'png' if kind.endswith('PNG') else 'jpg'}"
         Image.fromarray((np.asarray(large) + grain).clip(0, 255).astype(np.uint8)).save(path, quality=85)
@@ -66,7 +71,7 @@ def _drawn(folder: Path, kind: str, width: int, height: int, n: int) -> list[Pat
     return paths
 
 
-def _ways(folder: Path, paths: list[Path], threads: int) -> dict[str, tuple[Callable, int]]:
+def _implementations(folder: Path, paths: list[Path], threads: int) -> dict[str, tuple[Callable, int]]:
     weights = {name: torch.from_numpy(values[0]) for name, values in _weights().items()}
     model = models.Model(
         {name.replace("fc1", "heads"): values for name, values in weights.items()},
@@ -97,7 +102,7 @@ _TRANSFORM = transforms.Compose(
 
 @torch.no_grad()
 def _one(model: nn.Module, path: Path) -> float:
-    """As one would write it: open, transform, ask."""
+    """The plain loop: open, transform, predict."""
     return float(model(_TRANSFORM(Image.open(path).convert("RGB"))[None]).prod(1))
 
 
@@ -114,7 +119,7 @@ class _Files(torch.utils.data.Dataset):
 
 @torch.no_grad()
 def _loaded(model: nn.Module, paths: list[Path], workers: int) -> list[torch.Tensor]:
-    """As one would write it with more care: batches of 64 from as many processes as there are threads."""
+    """A DataLoader with batches of 64 and as many processes as threads."""
     batches = torch.utils.data.DataLoader(_Files(paths), batch_size=64, num_workers=workers)
     return [model(x).prod(1) for x in batches]
 
@@ -125,7 +130,7 @@ def _decoded(paths: list[Path], threads: int) -> list:
         return list(pool.map(lambda part: [images.attempt(path) for path in part], parts))
 
 
-def _time(way: Callable) -> float:
+def _time(call: Callable) -> float:
     start = time.perf_counter()
-    way()
+    call()
     return time.perf_counter() - start

@@ -1,7 +1,7 @@
-"""How many image passes a second each way to train many small CNNs reaches, on the same images in one run.
+"""Training samples per second of several implementations that train many small CNNs, on the same images in one run.
 
-The ways: the obvious PyTorch loop, PyTorch's own ensembling (`torch.func.vmap`), grouped convolutions, and zoofuse's
-trainers. Shares are of the arithmetic a pass needs (1.6 MFLOP) at the machine's measured multiply-add rate.
+They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, and zoofuse's backends. The limit is the
+arithmetic of a training sample (1.6 MFLOP) at the machine's measured multiply-add rate.
 """
 
 import resource
@@ -24,13 +24,13 @@ from zoofuse.native import trainer
 from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
 from zoofuse.zoo import training
 
-PASS_FLOP = 1.6e6  # forward 1.19 MFLOP; backward 0.42, as pooling routes each gradient to one of four positions
+SAMPLE_FLOP = 1.6e6  # forward 1.19 MFLOP; backward 0.42, as pooling routes each gradient to one of four positions
 BATCH = 128
-COLUMNS = ["way", "device", "n_cnns", "passes_per_second", "spread", "ratio_to_serial", "share_of_peak"]
+COLUMNS = ["implementation", "device", "n_cnns", "samples_per_second", "spread", "ratio_to_serial", "share_of_peak"]
 SERIAL, OURS = "serial PyTorch", ("batched (zoofuse)", "cpp (zoofuse)")
-CPP_EPOCHS = 20  # of n_cnns x steps: a CNN's length as published, or its planning would weigh too much
-STRETCH = 0.3  # seconds a way is timed at once
-FEWEST, LONGEST = 5, 180  # repetitions, and the seconds after which a busy machine is given no more
+CPP_EPOCHS = 20  # as published; with fewer, planning would take too large a share
+MIN_SECONDS = 0.3  # of each timing
+MIN_REPETITIONS, MAX_SECONDS = 5, 180  # a slow machine gets fewer repetitions after this many seconds
 MEMORY_CNNS, MEMORY_IMAGES = 1749, 30_405  # the published cat zoo
 
 
@@ -44,79 +44,91 @@ def run(
     threads: int = 2,
     device: str = "cpu",
 ) -> pd.DataFrame:
-    """Time every way on the same images, in batches of 128: n_cnns CNNs x steps, repeated until 0.3 s are full.
+    """Time every implementation on the same images, in interleaved repetitions.
 
-    images: uint8 (N, 32, 32, 3); labels: (N,). Repetitions are interleaved over the ways; a busy machine is given
-    fewer, at least 5. `passes_per_second` is the median over repetitions, `spread` their interquartile range and
-    `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN where no peak is measured
-    (on a CPU without a compiler); the frame's `attrs` hold the measured peak in FLOP/s.
+    Args:
+        images: uint8 (N, 32, 32, 3).
+        labels: (N,).
+        n_cnns: CNNs that are trained together.
+        steps: batches of 128 images for each CNN, repeated until 0.3 s have passed.
+        repetitions: of all implementations; at least 5 on a slow machine.
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+
+    Returns:
+        One row per implementation: `samples_per_second` is the median over repetitions, `spread` their interquartile
+        range, `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN if no peak could
+        be measured (a CPU without a compiler). `attrs` holds the measured peak in FLOP/s.
     """
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + MAX_SECONDS
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        ways = _ways(images, labels, n_cnns, steps, threads, torch.device(device))
-        stretches = {name: max(1, round(STRETCH / _time(way, 1, device))) for name, (way, *_) in _warmed(ways).items()}
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        implementations = _implementations(images, labels, n_cnns, steps, threads, torch.device(device))
+        stretches = {
+            name: max(1, round(MIN_SECONDS / _time(train, 1, device)))
+            for name, (train, *_) in _warmed(implementations).items()
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in implementations}
         peaks = []
-        while len(peaks) < repetitions and (len(peaks) < FEWEST or time.monotonic() < end):
+        while len(peaks) < repetitions and (len(peaks) < MIN_REPETITIONS or time.monotonic() < end):
             peaks.append(peak_flops(threads, torch.device(device)))
-            for name, (way, *_) in ways.items():
-                seconds[name].append(_time(way, stretches[name], device) / stretches[name])
+            for name, (train, *_) in implementations.items():
+                seconds[name].append(_time(train, stretches[name], device) / stretches[name])
     finally:
         torch.set_num_threads(before)
     peak = max(peaks)
-    rates = {name: passes / np.array(seconds[name]) for name, (_, _, passes) in ways.items()}
+    rates = {name: samples / np.array(seconds[name]) for name, (_, _, samples) in implementations.items()}
     rows = []
-    for name, (_, cnns, _) in ways.items():
+    for name, (_, cnns, _) in implementations.items():
         low, median, high = np.quantile(rates[name], [0.25, 0.5, 0.75])
-        ratio = np.median(rates[name] / rates[SERIAL])  # neighbours in time, so that the machine's moods cancel
-        rows.append([name, device, cnns, median, high - low, ratio, median * PASS_FLOP / peak])
+        ratio = np.median(rates[name] / rates[SERIAL])  # neighbours in time, so that changes of the machine cancel
+        rows.append([name, device, cnns, median, high - low, ratio, median * SAMPLE_FLOP / peak])
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame.attrs = {"peak_flops": peak, "threads": threads, "repetitions": len(peaks)}
     return frame
 
 
 def resident_bytes(n_cnns: int = MEMORY_CNNS, n_images: int = MEMORY_IMAGES) -> int:
-    """Largest memory of a process of its own that holds these images and trains these CNNs for one step each."""
+    """Peak memory in bytes of a new process that holds these images and trains these CNNs for one step each."""
     code = f"from zoofuse.benchmarks import bench_zoo; bench_zoo._hold({n_cnns}, {n_images})"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); {code}"]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def figure(frame: pd.DataFrame, path: Path) -> None:
-    """Bars of passes per second with their spread, the ratio to the serial loop written beside them; PNG or SVG."""
+    """Draw bars of training samples per second with spread and ratio to the serial loop, as PNG or SVG."""
     rows = frame.iloc[::-1]
     with canvas(path, 0.9 + 0.34 * len(frame)) as figure:
         axis = figure.subplots()
-        colours = [ACCENT if way in OURS else PALE for way in rows["way"]]
-        axis.barh(range(len(rows)), rows["passes_per_second"], 0.62, color=colours)
+        colours = [ACCENT if name in OURS else PALE for name in rows["implementation"]]
+        axis.barh(range(len(rows)), rows["samples_per_second"], 0.62, color=colours)
         axis.errorbar(
-            rows["passes_per_second"], range(len(rows)), xerr=rows["spread"] / 2, fmt="none", ecolor=INK, lw=1
+            rows["samples_per_second"], range(len(rows)), xerr=rows["spread"] / 2, fmt="none", ecolor=INK, lw=1
         )
         for y, row in enumerate(rows.itertuples()):
             share = "" if np.isnan(row.share_of_peak) else f", {row.share_of_peak:.0%} of peak"
             axis.text(
-                row.passes_per_second + row.spread / 2,
+                row.samples_per_second + row.spread / 2,
                 y,
-                f"  {row.passes_per_second:,.0f} ({row.ratio_to_serial:.1f}x{share})",
+                f"  {row.samples_per_second:,.0f} ({row.ratio_to_serial:.1f}x{share})",
                 va="center",
                 size=8,
             )
-        names = [f"{row.way}, {row.n_cnns} CNN{'s' if row.n_cnns > 1 else ''}" for row in rows.itertuples()]
+        names = [f"{row.implementation}, {row.n_cnns} CNN{'s' if row.n_cnns > 1 else ''}" for row in rows.itertuples()]
         axis.set_yticks(range(len(rows)), names)
-        axis.set_xlim(0, 1.65 * rows["passes_per_second"].max())
-        axis.set_xlabel(f"image passes per second on {', '.join(sorted(set(rows['device'])))}, median and IQR")
+        axis.set_xlim(0, 1.65 * rows["samples_per_second"].max())
+        axis.set_xlabel(f"training samples per second on {', '.join(sorted(set(rows['device'])))}, median and IQR")
 
 
-def _ways(
+def _implementations(
     images: np.ndarray, labels: np.ndarray, n: int, steps: int, threads: int, device: torch.device
 ) -> dict[str, tuple[Callable, int, int]]:
-    """Name -> (a function that trains CNNs, how many CNNs, how many image passes it takes)."""
+    """Name -> (a function that trains CNNs, how many CNNs, how many training samples it processes)."""
     settings = training.Settings(epochs=1, images_per_epoch=steps * BATCH, batch_size=BATCH)
     data = training.Data(images, labels, images[:0], labels[:0])
     order = torch.from_numpy(training.plan(settings, 0, "bench", np.arange(n), labels).order[:, 0]).long().to(device)
-    x = cnn.normalise(torch.from_numpy(images)).contiguous().to(device)  # in memory, ready: a favour to the others
+    x = cnn.normalise(torch.from_numpy(images)).contiguous().to(device)  # ready in memory, which favours the others
     y = torch.from_numpy(labels.astype(np.int64)).to(device)
     start = cnn.initial_weights(cnn.ARCHITECTURES[settings.architecture], 0, "bench", np.arange(n))
     stacked = {name: torch.from_numpy(value).to(device) for name, value in start.items()}
@@ -130,21 +142,21 @@ def _ways(
         return lambda: _train_together(logits, stacked, x, y, order), n, n * steps * BATCH
 
     single = {name: value[0] for name, value in stacked.items()}
-    ways = {
+    implementations = {
         SERIAL: (lambda: _train_plainly(single, x, y, order[0]), 1, steps * BATCH),
         "torch.func vmap": together(torch.func.vmap(_logits)),
         "grouped convolutions": together(_grouped),
         OURS[0]: ours("batched"),
     }
     if device.type == "cpu":
-        ways["one PyTorch CNN per thread"] = ours("serial")
+        implementations["one PyTorch CNN per thread"] = ours("serial")
         if trainer.available()[0]:
-            ways[OURS[1]] = ours("cpp", CPP_EPOCHS)
-    return ways
+            implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
+    return implementations
 
 
 class Plain(nn.Module):
-    """The CNN as one would write it."""
+    """The CNN as a plain PyTorch module."""
 
     def __init__(self):
         super().__init__()
@@ -199,16 +211,16 @@ def _train_together(
     return weights
 
 
-def _warmed(ways: dict) -> dict:
-    for way, *_ in ways.values():
-        way()
-    return ways
+def _warmed(implementations: dict) -> dict:
+    for train, *_ in implementations.values():
+        train()
+    return implementations
 
 
-def _time(way: Callable, times: int, device: str) -> float:
+def _time(train: Callable, times: int, device: str) -> float:
     start = time.perf_counter()
     for _ in range(times):
-        way()
+        train()
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start

@@ -22,8 +22,9 @@ COLUMN = "checksum"
 # list must not be a numeric column of another table.
 TEXT = (
     "advice", "against", "baseline", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion",
-    "group", "head", "layer", "level", "measure", "message", "method", "note", "other", "parameters", "picture",
-    "place", "protocol", "rule", "selected", "selected_on", "setting", "supervision", "verdict", "way", "what",
+    "group", "half", "head", "image", "implementation", "layer", "level", "measure", "message", "method", "note",
+    "other", "parameters", "place", "protocol", "rule", "selected", "selected_on", "setting", "supervision",
+    "verdict", "what",
 )  # fmt: skip
 _PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 # pandas 3.1 reads the very number that was written, and deprecates the option.

@@ -254,6 +254,11 @@ def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[_File]
         raise FileError(f"{path}: truncated, corrupt or not HDF5 ({error}). {REMAKE}") from error
 
 
+def is_own(file: io.BufferedReader) -> bool:
+    """Whether a file, opened by `reader` at its beginning, says that `write` wrote it."""
+    return file.peek(len(_HEADER_START)).startswith(_HEADER_START)
+
+
 _NOT_ZOOFUSE = "not one of zoofuse's"
 _verified: set[tuple] = set()  # identities of files whose checksum this process has verified
 

@@ -173,16 +173,37 @@ def prepare_concept(
     1 validation; names, groups, digests (SHA-256 of the pixels) and unreadable (name: cause), all str.
     Raises ImageError for all that is wrong with the photographs.
     """
-    where = f"concepts.{name}"
-    arrays, attributes = _assembled(where, "train", source, seed, root, archive, threads)
+    arrays, attributes = _assembled(f"concepts.{name}", "train", source, seed, root, archive, threads)
+    return write_concept(path, arrays, attributes, source, name=name, seed=seed)
+
+
+def write_concept(
+    path: str | os.PathLike,
+    arrays: dict[str, np.ndarray],
+    attributes: Mapping,
+    settings: Mapping,
+    *,
+    name: str,
+    seed: int,
+) -> dict:
+    """Write a concept's images with some of each class held out for validation; returns the attributes.
+
+    Args:
+        path: the file, of kind "images".
+        arrays: as `prepare_concept` describes them, but for the split.
+        attributes: of the file, beside those that say what is held out.
+        settings: validation_share and validation_max.
+        name: the concept.
+        seed: the run's seed.
+    """
     labels = arrays["labels"]
     arrays["split"] = np.zeros(len(labels), np.uint8)
     for label in rng.CLASSES:
         of_class = np.flatnonzero(labels == label)
         digests = arrays["digests"][of_class].tolist()
-        arrays["split"][of_class] = split(digests, seed, source["validation_share"], source["validation_max"])
+        arrays["split"][of_class] = split(digests, seed, settings["validation_share"], settings["validation_max"])
     held_out = [int(arrays["split"][labels == label].sum()) for label in rng.CLASSES]
-    attributes = {"concept": name, "classes": ["other", name], "validation": held_out} | attributes
+    attributes = {"concept": name, "classes": ["other", name], "validation": held_out} | dict(attributes)
     files.write(path, "images", arrays, **attributes)
     return attributes
 

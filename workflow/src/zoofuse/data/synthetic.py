@@ -57,6 +57,17 @@ def draw(texts: Sequence[str], n: int, seed: int, stream: str) -> tuple[np.ndarr
     return images, names
 
 
+def pairs(colours: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str]]:
+    """The (colour, kind) pairs of these that can be drawn: a cat's, dog's or rabbit's colour is a coat's.
+
+    Raises ValueError for an unknown colour or kind.
+    """
+    for name, known, what in [(c, COLOURS, "colour") for c in colours] + [(k, KINDS, "kind") for k in kinds]:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a {what} of synthetic images; write some of {', '.join(known)}.")
+    return [pair for pair in _SCENES if pair[0] in colours and pair[1] in kinds]
+
+
 def contact_sheet(images: np.ndarray, columns: int, scale: int = 2) -> Image.Image:
     """One image of all `images` (n, 32, 32, 3), row by row, each pixel enlarged `scale` times, on white."""
     rows = -(-len(images) // columns)

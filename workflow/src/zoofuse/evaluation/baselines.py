@@ -13,7 +13,7 @@ Shard = tuple[str, list[dict], dict[str, np.ndarray]]
 
 
 def references(photographs: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict) -> Iterator[Shard]:
-    """Method, rows and arrays of each reference, as an evaluation shard holds them for one CNN.
+    """Method, rows and arrays of each baseline, as `protocols` has them of one CNN.
 
     photographs: uint8 (m, height, width, 3); truth: (m,) bool, True = positive; validation: (m,) bool, the half that
     the held-out protocol fits on; settings: the config's `evaluation` block. The clusterer of what is not clustered is
@@ -47,7 +47,7 @@ def thresholded(
         rows.append(metrics.scores(**counts) | counts | about)
     chosen = metrics.confusion(truth[validation], answers["held_out"][validation])
     rows[1]["validation"] = metrics.scores(**chosen)["balanced_accuracy"]
-    return rows, {"held_out/threshold": answers["held_out"]}
+    return rows, {f"{protocol}/threshold": answer for protocol, answer in answers.items()}
 
 
 def clustered(

@@ -1,18 +1,20 @@
-"""The five tables of a fusion: what every method reaches, what beats what, zero-shot, selection, groups of photographs.
+"""The five tables of a fusion: what every method reaches, what beats what, zero-shot, selection, groups of images.
 
-Nothing is chosen on the images it is measured on, but in the rows of the published protocol, which say so.
+One pass over predictions files, whatever wrote them. Nothing is selected on the images it is measured
+on, but in the rows of the published protocol, which say so.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from zoofuse.core import csv_files, files, intervals
+from zoofuse.core import intervals
+from zoofuse.evaluation import predictions
+from zoofuse.evaluation.predictions import Images, Path, Predictions
 from zoofuse.evaluation.tables import supervision
 from zoofuse.methods import registry
 
@@ -38,15 +40,12 @@ RULES = ["validation", "silhouette", "density_validity", "agreement"]
 _DIGITS = 6
 
 
-class Photographs(NamedTuple):
-    """A fusion's test images (m,), and the weights of bootstrap samples of the k in the test split."""
+class TestSplit(NamedTuple):
+    """The k test images that are measured on, and the weights of their bootstrap samples."""
 
-    labels: np.ndarray
-    groups: np.ndarray
-    validation: np.ndarray
-    truth: np.ndarray  # bool, True = positive
-    test: np.ndarray  # bool
-    weights: np.ndarray  # of `statistics.resamples`, for medians
+    images: Images
+    truth: np.ndarray  # (k,) bool, True = shows the concept
+    weights: np.ndarray  # of `intervals.resamples`, for medians
     added: np.ndarray  # the same with images added, for single CNNs
 
 
@@ -58,38 +57,33 @@ class Entry(NamedTuple):
     median: float
     test: float | None  # of the selected CNN; None where there was nothing to select by
     shares: np.ndarray | None  # (k + 1,) of the selected CNN
-    draws: np.ndarray  # of `statistics.median_draws`
-    added: np.ndarray  # weights of `Photographs`
+    draws: np.ndarray  # of `intervals.median_draws`
+    added: np.ndarray  # weights of `TestSplit`
 
 
-def tables(
-    shards: Iterable[tuple[Path, Path]],
-    zero_shot: Mapping[str, Iterable[Path]],
-    references: Path | None,
-    seed: int,
-    draws: int = intervals.DRAWS,
-) -> dict[str, pd.DataFrame]:
+def tables(paths: Iterable[Path], seed: int, draws: int = intervals.DRAWS) -> dict[str, pd.DataFrame]:
     """The tables by name, with the columns of COLUMNS.
 
-    shards: CSV and HDF5 of each evaluation shard; zero_shot: method -> its zero-shot shards; references: the zero-shot
-    answers of no zoo. One method's answers are held at a time. Raises ValueError when files do not fit each other.
+    Args:
+        paths: predictions files of all methods and baselines, in the order of the tables' rows.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+
+    Raises:
+        ValueError: the files are of different test images.
     """
+    paths = list(paths)
     rows: dict[str, list[dict]] = {name: [] for name in COLUMNS}
-    photographs, held_out, heads = None, [], []
-    for method, table, arrays in evaluated(shards):
-        photographs = photographs or _photographs(arrays, seed, draws)
-        for (protocol, clusterer), part in table.groupby(["protocol", "clusterer"], sort=False):
-            part = part.reset_index(drop=True)
-            if protocol == "published":
-                rows["leaderboard"].append(_published(method, clusterer, part, len(photographs.labels)))
-            else:
-                answers = arrays[f"held_out/{clusterer}"]
-                held_out.append(_held_out(rows, method, clusterer, part, answers, photographs, seed))
-    for method, head, answers in zero_shot_answers(zero_shot, references):
-        if answers["scores"].shape[1] != len(photographs.labels):
-            raise ValueError(f"{method}: zero-shot answers to other images than the evaluation's. {_SAME}")
-        heads.append(_zero_shot(rows, method, head, answers, photographs, seed))
-    rows["comparisons"] = _comparisons("held_out", held_out) + _comparisons("zero_shot", heads)
+    split, entries = None, {"held_out": [], "zero_shot": []}
+    protocols = ("published", "held_out"), ("zero_shot",)
+    for of in itertools.chain.from_iterable(predictions.iterate(paths, *some) for some in protocols):
+        split = split or _test_split(of.images, seed, draws)
+        if of.protocol == "published":
+            rows["leaderboard"].append(_published(of))
+        else:
+            measured = _held_out if of.protocol == "held_out" else _zero_shot
+            entries[of.protocol].append(measured(rows, of, split, seed))
+    rows["comparisons"] = [row for protocol, of in entries.items() for row in _comparisons(protocol, of)]
     return {name: pd.DataFrame(rows[name], columns=columns).round(_DIGITS) for name, columns in COLUMNS.items()}
 
 
@@ -98,186 +92,120 @@ def best(scores: np.ndarray, models: np.ndarray, domains: np.ndarray) -> int:
     return int(np.lexsort((domains, models, -np.nan_to_num(scores, nan=-np.inf)))[0])
 
 
-def evaluated(shards: Iterable[tuple[Path, Path]]) -> Iterator[tuple[str, pd.DataFrame, dict[str, np.ndarray]]]:
-    """(method, rows, arrays) of all evaluated CNNs, method after method; `shards` as in `tables`.
-
-    The arrays are those about the images (m,), `held_out/model` and `held_out/domain`, and the answers (n, m) bool
-    of every clusterer, in the order of the rows of that protocol. Raises ValueError as `tables` does.
-    """
-    first = None
-    for method, parts in _by_method(shards):
-        arrays = _together([arrays for _, arrays in _read(parts)])
-        first = first or arrays
-        for name in ("validation", "labels", "groups"):
-            if not np.array_equal(arrays[name], first[name]):
-                raise ValueError(f"{parts[0][1]}: {name} differ from the other methods'. {_SAME}")
-        yield method, pd.concat([table for table, _ in parts], ignore_index=True), arrays
+def _test_split(images: Images, seed: int, draws: int) -> TestSplit:
+    truth = images.truth[images.test]
+    return TestSplit(images, truth, *(intervals.resamples(truth, seed, draws, added) for added in (False, True)))
 
 
-def zero_shot_answers(zero_shot: Mapping[str, Iterable[Path]], references: Path | None):
-    """(method, head, arrays) with scores, validation, threshold, model and domain of all its CNNs; as in `tables`."""
-    for method, paths in zero_shot.items():
-        shards = [files.read(path, "zero_shot") for path in paths]
-        arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
-        for head in _heads(arrays):
-            yield method, head, _below(arrays, head) | {name: arrays[name] for name in ("model", "domain")}
-    arrays = files.read(references, "zero_shot") if references else {}
-    for place in _heads(arrays):
-        method, head = place.split("/")
-        found = _below(arrays, place)
-        n = len(found["scores"])
-        yield method, head, found | {"model": np.arange(n), "domain": np.full(n, "-")}
-
-
-_SAME = "Evaluate all methods on the same photographs: delete the older files and run the same command again."
-
-
-def _by_method(shards):
-    """Method -> the rows and the HDF5 of its shards, in the order of first appearance; empty shards are left out."""
-    read = ((csv_files.read(rows), arrays) for rows, arrays in shards)
-    methods: dict[str, list] = {}
-    for rows, arrays in read:
-        if len(rows):
-            methods.setdefault(rows["method"].iloc[0], []).append((rows, arrays))
-    return methods.items()
-
-
-def _read(parts):
-    for rows, path in parts:
-        clusterers = rows.loc[rows["protocol"] == "held_out", "clusterer"].unique()
-        names = ["validation", "labels", "groups"]
-        if len(clusterers):
-            names += [f"held_out/{name}" for name in ("model", "domain", *clusterers)]
-        arrays = files.read(path, "evaluation", names)
-        for _, part in rows[rows["protocol"] == "held_out"].groupby("clusterer"):  # the answers' order is the rows'
-            if any(part[name].tolist() != arrays[f"held_out/{name}"].tolist() for name in ("model", "domain")):
-                raise ValueError(f"{path}: does not hold the CNNs of its CSV. {_SAME}")
-        yield rows, arrays
-
-
-def _together(shards: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of all CNNs; those about the images are the first shard's, and the same in all."""
-    shared = {name: shards[0][name] for name in ("validation", "labels", "groups")}
-    for name, values in shared.items():
-        if not all(np.array_equal(shard[name], values) for shard in shards):
-            raise ValueError(f"Shards of one method differ in {name}. {_SAME}")
-    names = {name for shard in shards for name in shard if name not in shared}
-    return shared | {name: np.concatenate([shard[name] for shard in shards if name in shard]) for name in names}
-
-
-def _photographs(arrays: dict[str, np.ndarray], seed: int, draws: int) -> Photographs:
-    test = ~arrays["validation"]
-    truth = arrays["labels"] == 1
-    weights = [intervals.resamples(truth[test], seed, draws, added) for added in (False, True)]
-    return Photographs(arrays["labels"], arrays["groups"], arrays["validation"], truth, test, *weights)
-
-
-def _published(method: str, clusterer: str, part: pd.DataFrame, photographs: int) -> dict:
-    scores = part["balanced_accuracy"].to_numpy()
-    i = best(scores, part["model"], part["domain"])
+def _published(of: Predictions) -> dict:
+    scores = of.measures["balanced_accuracy"]
+    i = best(scores, of.model, of.domain)
     return (
-        {"method": method, "protocol": "published", "clusterer": clusterer, **_distribution(scores)}
-        | {"selected": _name(part["model"][i], part["domain"][i]), "test": scores[i], "measure": "balanced_accuracy"}
-        | {
-            "dead_share": _dead(part),
-            "test_images": photographs,
-            "selected_on": "test",
-            "supervision": supervision(method),
-        }
+        {"method": of.method, "protocol": of.protocol, "clusterer": of.head, **_distribution(scores)}
+        | {"selected": of.name(i), "test": scores[i], "measure": "balanced_accuracy", "dead_share": _dead(of)}
+        | {"test_images": len(of.images), "selected_on": "test", "supervision": supervision(of.method)}
     )
 
 
-def _held_out(rows, method, clusterer, part, answers, photographs: Photographs, seed: int) -> Entry:
-    test, truth = photographs.test, photographs.truth[photographs.test]
-    models, domains = part["model"].to_numpy(), part["domain"].to_numpy()
-    shares = intervals.accuracy_shares(answers[:, test], truth)
-    scores = intervals.measure(shares, truth)
-    first = {"method": method, "clusterer": clusterer}
+def _held_out(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry:
+    shares = intervals.accuracy_shares(of.scores[:, split.images.test], split.truth)
+    scores = intervals.measure(shares, split.truth)
+    first = {"method": of.method, "clusterer": of.head}
     spread = _distribution(scores)
-    chosen = {rule: best(part[rule], models, domains) for rule in RULES if part[rule].notna().any()}
-    found = {}
-    for rule, i in chosen.items():
-        low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
-        found[rule] = {"selected": _name(models[i], domains[i]), "validation": part["validation"][i]}
-        found[rule] |= {"test": scores[i], "test_low": low, "test_high": high}
-        if len(part) > 1:  # else there is nothing to select
-            rows["selection"].append(first | {"rule": rule} | found[rule] | {"chance": spread["median"]})
-    i, protocol = chosen["validation"], {"protocol": "held_out"}
+    chosen = {
+        rule: best(of.measures[rule], of.model, of.domain)
+        for rule in RULES
+        if rule in of.measures and not np.isnan(of.measures[rule]).all()
+    }
+    selected = {rule: _selected(of, i, scores[i], shares[i], split) for rule, i in chosen.items()}
+    if len(of) > 1:  # else there is nothing to select
+        chance = {"chance": spread["median"]}
+        rows["selection"] += [first | {"rule": rule} | row | chance for rule, row in selected.items()]
+    i = chosen["validation"]
     rows["leaderboard"].append(
         first
-        | protocol
+        | {"protocol": of.protocol}
         | spread
-        | found["validation"]
-        | {"measure": "balanced_accuracy", "bias": part["validation"][i] - scores[i], "dead_share": _dead(part)}
-        | {"test_images": int(test.sum()), "selected_on": "validation", "supervision": supervision(method)}
+        | selected["validation"]
+        | {"measure": "balanced_accuracy", "bias": of.measures["validation"][i] - scores[i], "dead_share": _dead(of)}
+        | {"test_images": len(split.truth), "selected_on": "validation", "supervision": supervision(of.method)}
     )
-    rows["groups"] += _groups(first | protocol, answers, i, photographs)
-    draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, clusterer)
+    rows["groups"] += _groups(of, of.scores, i)
+    draws = intervals.median_draws(shares, split.truth, split.weights, seed, of.method, of.head)
     rows["leaderboard"][-1] |= _median_interval(spread["median"], draws)
-    return Entry(method, clusterer, spread["median"], scores[i], shares[i], draws, photographs.added)
+    return Entry(of.method, of.head, spread["median"], scores[i], shares[i], draws, split.added)
 
 
-def _zero_shot(rows, method, head, answers, photographs: Photographs, seed: int) -> Entry:
+def _zero_shot(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry:
     """Of CNNs without validation images, as existing zoos bring none, there is a distribution and no selected."""
-    test, truth = photographs.test, photographs.truth[photographs.test]
-    given, validation = np.nan_to_num(answers["scores"]), answers["validation"]
-    shares = intervals.rank_shares(given[:, test], truth)
-    scores = intervals.measure(shares, truth)
-    row = {"method": method, "head": head, **_distribution(scores), "test_images": int(test.sum())}
-    row["supervision"] = supervision(method, head)
-    draws = intervals.median_draws(shares, truth, photographs.weights, seed, method, head)
+    test, given = split.images.test, np.nan_to_num(of.scores)
+    validation, threshold = of.measures["validation"], of.measures["threshold"]
+    shares = intervals.rank_shares(given[:, test], split.truth)
+    scores = intervals.measure(shares, split.truth)
+    row = {"method": of.method, "head": of.head, **_distribution(scores), "test_images": len(split.truth)}
+    row["supervision"] = supervision(of.method, of.head)
+    draws = intervals.median_draws(shares, split.truth, split.weights, seed, of.method, of.head)
     row |= _median_interval(row["median"], draws)
     rows["zero_shot"].append(row)
-    if np.isnan(validation).all() and len(validation) > 1:
-        return Entry(method, head, row["median"], None, None, draws, photographs.added)
-    i = best(validation, answers["model"], answers["domain"])
-    low, high = _inside(scores[i], intervals.image_interval(shares[i], photographs.added), 0, 1)
-    row |= {"selected": _name(answers["model"][i], answers["domain"][i]), "validation": validation[i]}
-    row |= {"test": scores[i], "test_low": low, "test_high": high}
-    row |= {"average_precision": average_precision_score(truth, given[i, test])}
-    if not np.isnan(answers["threshold"]).any():
-        right = given >= answers["threshold"][:, None]
-        row["balanced_accuracy"] = intervals.balanced_accuracy(right[i : i + 1, test], truth)[0]
-        rows["groups"] += _groups({"method": method, "protocol": "zero_shot", "clusterer": head}, right, i, photographs)
-    return Entry(method, head, row["median"], scores[i], shares[i], draws, photographs.added)
+    if np.isnan(validation).all() and len(of) > 1:
+        return Entry(of.method, of.head, row["median"], None, None, draws, split.added)
+    i = best(validation, of.model, of.domain)
+    row |= _selected(of, i, scores[i], shares[i], split)
+    row |= {"average_precision": average_precision_score(split.truth, given[i, test])}
+    if not np.isnan(threshold).any():
+        predicted = given >= threshold[:, None]
+        row["balanced_accuracy"] = intervals.balanced_accuracy(predicted[i : i + 1, test], split.truth)[0]
+        rows["groups"] += _groups(of, predicted, i)
+    return Entry(of.method, of.head, row["median"], scores[i], shares[i], draws, split.added)
 
 
-def _heads(arrays) -> list[str]:
-    return [name.removesuffix("/scores") for name in arrays if name.endswith("/scores")]
-
-
-def _below(arrays, place: str) -> dict[str, np.ndarray]:
-    return {name: arrays[f"{place}/{name}"] for name in ("scores", "validation", "threshold")}
+def _selected(of: Predictions, i: int, score: float, shares: np.ndarray, split: TestSplit) -> dict:
+    """What the tables say of CNN i: its name, its score on validation, and on the test with its interval."""
+    low, high = _inside(score, intervals.image_interval(shares, split.added), 0, 1)
+    row = {"selected": of.name(i), "validation": of.measures["validation"][i]}
+    return row | {"test": score, "test_low": low, "test_high": high}
 
 
 def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
+    """Each generated method with every baseline, and each foreign classifier with both.
+
+    The intervals of either family are corrected for the number of its own pairs, so that somebody else's file
+    changes nobody else's verdict. A foreign classifier stands under the clusterer or head of what it is compared with.
+    """
+    by_role = {role: [of for of in entries if registry.get(of.method).role == role] for role in registry.ROLES}
+    ours = [(of, theirs, of.clusterer) for of, theirs in _pairs(by_role["generated"], by_role["baseline"])]
+    others = by_role["generated"] + by_role["baseline"]
+    foreign = [(of, theirs, theirs.clusterer) for of, theirs in itertools.product(by_role["foreign"], others)]
+    return [
+        {"method": of.method, "protocol": protocol, "clusterer": clusterer, "baseline": theirs.method}
+        | {"what": what, "difference": difference, "low": low, "high": high}
+        | {"comparisons": len(family), "verdict": intervals.verdict(low, high)}
+        for family in (ours, foreign)
+        for of, theirs, clusterer in family
+        for what, difference, low, high in _compared(of, theirs, intervals.corrected(len(family)))
+    ]
+
+
+def _pairs(generated: list[Entry], baselines: list[Entry]) -> list[tuple[Entry, Entry]]:
     """Each generated method with every baseline under the same clusterer or head.
 
-    A reference that has not that clusterer or head is taken with its own: always answering no is the same everywhere.
+    A non-CNN baseline that has not that clusterer or head is taken with its own: always answering no is the same
+    everywhere.
     """
     others: dict[str, dict[str, Entry]] = {}
-    for entry in entries:
-        if not registry.get(entry.method).is_generated:
-            others.setdefault(entry.method, {})[entry.clusterer] = entry
+    for entry in baselines:
+        others.setdefault(entry.method, {})[entry.clusterer] = entry
     pairs = []
-    generated = [entry for entry in entries if registry.get(entry.method).is_generated]
     for ours, (baseline, theirs) in itertools.product(generated, others.items()):
         if ours.clusterer in theirs:
             pairs.append((ours, theirs[ours.clusterer]))
         elif not registry.get(baseline).makes_cnns:
             pairs.append((ours, next(iter(theirs.values()))))
-    level = intervals.corrected(len(pairs))
-    return [
-        {"method": ours.method, "protocol": protocol, "clusterer": ours.clusterer, "baseline": theirs.method}
-        | {"what": what, "difference": difference, "low": low, "high": high}
-        | {"comparisons": len(pairs), "verdict": intervals.verdict(low, high)}
-        for ours, theirs in pairs
-        for what, difference, low, high in _compared(ours, theirs, level)
-    ]
+    return pairs
 
 
 def _compared(ours: Entry, theirs: Entry, level: float):
-    """(what, difference, low, high) of two methods' medians, and of their selected CNNs, image by photograph."""
+    """(what, difference, low, high) of two methods' medians, and of their selected CNNs, image by image."""
     difference = ours.median - theirs.median
     interval = intervals.median_interval(ours.draws, theirs.draws, level)
     yield "median", difference, *_inside(difference, interval, -1, 1)
@@ -293,17 +221,21 @@ def _inside(value: float, interval: tuple[float, float], least: float, most: flo
     return min(max(low, least), value), max(min(high, most), value)
 
 
-def _groups(first: dict, answers: np.ndarray, selected: int, photographs: Photographs) -> list[dict]:
-    """Share of right answers by group and class of the test split, of the selected CNN and the median over CNNs."""
-    right = answers == photographs.truth
-    kinds = sorted(set(zip(photographs.groups[photographs.test], ~photographs.truth[photographs.test], strict=True)))
-    found = []
+def _groups(of: Predictions, predicted: np.ndarray, selected: int) -> list[dict]:
+    """Per-subgroup accuracy on the test split, of the selected CNN and the median over CNNs; predicted: (n, m) bool."""
+    images = of.images
+    right = predicted == images.truth
+    kinds = sorted(set(zip(images.groups[images.test], ~images.truth[images.test], strict=True)))
+    rows = []
     for group, negative in kinds:
-        where = photographs.test & (photographs.groups == group) & (photographs.truth != negative)
+        where = images.test & (images.groups == group) & (images.truth != negative)
         shares = right[:, where].mean(1)
-        about = {"group": str(group), "positive": not negative, "n": int(where.sum())}
-        found.append(first | about | {"selected_right": shares[selected], "median_right": np.median(shares)})
-    return found
+        rows.append(
+            {"method": of.method, "protocol": of.protocol, "clusterer": of.head, "group": str(group)}
+            | {"positive": not negative, "n": int(where.sum())}
+            | {"selected_right": shares[selected], "median_right": np.median(shares)}
+        )
+    return rows
 
 
 def _distribution(scores: np.ndarray) -> dict[str, float]:
@@ -317,10 +249,7 @@ def _median_interval(median: float, draws: np.ndarray) -> dict[str, float]:
     return {"median_low": low, "median_high": high}
 
 
-def _dead(part: pd.DataFrame) -> float:
-    """Share of CNNs whose features are the same for every image; NaN where there are no features."""
-    return float((part["dead"] == 1).mean()) if part["dead"].notna().any() else float("nan")
-
-
-def _name(model: int, domain: str) -> str:
-    return str(model) if domain == "-" else f"{domain}/{model}"
+def _dead(of: Predictions) -> float:
+    """Share of degenerate CNNs, whose features are the same for every image; NaN where there are no features."""
+    dead = of.measure("dead")
+    return float("nan") if np.isnan(dead).all() else float((dead == 1).mean())

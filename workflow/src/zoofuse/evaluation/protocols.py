@@ -18,14 +18,9 @@ import torch
 
 from zoofuse.core import metrics, rng
 from zoofuse.core.private import cache_folder
+from zoofuse.evaluation import predictions
 from zoofuse.models import cnn
 from zoofuse.native import layout
-
-COLUMNS = [
-    "method", "domain", "model", "accuracy", "precision", "recall", "entropy", "purity", "balanced_accuracy",
-    "protocol", "clusterer", "clusters", "tp", "fp", "fn", "tn", "noise", "dead", "cosine_within", "cosine_between",
-    "validation", "silhouette", "density_validity", "agreement",
-]  # fmt: skip
 
 _AT_ONCE = 64  # CNNs that are embedded together
 _LARGEST = 1e17  # features above this are scaled: their squared distances would overflow
@@ -53,6 +48,12 @@ def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.
         order = order[np.argsort(groups[order], kind="stable")]  # group after group, in random order within each
         validation[order[::2]] = True
     return validation
+
+
+def test_images(test: dict[str, np.ndarray], seed: int, fusion: str) -> predictions.Images:
+    """A fusion's test images (`images.read_test`) as predictions are about them, with their `split`."""
+    validation = split(test["labels"], test["groups"], seed, fusion)
+    return predictions.Images(test["names"], test["labels"], test["groups"], validation)
 
 
 def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
@@ -182,8 +183,8 @@ def evaluate(
 
     features: (m, f); truth: (m,) bool, True = positive; settings: the config's `evaluation` block; points: the
     `umap_embedding` of the features, made here where it is not given.
-    Returns rows with keys of COLUMNS, and the arrays umap (m, 2) float32, where asked for tsne (m, 2), and the clusters
-    of each clusterer (m,) int16.
+    Returns rows with keys of `predictions.COLUMNS`, and the arrays umap (m, 2) float32, where asked for tsne (m, 2),
+    and of each clusterer the clusters, CLUSTERER (m,) int16, and the predictions, published/CLUSTERER (m,) bool.
     """
     features = np.nan_to_num(features, posinf=0, neginf=0)
     points = umap_embedding(features, settings["umap"]) if points is None else points
@@ -194,7 +195,7 @@ def evaluate(
     rows = []
     for name, clusterer in CLUSTERERS.items():
         clusters, answer = clusterer(points, truth, settings[name])
-        arrays[name] = clusters.astype(np.int16)
+        arrays |= {name: clusters.astype(np.int16), f"published/{name}": answer}
         rows.append({"protocol": "published", "clusterer": name} | _row(truth, clusters, answer) | about)
     return rows, arrays
 
@@ -380,14 +381,8 @@ def evaluate_zoo(
             if i in halves:
                 more_rows, more_arrays = held_out(seen[i], truth, validation, settings, halves[i])
                 rows += more_rows
-                arrays |= more_arrays | {f"held_out/{name}": value for name, value in of_cnn.items()}
+                arrays |= more_arrays
             yield [of_cnn | row for row in rows], arrays
-
-
-def stack(behind: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of several CNNs as one each; what only some have keeps their order, and comes with their model."""
-    names = dict.fromkeys(name for arrays in behind for name in arrays)
-    return {name: np.stack([arrays[name] for arrays in behind if name in arrays]) for name in names}
 
 
 def _domains(zoo: dict[str, np.ndarray]) -> list[np.ndarray]:

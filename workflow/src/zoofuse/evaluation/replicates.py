@@ -7,7 +7,6 @@ run drew test images of its own, their spread is part of that between runs.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,8 @@ from scipy import stats
 from zoofuse.core import intervals, rng
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.text import printable
-from zoofuse.evaluation import leaderboard
+from zoofuse.evaluation import predictions
+from zoofuse.evaluation.predictions import Images, Key, Path
 from zoofuse.evaluation.tables import supervision
 from zoofuse.methods import registry
 
@@ -38,12 +38,10 @@ _DIGITS = 6
 
 
 class Run(NamedTuple):
-    """A run's answers by (method, protocol, clusterer or head): (n, m), bool if held out, else scores."""
+    """A run's scores (n, m) by method, protocol and head; bool if held out."""
 
-    labels: np.ndarray  # (m,), 1 for the conjunction
-    groups: np.ndarray
-    validation: np.ndarray
-    answers: dict[tuple[str, str, str], np.ndarray]
+    images: Images
+    scores: dict[Key, np.ndarray]
 
 
 class Medians(NamedTuple):
@@ -54,16 +52,11 @@ class Medians(NamedTuple):
     drawn: np.ndarray
 
 
-def read(
-    shards: Iterable[tuple[Path, Path]],
-    zero_shot: Mapping[str, Iterable[Path]],
-    references: Path | None,
-    folder: str | None = None,
-) -> Run:
+def read(paths: Iterable[Path], folder: str | None = None) -> Run:
     """The predictions of one run.
 
     Args:
-        shards, zero_shot, references: as `leaderboard.tables` has them.
+        paths: its predictions files.
         folder: where the run lies, if it is another than this one.
 
     Raises:
@@ -71,7 +64,7 @@ def read(
             make it again in its folder.
     """
     try:
-        return _read(shards, zero_shot, references)
+        return _read(list(paths))
     except AccessError:
         raise
     except FileError as error:
@@ -85,15 +78,12 @@ def read(
         ) from error
 
 
-def _read(shards, zero_shot, references) -> Run:
-    about, answers = None, {}
-    for method, table, arrays in leaderboard.evaluated(shards):
-        about = about or [arrays[name] for name in ("labels", "groups", "validation")]
-        for clusterer in table.loc[table["protocol"] == "held_out", "clusterer"].unique():
-            answers[method, "held_out", clusterer] = arrays[f"held_out/{clusterer}"]
-    for method, head, arrays in leaderboard.zero_shot_answers(zero_shot, references):
-        answers[method, "zero_shot", head] = np.nan_to_num(arrays["scores"])
-    return Run(*about, answers)
+def _read(paths: list[Path]) -> Run:
+    images, scores = None, {}
+    for protocol in ("held_out", "zero_shot"):
+        for of in predictions.iterate(paths, protocol):
+            images, scores[of.key] = of.images, np.nan_to_num(of.scores)
+    return Run(images, scores)
 
 
 def tables(
@@ -101,13 +91,19 @@ def tables(
 ) -> tuple[dict[str, pd.DataFrame], dict]:
     """The tables by name, with the columns of COLUMNS, and the `Medians` behind them by method, protocol and clusterer.
 
-    runs: where each lies -> its answers; own_images: whether each has test images of its own, as synthetic ones are.
-    Raises ValueError where runs are fewer than two, or not comparable.
+    Args:
+        runs: where each lies -> its predictions.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+        own_images: whether each has test images of its own, as synthetic ones are.
+
+    Raises:
+        ValueError: the runs are fewer than two, or not comparable.
     """
     _check(runs, own_images)
     runs = list(runs.values())
-    counts = None if own_images else _drawn_again(runs[0].labels == 1, seed, draws)
-    kinds = [kind for kind in runs[0].answers if all(kind in run.answers for run in runs)]
+    counts = None if own_images else _drawn_again(runs[0].images.truth, seed, draws)
+    kinds = [kind for kind in runs[0].scores if all(kind in run.scores for run in runs)]
     medians = {kind: _medians(runs, kind, counts) for kind in kinds}
     rows = [_row(kind, ALL, of) for kind, of in medians.items()]
     for group in [group for group in _groups(runs[0]) if all(group in _groups(run) for run in runs)]:
@@ -131,12 +127,11 @@ def _check(runs: Mapping[str, Run], own_images: bool) -> None:
     if len(runs) < 2:
         raise ValueError("replicates: there is one run; name at least one folder with a run from another seed.")
     (first, one), *others = runs.items()
-    seen = {one.validation.tobytes(): first}
+    halves = {one.images.validation.tobytes(): first}
     for name, run in others:
-        same = np.array_equal(run.labels, one.labels) and np.array_equal(run.groups, one.groups)
-        if not (same or own_images):
+        if not own_images and run.images.difference(one.images) not in (None, "validation"):
             raise ValueError(f"replicates: {name} has other test images than {first}; name runs on the same ones.")
-        if (twin := seen.setdefault(run.validation.tobytes(), name)) != name:
+        if (twin := halves.setdefault(run.images.validation.tobytes(), name)) != name:
             raise ValueError(f"replicates: {name} and {twin} split the test images alike, so they have one seed; "
                              "name runs from different seeds.")  # fmt: skip
 
@@ -156,8 +151,9 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
     """counts: as `_drawn_again` gives them; None where images are not drawn again, `drawn` is `found` then."""
     found, drawn = [], []
     for run in runs:
-        shown = ~run.validation & ((run.labels == 1) | (group == ALL) | (run.groups == group))
-        truth, answers = run.labels[shown] == 1, run.answers[kind][:, shown]
+        images = run.images
+        shown = images.test & (images.truth | (group == ALL) | (images.groups == group))
+        truth, answers = images.truth[shown], run.scores[kind][:, shown]
         shares = (intervals.accuracy_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
         found.append(np.median(intervals.measure(shares, truth)))
         if counts is None:
@@ -173,7 +169,7 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
 
 def _groups(run: Run) -> list[str]:
     """Groups of negatives that are large enough for an AUROC of their own."""
-    names, sizes = np.unique(run.groups[run.labels == 0], return_counts=True)
+    names, sizes = np.unique(run.images.groups[~run.images.truth], return_counts=True)
     return [str(name) for name, size in zip(names, sizes, strict=True) if size >= 2 * LEAST_NEGATIVES]
 
 

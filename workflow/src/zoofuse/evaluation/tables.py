@@ -1,12 +1,13 @@
-"""Evaluation rows and zoo histories as tables: per clusterer, in summary, beside the published."""
+"""Predictions and zoo histories as tables: per clusterer, in summary, beside the published."""
 
-import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from zoofuse.core import csv_files, files
+from zoofuse.core import files
+from zoofuse.evaluation import predictions
+from zoofuse.evaluation.predictions import Path
 from zoofuse.methods import registry
 
 CLUSTERERS = {"kmeans": "K-means", "dbscan": "DBSCAN", "one_class_svm": "one-class SVM"}
@@ -15,41 +16,38 @@ MEASURES = ["accuracy", "balanced_accuracy"]
 ALWAYS_NO = "always_no"
 PUBLISHED_METHOD = "cyclegan"
 
-Path = str | os.PathLike
-
 
 def supervision(method: str, head: str | None = None) -> str:
-    """`weights`, `parents` or `conjunction`: the most that a method, or a method's heads, were made from.
+    """The most that a method, or a method's heads, were made from, of `registry.SUPERVISION`.
 
-    Probes are fitted on the concepts' own photographs.
+    Probes are fitted on the concepts' own images.
     """
     own = registry.get(method).supervision
     return "concept labels" if own == "none" and head == "probe" else own
 
 
-def clusterer_table(paths: Iterable[Path], clusterer: str) -> pd.DataFrame:
-    """The evaluation rows of one clusterer, one per CNN and protocol, from any number of shards.
+def clusterer_table(paths: Iterable[Path], protocol: str, clusterer: str) -> pd.DataFrame:
+    """What every CNN reaches by one protocol and clusterer.
 
-    Columns begin method, domain, model, accuracy, precision, recall, entropy, purity; sorted by the first three, then
-    by protocol. Shards without rows of this clusterer (references that are not clustered) are left out.
-    Raises ValueError when a file lacks a column, no file holds this clusterer, or a CNN comes twice.
+    Args:
+        paths: predictions files; those without this clusterer are left out.
+        protocol: `published` or `held_out`.
+        clusterer: a key of CLUSTERERS.
+
+    Returns:
+        A row for each CNN, sorted by method, domain and model; the columns begin with FIRST_COLUMNS.
+
+    Raises:
+        ValueError: no file has this clusterer, or a CNN comes twice.
     """
-    key, frames, held = ["method", "domain", "model", "protocol"], [], set()
-    for path in paths:
-        frame = csv_files.read(path)
-        if missing := [name for name in [*FIRST_COLUMNS, "protocol", "clusterer"] if name not in frame]:
-            raise ValueError(f"{path}: has no column {', '.join(missing)}; it holds {', '.join(frame)}.")
-        held |= set(frame["clusterer"])
-        frames.append(frame[frame["clusterer"] == clusterer].drop(columns="clusterer"))
-    if clusterer not in held:
-        found = ", ".join(sorted(held)) or "no rows"
-        raise ValueError(f"{path}: has no rows of clusterer {clusterer!r}, nor has another; they hold {found}.")
-    table = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
-    if (twice := table[table.duplicated(key)]).size:
-        cnn = " ".join(map(str, twice[key[:3]].iloc[0]))
-        raise ValueError(f"{clusterer}: {cnn} comes twice; name each shard once.")
+    table = predictions.table(paths, protocol, clusterer).drop(columns="clusterer")
+    if table.empty:
+        raise ValueError(f"None of the predictions files has {clusterer} by the {protocol} protocol.")
+    cnn = ["method", "domain", "model"]
+    if (twice := table[table.duplicated(cnn)]).size:
+        raise ValueError(f"{clusterer}: {' '.join(map(str, twice[cnn].iloc[0]))} comes twice; name each file once.")
     rest = [name for name in table if name not in FIRST_COLUMNS]
-    return table[FIRST_COLUMNS + rest].sort_values(key, ignore_index=True)
+    return table[FIRST_COLUMNS + rest].sort_values(cnn, ignore_index=True)
 
 
 def of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:

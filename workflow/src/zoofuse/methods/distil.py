@@ -47,7 +47,7 @@ class Settings:
                 raise ValueError(f"distil.{name}: {value} is too small; write a number above 0.")
 
 
-TEACHERS = ("all", "unselected", "one", "random")
+CHOICES = ("best", "first", "random")
 WEIGHTS = Settings(images=10000, epochs=20, teachers=32, temperature=4.0)  # of `from_weights`
 PARENTS = Settings()  # of `from_parents`
 
@@ -62,7 +62,7 @@ def from_weights(
     fusion: str,
     architecture: str,
     start: Path | None = None,
-    teachers: str = "all",
+    choice: str = "best",
     recolourings: int = 0,
     **how,
 ) -> None:
@@ -80,7 +80,7 @@ def from_weights(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
         start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
             model and domain.
-        teachers: See `chosen`.
+        choice: Of teachers, see `chosen`.
         recolourings: In how many palettes of other images of leaves each image is shown to the teachers of what is no
             colour (`follows_colour`), whose mean prediction is the target; 0 for none.
         **how: backend, device and threads as `training.train` takes them.
@@ -90,7 +90,7 @@ def from_weights(
     """
     parents = _parents(zoos, architecture)
     pictures = leaves(settings.images, seed, fusion, "leaves")
-    asked = chosen(teachers, parents, settings.teachers, seed, fusion, architecture)
+    asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
     answers = on_leaves(asked, pictures, settings.temperature, recolourings, seed, fusion)
     begin = None
     if start is not None:
@@ -116,7 +116,7 @@ def from_parents(
     architecture: str,
     student: str | None = None,
     remedies: Collection[str] = ("filtered_negatives", "colour_transfer"),
-    teachers: str = "all",
+    choice: str = "best",
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
@@ -134,8 +134,8 @@ def from_parents(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
         student: That of the students, by default that of the zoos.
         remedies: See `training_images`.
-        teachers: See `chosen`. Random ones predict the targets only: the zoos still tell which concept is a colour and
-            which negatives are left out.
+        choice: Of teachers, see `chosen`. Random ones predict the targets only: the zoos still tell which concept is a
+            colour and which negatives are left out.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
@@ -143,8 +143,8 @@ def from_parents(
     """
     parents = _parents(zoos, architecture)
     data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
-    asked = chosen(teachers, parents, settings.teachers, seed, fusion, architecture)
-    judges = chosen("all", parents, settings.teachers, seed, fusion, architecture) if teachers == "random" else asked
+    asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
+    judges = chosen("best", parents, settings.teachers, seed, fusion, architecture) if choice == "random" else asked
     how_shown = {"remedies": remedies, "teachers": asked}
     pictures, targets = training_images(judges, data, settings.images, seed, fusion, **how_shown)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
@@ -348,25 +348,25 @@ def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0)
 
 
 def chosen(
-    which: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, architecture: str
+    choice: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, architecture: str
 ) -> dict[str, align.CNN]:
-    """Domain -> parameters of its teachers.
+    """Domain -> parameters of its n teachers.
 
     Args:
-        which: "all", the n CNNs of each zoo that did best on their own validation images; "unselected", the first n,
-            for which no label is used; "one", the best; "random", n untrained CNNs instead of the zoo's.
+        choice: "best", those of each zoo that did best on their own validation images, whose labels this uses; "first",
+            the first ones, for which no label is used; "random", untrained CNNs instead of the zoo's.
         zoos: Domain -> the CNNs of its zoo.
         n: How many of each zoo.
         seed, fusion, architecture: What untrained CNNs depend on.
     """
-    if which not in TEACHERS:
-        raise ValueError(f"teachers: {which!r} is unknown; write one of {', '.join(TEACHERS)}.")
-    if which == "random":
+    if choice not in CHOICES:
+        raise ValueError(f"choice: {choice!r} is unknown; write one of {', '.join(CHOICES)}.")
+    if choice == "random":
         kind = cnn.ARCHITECTURES[architecture]
         return {side: cnn.initial_weights(kind, seed, f"{fusion}/teachers/{side}", np.arange(n)) for side in zoos}
-    if which == "unselected":
+    if choice == "first":
         zoos = {side: {name: of_side[name] for name in _parameters(of_side)} for side, of_side in zoos.items()}
-    return {side: _best(of_side, 1 if which == "one" else n) for side, of_side in zoos.items()}
+    return {side: _best(of_side, n) for side, of_side in zoos.items()}
 
 
 def _best(cnns: align.CNN, n: int) -> align.CNN:

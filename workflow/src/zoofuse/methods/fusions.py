@@ -3,6 +3,7 @@
 Torch, and what imports torch, is imported inside the functions: the Snakefile reads this module.
 """
 
+import dataclasses
 import math
 
 from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest
@@ -11,6 +12,14 @@ from zoofuse.settings.training import Distil, DistilWeights, Translation
 
 def _students(sizes, config, options) -> int:
     return options.get("models") or config["distil"]["models"]
+
+
+def _labels_of_teachers(options) -> str:
+    return "none" if options["choice"] != "best" else "concept labels"
+
+
+def _labels_of_parents(options) -> str:
+    return "concept labels" if options["parents"] == "best" else "none"
 
 
 def _translated_students(sizes, config, options) -> int:
@@ -31,6 +40,7 @@ def _translated(sizes, config, options) -> int:
     count=_translated,
     default=True,
     options=Translation,
+    asks=_labels_of_parents,
     about="The published method: kernels translated by a CycleGAN per conv layer, biases zero.",
     cites="Patel and Jain 2024; Zhu et al. 2017",
 )
@@ -58,19 +68,22 @@ def cyclegan(job: Job) -> None:
 def distil(job: Job) -> None:
     from zoofuse.methods import distil
 
-    chosen = {name: value for name, value in job.options.items() if name != "models"}
-    distil.from_parents(job.zoos, job.images, job.output, settings=distil.PARENTS, **chosen, **_how(job))
+    options = {name: value for name, value in job.options.items() if name != "models"}
+    settings = dataclasses.replace(distil.PARENTS, teachers=options.pop("teachers"))
+    distil.from_parents(job.zoos, job.images, job.output, settings=settings, **options, **_how(job))
 
 
 @method(
     "distil_weights",
     label="distilled, no images",
     role="generated",
+    supervision="concept labels",  # of the validation scores that teachers are chosen by
     needs=("trained",),
     effort="training",
     count=_students,
     default=True,
     options=DistilWeights,
+    asks=_labels_of_teachers,
     about="distil without any image of the concepts: on dead leaves, images made of random shapes.",
     cites="Baradad et al. 2021",
 )
@@ -84,6 +97,7 @@ def distil_weights(job: Job) -> None:
     "cyclegan_distil",
     label="CycleGAN, then distilled",
     role="generated",
+    supervision="concept labels",
     domains=2,
     needs=("trained", "method:cyclegan"),
     effort="training",

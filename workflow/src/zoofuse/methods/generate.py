@@ -103,7 +103,7 @@ def average(zoos: Mapping[str, list[Path]], output: Path) -> None:
 def noise(translated: Path, banks: dict[str, Path], seed: int, fusion: str, output: Path) -> None:
     """Control: what `translate` starts from, plus Gaussian noise as large as the change that it makes.
 
-    For each CNN and layer the noise has the root mean square of translated less untranslated kernels.
+    For each CNN and layer the noise has the root mean square of translated minus untranslated kernels.
     """
     arrays = files.read(translated, "zoo")
     for layer, path in banks.items():

@@ -10,19 +10,21 @@ from zoofuse.zoo import zoo
 
 
 def extract(zoos: Mapping[str, Iterable[Path]], layer: str, output: Path, say: Callable[[str], None] = print) -> None:
-    """Write one layer's bank, or that of layer "joint", from the zoo files of each domain, "A", "B" and so on.
+    """Write one layer's bank, or that of both layers.
 
-    say: is told where a zoo's files were trained in ways that do not give the same bits.
-
-    `output` (kind "kernels"): A (n_a, out, in, k, k), B (n_b, out, in, k, k), ... float32, and the CNNs' global
-    indices model_A (n_a,), model_B (n_b,), ...
+    Args:
+        zoos: Domain, "A", "B" and so on -> zoo files.
+        layer: "conv1", "conv2" and so on, or "joint".
+        output: The file to write, kind "kernels": A (n_a, out, in, k, k), B (n_b, out, in, k, k), ... float32,
+            and the CNNs' global indices model_A (n_a,), model_B (n_b,), ...
+        say: Called with a line where a zoo's files were trained in ways that do not give the same bits.
     """
     arrays, sources = {}, {}
     for domain, paths in zoos.items():
-        names = [f"{each}.weight" for each in (("conv1", "conv2") if layer == "joint" else (layer,))]
-        found = zoo.read(list(paths), ["model", *names])
-        arrays[domain] = joined(*(found[name] for name in names)) if layer == "joint" else found[names[0]]
-        arrays[f"model_{domain}"] = found["model"]
+        names = [f"{name}.weight" for name in (("conv1", "conv2") if layer == "joint" else (layer,))]
+        cnns = zoo.read(list(paths), ["model", *names])
+        arrays[domain] = joined(*(cnns[name] for name in names)) if layer == "joint" else cnns[names[0]]
+        arrays[f"model_{domain}"] = cnns["model"]
         zoo.tell_mixed(list(paths), f"Zoo {domain}", say)
         sources[domain] = [files.fingerprint(path) for path in paths]
     files.write(output, "kernels", arrays, layer=layer, sources=sources)
@@ -43,5 +45,5 @@ def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def parted(volume: np.ndarray, inputs: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """conv1 and conv2 out of what `joined` made of them; inputs: those of conv1."""
+    """conv1 and conv2 from the volume that `joined` returned; inputs: channels that conv1 reads."""
     return np.ascontiguousarray(volume[:, :inputs].swapaxes(1, 2)), volume[:, inputs:]

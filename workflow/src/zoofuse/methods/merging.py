@@ -21,7 +21,15 @@ _AT_ONCE = 16  # CNNs
 
 
 def write(average: Path, zoos: Mapping[str, list[Path]], seed: int, fusion: str, output: Path) -> None:
-    """The CNNs of a file by `generate.average`, repaired on images that no image is needed for; same heads."""
+    """Write the CNNs of a file by `generate.average`, repaired on images of dead leaves, with the same heads.
+
+    Args:
+        average: The CNNs to repair.
+        zoos: Domain -> the zoo files of their parents, of equal index.
+        seed: The run's seed.
+        fusion: The fusion's name.
+        output: The zoo file to write.
+    """
     arrays = files.read(average, "zoo")
     n = len(arrays["model"])
     parents = [{name: values[:n] for name, values in zoo.read(paths).items()} for paths in zoos.values()]
@@ -30,24 +38,34 @@ def write(average: Path, zoos: Mapping[str, list[Path]], seed: int, fusion: str,
 
 
 def repaired(merged: Mapping[str, np.ndarray], parents: list, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Conv weights and biases (n, ...) of n merged CNNs; parents: their n CNNs of each kind; images: uint8."""
+    """Conv weights and biases of n merged CNNs, repaired.
+
+    Args:
+        merged: Name -> (n, ...).
+        parents: For each zoo the n CNNs that were merged, name -> (n, ...).
+        images: uint8 (m, 32, 32, 3), that activations are measured on.
+
+    Returns:
+        Conv layers, name -> float32 (n, ...).
+    """
     x = cnn.normalise(torch.from_numpy(images))
     names = [name for name in merged if name.startswith("conv")]
-    found = {name: merged[name].copy() for name in names}
-    for start in range(0, len(found["conv1.bias"]), _AT_ONCE):
-        own, *others = (
-            {name: torch.from_numpy(of[name][start : start + _AT_ONCE]) for name in names} for of in (found, *parents)
+    result = {name: merged[name].copy() for name in names}
+    for start in range(0, len(result["conv1.bias"]), _AT_ONCE):
+        part, *parts_of_parents = (
+            {name: torch.from_numpy(of[name][start : start + _AT_ONCE]) for name in names} for of in (result, *parents)
         )
         with torch.inference_mode():
-            wanted = [
-                torch.stack(values).mean(0) for values in zip(*(_statistics(of, x) for of in others), strict=True)
+            targets = [
+                torch.stack(values).mean(0)
+                for values in zip(*(_statistics(of, x) for of in parts_of_parents), strict=True)
             ]
-            for layer, (mean, spread) in enumerate(wanted, start=1):
-                now_mean, now_spread = list(_statistics(own, x))[layer - 1]  # with the layers before it repaired
+            for layer, (mean, spread) in enumerate(targets, start=1):
+                now_mean, now_spread = list(_statistics(part, x))[layer - 1]  # with the layers before it repaired
                 scale = spread / now_spread.clamp_min(1e-6)
-                own[f"conv{layer}.weight"] *= scale[..., None, None, None]
-                own[f"conv{layer}.bias"].sub_(now_mean).mul_(scale).add_(mean)
-    return found
+                part[f"conv{layer}.weight"] *= scale[..., None, None, None]
+                part[f"conv{layer}.bias"].sub_(now_mean).mul_(scale).add_(mean)
+    return result
 
 
 def _statistics(weights: cnn.Weights, x: torch.Tensor):

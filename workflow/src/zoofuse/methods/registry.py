@@ -17,13 +17,14 @@ the same method with other options.
 import dataclasses
 import functools
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-ROLES = ("generated", "baseline")
-SUPERVISION = ("none", "concept labels", "few-shot", "target labels")  # what a method or a head was made from, rising
+ROLES = ("generated", "baseline", "foreign")  # foreign: somebody else's classifier, of a predictions file
+SUPERVISION = ("none", "concept labels", "few-shot", "target labels", "unknown")  # what a method or head was made from
 NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space")
 EFFORTS = ("light", "training", "own rule")
 LETTERS = "abcde"  # under which a fusion names its concepts
@@ -57,6 +58,7 @@ class Method:
         default: whether a fusion that names no methods has it; such methods stand in the order of registration.
         options: the class of its settings (`zoofuse.settings.fields.block`). A configuration sets them in a block of
             the method's name, unless the block is there for something else, and in variants.
+        asks: from its options to its supervision, where that depends on them.
         make: from a Job to a zoo file.
         of: of a variant, the method that it varies.
         chosen: of a variant, the options in which it differs.
@@ -77,6 +79,7 @@ class Method:
     images_only: bool = False
     default: bool = False
     options: type | None = None
+    asks: Callable[[Mapping], str] | None = None
     make: "Callable[[Job], None] | None" = None
     of: str = ""
     chosen: Mapping = field(default_factory=dict)
@@ -169,7 +172,7 @@ class Job:
         )
 
 
-_METHODS: dict[str, Method] = {}
+_METHODS: dict[str, dict[str, Method]] = {}  # module -> its methods
 _VARIANTS: dict[str, Mapping] = {}  # of the configuration that this process works on
 
 
@@ -177,7 +180,7 @@ def method(name: str, **facts) -> Callable:
     """Register the decorated function, from a Job to a zoo file, as a method; facts: the fields of Method."""
 
     def register(make: Callable[[Job], None]) -> Callable[[Job], None]:
-        _add(Method(name=name, make=make, **facts))
+        _add(Method(name=name, make=make, **facts), make.__module__)
         return make
 
     return register
@@ -185,13 +188,13 @@ def method(name: str, **facts) -> Callable:
 
 def baseline(name: str, **facts) -> None:
     """Register what is compared with the CNNs and makes none: a guess, a probe on pixels, other CNNs together."""
-    _add(Method(name=name, role="baseline", **facts))
+    _add(Method(name=name, role="baseline", **facts), sys._getframe(1).f_globals["__name__"])
 
 
-def _add(entry: Method) -> None:
-    if entry.name in _METHODS:
+def _add(entry: Method, module: str) -> None:
+    if any(entry.name in entries for entries in _METHODS.values()):
         raise ValueError(f"method {entry.name}: registered twice.")
-    _METHODS[entry.name] = entry
+    _METHODS.setdefault(module, {})[entry.name] = entry
 
 
 @functools.cache
@@ -199,7 +202,9 @@ def _loaded() -> Mapping[str, Method]:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         if path != Path(__file__) and f"from {__name__} import" in path.read_text(encoding="utf-8"):
             importlib.import_module(f"{__package__}.{path.stem}")
-    return MappingProxyType(_METHODS)
+    # Whoever imports one of the modules first must not change the order of tables.
+    in_order = [entries for _, entries in sorted(_METHODS.items())]
+    return MappingProxyType({name: entry for entries in in_order for name, entry in entries.items()})
 
 
 def use(variants: Mapping[str, Mapping]) -> None:
@@ -226,7 +231,10 @@ def known(variants: Mapping[str, Mapping] | None = None) -> Mapping[str, Method]
         base, chosen = choice["method"], {key: choice[key] for key in choice if key not in ("method", "label")}
         label = choice.get("label", name.replace("_", " "))
         facts = {"name": name, "label": label, "default": False, "of": base, "chosen": chosen}
-        groups[base][name] = dataclasses.replace(_loaded()[base], **facts)
+        varied = dataclasses.replace(_loaded()[base], **facts)
+        if varied.asks:
+            varied = dataclasses.replace(varied, supervision=varied.asks(varied.settings({})))
+        groups[base][name] = varied
     return {name: entry for group in groups.values() for name, entry in group.items()}
 
 
@@ -238,10 +246,10 @@ def get(name: str, variants: Mapping[str, Mapping] | None = None) -> Method:
         variants: as `known` takes them.
 
     Returns:
-        What was registered. Of a name that nobody registered, such as that of somebody else's classifier, a generated
-        method that is labelled by its name.
+        What was registered. A name that is not is that of somebody else's classifier, whose predictions lie in a
+        file of that name (`evaluation.foreign_predictions`).
     """
-    return known(variants).get(name) or Method(name, name.replace("_", " "), "generated", "not registered")
+    return known(variants).get(name) or Method(name, name, "foreign", "Read from a file.", supervision="unknown")
 
 
 def methods(variants: Mapping[str, Mapping] | None = None) -> Mapping[str, Method]:
@@ -252,6 +260,19 @@ def methods(variants: Mapping[str, Mapping] | None = None) -> Mapping[str, Metho
 def images_only() -> list[str]:
     """The baselines that need no CNN, in the order of registration."""
     return [name for name, entry in _loaded().items() if entry.images_only]
+
+
+def in_one_job(name: str, variants: Mapping[str, Mapping] | None = None) -> bool:
+    """Whether nothing has to be trained for it first but zoos and other such methods' CNNs.
+
+    Of baselines those that combine the zoos' own predictions. variants: as `known` takes them.
+    """
+    entry = get(name, variants)
+    if not entry.makes_cnns:
+        return not entry.images_only and entry.supervision != "target labels" and name != "always_no"
+    long = {"volumes", "layers", "generators", "space"}
+    before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
+    return not long & set(entry.needs) and all(in_one_job(other, variants) for other in before)
 
 
 def counts(sizes: Mapping[str, int], config: Mapping) -> dict[str, int]:

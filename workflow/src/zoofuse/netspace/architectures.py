@@ -40,8 +40,8 @@ class Architecture:
         width = list(self.layers.values())[-1][1]
         return shapes | {"fc.weight": (2, width), "fc.bias": (2,)}
 
-    def answers(self, weights: Mapping[str, Tensor], images: Tensor, norm: Norm | None = None) -> Tensor:
-        """(n, b, 2) for images uint8 (b, 32, 32, 3)."""
+    def predict(self, weights: Mapping[str, Tensor], images: Tensor, norm: Norm | None = None) -> Tensor:
+        """Logits (n, b, 2) for images uint8 (b, 32, 32, 3)."""
         n, x = len(weights["fc.bias"]), cnn.normalise(images)
         kept = x
         for at, (name, (_, cout, stride)) in enumerate(self.layers.items()):
@@ -59,8 +59,8 @@ class Architecture:
 
     @property
     def network(self) -> spaces.Network:
-        # Without normalisation changes add up from layer to layer, and a deep network that changes much dies.
-        return spaces.Network(self.shapes, self.answers, gain=max(1, len(self.layers) / 2))
+        # Without normalisation changes add up from layer to layer, and a deep network that changes much degenerates.
+        return spaces.Network(self.shapes, self.predict, gain=max(1, len(self.layers) / 2))
 
 
 def _shortcut(x: Tensor, n: int, channels: int, size: int) -> Tensor:
@@ -90,10 +90,7 @@ VANILLA = Architecture("VanillaCNN", {"conv1": (3, 8, 2), "conv2": (8, 16, 2), "
 def zoo_cnn(architecture: cnn.Architecture) -> spaces.Network:
     """The zoo's CNN with its own linear layer."""
 
-    def answers(weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        return cnn.logits(weights, cnn.normalise(images))
-
-    return spaces.Network(architecture.shapes, answers)
+    return spaces.Network(architecture.shapes, lambda weights, images: cnn.logits(weights, cnn.normalise(images)))
 
 
 def named(name: str) -> Architecture:
@@ -140,8 +137,8 @@ def train(
     for step in range(steps):
         adam.param_groups[0]["lr"] = learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
         rows = cnns.balanced(data.labels, batch, seed, "netspace", name, step)
-        answers = architecture.answers(weights, images[rows], norm)
-        loss = F.cross_entropy(answers.flatten(0, 1), labels[rows].repeat(n)) * n
+        logits = architecture.predict(weights, images[rows], norm)
+        loss = F.cross_entropy(logits.flatten(0, 1), labels[rows].repeat(n)) * n
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -149,7 +146,7 @@ def train(
 
 
 def folded(weights: Mapping[str, Tensor], gains, means, variances, epsilon: float = 1e-5) -> dict[str, Tensor]:
-    """Convolutions that answer as they did with batch normalisation behind them: gain (x - mean) / deviation + bias."""
+    """Weights that do without the batch normalisation behind them: gain (x - mean) / deviation + bias."""
     plain = dict(weights)
     for layer in gains:
         n = len(weights["fc.bias"])
@@ -164,13 +161,13 @@ def folded(weights: Mapping[str, Tensor], gains, means, variances, epsilon: floa
 
 @dataclass
 class Members:
-    """Networks of one architecture: their weights, and their answers to the probes and to the compared photographs."""
+    """Networks of one architecture: their weights, and their logits on the probe and on the compared images."""
 
     name: str
     network: spaces.Network
     weights: dict[str, Tensor]
     probes: np.ndarray
-    answers: np.ndarray
+    predictions: np.ndarray
     held_out: np.ndarray  # rows
     trained: np.ndarray
 
@@ -188,48 +185,55 @@ def members(
     n = len(next(iter(weights.values())))
     order = rng.permutation(n, seed, "netspace", "held out", name)
     count = max(2, round(held_out * n))
-    answers = cnns.answered(network.answers, weights, images)
-    return Members(name, network, weights, answers[:, :probes], answers, np.sort(order[:count]), np.sort(order[count:]))
+    predictions = cnns.predictions(network, weights, images)
+    return Members(
+        name, network, weights, predictions[:, :probes], predictions, np.sort(order[:count]), np.sort(order[count:])
+    )
 
 
 def embed(
     kinds: Sequence[Members], images: np.ndarray, settings: spaces.Settings, seed: int, state, *,
     unseen: Sequence[tuple[str, spaces.Network]] = (), device: str = "cpu", progress=None,
 ) -> spaces.Space:  # fmt: skip
-    """A space of several architectures, told apart by the code.
+    """A space of several architectures, which the latent code names; arguments as of `spaces.train`, and:
 
-    unseen: architectures between the first and the last of `kinds`, without any trained network: a code on the way from
-    a network of the first to one of the last, at the architecture's place on it, has to name the architecture and to
-    decode to one of it that answers as the two do at that place of the way (published: an interpolation loss).
+    unseen: architectures between the first and the last of `kinds`, without any trained network: a code on the
+    interpolation path from a network of the first to one of the last, at the architecture's place on it, has to name
+    the architecture and to decode to one of it that predicts what the two do, mixed alike (published: an
+    interpolation loss).
     """
     names = [kind.name for kind in kinds] + [name for name, _ in unseen]
     networks = [kind.network for kind in kinds] + [network for _, network in unseen]
     starts = [_shallow(fresh(network, seed, name)) for name, network in zip(names, networks, strict=True)]
     groups = [
-        spaces.Group(kind.network, _read(kind, kind.trained, at, len(names)), images, kind.answers[kind.trained], at)
+        spaces.Group(
+            kind.network,
+            _encoder_inputs(kind, kind.trained, at, len(names)),
+            images,
+            kind.predictions[kind.trained],
+            at,
+        )
         for at, kind in enumerate(kinds)
     ]
     first, last = groups[0], groups[-1]
-    ends = [torch.from_numpy(group.read).to(device) for group in (first, last)]
-    wanted = [torch.from_numpy(group.answers).to(device) for group in (first, last)]
+    ends = [torch.from_numpy(group.encoder_inputs).to(device) for group in (first, last)]
+    end_targets = [torch.from_numpy(group.predictions).to(device) for group in (first, last)]
     inputs = torch.from_numpy(images).to(device)
 
     def between(p: spaces.Parameters, step: int) -> Tensor:
         at = len(kinds) + step % len(unseen)
         share = (step % len(unseen) + 1) / (len(unseen) + 1)
         key = (seed, "netspace", "between", step)
-        pair = [rng.permutation(len(read), *key, i)[: settings.networks // 2].copy() for i, read in enumerate(ends)]
+        pair = [rng.permutation(len(end), *key, i)[: settings.networks // 2].copy() for i, end in enumerate(ends)]
         count = min(map(len, pair))
         drawn = rng.permutation(len(images), *key, "inputs")[: settings.inputs].copy()
-        codes = [spaces.encode(p, settings, read[rows[:count]]) for read, rows in zip(ends, pair, strict=True)]
+        codes = [spaces.encode(p, settings, end[rows[:count]]) for end, rows in zip(ends, pair, strict=True)]
         code = torch.lerp(*codes, share)
-        target = torch.lerp(
-            *(answers[rows[:count]][:, drawn] for answers, rows in zip(wanted, pair, strict=True)), share
-        )
+        target = torch.lerp(*(of[rows[:count]][:, drawn] for of, rows in zip(end_targets, pair, strict=True)), share)
         weights = spaces.from_prep(spaces.decode(p, code, at), networks[at].shapes)
-        apart = spaces.distance(settings, networks[at].answers(weights, inputs[drawn]), target).mean()
+        distance = spaces.distance(settings, networks[at].predict(weights, inputs[drawn]), target).mean()
         which = F.linear(code, p["which.weight"], p["which.bias"])
-        return apart + F.cross_entropy(which, torch.full((count,), at, device=which.device))
+        return distance + F.cross_entropy(which, torch.full((count,), at, device=which.device))
 
     return spaces.train(
         networks,
@@ -246,52 +250,50 @@ def embed(
 
 def _shallow(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The second convolution of each residual block zero, so that a block starts as its shortcut: without normalisation
-    a deep network dies otherwise (Zhang et al. 2019, "Fixup initialization")."""
+    a deep network degenerates otherwise (Zhang et al. 2019, "Fixup initialization")."""
     return {
         name: np.zeros_like(values) if name.startswith("stage") and name.endswith(".1.weight") else values
         for name, values in weights.items()
     }
 
 
-def _read(kind: Members, rows: np.ndarray, at: int, architectures: int) -> np.ndarray:
-    return spaces.read_answers(kind.probes[rows], at, architectures)
+def _encoder_inputs(kind: Members, rows: np.ndarray, at: int, architectures: int) -> np.ndarray:
+    return spaces.read_predictions(kind.probes[rows], at, architectures)
 
 
 def reconstruct(
     space: spaces.Space, kinds: Sequence[Members], images: np.ndarray, labels: np.ndarray
 ) -> dict[str, dict[str, np.ndarray]]:
     """Of each architecture the held-out networks: balanced accuracies original, decoded and average (of the weights of
-    all trained on), the agreement of their answers, and whether the code names the architecture; arrays (n,)."""
-    found = {}
+    all trained on), the agreement of their classes, and whether the code names the architecture; arrays (n,)."""
+    results = {}
     for at, kind in enumerate(kinds):
-        codes = space.encode(_read(kind, kind.held_out, at, len(space.networks)))
+        codes = space.encode(_encoder_inputs(kind, kind.held_out, at, len(space.networks)))
         named = space.architecture(codes).argmax(1)
-        own = cnns.answered(kind.network.answers, {k: v[kind.held_out] for k, v in kind.weights.items()}, images)
-        made = cnns.answered(kind.network.answers, detached(space.decode(codes, at)), images)
+        held_out = {name: values[kind.held_out] for name, values in kind.weights.items()}
         mean = {name: values[kind.trained].mean(0, keepdim=True) for name, values in kind.weights.items()}
-        averaged = cnns.balanced_accuracy(cnns.answered(kind.network.answers, mean, images), labels)
-        found[kind.name] = {
-            "original": cnns.balanced_accuracy(own, labels),
-            "decoded": cnns.balanced_accuracy(made, labels),
-            "average": np.repeat(averaged, len(own)),
-            "agreement": (own.argmax(-1) == made.argmax(-1)).mean(1),
-            "agreement_control": (own.argmax(-1) == np.roll(own, 1, 0).argmax(-1)).mean(1),
+        original, decoded, average = (
+            cnns.predictions(kind.network, weights, images) for weights in (held_out, space.decode(codes, at), mean)
+        )
+        classes = original.argmax(-1)
+        results[kind.name] = {
+            "original": cnns.balanced_accuracy(original, labels),
+            "decoded": cnns.balanced_accuracy(decoded, labels),
+            "average": np.repeat(cnns.balanced_accuracy(average, labels), len(codes)),
+            "agreement": (classes == decoded.argmax(-1)).mean(1),
+            "agreement_control": (classes == np.roll(classes, 1, 0)).mean(1),
             "named": (named == at).cpu().numpy().astype(float),
         }
-    return found
+    return results
 
 
 def unseen_codes(space: spaces.Space, kinds: Sequence[Members], share: float) -> Tensor:
-    """Codes on the way from held-out networks of the first architecture to those of the last, at this share of it."""
+    """Codes at this share of the interpolation path from held-out networks of the first architecture to the last's."""
     total = len(space.networks)
     ends = [(kinds[0], 0), (kinds[-1], len(kinds) - 1)]
-    codes = [space.encode(_read(kind, kind.held_out, at, total)) for kind, at in ends]
+    codes = [space.encode(_encoder_inputs(kind, kind.held_out, at, total)) for kind, at in ends]
     n = min(map(len, codes))
     return torch.lerp(codes[0][:n], codes[1][:n], share)
-
-
-def detached(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: values.detach() for name, values in weights.items()}
 
 
 def tensors(weights: Mapping[str, np.ndarray], device: str = "cpu") -> dict[str, Tensor]:

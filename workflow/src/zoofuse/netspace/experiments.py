@@ -1,7 +1,7 @@
-"""NetSpace's settings on the CNNs of a fusion: from a space to a table of what was seen and the arrays behind it.
+"""NetSpace's experiments: from a space to a table of what was measured and the arrays behind it.
 
 A table has one row for each measure: the median of the original networks, of the decoded ones and of a control, n
-networks (pairs, starts), and the quartiles of each. What the three are in each setting is said where the rows are made.
+networks (pairs, starts), and the quartiles of each. Each experiment's docstring says what the three are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,42 +18,42 @@ COLUMNS = ["setting", "measure", *KINDS, "n", *SPREAD]
 Result = tuple[list[dict], dict[str, np.ndarray]]  # rows of the table, arrays by name
 
 
-def one_architecture(space: spaces.Space, found: Mapping[str, cnns.Concept], names, seed: int) -> Result:
+def one_architecture(space: spaces.Space, by_side: Mapping[str, cnns.Concept], names, seed: int) -> Result:
     """Held-out CNNs as they were, decoded, and under three controls: noise as large as decoding's change, the average
     of all CNNs, and (for `difference` and `agreement`) another held-out CNN of the concept in place of the decoded."""
     rows, arrays = [], {}
-    for side, concept in found.items():
-        name, seen = names[side], cnns.reconstruct(space, concept, seed)
-        other = np.abs(np.roll(seen["original"], 1) - seen["original"])
+    for side, concept in by_side.items():
+        name, scores = names[side], cnns.reconstruct(space, concept, seed)
+        original = scores["original"]
+        differences = {
+            "decoded": np.abs(scores["decoded"] - original),
+            "other": np.abs(np.roll(original, 1) - original),
+        }
         rows += [
-            row("one_architecture", f"balanced_accuracy_{name}", seen["original"], seen["decoded"], seen["noise"]),
-            row(
-                "one_architecture",
-                f"balanced_accuracy_{name}_average",
-                seen["original"],
-                seen["decoded"],
-                seen["average"],
+            *_rows("one_architecture", scores, {f"balanced_accuracy_{name}": ("original", "decoded", "noise")}),
+            *_rows(
+                "one_architecture", scores, {f"balanced_accuracy_{name}_average": ("original", "decoded", "average")}
             ),
-            row("one_architecture", f"difference_{name}", None, np.abs(seen["decoded"] - seen["original"]), other),
-            row("one_architecture", f"agreement_{name}", None, seen["agreement"], seen["agreement_control"]),
-            row("one_architecture", f"nearest_{name}", seen["distance_control"], seen["distance"], None),
+            *_rows("one_architecture", differences, {f"difference_{name}": (None, "decoded", "other")}),
+            *_rows("one_architecture", scores, {f"agreement_{name}": (None, "agreement", "agreement_control")}),
+            *_rows("one_architecture", scores, {f"nearest_{name}": ("distance_control", "distance", None)}),
         ]
-        arrays |= {f"{name}/{key}": values for key, values in seen.items()}
+        arrays |= {f"{name}/{key}": values for key, values in scores.items()}
     return rows, arrays
 
 
-def interpolation(space: spaces.Space, found, names, *, pairs: int, points: int) -> Result:
-    """Walks between held-out CNNs: the ends, the middle, and what the middle loses, decoded against raw weights.
+def interpolation(space: spaces.Space, by_side, names, *, pairs: int, points: int) -> Result:
+    """Interpolation paths between held-out CNNs: the ends, the middle, and what the middle loses.
 
     Original are the raw ends; control is the middle of the raw weights. Between concepts a row for each one's own head.
     """
     rows, arrays = [], {}
     for start, stop in (("a", "a"), ("b", "b"), ("a", "b")):
-        seen = cnns.interpolate(space, found[start], found[stop], pairs, points)
+        scores = cnns.interpolate(space, by_side[start], by_side[stop], pairs, points)
         way = names[start] if start == stop else f"{names[start]}_to_{names[stop]}"
         heads = [names[start]] if start == stop else [names[start], names[stop]]
         for column, head in enumerate(heads):
-            of = {key: values[:, :, column] for key, values in seen.items()}
+            of = {key: values[:, :, column] for key, values in scores.items()}
             # between concepts a head has an end of its own concept only, and it is that end that it is compared with
             ends = {key: v[:, [0, -1]].mean(1) if start == stop else v[:, -column] for key, v in of.items()}
             middle = {key: (v[:, (points - 1) // 2] + v[:, points // 2]) / 2 for key, v in of.items()}
@@ -67,27 +67,28 @@ def interpolation(space: spaces.Space, found, names, *, pairs: int, points: int)
 
 
 def latent_optimisation(
-    space: spaces.Space, found, names, seed: int, *, starts: int, steps: int, learning_rate: float
+    space: spaces.Space, by_side, names, seed: int, *, starts: int, steps: int, learning_rate: float
 ) -> Result:
     """The best CNN of the zoo (original), optimised codes (decoded), training from scratch at equal steps (control).
 
-    The best of a zoo is chosen among many; `best_of_...` chooses among the starts in the same way, and compares like
-    with like. `start_...` has the codes before they are moved as decoded.
+    The best of a zoo is selected among many; `best_of_...` selects among the starts in the same way, and compares like
+    with like. `start_...` has the codes before they are optimised as decoded.
     """
     rows, arrays = [], {}
-    for side, concept in found.items():
+    for side, concept in by_side.items():
         for goal in ("teacher", "performance"):
-            seen = cnns.optimise(
+            scores = cnns.optimise(
                 space, concept, seed, goal=goal, starts=starts, steps=steps, learning_rate=learning_rate
             )
             name = f"{goal}_{names[side]}"
-            rows.append(row("latent_optimisation", name, seen["best"], seen["decoded"], seen["scratch"]))
-            rows.append(
-                row("latent_optimisation", f"best_of_{name}", seen["best"], seen["decoded_best"], seen["scratch_best"])
-            )
+            measures = {
+                name: ("best", "decoded", "scratch"),
+                f"best_of_{name}": ("best", "decoded_best", "scratch_best"),
+            }
             if goal == "teacher":
-                rows.append(row("latent_optimisation", f"start_{names[side]}", seen["best"], seen["start"], None))
-            arrays |= {f"{name}/{key}": values for key, values in seen.items()}
+                measures[f"start_{names[side]}"] = ("best", "start", None)
+            rows += _rows("latent_optimisation", scores, measures)
+            arrays |= {f"{name}/{key}": values for key, values in scores.items()}
     return rows, arrays
 
 
@@ -97,17 +98,14 @@ def several_architectures(
     """Held-out networks of each architecture as they were and decoded; control is the average of all weights, for
     `agreement` another held-out network, and for `architecture_named` the share a blind guess has."""
     rows, arrays = [], {}
-    for name, seen in architectures.reconstruct(space, kinds, images, labels).items():
-        rows += [
-            row(
-                "several_architectures",
-                f"balanced_accuracy_{name}",
-                *(seen[k] for k in ("original", "decoded", "average")),
-            ),
-            row("several_architectures", f"agreement_{name}", None, seen["agreement"], seen["agreement_control"]),
-            row("several_architectures", f"architecture_named_{name}", None, seen["named"], np.full(1, 1 / len(kinds))),
-        ]
-        arrays |= {f"{name}/{key}": values for key, values in seen.items()}
+    for name, scores in architectures.reconstruct(space, kinds, images, labels).items():
+        measures = {
+            f"balanced_accuracy_{name}": ("original", "decoded", "average"),
+            f"agreement_{name}": (None, "agreement", "agreement_control"),
+            f"architecture_named_{name}": (None, "named", "guess"),
+        }
+        rows += _rows("several_architectures", scores | {"guess": np.full(1, 1 / len(kinds))}, measures)
+        arrays |= {f"{name}/{key}": values for key, values in scores.items()}
     return rows, arrays
 
 
@@ -119,65 +117,77 @@ def unseen_architectures(
     labels: np.ndarray,
     seed: int,
 ) -> Result:
-    """Architectures that the space has no trained network of: trained ones (original), ones decoded on the way between
+    """Architectures that the space has no trained network of: trained ones (original), ones decoded between
     held-out networks of the two ends (decoded), and fresh, untrained ones (control)."""
     rows, arrays = several_architectures(space, kinds, images, labels)
     rows = [{**one, "setting": "unseen_architectures", "measure": f"end_{one['measure']}"} for one in rows]
     for at, kind in enumerate(unseen):
         codes = architectures.unseen_codes(space, kinds, (at + 1) / (len(unseen) + 1))
-        weights = architectures.detached(space.decode(codes, len(kinds) + at))
+        weights = space.decode(codes, len(kinds) + at)
         untrained = architectures.tensors(architectures.fresh(kind.network, seed, kind.name, len(codes)))
-        seen = {
-            key: cnns.balanced_accuracy(cnns.answered(kind.network.answers, of, images), labels)
+        scores = {
+            key: cnns.balanced_accuracy(cnns.predictions(kind.network, of, images), labels)
             for key, of in (("original", kind.weights), ("decoded", weights), ("fresh", untrained))
         }
-        seen["named"] = (space.architecture(codes).argmax(1) == len(kinds) + at).cpu().numpy().astype(float)
-        guess = np.full(1, 1 / (len(kinds) + len(unseen)))
-        rows += [
-            row(
-                "unseen_architectures",
-                f"balanced_accuracy_{kind.name}",
-                *(seen[k] for k in ("original", "decoded", "fresh")),
-            ),
-            row("unseen_architectures", f"architecture_named_{kind.name}", None, seen["named"], guess),
-        ]
-        arrays |= {f"{kind.name}/{key}": values for key, values in seen.items()}
+        scores["named"] = (space.architecture(codes).argmax(1) == len(kinds) + at).cpu().numpy().astype(float)
+        measures = {
+            f"balanced_accuracy_{kind.name}": ("original", "decoded", "fresh"),
+            f"architecture_named_{kind.name}": (None, "named", "guess"),
+        }
+        guess = np.full(1, 1 / len(space.networks))
+        rows += _rows("unseen_architectures", scores | {"guess": guess}, measures)
+        arrays |= {f"{kind.name}/{key}": values for key, values in scores.items()}
     return rows, arrays
 
 
-def shapes(space: spaces.Space, found: shape_experiments.Family, seed: int, *, pairs: int, points: int) -> Result:
-    """SIRENs of held-out shapes as they were and decoded; control is the SIREN trained on that answers most alike, in
-    its place, or what the measure names. `trained_on`: the same of shapes that the space was trained on, which tells
-    what it fails to fit from what it fails to generalise. The last rows are walks, as `interpolation` has them."""
-    seen = shape_experiments.reconstruct(space, found, found.held_out, seed)
-    fitted = shape_experiments.reconstruct(space, found, found.trained[: len(found.held_out)], seed)
-    walk = shape_experiments.interpolate(space, found, seed, pairs, points)
-    kinds = np.array([found.shapes[i].kind for i in found.held_out])
-    triple = lambda of, control: (of["original"], of["decoded"], of[control])  # noqa: E731
-    rows = [
-        row("shapes", "accuracy", *triple(seen, "nearest")),
-        *(
-            row("shapes", f"accuracy_{kind}", *(values[kinds == kind] for values in triple(seen, "nearest")))
-            for kind in np.unique(kinds)
-        ),
-        row("shapes", "accuracy_near_surface", seen["near_original"], seen["near_decoded"], seen["near_nearest"]),
-        row("shapes", "accuracy_noise", *triple(seen, "noise")),
-        row("shapes", "accuracy_average", *triple(seen, "average")),
-        row("shapes", "accuracy_trained_on", *triple(fitted, "nearest")),
-        row("shapes", "agreement", None, seen["agreement"], seen["agreement_nearest"]),
-        row("shapes", "nearest_answers", seen["apart_original"], seen["apart_decoded"], None),
-        row("shapes", "nearest_weights", seen["distance_control"], seen["distance"], None),
-    ]
+def shapes(space: spaces.Space, sirens: shape_experiments.Family, seed: int, *, pairs: int, points: int) -> Result:
+    """SIRENs of held-out shapes as they were and decoded; control is the SIREN trained on that predicts most alike,
+    in its place, or what the measure names. `trained_on`: the same of shapes that the space was trained on, which tells
+    what it fails to fit from what it fails to generalise. The last rows are interpolation paths."""
+    scores = shape_experiments.reconstruct(space, sirens, sirens.held_out, seed)
+    fitted = shape_experiments.reconstruct(space, sirens, sirens.trained[: len(sirens.held_out)], seed)
+    path = shape_experiments.interpolate(space, sirens, seed, pairs, points)
+    kinds = np.array([sirens.shapes[i].kind for i in sirens.held_out])
+    nearest = ("original", "decoded", "nearest")
+    rows = _rows("shapes", scores, {"accuracy": nearest})
+    for kind in np.unique(kinds):
+        rows += _rows(
+            "shapes", {key: values[kinds == kind] for key, values in scores.items()}, {f"accuracy_{kind}": nearest}
+        )
+    rows += _rows(
+        "shapes",
+        scores,
+        {
+            "accuracy_near_surface": ("near_original", "near_decoded", "near_nearest"),
+            "accuracy_noise": ("original", "decoded", "noise"),
+            "accuracy_average": ("original", "decoded", "average"),
+        },
+    )
+    rows += _rows("shapes", fitted, {"accuracy_trained_on": nearest})
+    rows += _rows(
+        "shapes",
+        scores,
+        {
+            "agreement": (None, "agreement", "agreement_nearest"),
+            "nearest_answers": ("apart_original", "apart_decoded", None),
+            "nearest_weights": ("distance_control", "distance", None),
+        },
+    )
     for measure, suffix in (("midpoint", ""), ("midpoint_slope_error", "_slope")):
-        ends = walk[f"raw{suffix}"][:, [0, -1]].mean(1)
+        ends = path[f"raw{suffix}"][:, [0, -1]].mean(1)
         middle = [
-            (walk[key][:, (points - 1) // 2] + walk[key][:, points // 2]) / 2
+            (path[key][:, (points - 1) // 2] + path[key][:, points // 2]) / 2
             for key in (f"decoded{suffix}", f"raw{suffix}")
         ]
         rows.append(row("shapes", measure, ends, *middle))
-    arrays = {f"reconstruction/{key}": values for key, values in seen.items()} | {"reconstruction/kind": kinds}
-    arrays |= {f"walk/{key}": values for key, values in walk.items()}
-    return rows, arrays | {f"mesh/{key}": values for key, values in shape_experiments.meshes(space, found).items()}
+    arrays = {f"reconstruction/{key}": values for key, values in scores.items()} | {"reconstruction/kind": kinds}
+    arrays |= {f"walk/{key}": values for key, values in path.items()}
+    return rows, arrays | {f"mesh/{key}": values for key, values in shape_experiments.meshes(space, sirens).items()}
+
+
+def _rows(setting: str, scores: Mapping[str, np.ndarray], measures: Mapping[str, Sequence[str | None]]) -> list[dict]:
+    """Rows of a table: measure -> the names of its three arrays among `scores`, None where there is none."""
+    return [row(setting, measure, *(key and scores[key] for key in keys)) for measure, keys in measures.items()]
 
 
 def row(setting: str, measure: str, original, decoded, control) -> dict:

@@ -1,4 +1,4 @@
-"""NetSpace's figures, one for each setting, from the arrays of `netspace_settings`."""
+"""NetSpace's figures, one for each setting, from the arrays of `experiments`."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,14 @@ def one_architecture(arrays: Arrays, path: Path) -> None:
     groups = _groups(arrays)
     with canvas(path, 3.6) as figure:
         axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
-        for axis, (name, seen) in zip(axes, groups.items(), strict=True):
-            axis.plot(seen["original"], seen["noise"], "x", color=GREY, label="plus noise")
-            axis.plot(seen["original"], seen["average"], "_", color=INK, label="average of all")
-            axis.plot(seen["original"], seen["decoded"], "o", color=ACCENT, markeredgecolor="white", label="decoded")
-            axis.axline([np.median(seen["original"])] * 2, slope=1, color=INK, linewidth=0.9, linestyle="--")
-            axis.set_title(f"{plain(name)}: {len(seen['original'])} held-out CNNs")
+        for axis, (name, scores) in zip(axes, groups.items(), strict=True):
+            axis.plot(scores["original"], scores["noise"], "x", color=GREY, label="plus noise")
+            axis.plot(scores["original"], scores["average"], "_", color=INK, label="average of all")
+            axis.plot(
+                scores["original"], scores["decoded"], "o", color=ACCENT, markeredgecolor="white", label="decoded"
+            )
+            axis.axline([np.median(scores["original"])] * 2, slope=1, color=INK, linewidth=0.9, linestyle="--")
+            axis.set_title(f"{plain(name)}: {len(scores['original'])} held-out CNNs")
             axis.set_xlabel("balanced accuracy, original")
             axis.grid()
         axes[0].set_ylabel("balanced accuracy")
@@ -35,22 +37,22 @@ def one_architecture(arrays: Arrays, path: Path) -> None:
 
 
 def interpolation(arrays: Arrays, path: Path) -> None:
-    """Balanced accuracy along the walk, median and quartiles of the pairs: codes against raw weights."""
+    """Balanced accuracy along interpolation paths, median and quartiles of the pairs: codes against raw weights."""
     groups = _groups(arrays)
     with canvas(path, 2.2 * -(-len(groups) // 2) + 0.4) as figure:
         axes = figure.subplots(-(-len(groups) // 2), 2, squeeze=False, sharex=True, sharey=True).ravel()
         for axis in axes[len(groups) :]:
             axis.set_visible(False)
-        for axis, (name, seen) in zip(axes, groups.items(), strict=False):
+        for axis, (name, scores) in zip(axes, groups.items(), strict=False):
             for key, words, colour, dash in (("decoded", "codes", ACCENT, "-"), ("raw", "raw weights", GREY, "--")):
-                q25, median, q75 = np.quantile(seen[key], [0.25, 0.5, 0.75], axis=0)
+                q25, median, q75 = np.quantile(scores[key], [0.25, 0.5, 0.75], axis=0)
                 way = np.linspace(0, 1, len(median))
                 axis.fill_between(way, q25, q75, color=colour, alpha=0.18, linewidth=0)
                 axis.plot(way, median, color=colour, linestyle=dash, linewidth=1.6, label=words)
-            axis.set_title(f"{plain(name.replace('_', ' '))} ({len(seen['raw'])} pairs)")
+            axis.set_title(f"{plain(name.replace('_', ' '))} ({len(scores['raw'])} pairs)")
             axis.grid(axis="y")
         axes[0].legend(loc="lower left")
-        figure.supxlabel("place on the way between two held-out CNNs", fontsize=9)
+        figure.supxlabel("share of the interpolation path between two held-out CNNs", fontsize=9)
         figure.supylabel("balanced accuracy", fontsize=9)
 
 
@@ -80,8 +82,8 @@ def several_architectures(arrays: Arrays, path: Path) -> None:
 
 
 def shapes(arrays: Arrays, path: Path) -> None:
-    """Surfaces: of a held-out shape of each kind the true one, its SIREN's and the decoded one's; beside them how many
-    points are answered rightly; below, a walk between two held-out shapes along codes and along raw weights."""
+    """Surfaces: of a held-out shape of each kind the true one, its SIREN's and the decoded one's; beside them the
+    accuracy; below, an interpolation path between two held-out shapes along codes and along weights."""
     meshes = _groups({name: values for name, values in arrays.items() if name.startswith("mesh/")})
     kinds = np.unique(arrays["reconstruction/kind"])
     looks = {"true": INK, "SIREN": BLUE, "decoded": ACCENT}
@@ -94,8 +96,8 @@ def shapes(arrays: Arrays, path: Path) -> None:
         for y, (way, words, colour) in enumerate(
             (("decoded", "codes", ACCENT), ("raw", "raw weights", GREY)), len(kinds)
         ):
-            walk = sorted(name for name in meshes if name.startswith(f"mesh/{way}/"))
-            for x, name in enumerate(walk):
+            path_meshes = sorted(name for name in meshes if name.startswith(f"mesh/{way}/"))
+            for x, name in enumerate(path_meshes):
                 axis = figure.add_subplot(grid[y, x], projection="3d")
                 _surface(axis, meshes[name], colour, f"{words}, {name.rpartition('/')[2]}")
         axis = figure.add_subplot(grid[: len(kinds), 3:])
@@ -121,7 +123,7 @@ _SHAPES = [
 
 
 def _surface(axis, mesh: Mapping[str, np.ndarray], colour: str, title: str) -> None:
-    """A mesh seen from the front and above; where there is none, words."""
+    """A mesh seen from the front and above; where there is none, a text."""
     axis.set_title(title, fontsize=8, pad=-4)
     axis.set_axis_off()
     axis.set_box_aspect((1, 1, 1), zoom=1.5)
@@ -137,18 +139,18 @@ def _surface(axis, mesh: Mapping[str, np.ndarray], colour: str, title: str) -> N
 
 def _strips(groups: Mapping, looks: Mapping, path: Path, line: tuple[str, str] | None = None) -> None:
     """One row for each group; in it a strip of dots for each known array, so that nothing overprints."""
-    used = [key for key in looks if any(key in seen for seen in groups.values())]
+    used = [key for key in looks if any(key in scores for scores in groups.values())]
     with canvas(path, 0.8 + 0.55 * len(groups)) as figure:
         axis = figure.subplots()
-        for y, seen in enumerate(groups.values()):
+        for y, scores in enumerate(groups.values()):
             for at, key in enumerate(used):
-                if key in seen:
+                if key in scores:
                     words, colour, marker = looks[key]
-                    height = np.full(len(seen[key]), y + 0.5 * ((at + 0.5) / len(used) - 0.5))
-                    axis.plot(seen[key], height, marker, color=colour, markersize=4, alpha=0.7)
-                    axis.plot(np.median(seen[key]), height[0], "|", color=INK, markersize=11, markeredgewidth=1.6)
+                    height = np.full(len(scores[key]), y + 0.5 * ((at + 0.5) / len(used) - 0.5))
+                    axis.plot(scores[key], height, marker, color=colour, markersize=4, alpha=0.7)
+                    axis.plot(np.median(scores[key]), height[0], "|", color=INK, markersize=11, markeredgewidth=1.6)
             if line:
-                axis.plot([seen[line[0]][0]] * 2, [y - 0.4, y + 0.4], color=INK, linewidth=0.9, linestyle="--")
+                axis.plot([scores[line[0]][0]] * 2, [y - 0.4, y + 0.4], color=INK, linewidth=0.9, linestyle="--")
         for key in used:
             words, colour, marker = looks[key]
             axis.plot([], [], marker, color=colour, markersize=4, label=words)

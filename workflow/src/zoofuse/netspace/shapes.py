@@ -2,7 +2,7 @@
 
 A shape lies in the unit cube, [-0.5, 0.5]^3, y upwards. Its signed distance is the least of its parts', negative
 inside: exact outside, and inside a bound where parts overlap. A SIREN (Sitzmann et al. 2020, "Implicit neural
-representations with periodic activation functions") is a small perceptron with sines that answers it for any point.
+representations with periodic activation functions") is a small perceptron with sines that predicts it for any point.
 """
 
 import hashlib
@@ -106,7 +106,7 @@ def siren(hidden: int, layers: int) -> spaces.Network:
     for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         shapes |= {f"layer{i}.weight": (outputs, inputs), f"layer{i}.bias": (outputs,)}
 
-    def answers(weights: Mapping[str, Tensor], points: Tensor) -> Tensor:
+    def predict(weights: Mapping[str, Tensor], points: Tensor) -> Tensor:
         x = points.expand(len(weights["layer0.bias"]), -1, -1)
         for i in range(layers + 1):
             omega = OMEGA if i < layers else 1  # on the weights, which are fewer than the sums
@@ -115,7 +115,7 @@ def siren(hidden: int, layers: int) -> spaces.Network:
             x = torch.sin(x) if i < layers else x
         return x
 
-    return spaces.Network(shapes, answers, gain=OMEGA)
+    return spaces.Network(shapes, predict, gain=OMEGA)
 
 
 def fresh(network: spaces.Network, models: np.ndarray, seed: int, name: str = "siren") -> dict[str, np.ndarray]:
@@ -144,19 +144,19 @@ def train(
     half = POOL // 2
     anywhere = [uniform_points(half, seed, "shapes", "uniform", i) for i in models]
     near = [near_points(one, half, seed, "shapes", "near", i) for i, one in enumerate(family)]
-    shown = np.concatenate([np.stack(anywhere), np.stack(near)], axis=1)
-    wanted = np.stack([one.distance(rows) for one, rows in zip(family, shown, strict=True)])
-    digest = hashlib.sha256(wanted.tobytes()).hexdigest()
+    pool = np.concatenate([np.stack(anywhere), np.stack(near)], axis=1)
+    targets = np.stack([one.distance(points_of) for one, points_of in zip(family, pool, strict=True)])
+    digest = hashlib.sha256(targets.tobytes()).hexdigest()
     identity = files.digest([seed, digest, hidden, layers, steps, points, learning_rate, loss, device])
-    shown, wanted = torch.from_numpy(shown).to(device), torch.from_numpy(wanted)[..., None].to(device)
+    pool, targets = torch.from_numpy(pool).to(device), torch.from_numpy(targets)[..., None].to(device)
     size = {"l1": torch.abs, "mse": torch.square}[loss]
 
     def error(weights: spaces.Parameters, step: int) -> Tensor:
         rows = rng.permutation(POOL, seed, "shapes", "step", step)[:points].copy()
-        return size(network.answers(weights, shown[:, rows]) - wanted[:, rows]).mean((1, 2)).sum()
+        return size(network.predict(weights, pool[:, rows]) - targets[:, rows]).mean((1, 2)).sum()
 
     start = {name: torch.from_numpy(values) for name, values in fresh(network, models, seed).items()}
-    made, _ = spaces.descend(
+    weights, _ = spaces.descend(
         start,
         error,
         steps=steps,
@@ -166,24 +166,24 @@ def train(
         device=device,
         progress=progress,
     )
-    return made
+    return weights
 
 
-def answered(network: spaces.Network, weights: Mapping[str, Tensor], points: np.ndarray) -> np.ndarray:
-    """Distances (n, m) that n SIRENs answer at points (m, 3), or (n, m, 3), some networks at a time."""
-    device, shown = weights["layer0.bias"].device, torch.from_numpy(points)
+def predictions(network: spaces.Network, weights: Mapping[str, Tensor], points: np.ndarray) -> np.ndarray:
+    """Distances (n, m) that n SIRENs predict at points (m, 3), or (n, m, 3), some networks at a time."""
+    device, inputs = weights["layer0.bias"].device, torch.from_numpy(points)
     rows = []
     with torch.no_grad():
         for first in range(0, len(weights["layer0.bias"]), 8):
             part = {name: values[first : first + 8] for name, values in weights.items()}
-            own = shown if shown.ndim == 2 else shown[first : first + 8]
-            rows.append(network.answers(part, own.to(device))[..., 0].cpu().numpy())
+            part_inputs = inputs if inputs.ndim == 2 else inputs[first : first + 8]
+            rows.append(network.predict(part, part_inputs.to(device))[..., 0].cpu().numpy())
     return np.concatenate(rows)
 
 
-def accuracy(answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(n, m), (n, m) -> (n,): the share of points answered within TOLERANCE (published)."""
-    return (np.abs(answers - truth) < TOLERANCE).mean(-1)
+def accuracy(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(n, m), (n, m) -> (n,): the share of points predicted within TOLERANCE (published)."""
+    return (np.abs(predictions - truth) < TOLERANCE).mean(-1)
 
 
 def mesh(distance: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,13 @@
-"""NetSpace: networks embedded in a space of codes by what they answer, and decoded from codes to working weights.
+"""NetSpace: networks embedded in a latent space by their predictions, and decoded to working weights.
 
 Berardi et al. 2022, "Learning the space of deep models" (ICPR, arXiv 2206.05194). An encoder reads a network, a
-decoder writes parameters, and the loss compares the answers of both networks on the same inputs, never their weights:
+decoder writes parameters, and the loss compares both networks' predictions on the same inputs, never their weights:
 a decoded network may have other channels in another order. Networks of any architecture, CNNs or others, are read and
 written as a PRep, the padded representation of their parameters: (n, rows, width), in the order of `Network.shapes`.
 
 Here the decoder is a small perceptron whose output is a scale and an addend away from the parameters, for each of them
 as published; ours start at a fresh network's values, so that decoding starts where training does. The encoder reads
-either the network's answers to fixed inputs, in which the order of channels does not show, or its PRep (published).
+either the network's predictions on fixed inputs, in which the order of channels does not show, or its PRep (published).
 """
 
 import hashlib
@@ -32,14 +32,18 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture: parameter name -> shape, and how n networks answer.
+    """An architecture.
 
-    answers: weights name -> (n, ...), inputs (b, ...) as the networks' group holds them -> (n, b, outputs).
+    Args:
+        shapes: parameter name -> shape of one network's tensor.
+        predict: weights name -> (n, ...), inputs (b, ...) as a `Group` holds them -> logits or other
+            predictions (n, b, outputs).
+        gain: what its sums are multiplied by, a SIREN's 30; a decoder's first changes are smaller by it.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    answers: Callable[[Mapping[str, Tensor], Tensor], Tensor]
-    gain: float = 1.0  # what its sums are multiplied by, a SIREN's 30; a decoder's first changes are smaller by it
+    predict: Callable[[Mapping[str, Tensor], Tensor], Tensor]
+    gain: float = 1.0
 
     @property
     def size(self) -> int:
@@ -51,15 +55,18 @@ class Network:
 class Group:
     """n networks of one architecture that were trained on the same inputs.
 
-    read (n, ...): what the encoder reads of each, see `read_answers` and `to_prep`. inputs (m, ...) and
-    answers (n, m, outputs): the inputs compared on, and the networks' own answers to them.
-    architecture: index among the space's architectures.
+    Args:
+        network: their architecture.
+        encoder_inputs: (n, ...), what the encoder reads of each, see `read_predictions` and `to_prep`.
+        inputs: (m, ...), what the networks are compared on.
+        predictions: (n, m, outputs), of the networks on these inputs.
+        architecture: index among the space's architectures.
     """
 
     network: Network
-    read: np.ndarray
+    encoder_inputs: np.ndarray
     inputs: np.ndarray
-    answers: np.ndarray
+    predictions: np.ndarray
     architecture: int = 0
 
 
@@ -68,20 +75,20 @@ class Settings:
     """What a space depends on beside its networks and the seed."""
 
     encoder: str = "answers"
-    code: int = 64  # numbers in a code; published 4,096
+    code: int = 64  # latent dimension; published 4,096
     hidden: int = 256  # units of the encoder, and of the decoder's two layers
     width: int = 256  # of a PRep's rows; published 10,000
     steps: int = 1500
     networks: int = 8  # in a step
     inputs: int = 64  # in a step
     learning_rate: float = 1e-3  # falls to 0 as half a cosine
-    # kl: of softened class probabilities (Hinton et al. 2015); for networks that answer numbers mse or l1
+    # kl: of softened class probabilities (Hinton et al. 2015); for networks that predict numbers mse or l1
     loss: str = "kl"
     temperature: float = 4.0
-    # Share of a step's networks that are decoded from a point between two codes, to answer between the two.
+    # Share of a step's networks that are decoded between two codes, to predict what lies between both.
     mixed: float = 0.5
-    # For deep networks without normalisation, which a few large steps kill: the largest norm of a step's gradient
-    # (Pascanu et al. 2013), 0 for any, and the share of the steps in which the learning rate rises.
+    # For deep networks without normalisation, which a few large steps make degenerate: the largest norm of a step's
+    # gradient (Pascanu et al. 2013), 0 for any, and the share of the steps in which the learning rate rises.
     clip: float = 0.0
     rise: float = 0.0
 
@@ -100,17 +107,18 @@ class Space:
     parameters: Parameters
     loss: np.ndarray
 
-    def encode(self, read: np.ndarray) -> Tensor:
-        """What the encoder reads, (n, ...) -> codes (n, code)."""
+    def encode(self, encoder_inputs: np.ndarray) -> Tensor:
+        """What the encoder reads of n networks, (n, ...) -> latent codes (n, code)."""
+        inputs = torch.from_numpy(encoder_inputs).to(self.parameters["scale.0"].device)
         with torch.no_grad():
-            return encode(self.parameters, self.settings, torch.from_numpy(read).to(self.parameters["scale.0"].device))
+            return encode(self.parameters, self.settings, inputs)
 
     def decode(self, codes: Tensor, architecture: int = 0) -> Parameters:
-        """Codes (n, code) -> weights, name -> (n, ...); gradients reach the codes."""
+        """Latent codes (n, code) -> weights, name -> (n, ...); gradients reach codes that ask for them."""
         return from_prep(decode(self.parameters, codes, architecture), self.networks[architecture].shapes)
 
     def architecture(self, codes: Tensor) -> Tensor:
-        """Logits (n, architectures) of which one a code stands for."""
+        """Logits (n, architectures): which architecture a code (n, code) stands for."""
         return F.linear(codes, self.parameters["which.weight"], self.parameters["which.bias"])
 
 
@@ -138,25 +146,49 @@ def rows_for(networks: Sequence[Network], width: int) -> int:
     return -(-max(network.size for network in networks) // width)
 
 
-def read_answers(answers: np.ndarray, architecture: int = 0, architectures: int = 1) -> np.ndarray:
-    """What the encoder "answers" reads: answers (n, inputs, outputs) less their mean over the outputs, flat and within
-    (-1, 1), and which architecture answered, where there are several."""
-    centred = (answers - answers.mean(-1, keepdims=True) if answers.shape[-1] > 1 else answers)[..., -1:]
-    which = np.zeros((len(answers), architectures if architectures > 1 else 0), np.float32)
+def read_predictions(predictions: np.ndarray, architecture: int = 0, architectures: int = 1) -> np.ndarray:
+    """What the encoder "answers" reads.
+
+    Args:
+        predictions: (n, inputs, outputs); of several outputs their mean is subtracted.
+        architecture: the networks' index among so many architectures.
+
+    Returns:
+        float32 (n, values): predictions within (-1, 1), then, of several architectures, which one it is.
+    """
+    n, outputs = len(predictions), predictions.shape[-1]
+    centred = (predictions - predictions.mean(-1, keepdims=True) if outputs > 1 else predictions)[..., -1:]
+    which = np.zeros((n, architectures if architectures > 1 else 0), np.float32)
     which[:, architecture : architecture + 1] = 1
-    return np.concatenate([np.tanh(centred.reshape(len(answers), -1) / 4), which], 1).astype(np.float32)
+    return np.concatenate([np.tanh(centred.reshape(n, -1) / 4), which], 1).astype(np.float32)
+
+
+def with_noise(weights: Mapping[str, Tensor], decoded: Mapping[str, Tensor], seed: int, *names) -> dict[str, Tensor]:
+    """Control: networks plus Gaussian noise as large, in each tensor, as the change that decoding makes.
+
+    Args:
+        weights, decoded: the networks before and after, name -> (n, ...).
+        seed, names: of the noise.
+    """
+    noisy = {}
+    for name, values in weights.items():
+        change = (decoded[name] - values).flatten(1)
+        size = change.square().mean(1).sqrt().view(-1, *[1] * (values.ndim - 1))
+        noise = torch.from_numpy(rng.normal(tuple(values.shape), seed, *names, name))
+        noisy[name] = values + size * noise.to(values.device)
+    return noisy
 
 
 # ---------------------------------------------------------------------------------------------- encoder and decoder
 
 
-def encode(p: Parameters, s: Settings, read: Tensor) -> Tensor:
-    """(n, ...) as `Group.read` holds it -> codes (n, code)."""
+def encode(p: Parameters, s: Settings, encoder_inputs: Tensor) -> Tensor:
+    """(n, ...) as `Group.encoder_inputs` holds it -> latent codes (n, code)."""
     if s.encoder == "answers":
-        x = F.leaky_relu(F.linear(read, p["encoder.0.weight"], p["encoder.0.bias"]))
+        x = F.leaky_relu(F.linear(encoder_inputs, p["encoder.0.weight"], p["encoder.0.bias"]))
         return F.linear(x, p["encoder.1.weight"], p["encoder.1.bias"])
     # Published: along the rows, the largest over the width, then across the rows, the largest over those.
-    x = read.unsqueeze(1)
+    x = encoder_inputs.unsqueeze(1)
     for i in range(4):
         step, padding = ((1, 2), (0, 1)) if i < 2 else ((1, 1), (1, 0))
         x = F.conv2d(x, p[f"encoder.{i}.weight"], p[f"encoder.{i}.bias"], stride=step, padding=padding)
@@ -180,15 +212,22 @@ def initial(
     s: Settings,
     networks: Sequence[Network],
     fresh: Sequence[Mapping[str, np.ndarray]],
-    read: tuple[int, ...],
+    encoder_input: tuple[int, ...],
     seed: int,
 ) -> Parameters:
-    """The parameters before training. fresh: a fresh network of each architecture, name -> (1, ...), the addend;
-    read: shape of what the encoder reads of one network."""
+    """The parameters of encoder and decoder before training.
+
+    Args:
+        s: the space's settings.
+        networks: its architectures.
+        fresh: a network of each before training, name -> (1, ...): what the decoder adds to.
+        encoder_input: shape of what the encoder reads of one network.
+        seed: of the random numbers.
+    """
     rows = rows_for(networks, s.width)
     h = max(1, s.code // 32)
     if s.encoder == "answers":
-        layers = {"encoder.0": (s.hidden, read[0]), "encoder.1": (s.code, s.hidden)}
+        layers = {"encoder.0": (s.hidden, encoder_input[0]), "encoder.1": (s.code, s.hidden)}
     else:
         kernels = [(h, 1, 1, 3), (2 * h, h, 1, 3), (4 * h, 2 * h, 3, 1), (s.code, 4 * h, 3, 1)]
         layers = {f"encoder.{i}": kernel for i, kernel in enumerate(kernels)}
@@ -214,15 +253,16 @@ def initial(
 # ---------------------------------------------------------------------------------------------- training
 
 
-def distance(s: Settings, answers: Tensor, wanted: Tensor) -> Tensor:
-    """(n,) how far answers (n, b, outputs) are from the wanted ones, by the settings' loss."""
+def distance(s: Settings, predictions: Tensor, targets: Tensor) -> Tensor:
+    """(n,) how far predictions (n, b, outputs) are from their targets, by the settings' loss."""
     if s.loss == "mse":
-        return ((answers - wanted) ** 2).mean((1, 2))
+        return ((predictions - targets) ** 2).mean((1, 2))
     if s.loss == "l1":
-        return (answers - wanted).abs().mean((1, 2))
+        return (predictions - targets).abs().mean((1, 2))
     t = s.temperature
-    apart = F.kl_div(F.log_softmax(answers / t, -1), F.log_softmax(wanted / t, -1), reduction="none", log_target=True)
-    return t**2 * apart.sum(-1).mean(1)
+    predictions, targets = F.log_softmax(predictions / t, -1), F.log_softmax(targets / t, -1)
+    divergence = F.kl_div(predictions, targets, reduction="none", log_target=True)
+    return t**2 * divergence.sum(-1).mean(1)
 
 
 def train(
@@ -239,32 +279,44 @@ def train(
 ) -> Space:
     """Train a space on these networks; a step takes one group, the groups by turns.
 
-    networks: the architectures, in the order of the groups' `architecture`; fresh: a fresh network of each, name ->
-    (1, ...). between: a further loss of each step, from the parameters and the step, for what lies between networks.
-    state_path: file of the state, written every few seconds; what was stopped goes on from it to the same bits.
-    Raises ValueError when a loss is not finite.
+    Args:
+        networks: the architectures, in the order of the groups' `architecture`.
+        groups: the networks to embed.
+        settings: what the space depends on besides.
+        fresh: an untrained network of each architecture, name -> (1, ...).
+        seed: of the random numbers.
+        state_path: see `fit.Fit`.
+        device: as torch names it.
+        progress: called after each step.
+        between: a further loss of each step, from the parameters and the step's index, for what lies
+            between networks.
+
+    Raises:
+        ValueError: a loss is not finite.
     """
     s = settings
-    tensors = [tuple(torch.from_numpy(a).to(device) for a in (g.read, g.inputs, g.answers)) for g in groups]
+    tensors = [
+        tuple(torch.from_numpy(a).to(device) for a in (g.encoder_inputs, g.inputs, g.predictions)) for g in groups
+    ]
 
     def loss(p: Parameters, step: int) -> Tensor:
         at = step % len(groups)
-        group, (read, inputs, answers) = groups[at], tensors[at]
-        rows, images, mixed, share = _draw(len(read), len(inputs), s, seed, step)
-        codes = encode(p, s, read[rows])
-        wanted = answers[rows][:, images]
+        group, (encoder_inputs, inputs, predictions) = groups[at], tensors[at]
+        rows, columns, mixed, share = _draw(len(encoder_inputs), len(inputs), s, seed, step)
+        codes = encode(p, s, encoder_inputs[rows])
+        targets = predictions[rows][:, columns]
         blend = torch.from_numpy(share).to(device)
         codes = torch.lerp(codes, codes[mixed], blend[:, None])
-        wanted = torch.lerp(wanted, wanted[mixed], blend[:, None, None])
+        targets = torch.lerp(targets, targets[mixed], blend[:, None, None])
         weights = from_prep(decode(p, codes, group.architecture), group.network.shapes)
-        total = distance(s, group.network.answers(weights, inputs[images]), wanted).mean()
+        total = distance(s, group.network.predict(weights, inputs[columns]), targets).mean()
         if len(networks) > 1:
             labels = torch.full((len(codes),), group.architecture, device=device)
             total = total + F.cross_entropy(F.linear(codes, p["which.weight"], p["which.bias"]), labels)
         return total + between(p, step) if between else total
 
     parameters, losses = descend(
-        initial(s, networks, fresh, groups[0].read.shape[1:], seed),
+        initial(s, networks, fresh, groups[0].encoder_inputs.shape[1:], seed),
         loss,
         steps=s.steps,
         learning_rate=s.learning_rate,
@@ -293,9 +345,15 @@ def descend(
 ) -> tuple[Parameters, np.ndarray]:
     """Parameters moved by Adam, the rate falling to 0 as half a cosine; returns them and the loss of every step.
 
-    loss: parameters and step -> a number. clip, rise: as `Settings` has them. state_path: file of the state, written
-    every few seconds; what was stopped goes on from it to the same bits where `identity` is the same. Raises ValueError
-    when a loss is not finite.
+    Args:
+        start: the parameters before training.
+        loss: parameters and the step's index -> a number.
+        steps, learning_rate, clip, rise: as `Settings` has them.
+        state_path, identity, device: see `fit.Fit`.
+        progress: called after each step.
+
+    Raises:
+        ValueError: a loss is not finite.
     """
     shapes = {name: value.shape for name, value in start.items()}
     flat = np.concatenate([value.numpy().ravel() for value in start.values()])
@@ -324,10 +382,10 @@ def _draw(n: int, m: int, s: Settings, seed: int, step: int):
     """Which networks and inputs a step takes, and with which other of them, at which share, each network is mixed."""
     names = (seed, "netspace", "step", step)
     rows = rng.permutation(n, *names, "networks")[: s.networks]
-    images = rng.permutation(m, *names, "inputs")[: s.inputs]
+    columns = rng.permutation(m, *names, "inputs")[: s.inputs]
     draws = rng.uniform((2, len(rows)), *names, "mixed")
     share = np.where(draws[0] < s.mixed, draws[1], 0).astype(np.float32)
-    return rows, images, np.roll(np.arange(len(rows)), 1), share
+    return rows, columns, np.roll(np.arange(len(rows)), 1), share
 
 
 def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> Parameters:
@@ -341,7 +399,13 @@ def _views(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> Parameters:
 def optimise(
     codes: Tensor, loss: Callable[[Tensor, int], Tensor], *, steps: int, learning_rate: float = 0.01
 ) -> Tensor:
-    """Codes (n, code) moved by Adam along a frozen decoder, each for itself; loss: codes and step -> (n,)."""
+    """Latent codes (n, ...) moved by Adam along a frozen decoder, each for itself.
+
+    Args:
+        codes: where they start.
+        loss: codes and the step's index -> (n,).
+        steps, learning_rate: of Adam.
+    """
     codes = codes.detach().clone().requires_grad_()
     adam = torch.optim.Adam([codes], lr=learning_rate)
     for step in range(steps):
@@ -355,7 +419,9 @@ def optimise(
 
 
 def _identity(groups: Sequence[Group], s: Settings, fresh: Sequence, seed: int, device: str) -> str:
-    arrays = [a for g in groups for a in (g.read, g.inputs, g.answers)] + [v for f in fresh for v in f.values()]
+    arrays = [a for g in groups for a in (g.encoder_inputs, g.inputs, g.predictions)] + [
+        v for f in fresh for v in f.values()
+    ]
     digests = [(a.shape, hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()) for a in map(np.asarray, arrays)]
     return files.digest([asdict(s), seed, device, digests, [g.architecture for g in groups]])
 

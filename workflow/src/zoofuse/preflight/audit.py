@@ -1,8 +1,8 @@
-"""A look at the images of concepts and tests before any training: what would stop the run, and what would mislead it.
+"""Checks of the images of concepts and tests before training: what would stop the run, and what would mislead it.
 
-An image's statistics are numbers that need no CNN, such as its brightness or the size of its file. Where one of them
-alone tells the positives of a concept from its negatives, CNNs learn it instead of the concept; where what tells one
-concept of a fusion speaks against the other, the fusion has to answer a question the two zoos contradict each other on.
+Image statistics are numbers that need no CNN, such as brightness or file size. If one of them separates a concept's
+positives from its negatives, CNNs learn it instead of the concept. If a statistic that separates one concept of a
+fusion speaks against the other concept, the two zoos contradict each other on the conjunction.
 """
 
 import base64
@@ -22,25 +22,34 @@ from zoofuse.preflight.places import Place
 from zoofuse.preflight.statistics import FEWEST, STATISTICS, Measured, auroc
 from zoofuse.report import pages
 
-TOLD = 0.65  # a statistic is warned of where the 95 % interval of its AUROC lies above this,
-AGAINST = 0.47  # and one that tells the other concept where it lies below this
+SEPARATES = 0.65  # a warning if the 95 % interval of a statistic's AUROC lies above this,
+AGAINST = 0.47  # and for a statistic that separates the other concept, below this
 FEW, FEW_TEST = 100, 30  # images of a class
-IMBALANCE = 5  # times as many images of the larger class
+IMBALANCE = 5  # ratio of the larger to the smaller class
 LARGE = 20e6  # pixels
-LONG = 2  # times as long as wide
+LONG = 2  # ratio of the longer to the shorter side
 SHEET = 16  # images in a row of a contact sheet
 COLUMNS = ["place", "check", "level", "value", "low", "high", "message", "advice"]
-LEVELS = {"stop": "The run stops here", "warning": "Warning", "note": "Note", "ok": "In order"}
+LEVELS = {"stop": "The run stops here", "warning": "Warning", "note": "Note", "ok": "OK"}
 
-_NAMED = 5
+_MAX_NAMED = 5
 
 
 def check(
     places: Sequence[Place], fusions: Mapping[str, Sequence[str]], policy: Mapping, balance: str, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, list[tuple[str, np.ndarray, int]]]]:
-    """Findings (COLUMNS), the images they name (place, check, file, other), and the strips of each place's sheet.
+    """Check the images of all concepts and tests.
 
-    fusions: name -> its concepts; policy: the config's `images` block; balance: its zoo.balance.
+    Args:
+        places: their images.
+        fusions: name -> its concepts.
+        policy: the configuration's `images` block.
+        balance: the configuration's zoo.balance.
+        seed: names the random streams.
+
+    Returns:
+        Findings (COLUMNS), the images that they name (place, check, file, other), and for each place the strips of
+        its contact sheet: title, images, columns.
     """
     measured = {place.where: statistics.measured(place, seed) for place in places}
     pairs = alike(places)
@@ -50,7 +59,7 @@ def check(
         rows = [*_counts(place, balance), *_files(place, policy)]
         trained = [f"concepts.{name}" for name in fusions.get(place.name, [])] if place.is_test else []
         rows += [*_copies(place, pairs, policy), *_leaks(place, trained, pairs, policy)]
-        rows += _told(place, measured[place.where])
+        rows += _separating(place, measured[place.where])
         found += [(place.where, *row) for row in rows]
     between = []
     for fusion, names in fusions.items():
@@ -59,7 +68,9 @@ def check(
             between += [(f"fusions.{fusion}", *row) for row in rows]
     named = [(place.where, "unreadable", *pair) for place in places for pair in place.unreadable]
     named += [(place.where, "of other kinds", file, "") for place in places for file in place.others]
-    named += [(p.where, check, name, "") for p in places for check, (names, *_) in _odd(p).items() for name in names]
+    named += [
+        (p.where, check, name, "") for p in places for check, (names, *_) in _unusual(p).items() for name in names
+    ]
     named += [(p.one.where, p.kind, p.first, f"{p.second} ({p.other.where})") for p in pairs]
     findings = pd.DataFrame(between + found, columns=COLUMNS)
     findings = findings.sort_values("level", key=lambda levels: levels.map(list(LEVELS).index), kind="stable")
@@ -79,18 +90,18 @@ def _counts(place: Place, balance: str) -> Iterator[Row]:
     counts = {side: int((place.positive == (side == "positive")).sum()) for side in ("positive", "negative")}
     few = FEW_TEST if place.is_test else FEW
     for side, count in counts.items():
-        level, advice = ("ok", "") if count >= few else ("warning", f"Add images; {few} or more of a class are wise.")
-        yield _row("count", level, f"{count:,} {side} pictures.", advice, count)
+        level, advice = ("ok", "") if count >= few else ("warning", f"Add images: {few} or more per class.")
+        yield _row("count", level, f"{count:,} {side} images.", advice, count)
     ratio = max(counts.values()) / max(1, min(counts.values()))
     rare = min(counts, key=counts.get)
-    message = f"{ratio:.1f} times as many images of one class as {rare} ones."
+    message = f"There are {ratio:.1f} times as many images of the other class as {rare} ones."
     if ratio < IMBALANCE:
         yield _row("imbalance", "ok", message, "", ratio)
     elif place.is_test or balance == "balanced":
-        rest = "" if place.is_test else " Each epoch draws half from each class, so nothing has to be done."
+        rest = "" if place.is_test else " Each epoch samples half of its images from each class, so this does no harm."
         yield _row("imbalance", "note", message + rest, f"More {rare} images would narrow the intervals.", ratio)
     else:
-        advice = f"Write zoo.balance: balanced, or add {rare} images; else many CNNs give one answer to everything."
+        advice = f"Write zoo.balance: balanced, or add {rare} images; otherwise many CNNs become degenerate."
         yield _row("imbalance", "warning", message, advice, ratio)
 
 
@@ -106,74 +117,76 @@ def _files(place: Place, policy: Mapping) -> Iterator[Row]:
     if place.others:
         count = len(place.others)
         message = f"{count:,} of all files are not a JPEG, PNG, WebP, GIF or BMP: {_named(place.others)}."
-        yield _row("other kinds", "note", message, "They are left aside; convert those that are meant.", count)
+        yield _row("other kinds", "note", message, "They are ignored; convert them if they should be used.", count)
     if any(not Path(name).name.startswith(".") for name in place.aside):
-        advice = "They are left aside. To read such a folder, name it in the configuration."
+        advice = "They are ignored. To use such a folder, name it in the configuration."
         yield _row("other software", "note", f"{folders.counted(place.aside)}.", advice, len(place.aside))
     if place.profiles:
         count = len(place.profiles)
-        message = f"{count:,} of {len(place.names):,} images have a colour profile that makes no sense: "
-        advice = "They are read as sRGB. Save them again with a profile, or without one."
+        message = f"{count:,} of {len(place.names):,} images have a corrupt colour profile: "
+        advice = "They are read as sRGB. Save them again with a valid profile, or without one."
         yield _row("profile", "note", f"{message}{_named(place.profiles)}.", advice, count)
-    for name, (names, what, advice) in _odd(place).items():
+    for name, (names, what, advice) in _unusual(place).items():
         if names:
             level = "warning" if len(names) > len(place.names) / 10 and name != "large" else "note"
             message = f"{len(names):,} of {len(place.names):,} images {what}: {_named(names)}."
             yield _row(name, level, message, advice, len(names))
 
 
-def _odd(place: Place) -> dict[str, tuple[list[str], str, str]]:
-    """Check -> names of images of unusual size, what is odd about them, and advice."""
+def _unusual(place: Place) -> dict[str, tuple[list[str], str, str]]:
+    """Check -> names of images of unusual size, a description, and advice."""
     if place.headers is None:
         return {}
     width, height, *_ = place.headers.T
     looks = {
         "small": (np.minimum(width, height) < 32, "have a side below 32 pixels and are enlarged, which blurs them",
-                  "Take larger images, if there are."),
+                  "Use larger images if possible."),
         "large": (width * height > LARGE, f"have over {LARGE / 1e6:.0f} million pixels, which takes long to read",
-                  "Make them smaller; the CNNs see 32x32."),
+                  "Resize them; the CNNs read 32x32 pixels."),
         "long": (np.maximum(width, height) > LONG * np.minimum(width, height),
-                 f"are over {LONG} times as long as wide, and are squeezed to a square", "Cut them to what they show."),
+                 f"have one side over {LONG} times as long as the other and are squeezed to a square",
+                 "Crop them to the object."),
     }  # fmt: skip
     names = np.array(place.names)
     return {name: (names[where].tolist(), what, advice) for name, (where, what, advice) in looks.items()}
 
 
 def _copies(place: Place, pairs: Sequence[Pair], policy: Mapping) -> Iterator[Row]:
-    own = [pair for pair in pairs if pair.within(place)]
-    for same, what in ((True, "equal"), (False, "saved anew or mirrored, equal")):
-        some = [pair for pair in own if (pair.kind == "equal") == same]
+    within = [pair for pair in pairs if pair.within(place)]
+    for same, what in ((True, "equal"), (False, "re-encoded or mirrored, but equal")):
+        some = [pair for pair in within if (pair.kind == "equal") == same]
         across = [pair for pair in some if place.positive[pair.i] != place.positive[pair.j]]
         if inside := [pair for pair in some if place.positive[pair.i] == place.positive[pair.j]]:
             level = "stop" if same and policy["duplicates"] == "refuse" else "note"
             advice = "One of each is kept." if same and level == "note" else "Keep one of each."
-            yield _row("copies", level, f"{_number(inside)} {what} to one before: {_shown(inside)}.", advice,
+            yield _row("copies", level, f"{_number(inside)} {what} to an earlier one: {_shown(inside)}.", advice,
                        len(inside))  # fmt: skip
         if across:
             level = "stop" if same and policy["duplicates"] == "refuse" else "warning"
             message = f"{_number(across)} {what} to one of the other class: {_shown(across)}."
-            yield _row("both classes", level, message, "Take each out of the class it does not belong to.", len(across))
+            yield _row("both classes", level, message, "Remove each from the wrong class.", len(across))
 
 
 def _leaks(place: Place, trained: Sequence[str], pairs: Sequence[Pair], policy: Mapping) -> Iterator[Row]:
     """Images of a test that are also images of the concepts at `trained`."""
     leaks = [pair for pair in pairs if pair.other.where == place.where and pair.one.where in trained]
-    for same, what in ((True, "equal to one of training"), (False, "saved anew or mirrored, equal to one of training")):
+    kinds = ((True, "equal to a training image"), (False, "re-encoded or mirrored, but equal to a training image"))
+    for same, what in kinds:
         if some := [pair for pair in leaks if (pair.kind == "equal") == same]:
             level = "stop" if same and policy["leaks"] == "refuse" else "note" if same else "warning"
-            advice = "Take each out of one of the two folders." if level != "note" else "They are left out of the test."
+            advice = "Remove each from one of the two folders." if level != "note" else "They are left out of the test."
             yield _row("leak", level, f"{_number(some)} {what}: {_shown(some)}.", advice, len(some))
 
 
-def _told(place: Place, measured: Mapping[str, Measured]) -> Iterator[Row]:
+def _separating(place: Place, measured: Mapping[str, Measured]) -> Iterator[Row]:
     if not measured:
-        yield _row("statistics", "note", f"Fewer than {FEWEST} images of a class: no statistic is measured.")
+        yield _row("statistics", "note", f"Fewer than {FEWEST} images of a class, so no statistic is measured.")
     for name, m in measured.items():
-        message = f"{name.capitalize()} alone tells {place.name} with AUROC {_in_words(m)}: {m.medians} (medians)."
-        if m.low <= TOLD:
+        message = f"{name.capitalize()} alone separates {place.name} with AUROC {_in_words(m)}; medians: {m.medians}."
+        if m.low <= SEPARATES:
             yield _row(name, "ok", message, "", m.value, m.low, m.high)
         elif place.is_test:
-            advice = "A method has to be clearly above this to have shown anything; the leaderboard holds such answers."
+            advice = "A method must be significantly better than this baseline; the leaderboard has such baselines."
             yield _row(name, "note", message, advice, m.value, m.low, m.high)
         else:
             advice = STATISTICS[name].advice.format(name=place.name)
@@ -181,56 +194,58 @@ def _told(place: Place, measured: Mapping[str, Measured]) -> Iterator[Row]:
 
 
 def _between(fusion: str, a: Place, b: Place, measured: Mapping[str, Mapping[str, Measured]]) -> Iterator[Row]:
-    """What tells concept a, asked about concept b."""
+    """Statistics that separate concept a, applied to concept b."""
     ours, theirs = measured[a.where], measured[b.where]
     for name in [name for name in ours if name in theirs]:
-        if ours[name].low <= TOLD:
+        if ours[name].low <= SEPARATES:
             continue
         value, low, high = auroc(ours[name].fitted.decision_function(STATISTICS[name].of(b)), b.positive)
         numbers = f"{value:.2f} ({low:.2f} to {high:.2f})"
-        what = f"{name.capitalize()}, which tells {a.name} ({ours[name].value:.2f}),"
+        what = f"{name.capitalize()}, which separates {a.name} ({ours[name].value:.2f}),"
         if high < AGAINST:
-            message = f"{what} speaks against {b.name}: AUROC {numbers}. What shows {fusion} looks less like {b.name}."
+            message = f"{what} speaks against {b.name}: AUROC {numbers}. Images of {fusion} look less like {b.name}."
             advice = (
-                f"Add positives of {b.name} that are like {a.name} in their {name} without being {fusion}, or take "
-                f"such images out of the negatives of {b.name}."
+                f"Add positives of {b.name} that are like {a.name} in their {name} without being {fusion}, or remove "
+                f"such images from the negatives of {b.name}."
             )
             yield _row(f"{name}: {a.name} against {b.name}", "warning", message, advice, value, low, high)
-        elif low > TOLD:
-            message = f"{what} also tells {b.name}: AUROC {numbers}. CNNs that learn it alone say yes to both."
+        elif low > SEPARATES:
+            message = (
+                f"{what} also separates {b.name}: AUROC {numbers}. CNNs that learn only this predict both concepts."
+            )
             yield _row(f"{name}: {a.name} and {b.name}", "warning", message,
                        STATISTICS[name].advice.format(name=b.name), value, low, high)  # fmt: skip
         else:
-            message = f"{what} tells {b.name} with AUROC {numbers}."
+            message = f"{what} separates {b.name} with AUROC {numbers}."
             yield _row(f"{name}: {a.name} and {b.name}", "ok", message, "", value, low, high)
 
 
 def _both(fusion: str, a: Place, b: Place, pairs: Sequence[Pair]) -> Iterator[Row]:
-    here = [p for p in pairs if p.one.where == a.where and p.other.where == b.where]  # each pair of concepts once
-    some = [p for p in here if p.one.positive[p.i] and p.other.positive[p.j]]
+    between = [p for p in pairs if p.one.where == a.where and p.other.where == b.where]  # each pair of concepts once
+    some = [p for p in between if p.one.positive[p.i] and p.other.positive[p.j]]
     if some:
-        message = f"{_number(some)} positive of {a.name} and of {b.name}: {_shown(some)}."
-        advice = f"Take such images out: they are examples of {fusion}, which no CNN is to have seen."
+        message = f"{_number(some)} positive for both {a.name} and {b.name}: {_shown(some)}."
+        advice = f"Remove these images: they are examples of {fusion}, which no CNN may be trained on."
         yield _row("both concepts", "warning", message, advice, len(some))
 
 
 def _strips(
     place: Place, measured: Mapping[str, Measured], pairs: Sequence[Pair], seed: int
 ) -> Iterator[tuple[str, np.ndarray, int]]:
-    """(title, images, columns): some of each class, both by the statistics that tell them best, and copies."""
+    """(title, images, columns): some of each class, both sorted by the most separating statistics, and copies."""
     sides = {"positives": np.flatnonzero(place.positive), "negatives": np.flatnonzero(~place.positive)}
     for title, members in sides.items():
         chosen = members[rng.permutation(len(members), seed, "sheet", place.where)[: 2 * SHEET]]
         yield f"{place.name}: {title} ({len(members):,})", place.images[chosen], SHEET
-    suspicious = sorted((m.low, name) for name, m in measured.items() if m.low > TOLD)[::-1]
+    suspicious = sorted((m.low, name) for name, m in measured.items() if m.low > SEPARATES)[::-1]
     for _, name in suspicious[:3]:
         for title, members in sides.items():
             order = members[np.argsort(measured[name].scores[members], kind="stable")]
             chosen = order[np.linspace(0, len(order) - 1, min(SHEET, len(order))).round().astype(int)]
-            yield f"{title} by {name}, from the least to the most like a positive", place.images[chosen], SHEET
+            yield f"{title} by {name}, from least to most like a positive", place.images[chosen], SHEET
     if copies := [pair for pair in pairs if pair.other.where == place.where][:SHEET]:
-        both = [picture for pair in copies for picture in (pair.one.images[pair.i], pair.other.images[pair.j])]
-        yield "copies, two by two", np.stack(both), SHEET
+        both = [image for pair in copies for image in (pair.one.images[pair.i], pair.other.images[pair.j])]
+        yield "copies, in pairs", np.stack(both), SHEET
 
 
 def _in_words(m: Measured) -> str:
@@ -244,8 +259,8 @@ def _number(pairs: Sequence[Pair]) -> str:
 
 def _named(names: Iterable[str]) -> str:
     names = list(names)
-    more = f" and {len(names) - _NAMED:,} more (pictures.csv names all)" if len(names) > _NAMED else ""
-    return ", ".join(map(text.printable, names[:_NAMED])) + more
+    more = f" and {len(names) - _MAX_NAMED:,} more (images.csv lists all)" if len(names) > _MAX_NAMED else ""
+    return ", ".join(map(text.printable, names[:_MAX_NAMED])) + more
 
 
 def _shown(pairs: Sequence[Pair]) -> str:
@@ -253,7 +268,7 @@ def _shown(pairs: Sequence[Pair]) -> str:
 
 
 def lines(findings: pd.DataFrame) -> Iterator[str]:
-    """What the terminal says: everything that is not in order, the gravest first, and a count."""
+    """Lines for the terminal: everything that is not OK, the most severe first, and a count."""
     for level, place, messages, advice in grouped(findings):
         yield text.visible(f"{LEVELS[level]}, {place}:")
         yield from (f"    {text.visible(line)}" for line in (*messages, advice) if line)
@@ -261,36 +276,45 @@ def lines(findings: pd.DataFrame) -> Iterator[str]:
 
 
 def grouped(findings: pd.DataFrame) -> Iterator[tuple[str, str, list[str], str]]:
-    """Level, place, messages and the advice they share, of everything that is not in order."""
-    odd = findings[findings["level"] != "ok"]
-    for (level, place, advice), rows in odd.groupby(["level", "place", "advice"], sort=False):
+    """Yield level, place, messages and their common advice, of everything that is not OK."""
+    not_ok = findings[findings["level"] != "ok"]
+    for (level, place, advice), rows in not_ok.groupby(["level", "place", "advice"], sort=False):
         yield level, place, rows["message"].tolist(), advice
 
 
 def headline(findings: pd.DataFrame) -> str:
+    """One line: the number of errors that stop the run, and of warnings."""
     counts = findings["level"].value_counts()
-    stops, warned = int(counts.get("stop", 0)), int(counts.get("warning", 0))
-    found = [f"{stops} {'fault that stops' if stops == 1 else 'faults that stop'} the run"] if stops else []
-    found += [f"{warned} {'warning' if warned == 1 else 'warnings'}"] if warned else []
-    return (" and ".join(found) if found else "Nothing to mend") + "."
+    stops, warnings = int(counts.get("stop", 0)), int(counts.get("warning", 0))
+    parts = [f"{stops} {'error that stops' if stops == 1 else 'errors that stop'} the run"] if stops else []
+    parts += [f"{warnings} {'warning' if warnings == 1 else 'warnings'}"] if warnings else []
+    return (" and ".join(parts) if parts else "Nothing to fix") + "."
 
 
 def write(
     folder: Path, findings: pd.DataFrame, named: pd.DataFrame, sheets: Mapping[str, Path], places: Sequence[Place]
 ) -> None:
-    """checks.csv, pictures.csv and report.html, which needs no network; sheets: place -> its contact sheet."""
-    for name, table in (("checks", findings), ("pictures", named)):
+    """Write checks.csv, images.csv and report.html, which needs no network.
+
+    Args:
+        folder: of the three files.
+        findings: of `check`.
+        named: of `check`.
+        sheets: place -> its contact sheet, a PNG.
+        places: as for `check`.
+    """
+    for name, table in (("checks", findings), ("images", named)):
         csv_files.write(folder / f"{name}.csv", table, float_format="%.4g")
-    told = findings[findings["check"].isin(list(STATISTICS))]
+    separating = findings[findings["check"].isin(list(STATISTICS))]
     html = pages.render(
         "check",
         headline=headline(findings),
         levels=LEVELS,
-        bounds={"told": TOLD, "against": AGAINST},
+        bounds={"told": SEPARATES, "against": AGAINST},
         findings=list(grouped(findings)),
         statistics=list(STATISTICS),
         told={
-            place.where: {row["check"]: row for row in told[told["place"] == place.where].to_dict("records")}
+            place.where: {r["check"]: r for r in separating[separating["place"] == place.where].to_dict("records")}
             for place in places
         },
         sheets={

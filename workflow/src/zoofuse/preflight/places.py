@@ -1,4 +1,4 @@
-"""The images of a concept or a test as they lie in folders, read with what can't be read only named."""
+"""The images of a concept or a test, with unreadable files listed instead of refused."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -31,22 +31,22 @@ class Place(NamedTuple):
 
 
 def gather(where: str, source: Mapping, root: str, archive: str | None, seed: int, threads: int) -> Place:
-    """Read the images that `source` (as for images.prepare_concept) names; what can't be read is only named."""
+    """Read the images of `source` (as for images.prepare_concept); unreadable ones are listed."""
     part = "test" if where.endswith(".test") else "train"
     source = {**source, "unreadable": "skip"}
-    found = [
+    sides = [
         images.gathered(f"{where}.{side}", part, source, source[side], seed, root, archive, threads)
         for side in ("positive", "negative")
     ]
-    names, read = [name for one in found for name in one.names], [file for one in found for file in one.files]
+    names, read = [name for one in sides for name in one.names], [file for one in sides for file in one.files]
     return Place(
         where,
-        np.concatenate([one.images for one in found]),
-        np.repeat([True, False], [len(one.names) for one in found]),
+        np.concatenate([one.images for one in sides]),
+        np.repeat([True, False], [len(one.names) for one in sides]),
         names,
-        [pair for one in found for pair in one.unreadable],
-        [name for one in found for name in one.others],
+        [pair for one in sides for pair in one.unreadable],
+        [name for one in sides for name in one.others],
         np.array([one[1:5] for one in read]).reshape(-1, 4) if source["source"] == "folder" else None,
-        [name for one in found for name in one.aside],
+        [name for one in sides for name in one.aside],
         [name for name, one in zip(names, read, strict=False) if one.profile == "ignored"],
     )

@@ -1,4 +1,4 @@
-"""Numbers of images that need no CNN, and how well each alone tells the positives of a place from its negatives."""
+"""Image statistics that need no CNN, and how well each alone separates positives from negatives."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -63,17 +63,17 @@ def _file(place: Place) -> np.ndarray | None:
 
 
 _SHOWN = (
-    "Unless that is what {name} means: add positives that are like the negatives in this, or negatives that are like "
-    "the positives."
+    "Unless this is what {name} means, add positives that are like the negatives in this respect, or negatives that "
+    "are like the positives."
 )
-_SAVED = "Take both classes from the same sources, or cut and save all images in one way."
+_SAVED = "Take both classes from the same sources, or crop and save all images in the same way."
 STATISTICS = {
     "brightness": Statistic(["luminance"], lambda p: _light(p.images).mean((1, 2))[:, None], _SHOWN),
-    "darkness of the middle": Statistic(
+    "darkness of the centre": Statistic(
         ["share of dark pixels"], lambda p: (_light(p.images[:, 8:-8, 8:-8]) < 0.25).mean((1, 2))[:, None], _SHOWN
     ),
     "colour": Statistic(["red", "green", "blue"], lambda p: p.images.mean((1, 2)) / 255, _SHOWN),
-    "colour of the edge": Statistic(["red", "green", "blue"], lambda p: _edge(p.images), _SHOWN),
+    "colour of the border": Statistic(["red", "green", "blue"], lambda p: _edge(p.images), _SHOWN),
     "saturation": Statistic(["saturation"], lambda p: np.ptp(p.images, axis=-1).mean((1, 2))[:, None] / 255, _SHOWN),
     "contrast": Statistic(["deviation"], lambda p: _light(p.images).std((1, 2))[:, None], _SHOWN),
     "detail": Statistic(["difference of neighbours"], lambda p: _detail(p.images), _SHOWN),
@@ -83,7 +83,7 @@ STATISTICS = {
 
 
 def measured(place: Place, seed: int) -> dict[str, Measured]:
-    """Every statistic that the place has, where it has images enough."""
+    """Measure every statistic of a place; empty if a class has fewer than FEWEST images."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -95,7 +95,7 @@ def measured(place: Place, seed: int) -> dict[str, Measured]:
         values = statistic.of(place)
         if values is None:
             continue
-        discriminant = LinearDiscriminantAnalysis(solver="lsqr")  # takes columns that never differ
+        discriminant = LinearDiscriminantAnalysis(solver="lsqr")  # allows constant columns
         scores = cross_val_predict(discriminant, values, truth, cv=folds, method="decision_function")
         typical = [np.median(values[truth == side], axis=0) for side in (True, False)]
         typical = np.exp2(typical) if statistic.doublings else typical
@@ -107,10 +107,17 @@ def measured(place: Place, seed: int) -> dict[str, Measured]:
 
 
 def auroc(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """AUROC of scores (n,) and its 95 % interval, symmetric in its logit (DeLong 1988; Pepe 2003, section 5.2.3).
+    """AUROC and its 95 % interval, symmetric in its logit (DeLong 1988; Pepe 2003, section 5.2.3).
 
-    Quick for any number of images, unlike the bootstrap of `statistics`. Without an error it is taken for one in
-    twice the images of the smaller class.
+    It is fast for any number of images, unlike the bootstrap of `intervals`. If there is no error, one error in twice
+    the images of the smaller class is assumed.
+
+    Args:
+        scores: (n,).
+        truth: (n,) bool, True: positive.
+
+    Returns:
+        AUROC, low, high.
     """
     shares = intervals.rank_shares(scores[None], truth)
     value = float(intervals.measure(shares, truth)[0])

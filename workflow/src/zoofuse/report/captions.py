@@ -35,7 +35,8 @@ TABLES = {
         "Generated CNNs against baselines",
         "what: medians over CNNs, or the two selected CNNs on the same images. low, high: an interval corrected for "
         "the number of comparisons. The verdict is better or worse where the interval excludes zero, and otherwise "
-        "inconclusive.",
+        "inconclusive. Foreign classifiers, whose predictions were read from files, are compared with generated CNNs "
+        "and baselines; their intervals are corrected for the number of these comparisons.",
     ),
     "zero_shot": (
         "Zero-shot conjunction",

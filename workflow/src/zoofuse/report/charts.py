@@ -27,6 +27,7 @@ ROLES = {
     "baseline": (GREY, "circle"),
     "non-CNN baseline": (BLUE, "square"),
     "oracle": (GREEN, "star"),
+    "foreign classifier": (SKY, "cross"),
     "published": (PURPLE, "triangle-up"),
 }
 VERDICTS = {
@@ -40,10 +41,12 @@ _DOTS = 150  # up to so many CNNs, each one is drawn
 
 
 def role(method: str) -> str:
-    """The part that a method plays: generated, baseline, non-CNN baseline or oracle (trained on the target)."""
+    """The part that a method plays: a key of ROLES. An oracle is trained on the target."""
     entry = registry.get(method)
     if entry.is_generated:
         return "generated"
+    if entry.role == "foreign":
+        return "foreign classifier"
     if entry.supervision == "target labels":
         return "oracle"
     return "non-CNN baseline" if entry.images_only else "baseline"
@@ -78,8 +81,9 @@ def views(
             rows = [_row(row, values.get(row["method"])) for _, row in part.iterrows()]
             found.append(_view("held_out", clusterer, "balanced accuracy", (0.5, "constant prediction"), rows))
     if zero_shot is not None:
-        for head, part in zero_shot.groupby("head", sort=False):
-            rows = [_row(row, None) for _, row in part.iterrows()]
+        foreign = zero_shot["method"].map(role) == "foreign classifier"  # beside every head, as they have none
+        for head in zero_shot.loc[~foreign, "head"].unique():
+            rows = [_row(row, None) for _, row in zero_shot[foreign | (zero_shot["head"] == head)].iterrows()]
             found.append(_view("zero_shot", head, "AUROC", (0.5, "chance"), rows))
     for clusterer, frame in cnns.items():
         values = _values(frame, "published", "accuracy")

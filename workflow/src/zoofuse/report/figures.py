@@ -120,7 +120,7 @@ def zoo_curves(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) ->
 def methods(
     tables: Mapping[str, pd.DataFrame], path: Path, published: Mapping[str, pd.DataFrame] | None = None
 ) -> None:
-    """Accuracy of every CNN by method and clusterer, the figure that says whether generated CNNs beat their baselines.
+    """Accuracy of every CNN by method and clusterer, the figure of generated CNNs beside their baselines.
 
     tables: clusterer -> `tables.clusterer_table`, of which the published protocol is shown; published: clusterer ->
     `tables.published`, shown as a last row.

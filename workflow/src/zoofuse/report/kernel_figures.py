@@ -36,12 +36,7 @@ def kernels(
         axes = figure.subplots(rows, 4, squeeze=False)
         for column, (title, images) in enumerate(zip(titles, mosaics, strict=True)):
             for axis, image in zip(axes[:, column], images, strict=True):
-                axis.imshow(
-                    image,
-                    cmap="gray",
-                    vmin=0,
-                    vmax=1,
-                )
+                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
                 axis.set_axis_off()
             axes[0, column].set_title(title, color=ACCENT if "→" in title else INK)
         figure.supxlabel(

@@ -10,9 +10,7 @@ from zoofuse.report.charts import HEADS, role
 from zoofuse.report.figures import method_label
 
 
-def answer(
-    leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None, zero_shot: pd.DataFrame | None = None
-) -> dict:
+def answer(leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None) -> dict:
     """Whether generated CNNs are better than their baselines, in words.
 
     The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians over CNNs.
@@ -23,23 +21,15 @@ def answer(
         headline and detectable (the difference that would have been detected), a sentence each; lead, the comparisons
         counted; sentences: held out, then zero-shot, then the published protocol, which is transductive.
     """
-    said = {
-        "headline": "There is nothing to compare: no generated CNNs, or no baselines.",
-        "detectable": "",
-        "lead": "",
-    }
-    sentences = []
+    nothing = "There is nothing to compare: no generated CNNs, or no baselines."
+    said = {"headline": nothing, "detectable": "", "lead": ""}
+    sentences = [] if leaderboard is None else _selected(tables.of_protocol(leaderboard, "held_out"))
     if comparisons is not None:
-        medians = comparisons[comparisons["what"] == "median"]
-        held = medians[medians["protocol"] == "held_out"]
-        if len(held):
+        generated = comparisons["method"].map(role) == "generated"
+        medians = comparisons[generated & (comparisons["what"] == "median")]
+        if len(held := tables.of_protocol(medians, "held_out")):
             said = {"headline": _headline(held), "detectable": _detectable(held), "lead": _lead(held)}
-        sentences += _zero_shot_best(medians[medians["protocol"] == "zero_shot"])
-    if leaderboard is not None:
-        held = tables.of_protocol(leaderboard, "held_out")
-        sentences = _selected(held) + _medians(held) + sentences
-    if zero_shot is not None and len(zero_shot):
-        sentences += _zero_shot(zero_shot)
+        sentences += _zero_shot_best(tables.of_protocol(medians, "zero_shot"))
     if leaderboard is not None:
         sentences += _published(tables.of_protocol(leaderboard, "published"))
     return said | {"sentences": sentences}
@@ -109,22 +99,6 @@ def _zero_shot_best(rows: pd.DataFrame) -> list[str]:
     return [f"Zero-shot, {_with(method, head)} does best: significantly better than {which} baselines."]
 
 
-def _medians(held: pd.DataFrame) -> list[str]:
-    clusterers = [name for name in held["clusterer"].unique() if name in CLUSTERERS]
-    if not clusterers:
-        return []
-    part = held[held["clusterer"] == clusterers[0]]
-    listed = [
-        f"{row['median']:.3f} for {method_label(row['method'])} (n\u00a0=\u00a0{row['n']:,})"
-        for _, row in part.sort_values("median", ascending=False, kind="stable").iterrows()
-        if role(row["method"]) != "non-CNN baseline"
-    ]
-    return [
-        f"With {CLUSTERERS[clusterers[0]]}, the median balanced accuracy is {_and(listed)}; a constant prediction "
-        "scores 0.5."
-    ]
-
-
 def _selected(held: pd.DataFrame) -> list[str]:
     """The generated CNN and the baseline with the best validation scores, and their scores on the test half."""
     roles = held["method"].map(role)
@@ -143,20 +117,6 @@ def _selected(held: pd.DataFrame) -> list[str]:
     if "baseline" in best:
         text += f" The baseline selected in the same way, {_who(best['baseline'])}, has {_interval(best['baseline'])}."
     return [text]
-
-
-def _zero_shot(zero_shot: pd.DataFrame) -> list[str]:
-    parts = []
-    for head, rows in zero_shot.groupby("head", sort=False):
-        words = {True: [], False: []}
-        for _, row in rows.sort_values("median", ascending=False, kind="stable").iterrows():
-            words[role(row["method"]) == "generated"].append(f"{row['median']:.3f} for {method_label(row['method'])}")
-        if words[True]:
-            against = f", against {_and(words[False])}" if words[False] else ""
-            parts.append(f"with {HEADS.get(head, head)} the median AUROC is {_and(words[True])}{against}")
-    if not parts:
-        return []
-    return ["Zero-shot, by the product of heads that never saw the conjunction, " + "; ".join(parts) + " (chance 0.5)."]
 
 
 def _published(rows: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a report says of the run itself: settings, versions, what the jobs took, and the sizes of its folders."""
+"""What a report says about the run itself: settings, versions, the jobs' times, and the sizes of its folders."""
 
 import contextlib
 import importlib.metadata
@@ -11,19 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 PACKAGES = [
-    "zoofuse",
-    "torch",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "umap-learn",
-    "h5py",
-    "pandas",
-    "matplotlib",
-    "plotly",
-    "itables",
-    "snakemake",
-]
+    "zoofuse", "torch", "numpy", "scipy", "scikit-learn", "umap-learn", "h5py", "pandas", "matplotlib", "plotly",
+    "itables", "snakemake",
+]  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -51,7 +41,7 @@ def flatten(settings: Mapping, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def run_times(folder: str | os.PathLike) -> pd.DataFrame:
-    """What the jobs of each rule took, from Snakemake's benchmark files `folder`/RULE/*.jsonl; empty without any.
+    """Time and memory of each rule's jobs, from Snakemake's benchmark files `folder`/RULE/*.jsonl; empty without any.
 
     Columns: rule, jobs, seconds (all jobs together), longest (seconds), processor seconds, memory (MB, the highest).
     Snakemake gives these files no checksum: a line that is damaged is left out.
@@ -74,19 +64,19 @@ def run_times(folder: str | os.PathLike) -> pd.DataFrame:
 
 
 def _measured(path: Path) -> list[dict]:
-    """The lines of a benchmark file that say how long a job took."""
+    """The records of a benchmark file that hold a valid time."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    measured = []
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
-            told = json.loads(line)
-            seconds = told.get("s") if isinstance(told, dict) else None
+            record = json.loads(line)
+            seconds = record.get("s") if isinstance(record, dict) else None
             if isinstance(seconds, int | float) and 0 <= seconds < float("inf"):
-                found.append(told)
-    return found
+                measured.append(record)
+    return measured
 
 
 def folder_sizes(folder: str | os.PathLike) -> pd.DataFrame:

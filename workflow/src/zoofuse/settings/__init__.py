@@ -10,7 +10,9 @@ import functools
 from pydantic import TypeAdapter
 
 from zoofuse.settings.evaluation import Evaluation
+from zoofuse.settings.fields import JOINT as JOINT
 from zoofuse.settings.fields import NAME, ONCE, Text, Whole, block, says
+from zoofuse.settings.grid import Grid
 from zoofuse.settings.images import Concept, Downloads, Fusion, Images, Synthetic, Variant
 from zoofuse.settings.netspace import Netspace
 from zoofuse.settings.training import CycleGAN, Distil, Zoo
@@ -46,6 +48,9 @@ class Configuration:
         "{method: distil, remedies: []}.",
         {},
         extra=NAME,
+    )
+    grid: dict[str, Grid] = says(
+        "Grids of conjunctions: attributes by objects with pairs held out, by name (snakemake grid).", {}, extra=NAME
     )
     images: Images = Images()
     synthetic: Synthetic = Synthetic()

@@ -22,6 +22,8 @@ Seed = Annotated[int, Field(ge=0, le=4294967295)]
 Text = Annotated[str, Field(min_length=1)]
 Selectors = Annotated[list[Text], Field(min_length=1)]
 Architecture = Literal[tuple(ARCHITECTURES)]
+# Those of two conv layers, which one CycleGAN can translate together.
+JOINT = tuple(name for name, entry in ARCHITECTURES.items() if len(entry.conv_layers) == 2)
 Schedule = Literal["constant", "cosine", "linear"]
 Source = Literal["folder", "synthetic", "torchvision"]
 Dataset = Literal["cifar10", "oxford_iiit_pet"]

@@ -91,16 +91,17 @@ class Remedies:
 
 @block
 class Teachers:
-    teachers: Literal["all", "unselected", "one", "random"] = says(
-        "all: the CNNs of each zoo that did best on their own validation images; unselected: the first "
-        "ones, for which no label is used; one: the best; random: untrained ones.",
-        "all",
+    choice: Literal["best", "first", "random"] = says(
+        "Which CNNs of each zoo teach. best: those that did best on their own validation images, whose labels "
+        "this uses; first: the first ones, for which no label is used; random: untrained CNNs.",
+        "best",
     )
 
 
 @block
 class Distil(Teachers, Remedies):
     models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)
+    teachers: Count = says("CNNs of each zoo that teach.", 16)
     student: Architecture | None = says("Architecture of the distilled CNNs; null takes the zoo's.", None)
 
 

@@ -32,15 +32,19 @@ class NetSpace:
             raise ValueError(f"NetSpace joins two concepts, and {fusion} has more: name a fusion of two.")
         images = self.run.images.of_fusion(fusion)
         if len(images) < 2:
-            raise ValueError("NetSpace compares answers to images: write positive and negative for both concepts.")
+            raise ValueError("NetSpace compares predictions on images: write positive and negative for both concepts.")
         return images
+
+    def inputs(self, fusion: str) -> dict[str, list[str]]:
+        """The images of both concepts and both zoos."""
+        return {"images": self.images(fusion)} | {side: self.run.zoo_of(fusion, side) for side in "ab"}
 
     def cnns(self, a: Sequence[str], b: Sequence[str], images: Sequence[str]) -> dict:
         """What every job on the CNNs of both zoos takes, as `netspace.cnns.concepts` does."""
         sample = {key: self.settings[key] for key in ("held_out", "compared", "probes")}
         return sample | {
             "zoos": {"a": list(a), "b": list(b)},
-            "pictures": dict(zip("ab", images, strict=True)),
+            "image_files": dict(zip("ab", images, strict=True)),
             "architecture": self.run.config["zoo"]["architecture"],
             "seed": self.run.seed,
         }

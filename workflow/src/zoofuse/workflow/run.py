@@ -7,10 +7,12 @@ from pathlib import Path
 
 from zoofuse.config import sides
 from zoofuse.core.files import digest
+from zoofuse.evaluation import foreign_predictions
 from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, models_made
+from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
 from zoofuse.workflow.netspace import NetSpace
@@ -47,7 +49,7 @@ class Run:
         self.seed = config["seed"]
         self.zoo_faults: dict[str, str] = {}  # concept -> why its existing zoo can't be read
         self.settings = digest(config)  # before any size is filled in
-        self.images, self.netspace = Images(self), NetSpace(self)
+        self.images, self.netspace, self.grids = Images(self), NetSpace(self), Grids(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are told
 
@@ -320,55 +322,58 @@ class Run:
         keys = ("architecture", "epochs", "images_per_epoch", "batch_size", "learning_rate", "schedule")
         return {key: self.config["zoo"][key] for key in keys}
 
-    def evaluated(self, fusion: str, method: str, suffix: str = ".csv") -> list[str]:
-        """Rows (.csv) or predictions (.h5) of a method's CNNs."""
-        shards = self.evaluation_ranges(fusion, method)
-        return [f"results/evaluation/{fusion}/{method}/shard-{shard}{suffix}" for shard in shards]
-
-    def rows(self, fusion: str, suffix: str = ".csv") -> list[str]:
-        """As `evaluated`, of every method of a fusion."""
-        return [path for method in self.methods(fusion) for path in self.evaluated(fusion, method, suffix)]
-
-    def zero_shot(self, fusion: str) -> list[str]:
-        """Zero-shot predictions of every method of a fusion."""
+    def _predictions(self, folder: str, fusion: str, methods: Iterable[str]) -> list[str]:
         return [
-            f"results/zero_shot/{fusion}/{method}/shard-{shard}.h5"
-            for method in self.methods(fusion)
+            f"results/{folder}/{fusion}/{method}/shard-{shard}.h5"
+            for method in methods
             for shard in self.evaluation_ranges(fusion, method)
         ]
+
+    def evaluated(self, fusion: str) -> list[str]:
+        """Predictions of every method's CNNs by the published and the held-out protocol."""
+        return self._predictions("evaluation", fusion, self.methods(fusion))
 
     def probe_images(self, fusion: str) -> list[str]:
         """The images of a fusion's concepts; none if one is an existing zoo, as probes need all."""
         images = self.images.of_fusion(fusion)
         return images if len(images) == len(self.by_side(fusion)) else []
 
-    def references(self, fusion: str = "{fusion}", suffix: str = ".csv") -> list[str]:
-        """Rows or predictions of the baselines that need no CNN."""
-        return [f"results/evaluation/{fusion}/references/{name}{suffix}" for name in registry.images_only()]
+    def predictions(self, fusion: str) -> list[str]:
+        """Predictions of every method and baseline, by all protocols."""
+        return [
+            *self.evaluated(fusion),
+            f"results/evaluation/{fusion}/baselines.h5",
+            *self._predictions("zero_shot", fusion, self.methods(fusion)),
+            f"results/zero_shot/{fusion}/baselines.h5",
+        ]
 
-    def leaderboard(self, fusion: str) -> dict[str, list[str]]:
-        """Rows and predictions of every method and baseline, and their zero-shot predictions."""
-        return {
-            "rows": self.rows(fusion) + self.references(fusion),
-            "arrays": self.rows(fusion, ".h5") + self.references(fusion, ".h5"),
-            "zero_shot": self.zero_shot(fusion),
-            "references": [f"results/zero_shot/{fusion}/references.h5"],
-        }
+    def foreign(self, fusion: str) -> dict[str, Path]:
+        """Name -> file of other classifiers' predictions, looked through."""
+        self.fusion(fusion)
+        try:
+            return foreign_predictions.find(fusion)
+        except ValueError as error:
+            raise Refused(str(error)) from None
 
-    def replicates(self, fusion: str) -> dict[str, list[str]]:
-        """The inputs of the leaderboard, of this run and then of each run in `replicates`."""
-        here = self.leaderboard(fusion)
-        inputs = {key: list(paths) for key, paths in here.items()}
+    def foreign_file(self, fusion: str, name: str) -> str:
+        return str(known(self.foreign(fusion), name, f"file in {foreign_predictions.FOLDER}/{fusion}"))
+
+    def leaderboard(self, fusion: str) -> list[str]:
+        """Predictions of every method, baseline and foreign classifier."""
+        return self.predictions(fusion) + [f"results/foreign/{fusion}/{name}.h5" for name in self.foreign(fusion)]
+
+    def replicates(self, fusion: str) -> list[str]:
+        """`predictions` of this run and then of each run in `replicates`; a foreign file is of one run's images."""
+        inputs = self.predictions(fusion)
         for folder in self.config["replicates"]:
-            for key, paths in here.items():
-                there = [os.path.join(folder, path) for path in paths]
-                if missing := [path for path in there if not os.path.exists(path)]:
-                    self.warn(
-                        f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the "
-                        "same settings and another seed: "
-                        f"snakemake tables --directory {folder} --config seed=NUMBER ..."
-                    )
-                inputs[key] += there
+            there = [os.path.join(folder, path) for path in self.predictions(fusion)]
+            if missing := [path for path in there if not os.path.exists(path)]:
+                self.warn(
+                    f"replicates: {folder} lacks {os.path.relpath(missing[0], folder)}. Make it first, with the "
+                    "same settings and another seed: "
+                    f"snakemake tables --directory {folder} --config seed=NUMBER ..."
+                )
+            inputs += there
         return inputs
 
     def own_images(self, fusion: str) -> bool:
@@ -404,11 +409,8 @@ class Run:
     def shown_zoo(self, fusion: str) -> str:
         return f"results/generated/{fusion}/{self.shown_method(fusion)}.h5"
 
-    def shown_rows(self, fusion: str) -> list[str]:
-        return self.evaluated(fusion, self.shown_method(fusion))
-
-    def shown_arrays(self, fusion: str) -> list[str]:
-        return self.evaluated(fusion, self.shown_method(fusion), ".h5")
+    def shown_predictions(self, fusion: str) -> list[str]:
+        return self._predictions("evaluation", fusion, [self.shown_method(fusion)])
 
     def report(self) -> dict[str, str | list[str]]:
         """Every file the report shows, by `<kind>` or, of a fusion, `<kind>_<fusion>`."""

@@ -1,4 +1,4 @@
-"""Files of the kernel CycleGAN: trained generators with their history, and the state of an unfinished training."""
+"""Files of the kernel CycleGAN: trained generators with their history."""
 
 import hashlib
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def _groups(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _identity(kernels: Mapping[str, np.ndarray], s: Settings, seed: int, way: str) -> str:
-    """What a state file must have been made from to be gone on with, and how: the bits are one way's or another's."""
+    """Digest of all that decides a training's bits, its way of computing included; see `fit.Fit`."""
     digests = {domain: hashlib.sha256(values.tobytes()).hexdigest() for domain, values in kernels.items()}
     shapes = {domain: values.shape for domain, values in kernels.items()}
     return files.digest({"settings": asdict(s), "seed": seed, "kernels": digests, "shapes": shapes, "way": way})

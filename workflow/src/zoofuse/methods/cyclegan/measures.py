@@ -38,29 +38,29 @@ def measure(
     distance_X: `energy_distance` of translated to real filters; untranslated_distance_X: the same for Y as it is;
     nearest_X: `nearness` to the training sets, far below 1 when sets are copied from the training;
     saturated_X: share of outputs within 1 % of the end of Tanh; dead_X: share of outputs that hardly vary over sets;
-    spread_X: standard deviation over sets, as a share of the real kernels' own, near 0 after a collapse;
-    likeness_X: correlation of translated sets with their sources, each less its mean set: 1 when a set's own
+    spread_X: standard deviation over sets, as a share of the real kernels' own, near 0 where it is degenerate;
+    likeness_X: correlation of translated sets with their sources, each minus its mean set: 1 when a set's own
     pattern is kept, about 0 or negative when channels are mixed or signs changed, which a cycle allows.
     """
     real = {domain: values[:HELD_OUT] for domain, values in held_out.items()}
     row = {}
     for domain, other in (("A", "B"), ("B", "A")):
         source, target = real[other], real[domain]
-        made = translate[domain](source)
+        translated = translate[domain](source)
         mean, unit = scales[domain]
-        right = np.concatenate((judge(domain, target) > 0.5, judge(domain, made) <= 0.5))
+        right = np.concatenate((judge(domain, target) > 0.5, judge(domain, translated) <= 0.5))
         row |= {
-            f"cycle_error_{other}": _relative(translate[other](made), source),
+            f"cycle_error_{other}": _relative(translate[other](translated), source),
             f"identity_error_{domain}": _relative(translate[domain](target), target),
-            f"change_{domain}": _relative(made, source),
+            f"change_{domain}": _relative(translated, source),
             f"discriminator_accuracy_{domain}": float(right.mean()),
-            f"distance_{domain}": energy_distance(_filters(made), _filters(target)),
+            f"distance_{domain}": energy_distance(_filters(translated), _filters(target)),
             f"untranslated_distance_{domain}": energy_distance(_filters(source), _filters(target)),
-            f"nearest_{domain}": nearness(made, target, training[domain]),
-            f"saturated_{domain}": float((np.abs(made - mean) > 0.99 * unit).mean()),
-            f"dead_{domain}": float((made.std(0) < 0.01 * target.std()).mean()),
-            f"spread_{domain}": float(made.std(0).mean() / target.std(0).mean()),
-            f"likeness_{domain}": _correlation(made - made.mean(0), source - source.mean(0)),
+            f"nearest_{domain}": nearness(translated, target, training[domain]),
+            f"saturated_{domain}": float((np.abs(translated - mean) > 0.99 * unit).mean()),
+            f"dead_{domain}": float((translated.std(0) < 0.01 * target.std()).mean()),
+            f"spread_{domain}": float(translated.std(0).mean() / target.std(0).mean()),
+            f"likeness_{domain}": _correlation(translated - translated.mean(0), source - source.mean(0)),
         }
     return row
 
@@ -78,14 +78,14 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(1 - within / (2 * between)) if between else 0.0
 
 
-def nearness(made: np.ndarray, real: np.ndarray, training: np.ndarray) -> float:
+def nearness(translated: np.ndarray, real: np.ndarray, training: np.ndarray) -> float:
     """Median distance from translated sets to their nearest training set, as a share of that of held-out real sets.
 
     About 1: as new as a set the training never saw; far below 1: copied. Distances are up to the order of filters
     (`set_distances`). The first NEAREST sets of each are used, so it is an upper bound on the full figure's distances.
     """
     few, many = NEAREST
-    novel, usual = (np.median(set_distances(x[:few], training[:many]).min(1)) for x in (made, real))
+    novel, usual = (np.median(set_distances(x[:few], training[:many]).min(1)) for x in (translated, real))
     return float(novel / usual) if usual else float("inf")
 
 

@@ -1,4 +1,4 @@
-"""What a training of the kernel CycleGAN is told: its settings, and the presets they come from."""
+"""The settings of the kernel CycleGAN, and the presets they come from."""
 
 import re
 from dataclasses import dataclass, fields, replace

@@ -39,27 +39,30 @@ def train(
 ) -> Trained:
     """Train both generators on the kernel sets of two domains.
 
-    a: (n_a, out, in, 5, 5); b: (n_b, out, in, 5, 5); float32. A domain smaller than a batch is repeated within it.
-    state_path: an HDF5 kept up to date while training. Calling `train` again goes on from it, and from a finished
-        one returns at once; delete it when the generators are written. A state of other kernels, settings or seed, of
-        another way of computing (another backend, instruction set or kind of device), or a damaged one, is ignored with
-        a printed line. The result has the same bits as an uninterrupted run's on the same hardware, whatever
-        `threads` are.
-    device: "cpu", or as torch names it; threads: of the CPU, each works on a part of the batch.
-    backend: "auto" (see `choose_backend`), "cpp" or "pytorch".
-    progress: called after each epoch with (epochs done, that epoch's losses and measures).
+    Args:
+        a: (n_a, out, in, 5, 5), float32.
+        b: (n_b, out, in, 5, 5), float32. A domain smaller than a batch is repeated within it.
+        settings: What the generators depend on besides.
+        seed: Of all random numbers.
+        state_path: See `fit.Fit`. A state of other kernels, settings or seed, or of another way of computing
+            (backend, instruction set or kind of device), is not gone on with.
+        device: "cpu", or as torch names it.
+        threads: Of the CPU; each works on a part of the batch, and their number changes no bit.
+        backend: "auto" (see `choose_backend`), "cpp" or "pytorch".
+        progress: Called after each epoch with (epochs done, that epoch's losses and measures).
 
-    Raises ValueError for kernels that cannot be trained on and for a backend that does not run here, TrainingError
-    when a loss is not finite.
+    Raises:
+        ValueError: The kernels cannot be trained on, or the backend does not run here.
+        TrainingError: A loss is not finite.
     """
     kernels = {"A": _checked(a, "A"), "B": _checked(b, "B")}
     if kernels["A"].shape[1:] != kernels["B"].shape[1:]:
         raise ValueError(f"domain A has kernels {a.shape[1:]}, domain B {b.shape[1:]}; a CycleGAN needs one shape.")
     _known("backend", backend, ("auto", *BACKENDS))
-    found, reason = choose_backend(kernels["A"].shape[1:], device)
-    if backend == "cpp" and found != "cpp":
+    possible, reason = choose_backend(kernels["A"].shape[1:], device)
+    if backend == "cpp" and possible != "cpp":
         raise ValueError(f"backend: cpp cannot be used here ({reason}). Write auto.")
-    backend, device = found if backend == "auto" else backend, torch.device(device)
+    backend, device = possible if backend == "auto" else backend, torch.device(device)
     with steps(backend, threads if device.type == "cpu" else 1) as both:
         return _train(kernels, settings, seed, Path(state_path), device, backend, both, progress)
 
