@@ -116,7 +116,13 @@ def compared(path, found) -> None:
             if name in found:
                 item = handle[name] if name in handle else handle[name.replace(".", "/")]
                 with np.errstate(over="ignore"):
-                    assert np.array_equal(found[name], item[...].astype(np.float32)[rows]), name
+                    values = item[...].astype(np.float32)[rows]
+                assert np.array_equal(found[name], ours(name, values)), name
+
+
+def ours(name, values):
+    """As a zoo file holds foreign values: the concept's output, first in theirs, comes second."""
+    return np.flip(values, values.ndim - len(SHAPES[name])) if name.startswith("fc1") else values
 
 
 @pytest.mark.parametrize("kind", ["pt", "safetensors"])
@@ -142,5 +148,5 @@ def test_wrong_bytes_in_files_of_one_cnn(kind, tmp_path):
         )
         for tensor, values in loaded.items():
             if tensor in found:
-                assert np.array_equal(found[tensor][place], values.float().numpy()), (name, tensor)
+                assert np.array_equal(found[tensor][place], ours(tensor, values.float().numpy())), (name, tensor)
     print(f"{kind}: {n + 1 - len(named)} refused, {len(named) - 1} read")
