@@ -474,7 +474,7 @@ def test_a_library_planted_by_another_user_is_refused(small, place, monkeypatch,
     if way != "linked file":
         said = capfd.readouterr().err
         wanted = {"writable folder": "can be written by other users", "their folder": f"belongs to user {STRANGER}"}
-        assert wanted.get(way, "is a link, which is not followed") in said
+        assert wanted.get(way, "is a symbolic link, which is not followed") in said
     private._of_this_process.cache_clear()
 
 
