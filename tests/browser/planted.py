@@ -258,4 +258,4 @@ if __name__ == "__main__":
     matplotlib.use("agg")
     given = arguments(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 40)
     report.build(**given)
-    print(given["path"], given["path"].stat().st_size, narrative.answer.__module__)
+    print(given["path"], given["path"].stat().st_size, narrative.summary.__module__)

@@ -260,8 +260,8 @@ def test_what_asks_for_much_memory_is_refused_before_any_is_taken(folder):
         architecture = cnn.Architecture(tuple(sizes["channels"]), sizes["kernel_size"], sizes["image_size"])
         shapes = [shape for name, shape in architecture.shapes.items() if name.startswith("conv")]
         count = sum(int(np.prod(shape)) for shape in shapes) + 2 * architecture.features + 2
-        told = sizes | {"features": architecture.features, "parameters": count}
-        forged(folder, lambda config, told=told: config["architecture"].update(told))
+        reported = sizes | {"features": architecture.features, "parameters": count}
+        forged(folder, lambda config, reported=reported: config["architecture"].update(reported))
         tracemalloc.start()
         refused(folder, "should need at most 64 MiB and 1,000,000,000 multiply-adds|at most 16,777,216 parameters")
         assert tracemalloc.get_traced_memory()[1] < 5e6
@@ -274,9 +274,9 @@ def test_batches_are_smaller_where_images_are_large(folder, monkeypatch):
     found = {"conv1.weight": rng.normal(size=(8, 3, 5, 5)), "conv1.bias": np.zeros(8), "heads.bias": np.zeros(2)}
     found["heads.weight"] = rng.normal(size=(2, architecture.features)) / 1000
     found = {name: values.astype(np.float32) for name, values in found.items()}
-    told = {"channels": [3, 8], "image_size": 200, "features": architecture.features}
-    told["parameters"] = sum(values.size for values in found.values())
-    forged(folder, lambda config: config["architecture"].update(told), tensors=found)
+    reported = {"channels": [3, 8], "image_size": 200, "features": architecture.features}
+    reported["parameters"] = sum(values.size for values in found.values())
+    forged(folder, lambda config: config["architecture"].update(reported), tensors=found)
     model, sizes, real = zoofuse.load(folder), [], cnn.normalise
     monkeypatch.setattr(cnn, "normalise", lambda pixels: sizes.append(len(pixels)) or real(pixels))
     pixels = np.random.default_rng(2).integers(0, 256, (20, 200, 200, 3)).astype(np.uint8)

@@ -220,9 +220,9 @@ def test_case_06_a_zoo_trained_in_ways_that_differ_is_reported(tmp_path, monkeyp
 
 
 def test_case_06_sets_with_the_same_bits_are_not_reported(tmp_path):
-    def reported(*told: dict) -> bool:
-        said, paths = [], [tmp_path / f"{i}.h5" for i in range(len(told))]
-        for path, attributes in zip(paths, told, strict=True):
+    def reported(*stated: dict) -> bool:
+        said, paths = [], [tmp_path / f"{i}.h5" for i in range(len(stated))]
+        for path, attributes in zip(paths, stated, strict=True):
             files.write(path, "zoo", {"model": np.arange(1)}, **attributes)
         zoo.tell_mixed(paths, "cat", said.append)
         return bool(said)
@@ -714,7 +714,7 @@ def test_an_exploding_cnn_zero_shot_and_few_shot(exploding):
     images, labels = pictures(40), (np.arange(40) % 2).astype(np.uint8)
     concept = zero_shot.Concept(images[:20], labels[:20], images[20:], labels[20:])
     said: list[str] = []
-    answers = zero_shot.answer(exploding, [concept, concept], images, said.append)
+    answers = zero_shot.predict(exploding, [concept, concept], images, said.append)
     assert len(said) == 1
     assert "CNN 1 " in said[0]
     assert all(np.isfinite(values).all() for values in answers.values())

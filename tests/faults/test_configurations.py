@@ -102,7 +102,7 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
     @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(spoiled())
     def refuse(given):
-        told = ""
+        reported = ""
         before = copy.deepcopy(given)
         try:
             done = config.complete(given)
@@ -110,7 +110,7 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
             heading, *faults = str(error).splitlines()
             assert heading.startswith("The configuration can't be used:")
             assert faults or heading.endswith(".")
-            told = "\n".join((heading, *faults))
+            reported = "\n".join((heading, *faults))
             refused.append(given)
         else:
             json.dumps(done, allow_nan=False)
@@ -118,8 +118,8 @@ def test_two_hundred_spoiled_configurations_are_refused_in_words():
             for concept in done["concepts"].values():
                 concept["models"] = concept["models"] or 64
             assert estimate.text(done)
-        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", told)
-        assert len(told) < 20_000
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", reported)
+        assert len(reported) < 20_000
         assert repr(given) == repr(before)
 
     refuse()

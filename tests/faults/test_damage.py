@@ -154,11 +154,11 @@ def test_hdf5_that_points_to_other_files_is_refused(tmp_path):
     for path in pointing_outside(tmp_path / "forged.h5", tmp_path / "secret.h5"):
         with pytest.raises(FileError, match=r"conv1\.weight is stored in another file, which is not read"):
             files.read(path, "zoo")
-        told = (
+        reported = (
             r"conv1\.weight (is stored in another file, which is not read|is a soft link to /elsewhere, which is not)"
         )
         for reader in (imports.count, lambda path: imports.import_generators(path, "conv1", tmp_path / "made.h5")):
-            with pytest.raises(imports.ZooError, match=told):
+            with pytest.raises(imports.ZooError, match=reported):
                 reader(path)
         assert not (tmp_path / "made.h5").exists()
 

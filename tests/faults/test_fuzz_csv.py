@@ -130,10 +130,10 @@ def test_text_stays_text_and_numbers_numbers(whole):
 def test_a_damaged_shard_stops_the_leaderboard_and_the_way_out_works(whole, tmp_path):
     project = copied(whole, tmp_path / "copy")
     wanted, shard = contents(project), project.folder / EVALUATED
-    told, content = shard.stat(), bytearray(shard.read_bytes())
+    reported, content = shard.stat(), bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    os.utime(shard, ns=(told.st_atime_ns, told.st_mtime_ns))  # as a disk does it
+    os.utime(shard, ns=(reported.st_atime_ns, reported.st_mtime_ns))  # as a disk does it
     for path in (project.folder / "results/tables/black_cat").iterdir():
         path.unlink()
     target = "results/tables/black_cat/leaderboard.csv"

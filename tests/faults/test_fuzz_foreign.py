@@ -71,11 +71,11 @@ def outcome(path, output) -> dict | None:
         imports.import_zoo(path, output, models=range(n), on_unreadable="skip", **arguments)
         return files.read(output, "zoo")
     except imports.ZooError as error:
-        told = str(error)
+        reported = str(error)
     finally:
         assert time.monotonic() - begun < HANG
-    assert "weights_only" not in told
-    assert len(told) < 50_000
+    assert "weights_only" not in reported
+    assert len(reported) < 50_000
     return None
 
 

@@ -120,28 +120,28 @@ def deepened(config: bytes, draw: random.Random) -> bytes:
 def header(weights: bytes, draw: random.Random) -> bytes:
     """A safetensors file whose header tells of other tensors, or is not what its length says."""
     length = struct.unpack("<Q", weights[:8])[0]
-    told, data = json.loads(weights[8 : 8 + length]), weights[8 + length :]
-    way, name = draw.choice(["length", "set", "set", "rename", "remove", "add", "deep"]), draw.choice(sorted(told))
+    reported, data = json.loads(weights[8 : 8 + length]), weights[8 + length :]
+    way, name = draw.choice(["length", "set", "set", "rename", "remove", "add", "deep"]), draw.choice(sorted(reported))
     if way == "length":
         length = draw.choice([0, 1, length - 1, length + 1, length * 2, 10**8, 2**63, 2**64 - 1])
         return struct.pack("<Q", length) + weights[8:]
     if way == "set":
         key = draw.choice(["dtype", "shape", "data_offsets"])
-        told[name][key] = draw.choice([
+        reported[name][key] = draw.choice([
             "F64", "F16", "BF16", "I8", "U8", "I32", "F4", "BOOL", "C64", [], [0], [1, 2], [-1], [2**62, 2**62], [6],
             [0, 8], [4, 0], [2**64, 1], None, "a", {}, 1e300,
-            list(reversed(told[name]["shape"])), told[draw.choice(sorted(told))]["data_offsets"],
+            list(reversed(reported[name]["shape"])), reported[draw.choice(sorted(reported))]["data_offsets"],
         ])  # fmt: skip
     elif way == "rename":
-        told[draw.choice(["", "conv1.weights", "heads", "__metadata__", "x" * 5000, "\x1b"])] = told.pop(name)
+        reported[draw.choice(["", "conv1.weights", "heads", "__metadata__", "x" * 5000, "\x1b"])] = reported.pop(name)
     elif way == "remove":
-        del told[name]
+        del reported[name]
     elif way == "add":
-        told[draw.choice(["more", "__metadata__"])] = draw.choice([told[name], {"a": "b"}, {"a": 1}, 7])
+        reported[draw.choice(["more", "__metadata__"])] = draw.choice([reported[name], {"a": "b"}, {"a": 1}, 7])
     else:
         text = b"[" * 50_000
         return struct.pack("<Q", len(text)) + text + data
-    text = json.dumps(told).encode()
+    text = json.dumps(reported).encode()
     return struct.pack("<Q", len(text)) + text + data
 
 

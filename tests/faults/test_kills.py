@@ -44,7 +44,7 @@ def struck(project, kind: str, rng: random.Random, seconds: float) -> list[str]:
 
 def test_kill_9_at_any_moment_changes_no_result(whole, tmp_path, root):
     rng, counts, calls = random.Random(KILLS), dict.fromkeys((*TRAINING, *WHOLE), 0), 0
-    wanted, start, told = contents(whole), time.monotonic(), ""
+    wanted, start, reported = contents(whole), time.monotonic(), ""
     while (left := KILLS - sum(counts.values())) > 0:
         project, strikes, done = begun(tmp_path / str(left), root), [], False
         quota = min(left, PER_RUN)
@@ -57,11 +57,11 @@ def test_kill_9_at_any_moment_changes_no_result(whole, tmp_path, root):
                 assert project.call().wait() in (0, 1)
             assert "Traceback" not in project.said, project.said
             if new and new[-1] in WHOLE:
-                if not told:  # what the user reads after a kill -9 of snakemake
+                if not reported:  # what the user reads after a kill -9 of snakemake
                     assert project.call().wait() == 1
-                    told = project.said
-                    assert "Directory cannot be locked" in told
-                    assert "--unlock" in told
+                    reported = project.said
+                    assert "Directory cannot be locked" in reported
+                    assert "--unlock" in reported
                 assert project.snakemake("--unlock", config=TINY).returncode == 0
             done = "(100%) done" in project.said or "Nothing to be done" in project.said
             assert calls < 3 * KILLS + 10, project.said

@@ -325,5 +325,5 @@ def test_the_schema_is_valid_and_has_no_stray_keys():
 
 
 def test_the_readme_names_every_word_of_the_drawings(root):
-    section = (root / "config/README.md").read_text().split("* `drawn`")[1].split("* `torchvision`")[0]
+    section = (root / "config/README.md").read_text().split("* `synthetic`")[1].split("* `torchvision`")[0]
     assert set(synthetic.VOCABULARY) <= set(re.findall(r"[a-z]+", section))

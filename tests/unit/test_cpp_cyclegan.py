@@ -219,8 +219,8 @@ def test_without_a_compiler_pytorch_trains_on(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(zoofuse.__file__).parents[1]), "PATH": str(tmp_path)}
     environment |= {"CXX": "", "XDG_CACHE_HOME": str(tmp_path)}
-    told, way = subprocess.run(
+    reported, way = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
     ).stdout.splitlines()
-    assert told.startswith("pytorch pytorch (slower), as the C++ is missing: no C++ compiler found")
+    assert reported.startswith("pytorch pytorch (slower), as the C++ is missing: no C++ compiler found")
     assert way == f"pytorch {build.instruction_set()}"

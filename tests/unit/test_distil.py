@@ -50,22 +50,22 @@ def made(tmp_path_factory):
         "A": concept(rng, (True, False), [(False, False), (False, True)]),
         "B": concept(rng, (False, True), [(False, False), (True, False)]),  # what is red is never upright
     }
-    zoos, photographs = {}, {}
+    zoos, concept_images = {}, {}
     for side, of in data.items():
         trained = training.train(of, training.Settings(epochs=8, images_per_epoch=240), 1, side, np.arange(6))
         history = {f"history/{name}": values for name, values in trained.history.items()}
         zoos[side] = [folder / f"{side}.h5"]
         files.write(zoos[side][0], "zoo", trained.weights | history | {"model": np.arange(6)})
-        photographs[side] = folder / f"images_{side}.h5"
+        concept_images[side] = folder / f"images_{side}.h5"
         arrays = {
             "images": np.concatenate([of.images, of.validation_images]),
             "labels": np.concatenate([of.labels, of.validation_labels]),
             "split": np.repeat([0, 1], [len(of.images), len(of.validation_images)]).astype("u1"),
         }
-        files.write(photographs[side], "images", arrays)
+        files.write(concept_images[side], "images", arrays)
     kinds = [(True, True), (True, False), (False, True), (False, False)]
     test = np.concatenate([striped(rng, 40, *kind) for kind in kinds])
-    return {"zoos": zoos, "photographs": photographs, "data": data, "test": test, "folder": folder}
+    return {"zoos": zoos, "concept_images": concept_images, "data": data, "test": test, "folder": folder}
 
 
 def answers(zoo, pictures):
@@ -90,7 +90,7 @@ CONJUNCTION = np.repeat([True, False, False, False], 40)
 @pytest.fixture(scope="module")
 def distilled(made):
     path = made["folder"] / "distilled.h5"
-    distil.from_parents(made["zoos"], made["photographs"], path, n=2, settings=QUICK, seed=1, **NAMED)
+    distil.from_parents(made["zoos"], made["concept_images"], path, n=2, settings=QUICK, seed=1, **NAMED)
     return path
 
 
@@ -108,7 +108,7 @@ def test_students_know_the_conjunction_that_nobody_showed_them(made, distilled):
 def test_same_names_make_the_same_students(made, distilled, tmp_path):
     for seed in (1, 2):
         arguments = {"n": 1, "settings": QUICK, "seed": seed} | NAMED
-        distil.from_parents(made["zoos"], made["photographs"], tmp_path / f"{seed}.h5", **arguments)
+        distil.from_parents(made["zoos"], made["concept_images"], tmp_path / f"{seed}.h5", **arguments)
     first, again, other = (files.read(path, "zoo") for path in (distilled, tmp_path / "1.h5", tmp_path / "2.h5"))
     np.testing.assert_array_equal(first["conv2.weight"][:1], again["conv2.weight"])
     assert (again["conv2.weight"] != other["conv2.weight"]).any()
@@ -117,7 +117,7 @@ def test_same_names_make_the_same_students(made, distilled, tmp_path):
 def test_students_may_be_larger_than_their_teachers(made, tmp_path):
     settings = replace(QUICK, images=100, epochs=1)
     arguments = {"n": 1, "settings": settings, "seed": 1, "student": "deep"} | NAMED
-    distil.from_parents(made["zoos"], made["photographs"], tmp_path / "deep.h5", **arguments)
+    distil.from_parents(made["zoos"], made["concept_images"], tmp_path / "deep.h5", **arguments)
     zoo = files.read(tmp_path / "deep.h5", "zoo")
     assert (zoo["conv3.weight"].shape, zoo["fc_b.weight"].shape) == ((1, 128, 64, 3, 3), (1, 2, 512))
     assert np.isfinite(answers(zoo, made["test"][:3])).all()
@@ -129,8 +129,8 @@ def test_students_may_be_larger_than_their_teachers(made, tmp_path):
 def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
     settings = {"zoos", "output", "n", "settings", "seed", "fusion", "architecture", "how"}
-    assert asked[distil.from_weights] == settings | {"start", "choice", "recolourings"}
-    assert asked[distil.from_parents] == settings | {"photographs", "remedies", "student", "choice"}
+    assert asked[distil.from_weights] == settings | {"start", "choice", "palettes"}
+    assert asked[distil.from_parents] == settings | {"concept_images", "remedies", "student", "choice"}
 
 
 def test_students_without_a_remedy_see_as_many_images_but_others(made):
@@ -140,11 +140,11 @@ def test_students_without_a_remedy_see_as_many_images_but_others(made):
         remedies: distil.training_images(cnns, made["data"], 200, 1, "f", remedies=remedies)
         for remedies in [("filtered_negatives", "colour_transfer"), ("filtered_negatives",), ("colour_transfer",), ()]
     }
-    both, fair, recoloured, plain = shown.values()
+    both, filtered, transferred, plain = shown.values()
     assert {pictures.shape for pictures, _ in shown.values()} == {(600, 32, 32, 3)}
-    np.testing.assert_array_equal(both[0][200:400], fair[0][200:400])  # upright ones, red negatives left out
-    np.testing.assert_array_equal(recoloured[0][200:400], plain[0][200:400])
-    np.testing.assert_array_equal(both[0][400:], recoloured[0][400:])
+    np.testing.assert_array_equal(both[0][200:400], filtered[0][200:400])  # upright ones, red negatives left out
+    np.testing.assert_array_equal(transferred[0][200:400], plain[0][200:400])
+    np.testing.assert_array_equal(both[0][400:], transferred[0][400:])
 
     def red(part):  # share of red ones among the negatives that are shown for B
         pictures, targets = (values[200:400] for values in part)
@@ -189,14 +189,14 @@ def test_targets_of_training_images(made):
     given = {side: teachers(made, side) for side in "AB"}
     pictures, targets = distil.training_images(given, made["data"], 100, 1, "f")
     assert (pictures.shape, targets.shape) == ((300, 32, 32, 3), (300, 2))
-    a, plain, recoloured = np.split(targets, 3)
+    a, plain, transferred = np.split(targets, 3)
     assert np.isnan(a[:, 1]).all()  # shapes are not told by a zoo that saw no red ones
     assert not np.isnan(targets[100:]).any()
-    for own in (a[:, 0], plain[:, 1], recoloured[:, 1]):
+    for own in (a[:, 0], plain[:, 1], transferred[:, 1]):
         np.testing.assert_array_equal(np.unique(own, return_counts=True), ([0, 1], [50, 50]))
     left_out = plain[plain[:, 1] == 0, 0]
     assert left_out.max() < 0.8  # red ones are no negatives of upright
-    assert np.ptp(recoloured[recoloured[:, 1] == 1, 0]) > 0.5  # upright ones in red and in other colours
+    assert np.ptp(transferred[transferred[:, 1] == 1, 0]) > 0.5  # upright ones in red and in other colours
 
 
 def test_what_is_colour_does_not_depend_on_the_seed(made):
@@ -211,13 +211,13 @@ def test_what_is_colour_does_not_depend_on_the_seed(made):
 def test_recoloured_image_takes_the_colours_and_keeps_the_shape():
     rng = np.random.default_rng(2)
     shown, lent = striped(rng, 30, False, True), striped(rng, 30, True, False)
-    changed = distil.recolour(shown, lent, 1, whole=True).astype(float)
+    changed = distil.transfer_colours(shown, lent, 1, whole=True).astype(float)
     middle = np.s_[:, 12:20, 12:20]
     apart = [np.abs(changed[middle].mean((1, 2)) - other[middle].mean((1, 2))).mean() for other in (lent, shown)]
     assert apart[0] < apart[1] / 2
     across, down = np.abs(np.diff(changed, axis=2)).mean(), np.abs(np.diff(changed, axis=1)).mean()
     assert across > 1.2 * down
-    partly = distil.recolour(shown, lent, 1)
+    partly = distil.transfer_colours(shown, lent, 1)
     assert 0 < np.abs(partly - shown.astype(float)).mean() < np.abs(changed - shown).mean()
 
 
@@ -312,7 +312,7 @@ def test_a_cnn_with_one_more_layer_is_not_taken_for_the_published_one():
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
     tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
     wanted = cnn.logits(tensors, cnn.normalise(torch.from_numpy(images))).numpy()
-    np.testing.assert_allclose(trainer.answers(weights, images), wanted, atol=1e-6)
+    np.testing.assert_allclose(trainer.outputs(weights, images), wanted, atol=1e-6)
 
 
 def test_three_zoos_have_students_with_three_heads(made):

@@ -134,7 +134,7 @@ def test_zoofuse_pytorch_and_onnx_runtime_give_the_same_scores(tmp_path, concept
     assert scores.dtype == np.float32
     assert np.ptp(scores) > 0.01
     # What the evaluation says of this CNN among the others.
-    evaluated = zero_shot.answer(zoo(architecture), concepts, test["images"])
+    evaluated = zero_shot.predict(zoo(architecture), concepts, test["images"])
     np.testing.assert_allclose(scores, evaluated[f"{head}/scores"][3], atol=1e-5)
     assert model.threshold == pytest.approx(evaluated[f"{head}/threshold"][3], rel=1e-4)
 
@@ -274,7 +274,7 @@ def test_config_and_card_say_what_was_measured(folder, test):
     assert "positive `cats`; negative `` no `cats` <b> ``." in card
     assert "**Of 2 that it was compared with, it is significantly better than 1 and worse than 0.**" in card
     assert "Whether those contain images of black and cat was not checked" in " ".join(card.split())
-    for told in (
+    for reported in (
         "3,674",
         "`concept labels`",
         "321 that show it",
@@ -282,14 +282,14 @@ def test_config_and_card_say_what_was_measured(folder, test):
         "CNN 1 of domain B",
         "0123456789abcdef",
     ):
-        assert told in card
+        assert reported in card
 
 
 def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():
     rows = models.baselines(ZERO_SHOT, COMPARISONS, METHOD, "probe")
-    told = {(row["method"], row["head"]): row["verdict"] for row in rows}
-    assert list(told) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
-    assert list(told.values()) == ["", "better", "", "inconclusive"]
+    reported = {(row["method"], row["head"]): row["verdict"] for row in rows}
+    assert list(reported) == [("product", "own"), ("random", "probe"), ("average", "own"), ("average", "probe")]
+    assert list(reported.values()) == ["", "better", "", "inconclusive"]
 
 
 def test_a_damaged_or_foreign_folder_is_refused(tmp_path, folder):

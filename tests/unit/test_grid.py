@@ -1,10 +1,14 @@
 """A grid of conjunctions: nothing of a held-out pair in training, and statistics over pairs."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from zoofuse.data import grid, synthetic
+from zoofuse.data import colour_words, grid, synthetic
+from zoofuse.data.images import ImageError
 from zoofuse.evaluation import grid_tables
 
 COLOURS = ("black", "red", "dark red", "white", "blue")
@@ -106,6 +110,104 @@ def test_held_out_pairs_can_be_named():
 def test_impossible_held_out_pairs_are_refused(held_out, words):
     with pytest.raises(ValueError, match=words):
         built(held_out=held_out)
+
+
+# ------------------------------------------------------------------ colours of images that nobody labelled
+
+SHADES = {"red": (190, 30, 30), "blue": (40, 70, 200), "black": (20, 20, 20), "white": (240, 240, 240),
+          "green": (40, 150, 50), "brown": (120, 75, 40), "grey": (128, 128, 128), "yellow": (220, 210, 40),
+          "orange": (240, 140, 30), "purple": (140, 40, 190)}  # fmt: skip
+
+
+def flat(colour, n=1, around=None, seed=0):
+    """Noisy images of a colour, within a frame of another one."""
+    pixels = np.full((n, 32, 32, 3), SHADES[around or colour], float)
+    pixels[:, 6:26, 6:26] = SHADES[colour]
+    return np.clip(pixels + np.random.default_rng(seed).normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
+
+
+def test_every_shade_has_its_word():
+    assert set(SHADES) == set(colour_words.WORDS)
+    assert {colour: colour_words.words(flat(colour))[0] for colour in SHADES} == {word: word for word in SHADES}
+
+
+def test_the_middle_and_all_of_an_image_are_asked_apart():
+    image = flat("red", around="green")
+    assert colour_words.words(image, "middle")[0] == "red"
+    assert colour_words.words(image, "everywhere")[0] == "green"
+    np.testing.assert_allclose(colour_words.shares(image).sum(1), 1, rtol=1e-5)
+
+
+def test_an_image_of_many_colours_has_no_word():
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    assert colour_words.words(image)[0] == ""
+    assert colour_words.words(image[:0]).shape == (0,)
+
+
+OF_FOLDERS = {
+    "source": "folder", "attributes": ["red", "blue", "black"], "objects": ["cat", "car", "dog"], "seen": 0,
+    "pairs": ["red cat", "blue car"], "held_out": 8,
+}  # fmt: skip
+SOURCE = {"source": "folder", "unreadable": "refuse", "colour_of": "middle",
+          "folders": {thing: [thing] for thing in OF_FOLDERS["objects"]}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    for number, thing in enumerate(OF_FOLDERS["objects"]):
+        (root / thing).mkdir()
+        for colour in ("red", "blue", "black", "green"):  # green is no attribute of the grid
+            for i, pixels in enumerate(flat(colour, 15, seed=number)):
+                Image.fromarray(pixels).save(root / thing / f"{colour}_{i:02d}.png")
+    shutil.copy(root / "cat/black_00.png", root / "cat/black_copy.png")
+    shutil.copy(root / "cat/black_01.png", root / "dog/black_of_a_cat.png")
+    return root
+
+
+def test_folders_become_a_pool_by_the_colours_of_their_images(photos):
+    made = grid.from_settings("f", OF_FOLDERS, 1)
+    assert made.held_out == (("red", "cat"), ("blue", "car"))
+    pool = grid.read_pool(made, SOURCE, test_share=0.4, seed=1, root=photos)
+    assert set(pool["attribute"].tolist()) == {"red", "blue", "black"}
+    assert [name.split("/")[1].split("_")[0] for name in pool["names"]] == pool["attribute"].tolist()
+    assert [name.split("/")[0] for name in pool["names"]] == pool["object"].tolist()
+    assert len({image.tobytes() for image in pool["images"]}) == len(pool["images"])  # no copy is left
+    assert not {"cat/black_01.png", "dog/black_of_a_cat.png"} & set(pool["names"].tolist())  # cat or dog?
+    for pair in made.held_out:
+        of_pair = (pool["attribute"] == pair[0]) & (pool["object"] == pair[1])
+        assert of_pair.sum() == 15
+        assert pool["test"][of_pair].all()
+    kept = (pool["attribute"] == "red") & (pool["object"] == "dog")
+    assert pool["test"][kept].sum() == 6
+    for concept in ("red", "blue", "black", "cat", "car", "dog"):
+        positive, negative = grid.concept_rows(pool, made, concept, 12, 1)
+        assert not shown(pool, np.concatenate([positive, negative])) & set(made.held_out)
+
+
+def test_a_pair_with_few_images_is_refused_with_those_that_have_many(photos):
+    made = grid.from_settings("f", OF_FOLDERS | {"attributes": ["red", "blue", "white"], "pairs": ["white cat"]}, 1)
+    words = r"'white cat' has 0 test images, at least 10 are needed. Hold out another pair. .*red cat \(15\)"
+    with pytest.raises(ImageError, match=words):
+        grid.read_pool(made, SOURCE, test_share=0.4, seed=1, root=photos)
+
+
+def test_a_seen_pair_with_few_test_images_asks_for_a_larger_share(photos):
+    made = grid.from_settings("f", OF_FOLDERS | {"seen": 1}, 1)
+    with pytest.raises(ImageError, match=r"has 6 test images, at least 10 are needed\. Write a larger test_share"):
+        grid.read_pool(made, SOURCE, test_share=0.4, seed=1, root=photos)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"attributes": ["red", "pink"]}, "grid.f.attributes: no rule finds 'pink'; write some of black, white"),
+        ({"objects": ["cat", "red"]}, "'red' is both an attribute and an object"),
+    ],
+)
+def test_a_grid_of_folders_that_cannot_be_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        grid.from_settings("f", OF_FOLDERS | change, 1)
 
 
 # ------------------------------------------------------------------ statistics over pairs

@@ -109,11 +109,11 @@ def test_every_layout_gives_its_cnns_in_natural_order(layout, tmp_path, load):
     imported = load(path)
     same(imported, states)
     assert imported["model"].tolist() == list(range(12))
-    told = files.attributes(load.output, "zoo")
-    assert told["source"]["path"] == str(path)
-    assert told["source"]["sha256"] == imports.digest(path)
-    assert told["classes"] == ["other", "cat"]
-    assert told["skipped"]["count"] == 0
+    reported = files.attributes(load.output, "zoo")
+    assert reported["source"]["path"] == str(path)
+    assert reported["source"]["sha256"] == imports.digest(path)
+    assert reported["classes"] == ["other", "cat"]
+    assert reported["skipped"]["count"] == 0
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -245,15 +245,15 @@ def test_odd_files_are_counted_and_named(tmp_path, load):
     spoil(path)
     with pytest.raises(imports.ZooError) as error:
         load(path)
-    told = str(error.value)
-    assert "6 of the 8 CNNs" in told
-    assert "grey.pt: conv1.weight is (6, 1, 5, 5), not (6, 3, 5, 5)" in told
-    assert "nan.pt: contains NaN or Inf: conv2.weight" in told
-    assert "truncated.pt: truncated or corrupt" in told
-    assert "empty.pt: empty file" in told
-    assert "numbers.pt: holds int, not a state_dict" in told
-    assert "nothing.pt: holds no tensors and no state_dict, only epoch" in told
-    assert "write images.unreadable: skip" in told
+    reported = str(error.value)
+    assert "6 of the 8 CNNs" in reported
+    assert "grey.pt: conv1.weight is (6, 1, 5, 5), not (6, 3, 5, 5)" in reported
+    assert "nan.pt: contains NaN or Inf: conv2.weight" in reported
+    assert "truncated.pt: truncated or corrupt" in reported
+    assert "empty.pt: empty file" in reported
+    assert "numbers.pt: holds int, not a state_dict" in reported
+    assert "nothing.pt: holds no tensors and no state_dict, only epoch" in reported
+    assert "write images.unreadable: skip" in reported
     assert not load.output.exists()
 
 
@@ -379,10 +379,10 @@ def test_an_old_torch_is_warned_about(tmp_path, load, monkeypatch):
     ask = foreign.Reader.ask
     version = ["2.9.1+cpu"]
 
-    def told(child, operation, **arguments):
+    def reported(child, operation, **arguments):
         return ({"version": version[0]}, {}) if operation == "torch_version" else ask(child, operation, **arguments)
 
-    monkeypatch.setattr(foreign.Reader, "ask", told)
+    monkeypatch.setattr(foreign.Reader, "ask", reported)
     load(path)
     assert any("torch 2.9.1+cpu has a known vulnerability" in line for line in load.said)
     assert any("install torch 2.10 or later" in line for line in load.said)
@@ -499,7 +499,7 @@ def test_rows_that_are_not_finite_are_named(tmp_path, load):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         ({"conv1.weight": np.zeros((2, 6, 1, 5, 5), np.float32)}, r"conv1.weight is \(6, 1, 5, 5\), not"),
         ({"conv1.weight": np.zeros((3, 6, 3, 5, 5), np.float32)}, "differ in their number of CNNs"),
@@ -508,9 +508,9 @@ def test_rows_that_are_not_finite_are_named(tmp_path, load):
         ({"model": np.array([0, 2**40])}, "indices from 0 to 1099511627776"),
     ],
 )
-def test_a_stack_that_does_not_fit_is_refused(more, told, tmp_path, load):
+def test_a_stack_that_does_not_fit_is_refused(more, reported, tmp_path, load):
     save_stack(tmp_path / "zoo.h5", cnns(2), **more)
-    with pytest.raises(imports.ZooError, match=told):
+    with pytest.raises(imports.ZooError, match=reported):
         load(tmp_path / "zoo.h5", range(2), on_unreadable="skip")
 
 
@@ -642,7 +642,7 @@ def test_generators_translate_as_their_layout_says(layer, channels, filters, gen
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"conv1/A2B/2.bias": None}, r"conv1/A2B holds .*expected .*2\.bias \(3,\)"),
         ({"conv1/B2A/4.bias": np.zeros(3)}, r"conv1/B2A holds .*4\.bias"),
@@ -651,9 +651,9 @@ def test_generators_translate_as_their_layout_says(layer, channels, filters, gen
         ({"conv1/A2B/0.bias": np.zeros(8, int)}, r"contains NaN or Inf.* in 0\.bias"),
     ],
 )
-def test_generators_that_do_not_fit_are_refused(changes, told, generators, tmp_path):
+def test_generators_that_do_not_fit_are_refused(changes, reported, generators, tmp_path):
     path, _ = generators(**changes)
-    with pytest.raises(imports.ZooError, match=told):
+    with pytest.raises(imports.ZooError, match=reported):
         imports.import_generators(path, "conv1", tmp_path / "out.h5")
     assert not (tmp_path / "out.h5").exists()
 

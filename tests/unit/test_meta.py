@@ -38,11 +38,11 @@ def test_the_citation_names_what_the_project_rests_on(root):
 
 
 def test_the_workflow_catalog_is_told_what_is_there(root):
-    told = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert set(told) == {"mandatory-flags", "software-stack-deployment", "report"}
+    reported = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(reported) == {"mandatory-flags", "software-stack-deployment", "report"}
     conda = "conda:" in (root / "workflow/rules/zoo.smk").read_text()
-    assert told["software-stack-deployment"]["conda"] == conda
-    assert told["report"] == ("report:" in (root / "Snakefile").read_text())
+    assert reported["software-stack-deployment"]["conda"] == conda
+    assert reported["report"] == ("report:" in (root / "Snakefile").read_text())
 
 
 def test_the_changelog_and_the_pages_tell_of_this_version(root):

@@ -121,7 +121,7 @@ def test_gradients_reach_the_code_and_every_part(encoder):
     network = NETWORKS["two heads"]
     settings = dataclasses.replace(QUICK, encoder=encoder, code=32)
     rows = spaces.rows_for([network], settings.width)
-    read = (24,) if encoder == "answers" else (rows, settings.width)
+    read = (24,) if encoder == "predictions" else (rows, settings.width)
     p = spaces.initial(settings, [network], [architectures.fresh(network, 1, "start")], read, 1)
     for values in p.values():
         values.requires_grad_()
@@ -211,7 +211,7 @@ def test_optimising_moves_each_code_to_its_own_wish():
 
 
 def test_unknown_words_are_refused():
-    with pytest.raises(ValueError, match="answers or parameters"):
+    with pytest.raises(ValueError, match="predictions or parameters"):
         spaces.Settings(encoder="weights")
     with pytest.raises(ValueError, match="VanillaCNN"):
         architectures.named("VGG16")

@@ -17,7 +17,7 @@ __all__ = ["made"]  # the fixture
 
 def job(made, output, method, remedies=("filtered_negatives", "colour_transfer"), count=2):
     """Without zoos: there is no place for one."""
-    images = {side: str(path) for side, path in made["photographs"].items()}
+    images = {side: str(path) for side, path in made["concept_images"].items()}
     return registry.Job(method, output, "f", 1, count, "published", options={"remedies": remedies}, images=images)
 
 
@@ -56,7 +56,7 @@ def test_direct_is_shown_what_distil_is_shown(made, tmp_path, monkeypatch):
     registry.get("direct").make(job(made, tmp_path / "direct.h5", "direct", count=1))
     pictures, targets = seen["f/distil_parents"]
     arguments = {"n": 1, "settings": QUICK, "seed": 1, "fusion": "f", "architecture": "published"}
-    distil.from_parents(made["zoos"], made["photographs"], tmp_path / "distil.h5", **arguments)
+    distil.from_parents(made["zoos"], made["concept_images"], tmp_path / "distil.h5", **arguments)
     others, taught = seen["f/distil_parents"]
     assert pictures.shape == others.shape
     np.testing.assert_array_equal(pictures[:400], others[:400])
@@ -86,7 +86,7 @@ def test_side_by_side_is_both(made, tmp_path):
     both = answers(joined | {"model": np.arange(2)}, images)
     for row, cnns in enumerate(alone):
         np.testing.assert_allclose(both[row], answers(cnns, images)[row], atol=1e-5)
-    scores = zero_shot.answer(joined | {"model": np.arange(2)}, (), images)["own/scores"]
+    scores = zero_shot.predict(joined | {"model": np.arange(2)}, (), images)["own/scores"]
     np.testing.assert_allclose(scores, both.prod(0), atol=1e-5)
 
 

@@ -122,7 +122,7 @@ def test_hours_of_the_target_netspace():
     hours = estimate.netspace_hours(configured(), rates)
     assert 0.1 < hours < 1
     longer = configured(netspace={"steps": 3000})  # twice the default
-    step = 8 * 64 * rates.netspace["answer"]
+    step = 8 * 64 * rates.netspace["prediction"]
     assert (estimate.netspace_hours(longer, rates) - hours) * 3600 == pytest.approx(1500 * step)
     fewer = configured(netspace={"architectures": {"several": ["zoo", "VanillaCNN"]}})
     assert estimate.netspace_hours(fewer, rates) < hours

@@ -204,7 +204,7 @@ class TestAnswer:
         ],
     )
     def test_headline_is_better_inconclusive_or_worse(self, verdicts, headline):
-        said = narrative.answer(board(), against(*verdicts))
+        said = narrative.summary(board(), against(*verdicts))
         assert said["headline"] == headline
         assert said["detectable"] == "A difference of 0.05 or more would have been detected."
 
@@ -217,7 +217,7 @@ class TestAnswer:
         frame = pd.concat(rows, ignore_index=True)
         half = np.linspace(0.041, 0.123, 60)
         frame["low"], frame["high"] = frame["difference"] - half, frame["difference"] + half
-        said = narrative.answer(board(), frame)
+        said = narrative.summary(board(), frame)
         assert said["headline"] == (
             "Inconclusive: none of the 60 comparisons with baselines shows a significant difference."
         )
@@ -234,16 +234,16 @@ class TestAnswer:
             ]
         )
         headline = "Inconclusive: 3 of 4 comparisons with baselines show no significant difference."
-        assert narrative.answer(board(), rows)["headline"] == headline
+        assert narrative.summary(board(), rows)["headline"] == headline
 
     def test_several_methods_that_lose_are_not_listed(self):
         rows = pd.concat([against("worse", "inconclusive"), compared({("netspace", "average"): "worse"})])
         headline = "Worse: every generated method scores lower than at least one baseline."
-        assert narrative.answer(board(), rows)["headline"] == headline
+        assert narrative.summary(board(), rows)["headline"] == headline
 
     def test_without_intervals_no_number_is_made_up(self):
         rows = against("inconclusive", "inconclusive").assign(low=np.nan, high=np.nan)
-        said = narrative.answer(board(), rows)
+        said = narrative.summary(board(), rows)
         assert said["headline"].startswith("Inconclusive: none of the 2 comparisons")
         assert said["detectable"] == ""
         assert "nan" not in " ".join(said["sentences"])
@@ -251,13 +251,13 @@ class TestAnswer:
     def test_baselines_are_not_called_controls(self):
         rows = pd.concat([against("better", "better"), compared({("cyclegan", "brightness"): "better"})])
         headline = "Better: CycleGAN scores higher than every baseline."
-        assert narrative.answer(board(), rows)["headline"] == headline
+        assert narrative.summary(board(), rows)["headline"] == headline
 
     def test_one_of_two_methods_wins_under_one_of_two_clusterers(self):
         rows = pd.concat([against("better", "better"), compared({("netspace", "random"): "worse"})])
-        assert narrative.answer(board(), rows)["headline"] == "Better: CycleGAN scores higher than every baseline."
+        assert narrative.summary(board(), rows)["headline"] == "Better: CycleGAN scores higher than every baseline."
         rows = pd.concat([rows, against("better", "worse").assign(clusterer="dbscan")])
-        assert narrative.answer(board(), rows)["headline"] == (
+        assert narrative.summary(board(), rows)["headline"] == (
             "Better: CycleGAN with K-means scores higher than every baseline."
         )
 
@@ -265,13 +265,13 @@ class TestAnswer:
         rows = [against("worse", "worse")]
         for protocol, what in (("held_out", "selected"), ("zero_shot", "median"), ("published", "median")):
             rows.append(compared({("cyclegan", "random"): "better"}, protocol, what))
-        found = narrative.answer(board(), pd.concat(rows))
+        found = narrative.summary(board(), pd.concat(rows))
         assert found["headline"].startswith("Worse: CycleGAN scores lower than every baseline")
         assert found["lead"].startswith("Of 2 comparisons of the median generated CNN with a baseline, 0 are better")
         assert "0 inconclusive and 2 worse" in found["lead"]
 
     def test_sentences_give_intervals_and_the_selection_bias(self):
-        text = " ".join(narrative.answer(board(), against("better", "better"))["sentences"]).replace("\u00a0", " ")
+        text = " ".join(narrative.summary(board(), against("better", "better"))["sentences"]).replace("\u00a0", " ")
         assert "0.580 (95 % interval 0.480 to 0.680) on the test half and 0.740 on the validation half" in text
         assert "a selection bias of 0.160" in text
         assert "A/7 (parents A; K-means, best of 40), has a balanced accuracy of 0.570" in text
@@ -284,15 +284,15 @@ class TestAnswer:
         rows += [{"method": "cyclegan", "clusterer": "own", "baseline": "product", "verdict": "worse"}]
         rows += [{"method": "distil", "clusterer": "own", "baseline": "supervised", "verdict": "worse"}]
         frame = pd.DataFrame(rows).assign(protocol="zero_shot", what="median")
-        said = narrative.answer(None, frame)["sentences"]
+        said = narrative.summary(None, frame)["sentences"]
         who = "distilled from both zoos with own classification heads"
         assert said == [f"Zero-shot, {who} does best: significantly better than all 2 baselines."]
         frame.loc[0, "verdict"] = "inconclusive"
-        assert "does best: significantly better than 1 of 2" in narrative.answer(None, frame)["sentences"][0]
+        assert "does best: significantly better than 1 of 2" in narrative.summary(None, frame)["sentences"][0]
 
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         rows = pd.concat([against("better", "better"), compared({("cyclegan", "random"): "better"}, "zero_shot")])
-        sentences = narrative.answer(board(), rows)["sentences"]
+        sentences = narrative.summary(board(), rows)["sentences"]
         kinds = [next(word for word in ("Zero-shot", "transductive", "") if word in s) for s in sentences]
         assert kinds == ["", "Zero-shot", "transductive"]
         assert (
@@ -301,8 +301,8 @@ class TestAnswer:
         assert "in the same way, 0.881 (random initialisation)" in sentences[2]
 
     def test_nothing_to_compare_is_said(self):
-        assert narrative.answer(None, None)["headline"].startswith("There is nothing to compare")
-        assert narrative.answer(board(), against("better", "better")[:0])["headline"].startswith("There is nothing")
+        assert narrative.summary(None, None)["headline"].startswith("There is nothing to compare")
+        assert narrative.summary(board(), against("better", "better")[:0])["headline"].startswith("There is nothing")
 
 
 class TestViews:

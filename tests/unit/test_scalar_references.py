@@ -69,7 +69,7 @@ def test_adam_and_validation(kind):
         "weights": flat.copy(),
         "checkpoints": np.empty((EPOCHS, flat.size), np.float32),
         "loss": np.zeros(EPOCHS),
-        "answered": np.zeros((EPOCHS, 2), np.int64),
+        "predicted": np.zeros((EPOCHS, 2), np.int64),
         "passes": np.zeros(1, np.int64),
         "stop": np.zeros(1, np.int64),
     }
@@ -96,7 +96,7 @@ def test_adam_and_validation(kind):
         trained = dict(zip(weights, np.split(made["checkpoints"][epoch], parts), strict=True))
         trained = {name: value.reshape(weights[name].shape) for name, value in trained.items()}
         concept = np.array([np.argmax(logits(trained, image)) == 1 for image in x[:33]])
-        assert made["answered"][epoch].tolist() == [concept[labels[:33] == label].sum() for label in (0, 1)]
+        assert made["predicted"][epoch].tolist() == [concept[labels[:33] == label].sum() for label in (0, 1)]
     np.testing.assert_array_equal(made["weights"], made["checkpoints"][-1])
     assert np.abs(made["weights"] - trainer._flat(initial(), 0)).max() > 1e-3
     assert made["passes"][0] == EPOCHS * PER_EPOCH

@@ -98,10 +98,10 @@ def test_what_the_card_shows_loads_a_cnn(tmp_path, monkeypatch, layout, architec
 def test_the_card_tells_what_the_zoo_holds(tmp_path, shards):
     exporters.write(shards, "pytorch", tmp_path / "shared")
     card = (tmp_path / "shared/README.md").read_text()
-    for told in ("a zoo of 7 small CNNs", "3,674 parameters", "indices 0 to 11", "epochs 4", "seed 3", "abababab",
+    for reported in ("a zoo of 7 small CNNs", "3,674 parameters", "indices 0 to 11", "epochs 4", "seed 3", "abababab",
                  "| conv2.weight | 16 x 6 x 5 x 5 |", "lowest 0.500", "highest 0.610",
-                 "**Degenerate** (one answer for every image): 1"):  # fmt: skip
-        assert told in card
+                 "**Degenerate** (a constant prediction): 1"):  # fmt: skip
+        assert reported in card
 
 
 def test_trials_have_what_ray_tune_leaves(tmp_path, shards):

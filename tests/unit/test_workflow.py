@@ -368,7 +368,7 @@ def test_netspace_is_for_fusions_of_two():
         "results/netspace/shapes.csv",
     ]
     assert run.netspace.zoo_space()["steps"] == 11
-    assert run.netspace.shapes_space()["encoder"] == run.netspace.architectures_space()["encoder"] == "answers"
+    assert run.netspace.shapes_space()["encoder"] == run.netspace.architectures_space()["encoder"] == "predictions"
 
 
 def test_an_unseen_architecture_is_not_trained_on():

@@ -62,7 +62,7 @@ def test():
 def test_two_concepts_that_are_linearly_there_give_their_conjunction(concepts, test):
     images, labels = test
     for found in (
-        {name.removeprefix("probe/"): x for name, x in zero_shot.answer(conv_only(zoo(20)), concepts, images).items()},
+        {name.removeprefix("probe/"): x for name, x in zero_shot.predict(conv_only(zoo(20)), concepts, images).items()},
         zero_shot.without_cnn(concepts, images)["colour"],
     ):
         assert intervals.auroc(found["scores"], labels == 1).min() > 0.999
@@ -120,7 +120,7 @@ def test_dead_features_and_dead_cnns_do_not_matter():
 def test_a_cnn_that_breaks_answers_the_same_to_all(concepts, test):
     broken = conv_only(zoo(2))
     broken["conv1.weight"][1] = np.nan
-    found = zero_shot.answer(broken, concepts, test[0])
+    found = zero_shot.predict(broken, concepts, test[0])
     assert np.ptp(found["probe/scores"][1]) == 0
     assert found["probe/validation"][1] == 0.5
     assert found["probe/validation"][0] > 0.99
@@ -176,11 +176,11 @@ def test_own_heads_are_used_as_given(concepts, test):
         tensors = {name: torch.from_numpy(values) for name, values in weights.items() if "." in name}
         expected *= cnn.logits(tensors, x).softmax(2)[..., 1].numpy()
     for brought, kinds in ((concepts, {"own", "probe"}), ((), {"own"})):
-        found = zero_shot.answer(conv_only(cnns) | heads, brought, test[0])
+        found = zero_shot.predict(conv_only(cnns) | heads, brought, test[0])
         assert {name.split("/")[0] for name in found} == kinds
         np.testing.assert_allclose(found["own/scores"], expected, rtol=1e-4)
         assert np.isnan(found["own/validation"]).all() == (not brought)
-    assert zero_shot.answer(conv_only(cnns), (), test[0]) == {}
+    assert zero_shot.predict(conv_only(cnns), (), test[0]) == {}
 
 
 def test_thresholds_by_hand():
@@ -224,7 +224,7 @@ def test_parents_by_hand(concepts, test):
     wanted["ensemble_softened"] = [soft[0] * soft[1]]
     for name, scores in wanted.items():
         np.testing.assert_allclose(found[name]["scores"], scores, rtol=1e-5, atol=1e-7)
-    assert set(found) == {*wanted, "ensemble_calibrated", "ensemble_recoloured"}
+    assert set(found) == {*wanted, "ensemble_calibrated", "ensemble_palettes"}
     assert set(found) == {name for name in registry.known() if name.startswith(("product", "ensemble"))}
     no_labels = parents(zoos, (), test)
     assert set(no_labels) == {name for name in found if registry.get(name).supervision == "none"}
@@ -256,7 +256,7 @@ def test_three_concepts_multiply(concepts, test):
     made = conv_only(zoos[0]) | heads
     seen = protocols.features(made, test[0])
     each = [zero_shot.probability(zero_shot.own_head(made, f"fc_{side}"), seen) for side in "abc"]
-    answers = zero_shot.answer(made, (), test[0])
+    answers = zero_shot.predict(made, (), test[0])
     np.testing.assert_allclose(answers["own/scores"], np.prod(each, axis=0), rtol=1e-6)
 
 
@@ -341,7 +341,7 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
     sides = {"a": [tmp_path / "zoo_red.h5"], "b": [tmp_path / "zoo_green.h5"]}
     given, flipped = (run("zero_shot_references", name, **sides) for name in ("given", "flipped"))
     methods = {"supervised", "brightness", "colour", "pixels", "product", "product_logits", "ensemble"}
-    methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "recoloured")}
+    methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "palettes")}
     assert {of.method for of in given} == methods
     assert [of.key for of in given] == [of.key for of in flipped]
     changed = {of.key for of, other in zip(given, flipped, strict=True) if not same(of, other)}

@@ -39,7 +39,7 @@ SHAPES = {"conv1": (32, 3, 3, 3), "conv2": (64, 32, 3, 3), "conv3": (128, 64, 3,
 
 @pytest.fixture
 def empty(tmp_path, root) -> Project:
-    """A folder without photographs: images are drawn."""
+    """A folder without images: images are drawn."""
     return Project(tmp_path, root)
 
 

@@ -29,7 +29,7 @@ from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run
 code.run_this_package()
 
 
-def told(message):
+def user_error(message):
     """The error that ends the call, in words for the user."""
     return WorkflowError(text.visible(str(message)))
 
@@ -47,8 +47,8 @@ def planned(config):
             interruptions.end_on_hangup()
             run.count_zoos()
     except ValueError as error:  # worded for the user
-        raise told(error) from None
-    if begun is None:  # jobs on other nodes are told the settings and sizes of zoos that this run began with
+        raise user_error(error) from None
+    if begun is None:  # jobs on other nodes get the settings and sizes of zoos that this run began with
         workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={run.begun()}"]
     return run
 
@@ -65,7 +65,7 @@ def of(function, **fixed):
             logger.error(text.visible(str(error)))
             raise SystemExit(1) from None
         except ValueError as error:
-            raise told(error) from None
+            raise user_error(error) from None
 
     return call
 
@@ -82,4 +82,4 @@ FAULT = interpreter_fault()
 def check_interpreter():
     """Raises where no job could be started by this interpreter."""
     if FAULT and not workflow.deployment_settings.deployment_method:
-        raise told(FAULT)
+        raise user_error(FAULT)

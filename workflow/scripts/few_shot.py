@@ -29,11 +29,11 @@ with logs.job(snakemake.log[0]) as say:
     rows = []
     with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
         for method, zoo in zoos.items():
-            arguments = (zoo, test["images"], test["labels"], validation, params.photographs)
+            arguments = (zoo, test["images"], test["labels"], validation, params.images)
             scores = few_shot.of_cnns(*arguments, say=say, **how)
             rows += few_shot.rows(method, scores, params.draws)
             bar.update()
-    for method, scores in few_shot.without_cnn(test["images"], test["labels"], validation, params.photographs, **how):
+    for method, scores in few_shot.without_cnn(test["images"], test["labels"], validation, params.images, **how):
         rows += few_shot.rows(method, scores, params.draws)
     table = pd.DataFrame(rows, columns=few_shot.COLUMNS)
     figures.few_shot(table, snakemake.output.figure)

@@ -1,4 +1,4 @@
-"""Look for better embedding and clusterer parameters for one method, on validation photographs."""
+"""Look for better embedding and clusterer parameters for one method, on validation images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

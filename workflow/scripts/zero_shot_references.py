@@ -21,13 +21,13 @@ with logs.job(snakemake.log[0]) as say:
     zoos = {name: zoo.read(paths) for name, paths in inputs.items() if name not in ("images", "concepts")}
     parents = combinations.parents(zoos, concepts, test["images"], params.seed, fusion)
     about = protocols.test_images(test, params.seed, fusion)
-    answers = {(method, "own"): scored for method, scored in parents.items()}
+    predicted = {(method, "own"): scored for method, scored in parents.items()}
     if concepts:
         without = zero_shot.without_cnn(concepts, test["images"])
-        answers |= {(method, "probe"): scored for method, scored in without.items()}
+        predicted |= {(method, "probe"): scored for method, scored in without.items()}
     if params.supervised:
         say(f"{fusion}: training {params.supervised} CNNs on {about.validation.sum()} of its test images: the oracle.")
-        answers["supervised", "own"] = zero_shot.supervised(
+        predicted["supervised", "own"] = zero_shot.supervised(
             test["images"],
             test["labels"],
             about.validation,
@@ -38,7 +38,7 @@ with logs.job(snakemake.log[0]) as say:
             device=devices.choose_device(snakemake.config["zoo"]["device"]),
             threads=snakemake.threads,
         )
-    sets = [predictions.zero_shot(*key, about, **scored) for key, scored in sorted(answers.items())]
+    sets = [predictions.zero_shot(*key, about, **scored) for key, scored in sorted(predicted.items())]
     sources = {name: [files.fingerprint(path) for path in paths] for name, paths in inputs.items() if name != "images"}
     sources["images"] = files.fingerprint(inputs.images)
     settings = {"probe_images": params.probe_images, "training": params.training, "seed": params.seed}

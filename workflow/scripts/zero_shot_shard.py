@@ -17,12 +17,12 @@ with logs.job(snakemake.log[0]) as say:
     zoo = protocols.part(files.read(snakemake.input.zoo, "zoo"), **params.part)
     concepts = [zero_shot.read_concept(path, params.probe_images, params.seed) for path in snakemake.input.concepts]
     test = images.read_test(snakemake.input.images)
-    answers = zero_shot.answer(zoo, concepts, test["images"], say)
+    predicted = zero_shot.predict(zoo, concepts, test["images"], say)
     about = protocols.test_images(test, params.seed, snakemake.wildcards.fusion)
     sets = [
         predictions.zero_shot(method, head, about, zoo["model"], zoo["domain"],
-                              **{name: answers[f"{head}/{name}"] for name in ("scores", "validation", "threshold")})
-        for head in dict.fromkeys(name.split("/")[0] for name in answers)
+                              **{name: predicted[f"{head}/{name}"] for name in ("scores", "validation", "threshold")})
+        for head in dict.fromkeys(name.split("/")[0] for name in predicted)
     ]  # fmt: skip
     sources = {"zoo": files.fingerprint(snakemake.input.zoo), "images": files.fingerprint(snakemake.input.images)}
     sources["concepts"] = [files.fingerprint(path) for path in snakemake.input.concepts]

@@ -68,8 +68,8 @@ def complete(config: dict, written: Written | None = None) -> dict:
         config = _filled(_without(config, [path[:1] for path in wrong]), schema)
         faults += _contradictions(config, named)
     if faults:
-        told = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
-        raise ConfigError(visible(f"The configuration can't be used:\n{told}"))
+        listed = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
+        raise ConfigError(visible(f"The configuration can't be used:\n{listed}"))
     for root in ROOTS:
         if root in config:
             config[root] = os.path.expanduser(config[root])
@@ -237,7 +237,7 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
         return "; ".join(hints) + f". Known here: {', '.join(known)}."
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in value]
-        told = {
+        hints = {
             "concepts": "a list of two to five concepts"
             if path
             else "a mapping of names, each with positive and negative folders",
@@ -245,7 +245,9 @@ def _fault(error: jsonschema.ValidationError, written: Written) -> str:
             "negative": "a list of folders under images_root that do not",
             "test": "positive and negative folders of test images",
         }
-        return f"{where}: missing " + "; ".join(f"{key} ({told[key]})" if key in told else key for key in missing) + "."
+        return (
+            f"{where}: missing " + "; ".join(f"{key} ({hints[key]})" if key in hints else key for key in missing) + "."
+        )
     if error.validator == "pattern":
         return (
             f"{where}: {shown(value)}: not a usable name; write letters (without accents), digits, '_' and '-' only, "

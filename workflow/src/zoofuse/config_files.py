@@ -179,30 +179,30 @@ def _large(root: yaml.Node) -> bool:
 
 
 def _nodes(
-    node: yaml.Node, path: Path_, reader, name: str, faults: list[str], told: set[int] | None = None
+    node: yaml.Node, path: Path_, reader, name: str, faults: list[str], visited: set[int] | None = None
 ) -> Iterator[tuple[Path_, yaml.ScalarNode, bool]]:
     """(path, node, whether it is a key) of every scalar; a key that stands twice is added to `faults`."""
-    told = set() if told is None else told  # mappings looked at: an anchor's has one text
+    visited = set() if visited is None else visited  # mappings looked at: an anchor's has one text
     if isinstance(node, yaml.ScalarNode):
         yield path, node, False
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _nodes(item, (*path, index), reader, name, faults, told)
+            yield from _nodes(item, (*path, index), reader, name, faults, visited)
     else:
         lines: dict[object, list[int]] = {}
         for key, item in node.value:
             if key.tag == _MERGE:  # <<: the keys of another block, where there are no own ones of that name
                 for merged in item.value if isinstance(item, yaml.SequenceNode) else [item]:
-                    yield from _nodes(merged, path, reader, name, faults, told)
+                    yield from _nodes(merged, path, reader, name, faults, visited)
         for key, item in node.value:
             if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode):
                 continue
             value = _value(reader, key)
             lines.setdefault(value, []).append(key.start_mark.line + 1)
             yield (*path, value), key, True
-            yield from _nodes(item, (*path, value), reader, name, faults, told)
-        if id(node) not in told:
-            told.add(id(node))
+            yield from _nodes(item, (*path, value), reader, name, faults, visited)
+        if id(node) not in visited:
+            visited.add(id(node))
             for value, where in lines.items():
                 if len(where) > 1:
                     faults.append(_twice([*path, value], where, name))

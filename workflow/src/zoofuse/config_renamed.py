@@ -10,8 +10,10 @@ from zoofuse.methods.registry import LETTERS
 RENAMED = {
     ("drawn",): "synthetic",
     ("evaluation", "controls"): "baselines",
+    ("evaluation", "few_shot", "photographs"): "images",
     ("concepts", "*", "source"): {"drawn": "synthetic"},
     ("fusions", "*", "test", "source"): {"drawn": "synthetic"},
+    ("netspace", "encoder"): {"answers": "predictions"},
     ("zoo", "backend"): {"fused": "cpp", "stacked": "batched"},
 }
 # Methods that are variants now.
@@ -22,7 +24,7 @@ VARIANTS = {
     "distil_fair": "{method: distil, remedies: [filtered_negatives]}",
     "distil_recoloured": "{method: distil, remedies: [colour_transfer]}",
     "distil_deep": "{method: distil, student: deep, models: 1}",
-    "distil_palettes": "{method: distil_weights, choice: first, recolourings: 6}",
+    "distil_palettes": "{method: distil_weights, choice: first, palettes: 6}",
 }
 
 

@@ -70,8 +70,8 @@ def _allowed(setting: dict) -> str:
         "maximum": "at most",
         "exclusiveMaximum": "less than",
     }
-    told = [f"{words} {setting[key]}" for key, words in bounds.items() if key in setting]
-    return ", ".join([" or ".join(kinds), *told])
+    limits = [f"{words} {setting[key]}" for key, words in bounds.items() if key in setting]
+    return ", ".join([" or ".join(kinds), *limits])
 
 
 def main() -> None:

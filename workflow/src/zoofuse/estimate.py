@@ -38,11 +38,11 @@ class Rates:
     zero_shot_per_second: float = 8  # CNNs, both kinds of heads
     parents_per_second: float = 30  # asked by the zero-shot references
     student_seconds: float = 7  # to distil one CNN, or to train a supervised one
-    netspace_seconds: float = 120  # answers, embedding and decoding, of `netspace` as a method
+    netspace_seconds: float = 120  # predictions, embedding and decoding, of `netspace` as a method
     # Seconds of what target `netspace` does beside the zoos, from one default run with two jobs at a time.
     netspace: Mapping[str, float] = field(
         default_factory=lambda: {
-            "answer": 1.6e-4,  # of one CNN to one image in a step that trains the space of a fusion
+            "prediction": 1.6e-4,  # of one CNN to one image in a step that trains the space of a fusion
             "walk": 0.11,  # to a point of a walk, three ways
             "move": 0.09,  # of a code in a step of latent optimisation, and of a CNN from scratch, four times
             "layer": 1.6e-5,  # of one network for one image in a training step
@@ -161,14 +161,14 @@ def netspace_hours(config: dict, rates: Rates) -> float:
     kinds, shapes = own["architectures"], own["shapes"]
     several, unseen = ([LAYERS.get(name) or int(name[6:]) for name in kinds[key]] for key in ("several", "unseen"))
     trained = {*kinds["several"], *kinds["unseen"]} - {"zoo"}
-    answers = kinds["models"] * kinds["training_steps"] * kinds["batch"]
-    layers = answers * sum(LAYERS.get(name) or int(name[6:]) for name in trained)
+    predicted = kinds["models"] * kinds["training_steps"] * kinds["batch"]
+    layers = predicted * sum(LAYERS.get(name) or int(name[6:]) for name in trained)
     # A step takes one of the seen architectures, of the unseen setting also half as many networks of an unseen one.
     step = own["networks"] * own["inputs"] * kinds["steps"]
     ends, between = (unseen[0], unseen[-1]), unseen[1:-1]
     layers += step * (_mean(several) + _mean(ends) + _mean(between) / 2)
     walks, moved = own["interpolation"], own["latent_optimisation"]
-    seconds = each["answer"] * own["steps"] * own["networks"] * own["inputs"] + each["layer"] * layers
+    seconds = each["prediction"] * own["steps"] * own["networks"] * own["inputs"] + each["layer"] * layers
     seconds += each["walk"] * walks["pairs"] * walks["points"] + each["move"] * moved["starts"] * moved["steps"]
     weights = shapes["hidden"] ** 2 * (shapes["layers"] - 1) + 5 * shapes["hidden"]
     points = shapes["models"] * shapes["training_steps"] * shapes["points"]
@@ -177,7 +177,7 @@ def netspace_hours(config: dict, rates: Rates) -> float:
 
 
 def hours(found: list[Stage], at_once: int) -> float:
-    """Hours from start to end with so many jobs at a time: zoos, then CNNs made from them, then their answers."""
+    """Hours from start to end with so many jobs at a time: zoos, then CNNs made from them, then their evaluation."""
     total = 0.0
     for kinds in (("zoo",), ("CycleGANs", "distilling", "NetSpace"), ("evaluation", "zero-shot", "references")):
         of_kind = [stage for stage in found if stage.name.split(" of ")[0] in kinds]

@@ -63,3 +63,10 @@ def bar(total: int | None, unit: str, description: str) -> tqdm:
     terminal = sys.stderr.isatty()
     interval = 0.5 if terminal else 15
     return tqdm(total=total, unit=f" {unit}", desc=description, mininterval=interval, dynamic_ncols=terminal)
+
+
+@contextlib.contextmanager
+def steps(total: int, description: str) -> Iterator[Callable[[int, float], None]]:
+    """A bar of training steps; yields what to call with the number of the last step and its loss."""
+    with bar(total, "steps", description) as shown:
+        yield lambda step, loss: shown.update(step - shown.n)

@@ -44,7 +44,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         FileError: there is no room, no permission to write, or a folder of that name.
     """
     path = Path(path)
-    with _told(path), contextlib.ExitStack() as stack:
+    with _reported(path), contextlib.ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -64,7 +64,7 @@ def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
         FileError: as `atomic_path`.
     """
     folder = Path(folder)
-    with _told(folder), contextlib.ExitStack() as stack:
+    with _reported(folder), contextlib.ExitStack() as stack:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.is_file():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
@@ -99,7 +99,7 @@ def link_or_copy(source: str | os.PathLike, path: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _reported(path: Path) -> Iterator[None]:
     """Errors of writing `path` as FileError; those of other files that the caller uses meanwhile pass."""
     try:
         yield
@@ -195,17 +195,17 @@ def _remove_stale(folder: Path, own: os.stat_result, locks: bool) -> None:
     for entry in list(os.scandir(folder)):
         match = _TEMPORARY.fullmatch(entry.name)
         with contextlib.suppress(OSError):
-            if match is None or stat.S_IFMT((told := entry.stat(follow_symlinks=False)).st_mode) != kind:
+            if match is None or stat.S_IFMT((listed := entry.stat(follow_symlinks=False)).st_mode) != kind:
                 continue
             # NFS wants a file open for writing before it locks it.
             mode = os.O_RDWR | os.O_NONBLOCK if stat.S_ISREG(kind) else os.O_RDONLY | os.O_DIRECTORY
             descriptor = os.open(entry.path, mode | os.O_NOFOLLOW)
             try:
-                if not os.path.samestat(told, os.fstat(descriptor)) or os.path.samestat(told, own):
+                if not os.path.samestat(listed, os.fstat(descriptor)) or os.path.samestat(listed, own):
                     continue
                 locked = _locked(descriptor) if locks else None
-                certain = locked and match[1] == _machine() and (told.st_nlink == 1 or stat.S_ISDIR(kind))
-                if locked is not False and (certain or own.st_ctime - told.st_ctime > _STALE):
+                certain = locked and match[1] == _machine() and (listed.st_nlink == 1 or stat.S_ISDIR(kind))
+                if locked is not False and (certain or own.st_ctime - listed.st_ctime > _STALE):
                     _discard(Path(entry.path))
             finally:
                 os.close(descriptor)

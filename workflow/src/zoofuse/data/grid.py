@@ -222,7 +222,7 @@ def read_pool(
     archive: str | os.PathLike | None = None,
     threads: int = 1,
 ) -> dict[str, np.ndarray]:
-    """A pool of images of objects, from folders or an archive, whose attributes are colours told by a rule.
+    """A pool of images of objects, from folders or an archive, whose attributes are colours that a rule assigns.
 
     An image without a clear colour word, or with one that is not an attribute of the grid, is left out; so
     is a copy of another image, and both where they show different objects.
@@ -278,9 +278,10 @@ def read_pool(
                 list(zip(pool["attribute"].tolist(), pool["object"].tolist(), strict=True))
             ).value_counts()
             most = ", ".join(f"{' '.join(other)} ({count:,})" for other, count in counts.head(12).items())
+            remedy = "Hold out another pair" if pair in grid.held_out else "Write a larger test_share, or seen: 0"
             raise images.ImageError(
                 f"grid.{grid.name}: {' '.join(pair)!r} has {pool['test'][of_pair].sum()} test images, at least "
-                f"{LEAST_TEST} are needed. Hold out another pair. The pairs with most images: {most}."
+                f"{LEAST_TEST} are needed. {remedy}. The pairs with most images: {most}."
             )
     del pool["digests"]
     return pool

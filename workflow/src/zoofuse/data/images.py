@@ -22,7 +22,7 @@ LEAST_TEST = 4  # of each class of a test, which is halved; two of each half are
 _NAMED = 10  # files or pairs named in one message
 
 
-class Pictures(NamedTuple):
+class Gathered(NamedTuple):
     """One class as it was read, before duplicates are looked for."""
 
     images: np.ndarray  # uint8 (n, size, size, 3)
@@ -50,10 +50,10 @@ def decode(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray:
     Resize((32, 32)), no crop). Of an animation the first frame. Raises ImageError, naming file and cause, when it can't
     be read whole or is too large.
     """
-    picture = attempt(source, size)
-    if isinstance(picture, str):
-        raise ImageError(f"{'picture' if isinstance(source, bytes) else printable(source)}: {picture}")
-    return picture
+    decoded = attempt(source, size)
+    if isinstance(decoded, str):
+        raise ImageError(f"{'image' if isinstance(source, bytes) else printable(source)}: {decoded}")
+    return decoded
 
 
 def attempt(source: str | os.PathLike | bytes, size: int = 32) -> np.ndarray | str:
@@ -171,7 +171,7 @@ def prepare_concept(
     `archive` what archives.download fetched.
     Datasets: images uint8 (n, 32, 32, 3); labels uint8 (n,), 1 the concept, 0 other; split uint8 (n,), 0 training,
     1 validation; names, groups, digests (SHA-256 of the pixels) and unreadable (name: cause), all str.
-    Raises ImageError for all that is wrong with the photographs.
+    Raises ImageError for all that is wrong with the images.
     """
     arrays, attributes = _assembled(f"concepts.{name}", "train", source, seed, root, archive, threads)
     return write_concept(path, arrays, attributes, source, name=name, seed=seed)
@@ -370,7 +370,7 @@ def gathered(
     root: str | os.PathLike,
     archive: str | os.PathLike | None,
     threads: int,
-) -> Pictures:
+) -> Gathered:
     """One class: the folders, or selectors, `wanted`; `part` is "train" for a concept and "test" for a test set.
 
     Raises ImageError as `list_folder` does, and for unreadable images unless source["unreadable"] is "skip".
@@ -385,7 +385,7 @@ def gathered(
         named = [(_name(path, base), cause) for path, cause in lost]
         names, others, aside = ([_name(path, base) for path in part] for part in (paths, found.others, found.aside))
         images = stacked([one.pixels for one in files_read], 32)
-        return Pictures(
+        return Gathered(
             images,
             names,
             groups(names, [printable(folder) for folder in found.folders]),
@@ -403,7 +403,7 @@ def gathered(
         images, names, skipped = torchvision.read_archive(
             source["dataset"], archive, wanted, part, on_unreadable=source["unreadable"], progress=where
         )
-    return Pictures(images, names, [_prefix(name) or name for name in names], skipped)
+    return Gathered(images, names, [_prefix(name) or name for name in names], skipped)
 
 
 def _distinct(

@@ -97,10 +97,10 @@ def read_archive(
 
     images, names, unreadable = [], [], []
     with logs.bar(None, "images", progress) if progress else contextlib.nullcontext() as bar:
-        for name, attributes, picture in _READERS[dataset](path, part):
+        for name, attributes, decode in _READERS[dataset](path, part):
             if not wanted(*attributes):
                 continue
-            image = picture()
+            image = decode()
             if isinstance(image, str):
                 unreadable.append((name, image))
             else:
@@ -257,10 +257,10 @@ def _published(dataset: str) -> tuple[str, str]:
 
 def _fetch(url: str, path: Path, description: str) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "zoofuse"})
-    with urllib.request.urlopen(request, timeout=60) as answer, open(path, "wb") as out:
-        length = int(answer.headers.get("Content-Length") or 0)
+    with urllib.request.urlopen(request, timeout=60) as response, open(path, "wb") as out:
+        length = int(response.headers.get("Content-Length") or 0)
         with logs.bar(-(-length // 2**20) or None, "MiB", description) as bar:
-            while block := answer.read(2**20):
+            while block := response.read(2**20):
                 out.write(block)
                 bar.update()
 

@@ -1,4 +1,4 @@
-"""Reference answers without a CNN, beside every CNN's in the leaderboard: what needs no zoo cannot be its merit."""
+"""Predictions without a CNN, beside every CNN's in the leaderboard: what needs no zoo cannot be its merit."""
 
 from collections.abc import Iterator
 
@@ -12,17 +12,17 @@ COMPONENTS = 50  # of the pixels' principal components; UMAP's users often reduc
 Shard = tuple[str, list[dict], dict[str, np.ndarray]]
 
 
-def references(photographs: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict) -> Iterator[Shard]:
+def references(images: np.ndarray, truth: np.ndarray, validation: np.ndarray, settings: dict) -> Iterator[Shard]:
     """Method, rows and arrays of each baseline, as `protocols` has them of one CNN.
 
-    photographs: uint8 (m, height, width, 3); truth: (m,) bool, True = positive; validation: (m,) bool, the half that
+    images: uint8 (m, height, width, 3); truth: (m,) bool, True = positive; validation: (m,) bool, the half that
     the held-out protocol fits on; settings: the config's `evaluation` block. The clusterer of what is not clustered is
     "threshold".
     """
     yield "always_no", *thresholded(np.zeros((len(truth), 1)), truth, validation)
-    yield "brightness", *thresholded(zero_shot.brightness(photographs), truth, validation)
-    yield "colour", *thresholded(zero_shot.colour(photographs), truth, validation)
-    pixels = zero_shot.pixels(photographs)
+    yield "brightness", *thresholded(zero_shot.brightness(images), truth, validation)
+    yield "colour", *thresholded(zero_shot.colour(images), truth, validation)
+    pixels = zero_shot.pixels(images)
     yield "pixels", *clustered(pixels, pixels, truth, validation, settings)
     reduced = (principal_components(pixels, fitted) for fitted in (np.ones_like(validation), validation))
     yield "pca", *clustered(*reduced, truth, validation, settings)
@@ -34,20 +34,20 @@ def thresholded(
     """Rows and arrays of a linear discriminant on few numbers (m, f), cut where balanced accuracy is best.
 
     published: fitted on all images and measured on them, as the published protocol does; held_out: fitted on the
-    validation half, measured on the rest. Numbers that do not differ are answered no.
+    validation half, measured on the rest. Numbers that do not differ are predicted negative.
     """
     everything = np.ones_like(validation)
-    answers = {"published": _cut(features, truth, everything), "held_out": _cut(features, truth, validation)}
+    predictions = {"published": _cut(features, truth, everything), "held_out": _cut(features, truth, validation)}
     rows = []
     for protocol, measured in (("published", everything), ("held_out", ~validation)):
-        right, answer = truth[measured], answers[protocol][measured]
-        counts = metrics.confusion(right, answer)
-        about = {"entropy": metrics.entropy(right, answer), "purity": metrics.purity(right, answer)}
-        about |= {"protocol": protocol, "clusterer": "threshold", "clusters": len(np.unique(answer)), "noise": 0.0}
+        right, predicted = truth[measured], predictions[protocol][measured]
+        counts = metrics.confusion(right, predicted)
+        about = {"entropy": metrics.entropy(right, predicted), "purity": metrics.purity(right, predicted)}
+        about |= {"protocol": protocol, "clusterer": "threshold", "clusters": len(np.unique(predicted)), "noise": 0.0}
         rows.append(metrics.scores(**counts) | counts | about)
-    chosen = metrics.confusion(truth[validation], answers["held_out"][validation])
+    chosen = metrics.confusion(truth[validation], predictions["held_out"][validation])
     rows[1]["validation"] = metrics.scores(**chosen)["balanced_accuracy"]
-    return rows, {f"{protocol}/threshold": answer for protocol, answer in answers.items()}
+    return rows, {f"{protocol}/threshold": predicted for protocol, predicted in predictions.items()}
 
 
 def clustered(

@@ -17,7 +17,7 @@ from zoofuse.methods import distil
 
 TEMPERATURE = 4.0  # that softens logits; the one of the teachers of `distil_weights`
 PALETTES = 6  # in which each image is shown to the CNNs of what is no colour
-RECOLOURED = 64  # CNNs of a zoo, at most, that are shown them
+SHOWN = 64  # CNNs of a zoo, at most, that are shown them
 LEAVES = 1000  # invented images that lend the palettes and tell which concept is a colour
 
 
@@ -41,19 +41,19 @@ RULES = {
     "ensemble_softened": Rule(lambda logits: expit(logits / TEMPERATURE), np.prod),
     "ensemble_minimum": Rule(expit, np.min),
 }
-CALIBRATED = RECOLOURING = RULES["ensemble"]  # of calibrated logits, and of recoloured images
+CALIBRATED = IN_PALETTES = RULES["ensemble"]  # of calibrated logits, and of images in other palettes
 
 
 def parents(
     zoos: Mapping[str, zero_shot.Zoo], concepts: Sequence[zero_shot.Concept], test: np.ndarray, seed: int, fusion: str
-) -> dict[str, zero_shot.Answers]:
+) -> dict[str, zero_shot.Predicted]:
     """Predictions of every rule for the test images, by the name of its baseline.
 
     Args:
         zoos: domain -> CNNs, in the order of the concepts; there are no predictions where a zoo has no linear layer.
-        concepts: as `zero_shot.answer` takes them. `ensemble_calibrated` needs them, the others' scores do not.
+        concepts: as `zero_shot.predict` takes them. `ensemble_calibrated` needs them, the others' scores do not.
         test: uint8 (m, 32, 32, 3).
-        seed, fusion: for the palettes of `ensemble_recoloured`.
+        seed, fusion: for the palettes of `ensemble_palettes`.
     """
     if not all("fc1.weight" in zoo for zoo in zoos.values()):
         return {}
@@ -72,7 +72,7 @@ def parents(
     palettes = Palettes(zoos, seed, fusion)
     seen = [palettes.evidence(side, test) for side in zoos]
     own = [palettes.evidence(*each) for each in zip(zoos, validation, strict=False)]
-    predictions["ensemble_recoloured"] = zero_shot.conjunction(seen, own, labels)
+    predictions["ensemble_palettes"] = zero_shot.conjunction(seen, own, labels)
     return predictions
 
 
@@ -85,7 +85,7 @@ class Palettes:
     """
 
     def __init__(self, zoos: Mapping[str, zero_shot.Zoo], seed: int, fusion: str):
-        self.zoos = {side: {name: values[:RECOLOURED] for name, values in zoo.items()} for side, zoo in zoos.items()}
+        self.zoos = {side: {name: values[:SHOWN] for name, values in zoo.items()} for side, zoo in zoos.items()}
         self.names = seed, fusion, "palettes"
         self.leaves = distil.leaves(LEAVES, *self.names)
         predict = {side: functools.partial(self._probability, side, TEMPERATURE) for side in zoos}
@@ -96,7 +96,10 @@ class Palettes:
         shown = [images]
         if not self.coloured[side]:
             lenders = [self.leaves[self._lenders(len(images), i)] for i in range(PALETTES)]
-            shown = [distil.recolour(images, each, *self.names, i, whole=True) for i, each in enumerate(lenders)]
+            shown = [
+                distil.transfer_colours(images, leaves, *self.names, palette, whole=True)
+                for palette, leaves in enumerate(lenders)
+            ]
         return np.mean([self._probability(side, 1.0, each) for each in shown], axis=0)[None]
 
     def _probability(self, side: str, temperature: float, images: np.ndarray) -> np.ndarray:
@@ -111,7 +114,7 @@ def _one(values: np.ndarray) -> zero_shot.Head:
     return zero_shot.Head(np.ones((len(values), 1), np.float32), np.zeros(len(values), np.float32))
 
 
-def _joined(rule: Rule, test, validation, labels) -> zero_shot.Answers:
+def _joined(rule: Rule, test, validation, labels) -> zero_shot.Predicted:
     test, validation = ([rule.evidence(values) for values in side] for side in (test, validation))
     n = min(map(len, test))
     kept = [[v.mean(0, keepdims=True) if rule.whole else v[:n] for v in side] for side in (test, validation)]

@@ -50,8 +50,8 @@ def curve(
         scores = []
         for rows in choices(labels, validation, k, draws, seed, fusion):
             head = zero_shot.fit_probe(features[:, rows], labels[rows])
-            answers = zero_shot.logit(head, features[:, ~validation])
-            scores.append(intervals.auroc(answers, labels[~validation] == 1))
+            predictions = zero_shot.logit(head, features[:, ~validation])
+            scores.append(intervals.auroc(predictions, labels[~validation] == 1))
         if scores:
             found[k] = np.mean(scores, axis=0)
     return found
@@ -59,7 +59,7 @@ def curve(
 
 def of_cnns(
     zoo: Mapping[str, np.ndarray],
-    photographs: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     validation: np.ndarray,
     ks,
@@ -67,29 +67,29 @@ def of_cnns(
     say=None,
     **how,
 ) -> dict[int, np.ndarray]:
-    """`curve` of a zoo's n CNNs, and at 0 images what their own heads answer (`zero_shot`), if they have some.
+    """`curve` of a zoo's n CNNs, and at 0 images what their own heads predict (`zero_shot`), if they have some.
 
-    say: is told of each CNN whose features overflow, which counts as degenerate.
+    say: called with a line for each CNN whose features overflow, which counts as degenerate.
     """
-    features = protocols.finite_features(zoo, photographs, say)
+    features = protocols.finite_features(zoo, images, say)
     found = {}
     if heads := zero_shot.own_heads(zoo):
-        answers = np.prod([zero_shot.probability(head, features[:, ~validation]) for head in heads], axis=0)
-        found[0] = intervals.auroc(answers, labels[~validation] == 1)
+        predictions = np.prod([zero_shot.probability(head, features[:, ~validation]) for head in heads], axis=0)
+        found[0] = intervals.auroc(predictions, labels[~validation] == 1)
     return found | curve(features, labels, validation, ks, **how)
 
 
 def without_cnn(
-    photographs: np.ndarray, labels: np.ndarray, validation: np.ndarray, ks, **how
+    images: np.ndarray, labels: np.ndarray, validation: np.ndarray, ks, **how
 ) -> Iterator[tuple[str, dict[int, np.ndarray]]]:
     """(name, `curve`) of what needs no CNN: mean colour and raw pixels."""
     for name in ("colour", "pixels"):
-        numbers = zero_shot.WITHOUT_CNN[name](photographs).astype(np.float32)
+        numbers = zero_shot.WITHOUT_CNN[name](images).astype(np.float32)
         yield name, curve(numbers[None], labels, validation, ks, **how)
 
 
 def rows(method: str, scores: Mapping[int, np.ndarray], draws: int) -> list[dict]:
-    """A row of COLUMNS for each number of photographs."""
+    """A row of COLUMNS for each number of images."""
     found = []
     for k, values in scores.items():
         q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).round(6)

@@ -59,7 +59,7 @@ def measure(
         if entry.makes_cnns:
             path = folder / f"{method}.h5"
             _generate(entry, path, name, sizes, images, zoos, config, folder, device, threads)
-            predictions = zero_shot.answer(files.read(path, "zoo"), concepts, shown, say)
+            predictions = zero_shot.predict(files.read(path, "zoo"), concepts, shown, say)
             head = "own" if "own/scores" in predictions else "probe"
             scores = predictions[f"{head}/scores"]
         else:

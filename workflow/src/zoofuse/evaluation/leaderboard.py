@@ -189,7 +189,7 @@ def _comparisons(protocol: str, entries: list[Entry]) -> list[dict]:
 def _pairs(generated: list[Entry], baselines: list[Entry]) -> list[tuple[Entry, Entry]]:
     """Each generated method with every baseline under the same clusterer or head.
 
-    A non-CNN baseline that has not that clusterer or head is taken with its own: always answering no is the same
+    A non-CNN baseline that has not that clusterer or head is taken with its own: always predicting no is the same
     everywhere.
     """
     others: dict[str, dict[str, Entry]] = {}

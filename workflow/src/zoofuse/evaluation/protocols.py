@@ -4,7 +4,7 @@ published (report, II.E and II.F) is transductive: it clusters the test images t
 cluster by the true positives, and fits the one-class SVM on them. Its scores say what the published tables say.
 
 held_out splits the test images once. The embedding, the clusterer and the meaning of each cluster are fitted on
-the validation half; the other half is only answered. Its scores say what a CNN would do on new photographs.
+the validation half; for the other half it only predicts. Its scores say what a CNN would do on new images.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class EvaluationError(ValueError):
 def split(labels: np.ndarray, groups: np.ndarray, seed: int, fusion: str) -> np.ndarray:
     """(m,) bool, True for the validation half of a fusion's test images; each class and group is halved.
 
-    labels: (m,), 1 for the conjunction; groups: (m,) str. Raises ValueError when a class has fewer than 4 photographs.
+    labels: (m,), 1 for the conjunction; groups: (m,) str. Raises ValueError when a class has fewer than 4 images.
     """
     validation = np.zeros(len(labels), bool)
     for stream, label in enumerate(rng.CLASSES):
@@ -93,7 +93,7 @@ def finite_features(
 
 
 def umap_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
-    """(m, 2) UMAP of (m, f) features; all zeros when the features do not differ between photographs."""
+    """(m, 2) UMAP of (m, f) features; all zeros when the features do not differ between images."""
     return umap_embeddings([features], settings)[0]
 
 
@@ -129,7 +129,7 @@ def _placed(pairs: Sequence[tuple], settings: dict) -> list[tuple[np.ndarray, np
 
 
 def tsne_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
-    """(m, 2) t-SNE of (m, f) features; all zeros when the features do not differ between photographs."""
+    """(m, 2) t-SNE of (m, f) features; all zeros when the features do not differ between images."""
     from sklearn.manifold import TSNE
 
     if not _varied(features):
@@ -146,7 +146,7 @@ def tsne_embedding(features: np.ndarray, settings: dict) -> np.ndarray:
 
 
 def kmeans(points: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters (m,) of the points, and the answer (m,): the cluster that holds most true positives."""
+    """Clusters (m,) of the points, and the prediction (m,): the cluster that holds most true positives."""
     from sklearn.cluster import KMeans
 
     with warnings.catch_warnings():
@@ -157,7 +157,7 @@ def kmeans(points: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[np.nd
 
 
 def dbscan(points: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """As `kmeans`; noise is cluster -1 and never answered positive."""
+    """As `kmeans`; noise is cluster -1 and never predicted positive."""
     from sklearn.cluster import DBSCAN
 
     clusters = DBSCAN(**settings).fit_predict(points)
@@ -166,11 +166,11 @@ def dbscan(points: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[np.nd
 
 
 def one_class_svm(points: np.ndarray, truth: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """As `kmeans`; fitted on the true positives' own points, as published; its two answers are the clusters."""
+    """As `kmeans`; fitted on the true positives' own points, as published; its two predictions are the clusters."""
     from sklearn.svm import OneClassSVM
 
-    answer = OneClassSVM(kernel="rbf", **settings).fit(points[truth]).predict(points) == 1
-    return answer.astype(int), answer
+    predicted = OneClassSVM(kernel="rbf", **settings).fit(points[truth]).predict(points) == 1
+    return predicted.astype(int), predicted
 
 
 CLUSTERERS = {"kmeans": kmeans, "dbscan": dbscan, "one_class_svm": one_class_svm}
@@ -194,9 +194,9 @@ def evaluate(
     about = _about(features, truth)
     rows = []
     for name, clusterer in CLUSTERERS.items():
-        clusters, answer = clusterer(points, truth, settings[name])
-        arrays |= {name: clusters.astype(np.int16), f"published/{name}": answer}
-        rows.append({"protocol": "published", "clusterer": name} | _row(truth, clusters, answer) | about)
+        clusters, predicted = clusterer(points, truth, settings[name])
+        arrays |= {name: clusters.astype(np.int16), f"published/{name}": predicted}
+        rows.append({"protocol": "published", "clusterer": name} | _row(truth, clusters, predicted) | about)
     return rows, arrays
 
 
@@ -210,13 +210,13 @@ def held_out(
     """The held-out protocol for one CNN: as `evaluate`, the counts those of the images outside `validation`.
 
     validation: (m,) bool, from `split`; points: what `place` returns for its halves, made here where it is not given.
-    A cluster is answered positive when positives are over-represented among its validation images; noise never
+    A cluster is predicted positive when positives are over-represented among its validation images; noise never
     is. A test image gets the cluster of its K-means centre, of a DBSCAN core point within eps, or the one-class
-    SVM's answer.
+    SVM's prediction.
     Rows also have validation, the balanced accuracy on the validation images, and three scores that need no label
     (higher is better, NaN for a single cluster): silhouette (Rousseeuw 1987) and density_validity
     (`metrics.density_validity`) of the validation images' clusters, and agreement, their mean adjusted Rand index
-    with the other clusterers' clusters. Arrays: held_out/umap (m, 2), held_out/CLUSTERER (m,) bool, the answers.
+    with the other clusterers' clusters. Arrays: held_out/umap (m, 2), held_out/CLUSTERER (m,) bool, the predictions.
     """
     features = np.nan_to_num(features, posinf=0, neginf=0)
     known, new = truth[validation], truth[~validation]
@@ -226,14 +226,14 @@ def held_out(
     arrays = {"held_out/umap": _merged(validation, fitted, placed)}
     rows = []
     for name, (clusters, new_clusters) in found.items():
-        answer, new_answer = name_clusters(clusters, known, new_clusters)
+        predicted, new_predicted = name_clusters(clusters, known, new_clusters)
         others = [other for key, (other, _) in found.items() if key != name]
-        arrays[f"held_out/{name}"] = _merged(validation, answer, new_answer)
+        arrays[f"held_out/{name}"] = _merged(validation, predicted, new_predicted)
         rows.append(
             {"protocol": "held_out", "clusterer": name}
-            | _row(new, new_clusters, new_answer)
+            | _row(new, new_clusters, new_predicted)
             | about
-            | {"validation": metrics.scores(**metrics.confusion(known, answer))["balanced_accuracy"]}
+            | {"validation": metrics.scores(**metrics.confusion(known, predicted))["balanced_accuracy"]}
             | _without_labels(fitted, clusters, others)
         )
     return rows, arrays
@@ -258,7 +258,7 @@ def assign(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clusters (m,) of points (m, 2), and those of new points (k, 2) by the clusterer that was fitted on the former.
 
-    The one-class SVM is fitted on the points with truth (m,) True; its two answers are the clusters.
+    The one-class SVM is fitted on the points with truth (m,) True; its two predictions are the clusters.
     """
     return _ASSIGN[clusterer](points, truth, new, settings)
 
@@ -328,8 +328,8 @@ def _about(features: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def _row(truth: np.ndarray, clusters: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    counts = metrics.confusion(truth, answer)
+def _row(truth: np.ndarray, clusters: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    counts = metrics.confusion(truth, predicted)
     return (
         metrics.scores(**counts)
         | {"entropy": metrics.entropy(truth, clusters), "purity": metrics.purity(truth, clusters)}
@@ -360,7 +360,7 @@ def evaluate_zoo(
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """`evaluate` and `held_out` for each CNN of a zoo, with its model and domain in the rows and arrays.
 
-    held: (domain, model) of the CNNs that the held-out protocol is for; None for all. say: is told of each CNN whose
+    held: (domain, model) of the CNNs that the held-out protocol is for; None for all. say: called with a line for each CNN whose
     features overflow, which is scored as degenerate.
     """
     step = max(1, min(_AT_ONCE, _DISTANCES // len(images) ** 2))

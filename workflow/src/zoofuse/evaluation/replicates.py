@@ -1,6 +1,6 @@
-"""The whole procedure from several seeds: what is left of a difference when zoos, students and halves are made anew.
+"""The whole procedure from several seeds: what is left of a difference when zoos, students and halves are drawn again.
 
-A run's own intervals know one zoo and one half of the photographs. Here every run counts once, by its median over CNNs;
+A run's own intervals know one zoo and one half of the images. Here every run counts once, by its median over CNNs;
 runs are paired by their seed. Its variance has two parts: images drawn again for all runs at once, and the
 spread between runs. Student's t has the degrees of freedom that Satterthwaite (1946) gives to such a sum. Where each
 run drew test images of its own, their spread is part of that between runs.
@@ -116,8 +116,8 @@ def tables(
 
 def interval(found: np.ndarray, drawn: np.ndarray, level: float = intervals.LEVEL) -> tuple[float, float]:
     """Low and high of the mean of `found` (r,), which are `drawn` (r, draws) when images are drawn again."""
-    between, photographs = found.var(ddof=1) / len(found), drawn.mean(0).var()
-    variance = between + photographs
+    between, from_images = found.var(ddof=1) / len(found), drawn.mean(0).var()
+    variance = between + from_images
     freedom = (len(found) - 1) * (variance / between) ** 2 if between else np.inf
     wide = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
     return float(found.mean() - wide), float(found.mean() + wide)
@@ -153,8 +153,8 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
     for run in runs:
         images = run.images
         shown = images.test & (images.truth | (group == ALL) | (images.groups == group))
-        truth, answers = images.truth[shown], run.scores[kind][:, shown]
-        shares = (intervals.accuracy_shares if kind[1] == "held_out" else intervals.rank_shares)(answers, truth)
+        truth, scores = images.truth[shown], run.scores[kind][:, shown]
+        shares = (intervals.accuracy_shares if kind[1] == "held_out" else intervals.rank_shares)(scores, truth)
         found.append(np.median(intervals.measure(shares, truth)))
         if counts is None:
             drawn.append(found[-1:])
@@ -164,7 +164,7 @@ def _medians(runs: list[Run], kind: tuple[str, str, str], counts: np.ndarray | N
             total = weights[side].sum(0)
             weights[side] = np.where(total > 0, weights[side], 1) / np.where(total > 0, total, side.sum())
         drawn.append(np.median(shares[:, :-1].astype(np.float32) @ weights, axis=0))
-    return Medians(len(answers), np.array(found), np.array(drawn))
+    return Medians(len(scores), np.array(found), np.array(drawn))
 
 
 def _groups(run: Run) -> list[str]:

@@ -101,8 +101,8 @@ def _scores(features: np.ndarray, truth: np.ndarray, fitted: np.ndarray, weight,
         points, placed = protocols.place(inside, outside, grid[keys[0]]["umap"])
         for key in keys:
             clusters, new_clusters = protocols.assign(key[3], points, known, placed, grid[key][key[3]])
-            _, answer = protocols.name_clusters(clusters, known, new_clusters)
-            scores[key] = metrics.scores(**metrics.confusion(new, answer))["balanced_accuracy"]
+            _, predicted = protocols.name_clusters(clusters, known, new_clusters)
+            scores[key] = metrics.scores(**metrics.confusion(new, predicted))["balanced_accuracy"]
     return scores
 
 

@@ -56,12 +56,12 @@ def of_protocol(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Per clusterer, method and domain: the distribution over CNNs, and last what always answering "no" would score.
+    """Per clusterer, method and domain: the distribution over CNNs, and last what always predicting "no" would score.
 
     By the published protocol. tables: clusterer -> `clusterer_table`. For accuracy and balanced accuracy: median,
     quartiles and `*_best_picked_on_test`, the maximum, which was selected on the test images it is measured on and is
     therefore no estimate of what its CNN would do on others; `model_picked_on_test` is the index of the most accurate
-    CNN. constant_share is the share of CNNs that give every image the same answer.
+    CNN. constant_share is the share of CNNs that give every image the same prediction.
     Raises ValueError when the rows of a table do not come from one test set.
     """
     rows = []
@@ -123,7 +123,7 @@ def zoo_history(paths: Iterable[Path]) -> dict[str, np.ndarray]:
     """The histories of a zoo's shards as one, in the order of the CNNs' global indices.
 
     Returns model (n,), and loss, validation_balanced_accuracy, validation_positive_share (n, epochs); degenerate (n,)
-    bool is true where the last epoch's answer to every validation image is the same.
+    bool is true where the last epoch's prediction for every validation image is the same.
     Raises FileError when a shard cannot be read or has no history.
     """
     names = ["model", *(f"history/{x}" for x in ("loss", "validation_balanced_accuracy", "validation_positive_share"))]

@@ -1,4 +1,4 @@
-"""Answers of a CNN to a conjunction it was never shown: the product of the probabilities of its concepts.
+"""Predicted of a CNN to a conjunction it was never shown: the product of the probabilities of its concepts.
 
 A head is a linear layer on a CNN's features for one concept. `own` heads come with the CNN (fc_a, fc_b and so on of a
 generated zoo file) and are used as they are; `probe` heads are fitted in closed form on the concepts' own training
@@ -29,7 +29,7 @@ _LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that s
 _LEAST_SHRINKAGE = 1e-3
 
 Zoo = Mapping[str, np.ndarray]
-Answers = dict[str, np.ndarray]
+Predicted = dict[str, np.ndarray]
 
 
 class Concept(NamedTuple):
@@ -49,7 +49,7 @@ class Head(NamedTuple):
 
 
 def read_concept(path: Path, probe_images: int, seed: int) -> Concept:
-    """A concept's photographs: at most `probe_images` of each class for training, equally many, and all for validation.
+    """A concept's images: at most `probe_images` of each class for training, equally many, and all for validation.
 
     Raises FileError.
     """
@@ -81,7 +81,7 @@ def fit_probe(features: np.ndarray, labels: np.ndarray) -> Head:
 
     Gaussian classes of one covariance and equal priors; features standardised within the classes, the pooled covariance
     of these shrunk towards a multiple of the identity (Ledoit and Wolf 2004, J. Multivariate Analysis 88, 365-411).
-    A feature that is the same for every image gets weight 0; a CNN with only such features answers 1/2.
+    A feature that is the same for every image gets weight 0; a CNN with only such features predicts 1/2.
     """
     x = torch.from_numpy(np.ascontiguousarray(features, np.float32))
     concept = torch.from_numpy(labels == 1)
@@ -122,8 +122,8 @@ def calibrated(head: Head, features: np.ndarray, labels: np.ndarray) -> Head:
     """The heads with their logits brought to scale on images they were not fitted on.
 
     features: (n, v, f), labels: (v,). The scale is the discriminant of one number. Without it a probe on many features
-    is too sure of itself, and the head that is most so decides the product. The order of a head's answers stays, or all
-    become 1/2 where it would turn round.
+    is too sure of itself, and the head that is most so decides the product. The order of a head's predictions stays,
+    or all become 1/2 where it would turn round.
     """
     line = fit_probe(logit(head, features)[..., None], labels)
     scale = np.maximum(line.weight[:, 0], 0)
@@ -143,13 +143,13 @@ def probability(head: Head, features: np.ndarray) -> np.ndarray:
 def best_threshold(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Thresholds (n,) of best balanced accuracy for scores (n, m), and that accuracy (n,).
 
-    The concept is answered where the score is at least the threshold, which lies midway between two neighbouring
-    scores, the lowest of the best ones on a tie; or is the lowest score, where answering always is best.
+    The concept is predicted where the score is at least the threshold, which lies midway between two neighbouring
+    scores, the lowest of the best ones on a tie; or is the lowest score, where a constant prediction is best.
     """
     scores = np.asarray(scores, np.float64)  # so that something lies midway
     order = np.argsort(scores, axis=1, kind="stable")
     ordered, concept = np.take_along_axis(scores, order, 1), (labels == 1)[order]
-    right = concept / concept[0].sum() - ~concept / (~concept[0]).sum()  # lost by answering no to this one
+    right = concept / concept[0].sum() - ~concept / (~concept[0]).sum()  # lost by predicting no for this one
     lost = np.cumsum(right, 1) - right
     lost[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = np.inf  # no threshold lies between equal scores
     best = np.argmin(np.round(lost, 12), 1)[:, None]  # rounded: sums of shares tie
@@ -163,28 +163,28 @@ def conjunction(
     validation: Sequence[np.ndarray],
     labels: Sequence[np.ndarray],
     join: Callable[..., np.ndarray] = np.prod,
-) -> Answers:
-    """What n CNNs with a head for each concept answer to images that may show all concepts.
+) -> Predicted:
+    """What n CNNs with a head for each concept predict for images that may show all concepts.
 
     test: the heads' probabilities (n, m) for the test images; validation: theirs (n, v) for their own
     concept's validation images, with `labels` (v,); both empty where a concept brings none.
     join: of the concepts' evidence, over axis 0; instead of probabilities any evidence for a concept will do.
     Returns scores (n, m) float32, joined; validation (n,), the mean of the AUROCs; threshold (n,), joined of
-    the thresholds of best balanced accuracy; the last two NaN without validation photographs.
+    the thresholds of best balanced accuracy; the last two NaN without validation images.
     """
-    answers = {"scores": join(test, axis=0).astype(np.float32)}
+    predictions = {"scores": join(test, axis=0).astype(np.float32)}
     if not len(validation):
-        return answers | dict.fromkeys(("validation", "threshold"), np.full(len(test[0]), np.nan))
+        return predictions | dict.fromkeys(("validation", "threshold"), np.full(len(test[0]), np.nan))
     pairs = list(zip(validation, labels, strict=True))
-    answers["validation"] = np.mean([intervals.auroc(scores, label == 1) for scores, label in pairs], axis=0)
-    answers["threshold"] = join([best_threshold(*pair)[0] for pair in pairs], axis=0)
-    return answers
+    predictions["validation"] = np.mean([intervals.auroc(scores, label == 1) for scores, label in pairs], axis=0)
+    predictions["threshold"] = join([best_threshold(*pair)[0] for pair in pairs], axis=0)
+    return predictions
 
 
 def fit_heads(zoo: Zoo, concepts: Sequence[Concept], validation: Sequence[np.ndarray]) -> dict[str, list[Head]]:
     """Kind of head -> the heads for all concepts, of every kind that the zoo and the concepts' images allow.
 
-    validation: the features (n, v, f) of each concept's validation photographs.
+    validation: the features (n, v, f) of each concept's validation images.
     """
     heads = {"own": own} if (own := own_heads(zoo)) else {}
     if concepts:
@@ -193,17 +193,17 @@ def fit_heads(zoo: Zoo, concepts: Sequence[Concept], validation: Sequence[np.nda
 
 
 def probe(training: np.ndarray, validation: np.ndarray, concept: Concept) -> Head:
-    """`fit_probe`, then `calibrated`, from the features of a concept's training and validation photographs."""
+    """`fit_probe`, then `calibrated`, from the features of a concept's training and validation images."""
     return calibrated(fit_probe(training, concept.labels), validation, concept.validation_labels)
 
 
-def answer(
+def predict(
     zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray, say: Callable[[str], None] | None = None
-) -> Answers:
+) -> Predicted:
     """`{head}/scores`, `{head}/validation`, `{head}/threshold` (see `conjunction`) of a zoo's n CNNs.
 
-    concepts: those of all domains, or () where any brings no photographs: then there are own heads only, and
-    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: is told of each CNN whose features
+    concepts: those of all domains, or () where any brings no images: then there are own heads only, and
+    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: called with a line for each CNN whose features
     overflow on test images, which counts as degenerate.
     """
     parts = []
@@ -230,43 +230,43 @@ def zoo_logits(zoo: Zoo, images: np.ndarray) -> np.ndarray:
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in zoo.items()}
-        both = trainer.answers(part, images)
+        both = trainer.outputs(part, images)
         parts.append(np.nan_to_num(both[..., 1] - both[..., 0]).astype(np.float64))
     return np.concatenate(parts)
 
 
-def brightness(photographs: np.ndarray) -> np.ndarray:
+def brightness(images: np.ndarray) -> np.ndarray:
     """(m, 1) mean over all pixels and channels, 0 to 1."""
-    return colour(photographs).mean(1, keepdims=True)
+    return colour(images).mean(1, keepdims=True)
 
 
-def colour(photographs: np.ndarray) -> np.ndarray:
+def colour(images: np.ndarray) -> np.ndarray:
     """(m, 3) mean red, green, blue, 0 to 1."""
-    return photographs.mean((1, 2), dtype=np.float64) / 255
+    return images.mean((1, 2), dtype=np.float64) / 255
 
 
-def pixels(photographs: np.ndarray) -> np.ndarray:
+def pixels(images: np.ndarray) -> np.ndarray:
     """(m, 3072) raw pixels, 0 to 1."""
-    return photographs.reshape(len(photographs), -1).astype(np.float32) / 255
+    return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
 WITHOUT_CNN = {"brightness": brightness, "colour": colour, "pixels": pixels}
 
 
-def without_cnn(concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Answers]:
+def without_cnn(concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Predicted]:
     """`brightness`, `colour`, `pixels`: the same probes and product on numbers that need no CNN."""
-    answers = {}
+    predictions = {}
     for method, look in WITHOUT_CNN.items():
         validation = [look(concept.validation_images)[None] for concept in concepts]
         heads = [probe(look(c.images)[None], v, c) for c, v in zip(concepts, validation, strict=True)]
         own = [probability(*each) for each in zip(heads, validation, strict=True)]
         seen = [probability(head, look(test)[None]) for head in heads]
-        answers[method] = conjunction(seen, own, [concept.validation_labels for concept in concepts])
-    return answers
+        predictions[method] = conjunction(seen, own, [concept.validation_labels for concept in concepts])
+    return predictions
 
 
 def supervised(
-    photographs: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
     validation: np.ndarray,
     *,
@@ -276,8 +276,8 @@ def supervised(
     fusion: str,
     device: str = "cpu",
     threads: int = 1,
-) -> Answers:
-    """The oracle: CNNs trained on the conjunction itself, on the validation half of the test photographs.
+) -> Predicted:
+    """The oracle: CNNs trained on the conjunction itself, on the validation half of the test images.
 
     The only ones that see its labels. labels (m,), 1 for the conjunction; validation (m,) bool, that half. A quarter of
     it is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each class,
@@ -289,11 +289,11 @@ def supervised(
         members = members[rng.permutation(len(members), seed, "supervised", fusion, stream)]
         held_out[members[: max(1, round(HELD_OUT * len(members)))]] = True
     train = validation & ~held_out
-    data = training.Data(photographs[train], labels[train], photographs[held_out], labels[held_out])
+    data = training.Data(images[train], labels[train], images[held_out], labels[held_out])
     settings = replace(settings, balance="balanced", flip=True, checkpoint_every=0)
     indices, name = np.arange(models), f"{fusion}/supervised"
     trained = training.train(data, settings, seed, name, indices, device=device, threads=threads)
-    found = expit(zoo_logits(trained.weights | {"model": indices}, photographs))
+    found = expit(zoo_logits(trained.weights | {"model": indices}, images))
     return {
         "scores": found.astype(np.float32),
         "validation": intervals.auroc(found[:, held_out], labels[held_out] == 1),
@@ -301,5 +301,5 @@ def supervised(
     }
 
 
-def _features(zoo: Zoo, photographs: np.ndarray, say: Callable[[str], None] | None = None) -> np.ndarray:
-    return protocols.finite_features(zoo, photographs, say)
+def _features(zoo: Zoo, images: np.ndarray, say: Callable[[str], None] | None = None) -> np.ndarray:
+    return protocols.finite_features(zoo, images, say)

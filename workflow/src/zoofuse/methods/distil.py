@@ -1,8 +1,8 @@
-"""A fusion by distillation: one CNN of the zoo's size learns what all zoos answer, a head for each concept.
+"""A fusion by distillation: one CNN of the zoo's size learns what all zoos predict, a head for each concept.
 
 Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network": the student is trained on the teachers'
 probabilities. Here the teachers are the zoos of two or more concepts and the student has one logistic output for each.
-Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own photographs.
+Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own images.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ from zoofuse.zoo import align, training, zoo
 SHAPES = 24  # in an image of dead leaves
 SHIFT = 3  # pixels that an image is moved at most, each way
 # A concept is one of colour from this colour_share on: the more coloured of the two (True), and the other one (False),
-# whose CNNs may have taken to colours only because the first one's are missing among its photographs.
+# whose CNNs may have taken to colours only because the first one's are missing among its images.
 COLOUR = {True: 0.5, False: 0.75}
 # Development pairs of synthetic images: colours 0.75 to 0.87, kinds 0.10 to 0.51, one brown in all its images 0.749.
 FOLLOWS = 0.6
@@ -63,12 +63,12 @@ def from_weights(
     architecture: str,
     start: Path | None = None,
     choice: str = "best",
-    recolourings: int = 0,
+    palettes: int = 0,
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A", "B" and so on.
 
-    They learn the zoos' answers on images of dead leaves (see `leaves`).
+    They learn the zoos' predictions on images of dead leaves (see `leaves`).
 
     Args:
         zoos: Domain -> zoo files.
@@ -81,7 +81,7 @@ def from_weights(
         start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
             model and domain.
         choice: Of teachers, see `chosen`.
-        recolourings: In how many palettes of other images of leaves each image is shown to the teachers of what is no
+        palettes: In how many palettes of other images of leaves each image is shown to the teachers of what is no
             colour (`follows_colour`), whose mean prediction is the target; 0 for none.
         **how: backend, device and threads as `training.train` takes them.
 
@@ -89,9 +89,9 @@ def from_weights(
         ValueError: A zoo holds CNNs of another architecture.
     """
     parents = _parents(zoos, architecture)
-    pictures = leaves(settings.images, seed, fusion, "leaves")
+    inputs = leaves(settings.images, seed, fusion, "leaves")
     asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
-    answers = on_leaves(asked, pictures, settings.temperature, recolourings, seed, fusion)
+    targets = on_leaves(asked, inputs, settings.temperature, palettes, seed, fusion)
     begin = None
     if start is not None:
         begin = files.read(start, "zoo")
@@ -101,12 +101,12 @@ def from_weights(
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {} if start is None else {"start": files.fingerprint(start)}
     students = (parents, output, n, settings, seed, fusion, architecture)
-    _write(pictures, answers, *students, begin, sources, "weights", how)
+    _write(inputs, targets, *students, begin, sources, "weights", how)
 
 
 def from_parents(
     zoos: Mapping[str, list[Path]],
-    photographs: Mapping[str, Path],
+    concept_images: Mapping[str, Path],
     output: Path,
     *,
     n: int,
@@ -119,13 +119,13 @@ def from_parents(
     choice: str = "best",
     **how,
 ) -> None:
-    """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on photographs (images files) of the concepts.
+    """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on the concepts' own images.
 
-    Labels and validation photographs are the concepts' own; see `training_images`.
+    Labels and validation images are the concepts' own; see `training_images`.
 
     Args:
         zoos: Domain -> zoo files.
-        photographs: Domain -> the concept's images file.
+        concept_images: Domain -> the concept's images file.
         output: The zoo file to write.
         n: How many students.
         settings: What they depend on.
@@ -142,15 +142,15 @@ def from_parents(
         ValueError: A zoo holds CNNs of another architecture.
     """
     parents = _parents(zoos, architecture)
-    data = {side: training.Data(**images.read_concept(path)) for side, path in photographs.items()}
+    data = {side: training.Data(**images.read_concept(path)) for side, path in concept_images.items()}
     asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
     judges = chosen("best", parents, settings.teachers, seed, fusion, architecture) if choice == "random" else asked
     how_shown = {"remedies": remedies, "teachers": asked}
-    pictures, targets = training_images(judges, data, settings.images, seed, fusion, **how_shown)
+    inputs, targets = training_images(judges, data, settings.images, seed, fusion, **how_shown)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
-    sources |= {f"images_{side}": files.fingerprint(path) for side, path in photographs.items()}
+    sources |= {f"images_{side}": files.fingerprint(path) for side, path in concept_images.items()}
     students = (parents, output, n, settings, seed, fusion, student or architecture)
-    _write(pictures, targets, *students, None, sources, "parents", how)
+    _write(inputs, targets, *students, None, sources, "parents", how)
 
 
 # ---------------------------------------------------------------------------------------------- what students see
@@ -179,7 +179,7 @@ def training_images(
     teachers = judges if teachers is None else teachers
     shares = {side: colour_share(judges[side], data[side], seed, *names, side) for side in data}
     coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
-    pictures, targets = [], []
+    inputs, targets = [], []
     for at, side in enumerate(data):
         of, others = data[side], [other for other in data if other != side]
         fair = np.ones(len(of.labels), bool)
@@ -194,17 +194,17 @@ def training_images(
             shown, labels = _shown(of, allowed, n, seed, *names, side, name)
             if name == "recoloured":
                 lent = np.stack([_donors(data[other], n, seed, *names, side) for other in others])
-                shown = recolour(shown, lent[np.arange(n) % len(others), np.arange(n)], seed, *names, side)
-            answers = np.full((n, len(data)), np.nan, np.float32)
-            answers[:, at] = labels
+                shown = transfer_colours(shown, lent[np.arange(n) % len(others), np.arange(n)], seed, *names, side)
+            known = np.full((n, len(data)), np.nan, np.float32)
+            known[:, at] = labels
             for column, other in enumerate(data):
                 if (
                     other != side and other in teachers and coloured[other]
                 ):  # a zoo of shapes can't be trusted with colours it did not see
-                    answers[:, column] = probability(teachers[other], shown)
-            pictures.append(shown)
-            targets.append(answers)
-    return np.concatenate(pictures), np.concatenate(targets)
+                    known[:, column] = probability(teachers[other], shown)
+            inputs.append(shown)
+            targets.append(known)
+    return np.concatenate(inputs), np.concatenate(targets)
 
 
 def plain_images(data: training.Data, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
@@ -213,30 +213,31 @@ def plain_images(data: training.Data, n: int, seed: int, *names) -> tuple[np.nda
 
 
 def on_leaves(
-    teachers: Mapping[str, align.CNN], pictures: np.ndarray, temperature: float, recolourings: int, seed: int, *names
+    teachers: Mapping[str, align.CNN], inputs: np.ndarray, temperature: float, palettes: int, seed: int, *names
 ) -> np.ndarray:
     """Targets float32 (m, concepts): the teachers' mean probability for each of m images without labels.
 
-    recolourings: see `from_weights`. A concept that is no colour must not depend on the palette; that its CNNs'
+    palettes: see `from_weights`. A concept that is no colour must not depend on the palette; that its CNNs'
     predictions do is what their images lacked, not what the concept is.
     """
-    predictions = [probability(of_side, pictures, temperature) for of_side in teachers.values()]
-    if recolourings:
+    predictions = [probability(of_side, inputs, temperature) for of_side in teachers.values()]
+    if palettes:
         predict = {side: partial(probability, of_side, temperature=temperature) for side, of_side in teachers.items()}
-        coloured = follows_colour(predict, pictures, seed, *names)
-        lenders = [rng.permutation(len(pictures), seed, *names, "palette", i) for i in range(recolourings)]
-        palettes = [recolour(pictures, pictures[rows], seed, *names, "palette", whole=True) for rows in lenders]
+        coloured = follows_colour(predict, inputs, seed, *names)
+        lenders = [rng.permutation(len(inputs), seed, *names, "palette", i) for i in range(palettes)]
+        key = (seed, *names, "palette")
+        in_palettes = [transfer_colours(inputs, inputs[rows], *key, whole=True) for rows in lenders]
         for row, (side, of_side) in enumerate(teachers.items()):
             if not coloured[side]:
-                shown = [probability(of_side, recoloured, temperature) for recoloured in palettes]
+                shown = [probability(of_side, images_of_one, temperature) for images_of_one in in_palettes]
                 predictions[row] = np.mean(shown, 0, dtype=np.float64).astype(np.float32)
     return np.stack(predictions, 1)
 
 
 def follows_colour(
-    predict: Mapping[str, Callable[[np.ndarray], np.ndarray]], pictures: np.ndarray, seed: int, *names
+    predict: Mapping[str, Callable[[np.ndarray], np.ndarray]], inputs: np.ndarray, seed: int, *names
 ) -> dict[str, bool]:
-    """Domain -> whether its concept is one of colour, told from CNNs and images of leaves alone.
+    """Domain -> whether its concept is one of colour, inferred from CNNs and images of leaves alone.
 
     The images take each other's palettes. Where CNNs look at colours, their predictions then go with those for the
     image that lent its palette: they correlate by FOLLOWS or more. It is the concept of the highest correlation only,
@@ -244,11 +245,11 @@ def follows_colour(
 
     predict: domain -> from images uint8 (m, 32, 32, 3) to the mean prediction (m,) of its CNNs.
     """
-    lenders = rng.permutation(len(pictures), seed, *names, "palettes")
-    swapped = recolour(pictures, pictures[lenders], seed, *names, "palettes", whole=True)
+    lenders = rng.permutation(len(inputs), seed, *names, "palettes")
+    swapped = transfer_colours(inputs, inputs[lenders], seed, *names, "palettes", whole=True)
     followed = {}
     for side, of_side in predict.items():
-        lent, taken = of_side(pictures)[lenders], of_side(swapped)
+        lent, taken = of_side(inputs)[lenders], of_side(swapped)
         varied = np.ptp(lent) > 0 and np.ptp(taken) > 0
         followed[side] = float(np.corrcoef(lent, taken)[0, 1]) if varied else 0.0
     least = max(FOLLOWS, *followed.values())
@@ -262,33 +263,33 @@ def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) ->
     image's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
     where images are few.
     """
-    labels, pictures = data.validation_labels == 1, data.validation_images
+    labels, inputs = data.validation_labels == 1, data.validation_images
     if labels.all() or not labels.any():
         raise ValueError(f"{'/'.join(map(str, names))}: its validation images are all of one class.")
     gone = []
     for loan in range(LOANS):
         lenders = rng.permutation(len(labels), seed, *names, "lenders", loan)
-        swapped = recolour(pictures, pictures[lenders], seed, *names, "swapped", loan, whole=True)
+        swapped = transfer_colours(inputs, inputs[lenders], seed, *names, "swapped", loan, whole=True)
         gone.append(roc_auc_score(labels[lenders], probability(teachers, swapped)) - 0.5)
-    return float(np.mean(gone) / max(roc_auc_score(labels, probability(teachers, pictures)) - 0.5, 1e-3))
+    return float(np.mean(gone) / max(roc_auc_score(labels, probability(teachers, inputs)) - 0.5, 1e-3))
 
 
-def recolour(pictures: np.ndarray, donors: np.ndarray, seed: int, *names, whole: bool = False) -> np.ndarray:
+def transfer_colours(inputs: np.ndarray, donors: np.ndarray, seed: int, *names, whole: bool = False) -> np.ndarray:
     """Images in the colours of as many others, both uint8 (n, 32, 32, 3), more or less so by chance.
 
     Mean and spread of each channel, weighted towards the middle, become the donor's (Reinhard et al. 2001, "Color
     transfer between images", in RGB); in half of the images only within a soft ellipse about the middle. `whole`:
     all of each image, and fully.
     """
-    line = np.linspace(-1, 1, pictures.shape[1], dtype=np.float32)
+    line = np.linspace(-1, 1, inputs.shape[1], dtype=np.float32)
     x, y = line, line[:, None]
     middle = np.exp(-2 * (x**2 + y**2))[..., None]
     middle /= middle.sum()
-    chance = rng.uniform((len(pictures), 6, 1, 1), seed, *names, "recolour")
-    result = np.empty_like(pictures)
-    for start in range(0, len(pictures), _CHUNK):
+    chance = rng.uniform((len(inputs), 6, 1, 1), seed, *names, "recolour")
+    result = np.empty_like(inputs)
+    for start in range(0, len(inputs), _CHUNK):
         part = slice(start, start + _CHUNK)
-        image, donor = pictures[part].astype(np.float32), donors[part].astype(np.float32)
+        image, donor = inputs[part].astype(np.float32), donors[part].astype(np.float32)
         (mean, spread), (wanted, spread_wanted) = _statistics(image, middle), _statistics(donor, middle)
         changed = (image - mean) * np.clip(spread_wanted / spread, 0.3, 2) + wanted
         strength, left, top, width, height, everywhere = np.moveaxis(chance[part], 1, 0)
@@ -301,7 +302,7 @@ def recolour(pictures: np.ndarray, donors: np.ndarray, seed: int, *names, whole:
 
 
 def leaves(n: int, seed: int, *names) -> np.ndarray:
-    """uint8 (n, 32, 32, 3): dead leaves, ellipses and boxes of all sizes that hide each other, and no photograph.
+    """uint8 (n, 32, 32, 3): dead leaves, ellipses and boxes of all sizes that hide each other.
 
     Their sizes follow a power law, which gives the edges and the scale invariance of images (Lee, Mumford and
     Huang 2001; Baradad et al. 2021, "Learning to see by looking at noise"). Each image has its own palette.
@@ -330,9 +331,9 @@ def leaves(n: int, seed: int, *names) -> np.ndarray:
     return result
 
 
-def probability(cnns: align.CNN, pictures: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+def probability(cnns: align.CNN, inputs: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """(m,) float32: the mean probability of their concept that n CNNs with a linear layer see in m uint8 images."""
-    logits = trainer.answers(cnns, pictures)
+    logits = trainer.outputs(cnns, inputs)
     finite = np.isfinite(logits).all((1, 2))
     if not finite.any():
         raise ValueError(
@@ -411,18 +412,18 @@ def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names
 
 
 def _donors(data: training.Data, n: int, seed: int, *names) -> np.ndarray:
-    """(n, ...) images whose colours are lent: half from the concept's positives, half from all its photographs."""
+    """(n, ...) images whose colours are lent: half from the concept's positives, half from all its images."""
     u, coin = rng.uniform((2, n), seed, *names, "lent")
     positives = np.flatnonzero(data.labels == 1)
     rows = np.where(coin < 0.5, positives[(u * len(positives)).astype(int)], (u * len(data.labels)).astype(int))
     return data.images[rows]
 
 
-def _moved(pictures: np.ndarray, seed: int, *names) -> np.ndarray:
+def _moved(inputs: np.ndarray, seed: int, *names) -> np.ndarray:
     """Each image moved by up to SHIFT pixels; its edge is repeated."""
-    side = pictures.shape[1]
-    wide = np.pad(pictures, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
-    corners = (rng.uniform((len(pictures), 2), seed, *names, "moved") * (2 * SHIFT + 1)).astype(int)
+    side = inputs.shape[1]
+    wide = np.pad(inputs, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+    corners = (rng.uniform((len(inputs), 2), seed, *names, "moved") * (2 * SHIFT + 1)).astype(int)
     return np.stack([one[i : i + side, j : j + side] for one, (i, j) in zip(wide, corners, strict=True)])
 
 
@@ -434,13 +435,13 @@ def _statistics(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _write(
-    pictures, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, material, how
+    inputs, targets, parents, output, n, settings, seed, fusion, architecture, begin, sources, material, how
 ) -> None:
     """Train the students, of this architecture, and write their zoo file."""
     models = np.arange(n if begin is None else len(begin["model"]), dtype=np.int32)
     initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
     how = {"architecture": architecture, "initial": initial} | how
-    arrays = students(pictures, targets, list(parents), models, settings, seed, f"{fusion}/distil_{material}", **how)
+    arrays = students(inputs, targets, list(parents), models, settings, seed, f"{fusion}/distil_{material}", **how)
     arrays["model"] = models if begin is None else begin["model"]
     arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
     every = {
@@ -453,7 +454,7 @@ def _write(
 
 
 def students(
-    pictures: np.ndarray,
+    inputs: np.ndarray,
     targets: np.ndarray,
     sides: Sequence[str],
     models: np.ndarray,
@@ -467,7 +468,7 @@ def students(
     """Trained CNNs: conv layers and a head for each concept, fc_a.weight (n, 2, features), fc_a.bias (n, 2), ...
 
     Args:
-        pictures: uint8 (m, 32, 32, 3).
+        inputs: uint8 (m, 32, 32, 3).
         targets: float32 (m, concepts), NaN where one is not known.
         sides: The concepts' domains: "A", "B" and so on.
         models: (n,) indices; with seed and name, what initial weights and order of images depend on.
@@ -477,13 +478,13 @@ def students(
         architecture: The students'.
         **how: As `training.train` takes it.
     """
-    labels = np.zeros(len(pictures), np.uint8)
+    labels = np.zeros(len(inputs), np.uint8)
     # Outputs from the last concept to the first, as `cnn.initial_weights` draws them.
-    data = training.Data(pictures, labels, pictures[:0], labels[:0], targets[:, ::-1])
+    data = training.Data(inputs, labels, inputs[:0], labels[:0], targets[:, ::-1])
     train = training.Settings(
         architecture=architecture,
         epochs=settings.epochs,
-        images_per_epoch=len(pictures),
+        images_per_epoch=len(inputs),
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         schedule="cosine",

@@ -250,8 +250,8 @@ baseline("ensemble_softened", label="all parents, softened",
 baseline("ensemble_calibrated", label="all parents, calibrated", supervision="concept labels",
          about="The same of logits brought to scale on the concepts' validation images.")  # fmt: skip
 baseline("ensemble_minimum", label="all parents, minimum", about="The smaller one of the zoos' mean probabilities.")
-baseline("ensemble_recoloured", label="all parents, recoloured",
-         about="ensemble, its predictions of what is no colour averaged over recolourings of the image.")  # fmt: skip
+baseline("ensemble_palettes", label="all parents, palettes averaged",
+         about="ensemble, its predictions of what is no colour averaged over palettes.")  # fmt: skip
 baseline("supervised", label="supervised CNN", supervision="target labels",
          about="CNNs trained on the conjunction itself, on the validation half: the oracle.")  # fmt: skip
 

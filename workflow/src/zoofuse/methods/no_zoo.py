@@ -14,16 +14,21 @@ def _students(sizes, config, options) -> int:
     return config["distil"]["models"]
 
 
+FACTS = {
+    "role": "baseline",
+    "supervision": "concept labels",
+    "needs": ("images",),
+    "effort": "training",
+    "count": _students,
+    "options": Remedies,
+}
+
+
 @method(
     "direct",
     label="trained directly, no zoo",
-    role="baseline",
-    supervision="concept labels",
-    needs=("images",),
-    effort="training",
-    count=_students,
     default=True,
-    options=Remedies,
+    **FACTS,
     about="CNNs trained on the concepts' labelled images as distil's are, a head for each concept, without any zoo.",
 )
 def direct(job: Job) -> None:
@@ -39,23 +44,18 @@ def direct(job: Job) -> None:
 @method(
     "direct_pair",
     label="two CNNs trained directly",
-    role="baseline",
-    supervision="concept labels",
-    needs=("images",),
-    effort="training",
-    count=_students,
-    options=Remedies,
+    **FACTS,
     about="As direct, but a CNN for each concept; side by side they are one CNN of twice the channels.",
 )
 def direct_pair(job: Job) -> None:
     """A CNN for each concept from the images of that concept that `direct` is shown."""
     import numpy as np
 
-    (pictures, targets), train = _prepared(job)
+    (inputs, targets), train = _prepared(job)
     alone = []
     for column, side in enumerate(job.images):
         rows, models = ~np.isnan(targets[:, column]), np.arange(job.count, dtype=np.int32)
-        alone.append(train(pictures[rows], targets[rows], list(job.images), models, side))
+        alone.append(train(inputs[rows], targets[rows], list(job.images), models, side))
     _write(job, side_by_side(alone, list(job.images)))
 
 
@@ -102,17 +102,17 @@ def _prepared(job: Job):
     settings = distil.PARENTS
     how = {"architecture": job.architecture, "device": job.device, "threads": job.threads}
 
-    def train(pictures, targets, sides, models, *name):
+    def train(inputs, targets, sides, models, *name):
         # The name of distil's students: the same initial weights and the same order of images.
         stream = "/".join((job.fusion, "distil_parents", *name))
-        return distil.students(pictures, targets, sides, models, settings, job.seed, stream, **how)
+        return distil.students(inputs, targets, sides, models, settings, job.seed, stream, **how)
 
     data = {side: training.Data(**images.read_concept(path)) for side, path in job.images.items()}
     judges = {}
     for side, of in data.items():
-        pictures, own = distil.plain_images(of, settings.images, job.seed, job.fusion, side)
+        inputs, own = distil.plain_images(of, settings.images, job.seed, job.fusion, side)
         targets = np.stack([own, np.full_like(own, np.nan)], 1)
-        judge = train(pictures, targets, ["A", "B"], np.arange(JUDGES, dtype=np.int32), side, "judge")
+        judge = train(inputs, targets, ["A", "B"], np.arange(JUDGES, dtype=np.int32), side, "judge")
         head = {name.replace("fc_a", "fc1"): values for name, values in judge.items() if not name.startswith("fc_b")}
         judges[side] = head
     shown = {"remedies": job.options["remedies"], "teachers": {}}

@@ -269,7 +269,7 @@ def in_one_job(name: str, variants: Mapping[str, Mapping] | None = None) -> bool
     """
     entry = get(name, variants)
     if not entry.makes_cnns:
-        return not entry.images_only and entry.supervision != "target labels" and name != "always_no"
+        return not entry.images_only and entry.supervision != "target labels"
     long = {"volumes", "layers", "generators", "space"}
     before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     return not long & set(entry.needs) and all(in_one_job(other, variants) for other in before)

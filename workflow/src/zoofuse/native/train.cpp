@@ -385,10 +385,10 @@ struct Batch {
     int64_t size;
 };
 
-// Both outputs as answers of their own to two targets in [0, 1], NaN where unknown: the sum of their logistic losses, and
+// Both outputs as predictions of their own for two targets in [0, 1], NaN where unknown: the sum of their logistic losses, and
 // its gradients by the logits of one lane.
 // Reference: PyTorch's loop, in `test_two_answers_are_learnt_alike_everywhere` of test_distil.py.
-double answer(const V (&logits)[CLASSES], const float* targets, int lane, int64_t size, V (&gradient)[CLASSES]) {
+double logistic(const V (&logits)[CLASSES], const float* targets, int lane, int64_t size, V (&gradient)[CLASSES]) {
     double loss = 0;
     for (int k = 0; k < CLASSES; k++) {
         if (targets[k] != targets[k]) continue;
@@ -399,7 +399,7 @@ double answer(const V (&logits)[CLASSES], const float* targets, int lane, int64_
     return loss;
 }
 
-// Cross-entropy, or the loss of `answer`, summed over the batch; its mean's gradient goes to my.gradient.
+// Cross-entropy, or the loss of `logistic`, summed over the batch; its mean's gradient goes to my.gradient.
 double loss_and_gradient(Workspace& my, const Batch& batch) {
     my.sums = {};
     double loss = 0;
@@ -430,11 +430,11 @@ double loss_and_gradient(Workspace& my, const Batch& batch) {
             const int lane = i % LANES;
             if (batch.targets) {
                 const float* targets = batch.targets + CLASSES * (int64_t)batch.order[start + i];
-                loss += answer(logits, targets, lane, batch.size, own);
+                loss += logistic(logits, targets, lane, batch.size, own);
                 continue;
             }
             const int label = batch.labels[batch.order[start + i]];
-            const double lead = (double)logits[1 - label][lane] - logits[label][lane];  // of the wrong answer
+            const double lead = (double)logits[1 - label][lane] - logits[label][lane];  // of the wrong class
             loss += (lead > 0 ? lead : 0) + std::log1p(std::exp(-std::fabs(lead)));
             const float wrong = 1 / (1 + std::exp(-lead)) / batch.size;
             own[label][lane] = -wrong;
@@ -459,16 +459,16 @@ void adam(Workspace& my, double rate, int64_t step) {
     pack(my);
 }
 
-// Adds to answered[label] how many of the images are taken for class 1.
+// Adds to predicted[label] how many of the images are taken for class 1.
 // Reference: `test_adam_and_validation` in test_scalar_references.py.
-void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* answered) {
+void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64_t n, int64_t* predicted) {
     for (int64_t start = 0; start < n; start += LANES) {
         const int group = n - start < LANES ? n - start : LANES;
         Source sources[LANES];
         for (int i = 0; i < group; i++) sources[i] = {images + (start + i) * IMAGE, false, nullptr};
         develop(my, sources, group);
         forward(my);
-        for (int i = 0; i < group; i++) answered[labels[start + i]] += !(my.logits[0][0][i] > my.logits[0][1][i]);
+        for (int i = 0; i < group; i++) predicted[labels[start + i]] += !(my.logits[0][0][i] > my.logits[0][1][i]);
     }
 }
 
@@ -492,7 +492,7 @@ void validate(Workspace& my, const uint8_t* images, const uint8_t* labels, int64
     FIELD(float*, weights)          /* (3674,) in and out */                                   \
     FIELD(float*, checkpoints)      /* (k, 3674) */                                            \
     FIELD(double*, loss)            /* (epochs,) */                                            \
-    FIELD(int64_t*, answered)       /* (epochs, 2) */                                          \
+    FIELD(int64_t*, predicted)       /* (epochs, 2) */                                          \
     FIELD(int64_t*, passes)         /* images trained on so far */                             \
     FIELD(int64_t*, stop)           /* read after each step */
 
@@ -521,7 +521,7 @@ void zoofuse_train(const Job* job) {
             __atomic_store_n(job->passes, at + batch.size, __ATOMIC_RELAXED);
         }
         job->loss[epoch] = loss / job->per_epoch;
-        validate(*my, job->validation_images, job->validation_labels, job->validation, job->answered + 2 * epoch);
+        validate(*my, job->validation_images, job->validation_labels, job->validation, job->predicted + 2 * epoch);
         const int64_t every = job->checkpoint_every;
         if (every && (epoch + 1) % every == 0)
             std::memcpy(job->checkpoints + epoch / every * PARAMETERS, my->weights, sizeof my->weights);

@@ -25,7 +25,7 @@ class _Job(ctypes.Structure):  # JOB of train.cpp
         + [(name, ctypes.c_int64) for name in ("validation", "epochs", "per_epoch", "batch_size", "checkpoint_every")]
         + [(name, pointer("float32")) for name in ("weights", "checkpoints")]
         + [("loss", pointer("float64"))]
-        + [(name, pointer("int64")) for name in ("answered", "passes", "stop")]
+        + [(name, pointer("int64")) for name in ("predicted", "passes", "stop")]
     )
 
 
@@ -49,7 +49,7 @@ def train_one(job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
         "weights": weights,
         "checkpoints": checkpoints,
         "loss": job.loss[row],
-        "answered": job.answered[row],
+        "predicted": job.predicted[row],
         "passes": passes,
         "stop": stop,
     }
@@ -105,7 +105,7 @@ def logits(weights: dict[str, np.ndarray], images: np.ndarray, kind: str | None 
     return result
 
 
-def answers(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+def outputs(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """As `logits`, for CNNs of any architecture, with or without a compiler: then by PyTorch."""
     own = {name: values for name, values in weights.items() if name.startswith(("conv", "fc1"))}
     shapes = {name: values.shape[1:] for name, values in own.items()}

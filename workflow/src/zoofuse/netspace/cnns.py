@@ -228,7 +228,7 @@ def write_predictions(path: Path, by_side: Mapping[str, Concept]) -> None:
 
 def encoder_inputs(concept: Concept, rows: np.ndarray, settings: spaces.Settings) -> np.ndarray:
     """What the encoder reads of these CNNs."""
-    if settings.encoder == "answers":
+    if settings.encoder == "predictions":
         return spaces.read_predictions(concept.probes[rows])
     shapes, needed = concept.network.shapes, spaces.rows_for([concept.network], settings.width)
     weights = with_heads(concept.of(rows), concept.side)

@@ -169,7 +169,7 @@ def shapes(space: spaces.Space, sirens: shape_experiments.Family, seed: int, *, 
         scores,
         {
             "agreement": (None, "agreement", "agreement_nearest"),
-            "nearest_answers": ("apart_original", "apart_decoded", None),
+            "nearest_predictions": ("apart_original", "apart_decoded", None),
             "nearest_weights": ("distance_control", "distance", None),
         },
     )

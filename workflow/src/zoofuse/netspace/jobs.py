@@ -60,10 +60,8 @@ def embed(
     on = _on(device, threads)
     chosen = spaces.Settings(**settings)
     concepts = of_zoos.concepts(**cnns, predictions=predictions, device=on)
-    with logs.bar(chosen.steps, "steps", "NetSpace") as bar:
-        space = of_zoos.embed(
-            concepts, chosen, seed, Path(state), device=on, progress=lambda step, loss: bar.update(step - bar.n)
-        )
+    with logs.steps(chosen.steps, "NetSpace") as progress:
+        space = of_zoos.embed(concepts, chosen, seed, Path(state), device=on, progress=progress)
     say(f"Loss over the last tenth of the steps: {space.loss[-len(space.loss) // 10 :].mean():.3f}.")
     spaces.write(output, space, seed=seed, sources=[files.fingerprint(predictions)])
     Path(state).unlink(missing_ok=True)
@@ -167,10 +165,10 @@ def architecture_experiment(
         kinds[name] = architectures.members(name, network, weights, shown, probes, held_out, seed)
     chosen, unfinished = spaces.Settings(**settings), Path(state)
     trained, unseen = [kinds[name] for name in seen], [kinds[name] for name in names if name not in seen]
-    with logs.bar(chosen.steps, "steps", setting) as bar:
+    with logs.steps(chosen.steps, setting) as progress:
         space = architectures.embed(
             trained, shown, chosen, seed, unfinished, unseen=[(kind.name, kind.network) for kind in unseen],
-            device=on, progress=lambda step, loss: bar.update(step - bar.n),
+            device=on, progress=progress,
         )  # fmt: skip
     test = data.validation_images, data.validation_labels
     if unseen:
@@ -187,10 +185,8 @@ def sirens(
     """Train a SIREN for each shape of the family."""
     on = _on(device, threads)
     family = [shapes.shape(seed, i) for i in range(models)]
-    with logs.bar(settings["steps"], "steps", "SIRENs") as bar:
-        weights = shapes.train(
-            family, seed, Path(state), **settings, device=on, progress=lambda step, loss: bar.update(step - bar.n)
-        )
+    with logs.steps(settings["steps"], "SIRENs") as progress:
+        weights = shapes.train(family, seed, Path(state), **settings, device=on, progress=progress)
     network = shapes.siren(settings["hidden"], settings["layers"])
     points = shapes.uniform_points(4096, seed, "shapes", "said")
     truth = np.stack([one.distance(points) for one in family])
@@ -221,10 +217,8 @@ def shape_experiment(
     network = shapes.siren(trained["hidden"], trained["layers"])
     concepts = shape_experiments.family(family, network, weights, held_out, seed)
     chosen = spaces.Settings(**settings)
-    with logs.bar(chosen.steps, "steps", "shapes") as bar:
-        space = shape_experiments.embed(
-            concepts, chosen, seed, Path(state), device=on, progress=lambda step, loss: bar.update(step - bar.n)
-        )
+    with logs.steps(chosen.steps, "shapes") as progress:
+        space = shape_experiments.embed(concepts, chosen, seed, Path(state), device=on, progress=progress)
     _write(*experiments.shapes(space, concepts, seed, **walks), "shapes", table, arrays)
     Path(state).unlink(missing_ok=True)
 

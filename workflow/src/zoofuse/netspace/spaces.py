@@ -24,7 +24,7 @@ from torch import Tensor
 from zoofuse.core import files, rng
 from zoofuse.models import fit
 
-ENCODERS = ("answers", "parameters")
+ENCODERS = ("predictions", "parameters")
 LOSSES = ("kl", "mse", "l1")
 
 Parameters = dict[str, Tensor]
@@ -74,7 +74,7 @@ class Group:
 class Settings:
     """What a space depends on beside its networks and the seed."""
 
-    encoder: str = "answers"
+    encoder: str = "predictions"
     code: int = 64  # latent dimension; published 4,096
     hidden: int = 256  # units of the encoder, and of the decoder's two layers
     width: int = 256  # of a PRep's rows; published 10,000
@@ -147,7 +147,7 @@ def rows_for(networks: Sequence[Network], width: int) -> int:
 
 
 def read_predictions(predictions: np.ndarray, architecture: int = 0, architectures: int = 1) -> np.ndarray:
-    """What the encoder "answers" reads.
+    """What the encoder "predictions" reads.
 
     Args:
         predictions: (n, inputs, outputs); of several outputs their mean is subtracted.
@@ -184,7 +184,7 @@ def with_noise(weights: Mapping[str, Tensor], decoded: Mapping[str, Tensor], see
 
 def encode(p: Parameters, s: Settings, encoder_inputs: Tensor) -> Tensor:
     """(n, ...) as `Group.encoder_inputs` holds it -> latent codes (n, code)."""
-    if s.encoder == "answers":
+    if s.encoder == "predictions":
         x = F.leaky_relu(F.linear(encoder_inputs, p["encoder.0.weight"], p["encoder.0.bias"]))
         return F.linear(x, p["encoder.1.weight"], p["encoder.1.bias"])
     # Published: along the rows, the largest over the width, then across the rows, the largest over those.
@@ -226,7 +226,7 @@ def initial(
     """
     rows = rows_for(networks, s.width)
     h = max(1, s.code // 32)
-    if s.encoder == "answers":
+    if s.encoder == "predictions":
         layers = {"encoder.0": (s.hidden, encoder_input[0]), "encoder.1": (s.code, s.hidden)}
     else:
         kernels = [(h, 1, 1, 3), (2 * h, h, 1, 3), (4 * h, 2 * h, 3, 1), (s.code, 4 * h, 3, 1)]

@@ -310,10 +310,10 @@ def write(
         "check",
         headline=headline(findings),
         levels=LEVELS,
-        bounds={"told": SEPARATES, "against": AGAINST},
+        bounds={"separates": SEPARATES, "against": AGAINST},
         findings=list(grouped(findings)),
         statistics=list(STATISTICS),
-        told={
+        aurocs={
             place.where: {r["check"]: r for r in separating[separating["place"] == place.where].to_dict("records")}
             for place in places
         },

@@ -125,7 +125,7 @@ def methods(
     tables: clusterer -> `tables.clusterer_table`, of which the published protocol is shown; published: clusterer ->
     `tables.published`, shown as a last row.
     Every dot is a CNN, the box holds the middle half with the median as its line; the dashed line is what always
-    answering "no" scores on these test images, and for the published row on the published ones.
+    predicting "no" scores on these test images, and for the published row on the published ones.
     """
     published = published or {}
     tables = {clusterer: of_protocol(table, "published") for clusterer, table in tables.items()}

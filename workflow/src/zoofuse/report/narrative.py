@@ -10,7 +10,7 @@ from zoofuse.report.charts import HEADS, role
 from zoofuse.report.figures import method_label
 
 
-def answer(leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None) -> dict:
+def summary(leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None) -> dict:
     """Whether generated CNNs are better than their baselines, in words.
 
     The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians over CNNs.

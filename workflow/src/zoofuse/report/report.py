@@ -141,7 +141,7 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "name": name,
         "concepts": list(fusion["concepts"]),
         "counts": _counts(cnns),
-        "answer": narrative.answer(leaderboard, comparisons),
+        "summary": narrative.summary(leaderboard, comparisons),
         "explorer": explorer,
         "shown": shown,
         "data": _packed(_json({"figures": plots, "shown": shown})),

@@ -19,7 +19,7 @@ class ZeroShot:
 
 @block
 class FewShot:
-    photographs: list[Count] = says(
+    images: list[Count] = says(
         "Labelled images of each class, from the validation half, that probes are fitted on; a "
         "number that the half does not hold is left out.",
         [1, 5, 10, 50],

@@ -58,7 +58,7 @@ class Grid:
             "ensemble_softened",
             "ensemble_calibrated",
             "ensemble_minimum",
-            "ensemble_recoloured",
+            "ensemble_palettes",
         ],
         min_length=1,
         extra=ONCE,

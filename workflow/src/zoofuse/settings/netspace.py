@@ -73,10 +73,10 @@ class Fuse:
 class Netspace:
     """Networks embedded in a space of codes (snakemake netspace)."""
 
-    encoder: Literal["answers", "parameters"] = says(
-        "What the encoder reads of a CNN. answers: its logits on the probe images; parameters: "
+    encoder: Literal["predictions", "parameters"] = says(
+        "What the encoder reads of a CNN. predictions: its logits on the probe images; parameters: "
         "the padded representation of its weights, by the published convolutions.",
-        "answers",
+        "predictions",
     )
     code: Units = says("Numbers in a code; published 4096.", 64)
     hidden: Units = says("Units of the encoder and of the decoder's layers.", 256)
@@ -87,15 +87,15 @@ class Netspace:
     learning_rate: Rate = says("Adam's learning rate, falling to 0 as half a cosine.", 0.001)
     temperature: float = says("Softens the class probabilities that are compared.", 4, ge=0.01, le=1000)
     mixed: Share = says(
-        "Share of a step's CNNs that are decoded from a point between two codes, to answer between the two.", 0.5
+        "Share of a step's CNNs that are decoded from a point between two codes, to predict between the two.", 0.5
     )
     held_out: Held = says(
         "Share of each zoo's CNNs that the space is not trained on, at least 2; all measures are of these.", 0.125
     )
     compared: Pair = says(
-        "Training images of each concept that answers are compared on, or as many as there are.", 1000
+        "Training images of each concept that predictions are compared on, or as many as there are.", 1000
     )
-    probes: Count = says("Of these, the images of each concept that the encoder reads answers to.", 128)
+    probes: Count = says("Of these, the images of each concept that the encoder reads predictions for.", 128)
     interpolation: Interpolation = Interpolation()
     latent_optimisation: LatentOptimisation = LatentOptimisation()
     architectures: Architectures = Architectures()

@@ -107,7 +107,7 @@ class Distil(Teachers, Remedies):
 
 @block
 class DistilWeights(Teachers):
-    recolourings: Whole = says(
+    palettes: Whole = says(
         "In how many palettes each image is shown to the teachers of what is no colour, whose mean "
         "prediction is the target.",
         0,

@@ -70,13 +70,13 @@ class NetSpace:
 
     def architectures_space(self) -> dict:
         own = self.architectures
-        changed = {"encoder": "answers", "learning_rate": own["learning_rate"], "clip": 1, "rise": 0.05}
+        changed = {"encoder": "predictions", "learning_rate": own["learning_rate"], "clip": 1, "rise": 0.05}
         return self.space(own["steps"]) | changed
 
     def shapes_space(self) -> dict:
         """Those of the other spaces where the space of shapes has none of its own."""
         keys = ("networks", "inputs", "learning_rate", "loss", "mixed")
-        return self.space(self.shapes["steps"]) | {key: self.shapes[key] for key in keys} | {"encoder": "answers"}
+        return self.space(self.shapes["steps"]) | {key: self.shapes[key] for key in keys} | {"encoder": "predictions"}
 
     def sirens(self) -> dict:
         own = self.shapes

@@ -51,7 +51,7 @@ class Run:
         self.settings = digest(config)  # before any size is filled in
         self.images, self.netspace, self.grids = Images(self), NetSpace(self), Grids(self)
 
-    # ------------------------------------------------------------ what jobs on other nodes are told
+    # ------------------------------------------------------------ what jobs on other nodes are given
 
     def count_zoos(self) -> None:
         """Fill in the sizes of existing zoos."""
@@ -77,7 +77,7 @@ class Run:
         if settings != self.settings:
             raise ValueError(
                 "The configuration was changed while a run goes on, so its jobs that are left are not done. Run the "
-                "same command again when it has ended: what was changed is done anew."
+                "same command again when it has ended: what was changed is done again."
             )
         for name, size in zip(self.imported, sizes.split(",") if self.imported else [], strict=True):
             self.concepts[name]["models"] = None if size == "-" else int(size)

@@ -29,8 +29,8 @@ def batch(images: Tensor, order: Tensor, flip: Tensor | None, gain: Tensor | Non
     return x.sub_(0.5).div_(0.5)
 
 
-def answer_loss(z: Tensor, targets: Tensor) -> Tensor:
-    """Both outputs as answers of their own: (..., 2) -> (...), their logistic losses added; a target NaN adds none."""
+def logistic_loss(z: Tensor, targets: Tensor) -> Tensor:
+    """Both outputs as predictions of their own: (..., 2) -> (...), their logistic losses added; NaN adds none."""
     known = ~targets.isnan()
     return (F.binary_cross_entropy_with_logits(z, targets.nan_to_num(), reduction="none") * known).sum(-1)
 
@@ -82,7 +82,7 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
     weights = {name: torch.from_numpy(value[part]).to(device).requires_grad_() for name, value in job.weights.items()}
     adam = torch.optim.Adam(weights.values())
     losses = torch.zeros(n, settings.epochs, dtype=torch.float64, device=device)
-    answered = torch.zeros(n, settings.epochs, 2, dtype=torch.int64, device=device)
+    predicted = torch.zeros(n, settings.epochs, 2, dtype=torch.int64, device=device)
     rates, step = settings.learning_rates, 0
     for epoch in range(settings.epochs):
         for own in settings.batches:
@@ -92,7 +92,7 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
             if targets is None:
                 loss = F.cross_entropy(z.flatten(0, 1), labels[drawn].flatten(), reduction="none").view(drawn.shape)
             else:
-                loss = answer_loss(z, targets[drawn])
+                loss = logistic_loss(z, targets[drawn])
             adam.zero_grad()
             loss.mean(1).sum().backward()  # CNNs do not touch each other
             adam.param_groups[0]["lr"] = float(rates[step])
@@ -109,13 +109,13 @@ def _train_part(job, part: slice, plan: tuple, progress) -> None:
                 z = cnn.logits(weights, x.movedim(-1, 1).expand(n, -1, -1, -1, -1))
                 concept = ~(z[..., 0] > z[..., 1])
                 for label in (0, 1):
-                    answered[:, epoch, label] += (concept & (validation_labels[some] == label)).sum(1)
+                    predicted[:, epoch, label] += (concept & (validation_labels[some] == label)).sum(1)
         if epoch + 1 in settings.checkpoint_epochs:
             at = settings.checkpoint_epochs.index(epoch + 1)
             for name, value in weights.items():
                 job.checkpoints[name][part, at] = value.detach().cpu().numpy()
     for name, value in weights.items():
         job.weights[name][part] = value.detach().cpu().numpy()
-    job.loss[part], job.answered[part] = losses.cpu().numpy(), answered.cpu().numpy()
+    job.loss[part], job.predicted[part] = losses.cpu().numpy(), predicted.cpu().numpy()
     if progress:
         progress(n, 0)

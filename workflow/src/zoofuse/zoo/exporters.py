@@ -63,10 +63,10 @@ def _trial(one: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapp
     (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n")
     lines = []
     for epoch in range(epochs):
-        told = {name: float(values[epoch]) for name, values in history.items() if np.isfinite(values[epoch])}
-        if "validation_balanced_accuracy" in told:  # the name under which others look for it
-            told["accuracy"] = told["validation_balanced_accuracy"]
-        lines.append(json.dumps({"training_iteration": epoch + 1} | told))
+        result = {name: float(values[epoch]) for name, values in history.items() if np.isfinite(values[epoch])}
+        if "validation_balanced_accuracy" in result:  # the name under which others look for it
+            result["accuracy"] = result["validation_balanced_accuracy"]
+        lines.append(json.dumps({"training_iteration": epoch + 1} | result))
     if "source/accuracy" in one and np.isfinite(one["source/accuracy"]):
         lines.append(json.dumps({"accuracy": float(one["source/accuracy"])}))
     (folder / "result.json").write_text("".join(line + "\n" for line in lines))

@@ -79,7 +79,7 @@ def train_shard(
     if missing:
         degenerate = count_degenerate(files.read(output, "zoo", ["history/validation_positive_share"]))
         say(f"{concept}: {len(missing)} CNNs trained, {len(missing) * passes:,} image passes; {degenerate} of "
-            f"{len(models)} in this shard degenerate (constant answer).")  # fmt: skip
+            f"{len(models)} in this shard are degenerate (constant prediction).")  # fmt: skip
     _keep(store, output, recipe)
 
 
@@ -121,9 +121,9 @@ def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None])
 def _join(found: dict[int, Path], models: range, output: Path, attributes: dict) -> None:
     """Write the CNNs `models` from the files that hold them, in order of their index."""
     paths = sorted(set(found.values()))
-    told = [files.attributes(path, "zoo") for path in paths]
+    stored = [files.attributes(path, "zoo") for path in paths]
     for name in ("backend", "device", "instruction_set"):  # of the CNNs that are there, not only of this job's
-        values = {value for each in told for value in str(each.get(name, "unknown")).split(", ")}
+        values = {value for each in stored for value in str(each.get(name, "unknown")).split(", ")}
         attributes |= {name: ", ".join(sorted(values))}
     zoo = read(paths)
     _, first = np.unique(zoo["model"], return_index=True)

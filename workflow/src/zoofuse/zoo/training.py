@@ -86,8 +86,8 @@ class Settings:
 class Data:
     """Images (N, 32, 32, 3) uint8 and labels (N,), 1 the concept and 0 anything else; as in an images file.
 
-    With targets, float32 (N, k) in [0, 1], the CNNs have k outputs, 2 or more, which are answers of their own, each
-    learnt by logistic regression, and NaN marks an answer that is not known; the labels only serve to draw images.
+    With targets, float32 (N, k) in [0, 1], the CNNs have k outputs, 2 or more, which are predictions of their own, each
+    learnt by logistic regression, and NaN marks a target that is not known; the labels only serve to draw images.
     """
 
     images: np.ndarray
@@ -127,7 +127,7 @@ class Trained:
 
     weights: name -> float32 (n, ...). checkpoints: name -> float32 (n, k, ...), or {} without checkpoints.
     history: `loss`, the mean cross-entropy over an epoch's images as they were trained on;
-    `validation_balanced_accuracy`, mean over the classes of the share answered right (NaN without such images);
+    `validation_balanced_accuracy`, mean over the classes of the share predicted right (NaN without such images);
     `validation_positive_share`, the share of validation images predicted as class 1: at 0 or 1 a CNN is
     degenerate, a constant prediction. Each float64 (n, epochs).
     """
@@ -270,7 +270,7 @@ class _Job:
         shapes = self.architecture.shapes.items() if settings.checkpoint_every else ()
         self.checkpoints = {name: np.empty((*kept, *shape), np.float32) for name, shape in shapes}
         self.loss = np.full((len(models), settings.epochs), np.nan)
-        self.answered = np.zeros((len(models), settings.epochs, 2), np.int64)  # class 1, for images of class 0 and 1
+        self.predicted = np.zeros((len(models), settings.epochs, 2), np.int64)  # class 1, for images of class 0 and 1
 
     def plan(self, rows: slice) -> Plan:
         return plan(self.settings, self.seed, self.concept, self.models[rows], self.data.labels)
@@ -291,9 +291,9 @@ class _Job:
     def trained(self) -> Trained:
         counts = np.bincount(self.data.validation_labels, minlength=2)
         with np.errstate(invalid="ignore", divide="ignore"):
-            positive = self.answered / counts
+            positive = self.predicted / counts
             balanced = (positive[..., 1] + 1 - positive[..., 0]) / 2
-            share = self.answered.sum(-1) / counts.sum()
+            share = self.predicted.sum(-1) / counts.sum()
         history = {
             "loss": self.loss,
             "validation_balanced_accuracy": balanced,
@@ -371,7 +371,7 @@ def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> Non
             x = batched.batch(images, rows, _part(flip, epoch, part), _part(gain, epoch, part))
             z = logits(x)
             known = None if targets is None else targets[rows]
-            loss = F.cross_entropy(z, labels[rows]) if known is None else batched.answer_loss(z, known).mean()
+            loss = F.cross_entropy(z, labels[rows]) if known is None else batched.logistic_loss(z, known).mean()
             adam.zero_grad()
             loss.backward()
             adam.param_groups[0]["lr"] = next(rates)
@@ -384,7 +384,7 @@ def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> Non
                 part = slice(start, start + settings.batch_size)
                 z = logits(batched.batch(validation, torch.arange(len(validation), device=device)[part], None, None))
                 concept = ~(z[:, 0] > z[:, 1])
-                job.answered[row, epoch] += np.bincount(validation_labels[part][concept].cpu(), minlength=2)
+                job.predicted[row, epoch] += np.bincount(validation_labels[part][concept].cpu(), minlength=2)
         if epoch + 1 in settings.checkpoint_epochs:
             for name, value in weights.items():
                 at = settings.checkpoint_epochs.index(epoch + 1)

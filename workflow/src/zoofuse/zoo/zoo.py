@@ -16,7 +16,7 @@ from zoofuse.native import build
 
 
 def count_degenerate(zoo: dict[str, np.ndarray]) -> int:
-    """CNNs whose final answer is the same class for every validation image, or no number any more."""
+    """CNNs whose final prediction is the same class for every validation image, or no number any more."""
     share = zoo["history/validation_positive_share"][:, -1]
     return int(np.sum(~((share > 0) & (share < 1))))
 
