@@ -360,8 +360,8 @@ def evaluate_zoo(
 ) -> Iterator[tuple[list[dict], dict[str, np.ndarray]]]:
     """`evaluate` and `held_out` for each CNN of a zoo, with its model and domain in the rows and arrays.
 
-    held: (domain, model) of the CNNs that the held-out protocol is for; None for all. say: called with a line for each CNN whose
-    features overflow, which is scored as degenerate.
+    held: (domain, model) of the CNNs that the held-out protocol is for; None for all. say: called with a
+    line for each CNN whose features overflow, which is scored as degenerate.
     """
     step = max(1, min(_AT_ONCE, _DISTANCES // len(images) ** 2))
     for start in range(0, len(zoo["model"]), step):

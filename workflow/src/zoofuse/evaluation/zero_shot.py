@@ -203,8 +203,8 @@ def predict(
     """`{head}/scores`, `{head}/validation`, `{head}/threshold` (see `conjunction`) of a zoo's n CNNs.
 
     concepts: those of all domains, or () where any brings no images: then there are own heads only, and
-    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: called with a line for each CNN whose features
-    overflow on test images, which counts as degenerate.
+    nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: called with a line for each CNN whose
+    features overflow on test images, which counts as degenerate.
     """
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
