@@ -74,7 +74,9 @@ include: "workflow/rules/bench.smk"
 onstart:
     check_interpreter()
     if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
-        raise user_error("results: the folder can't be written. Make it writable, or call snakemake in another folder.")
+        raise user_error(
+            "results: the folder can't be written. Make it writable, or call snakemake in another folder."
+        )
 
 
 localrules:
