@@ -43,7 +43,7 @@ def shards(tmp_path):
 def imported(path, tmp_path) -> dict[str, np.ndarray]:
     models = range(imports.count(path))
     arguments = {"concept": "cat", "architecture": "published", "models": models, "say": lambda line: None}
-    arguments["concept_output"] = 1  # as the card says
+    arguments["concept_output"] = imports.declared_output(path)
     imports.import_zoo(path, tmp_path / "back.h5", **arguments)
     return files.read(tmp_path / "back.h5", "zoo")
 

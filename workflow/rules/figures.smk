@@ -30,7 +30,7 @@ use rule call as example_figure with:
 use rule call as method_figure with:
     input:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
-        published=of(run.published),
+        published=local(of(run.published)),
     output:
         output=shown("results/figures/{fusion}/methods.png", "methods", "Answer", shows="all methods, as published"),
     log:

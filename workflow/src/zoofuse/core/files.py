@@ -19,6 +19,7 @@ from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import atomic_path
 
 FORMAT_VERSION = 2  # 1 had the concept as class 0 in labels and in the outputs of CNNs
+ZOO_FACTS = "zoo.json"  # beside the CNNs' files of a shared zoo: its concept, and which output stands for it
 REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
 _HEADER = 512  # bytes before the HDF5 content; HDF5's smallest "user block"
 _HEADER_START = b"zoofuse sha256 "

@@ -94,6 +94,22 @@ def digest(path: str | os.PathLike, models: range | None = None) -> str:
     return files.digest({file.relative_to(layout.path).as_posix(): _sha256(file, whole) for file in read})
 
 
+def declared_output(path: str | os.PathLike) -> int:
+    """Which output of the linear layer stands for the concept, as zoo.json in a folder that `exporters` wrote says.
+
+    Args:
+        path: The zoo's file or folder.
+
+    Returns:
+        0 or 1; 0, as in the published zoo, where nothing says otherwise.
+    """
+    with contextlib.suppress(regular.NotRegular, OSError, ValueError, RecursionError):
+        facts = json.loads(regular.read_regular(Path(path) / files.ZOO_FACTS, 2**20))
+        if isinstance(facts, dict) and facts.get("concept_output") in (0, 1):
+            return int(facts["concept_output"])
+    return 0
+
+
 def _folder_layout(path: Path) -> Layout:
     """The layout of a folder."""
     by_kind: dict[str, list[Path]] = {}

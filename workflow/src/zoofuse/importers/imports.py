@@ -26,11 +26,20 @@ from zoofuse.core import files, regular
 from zoofuse.core.text import printable
 from zoofuse.importers import foreign, formats, layer_names
 from zoofuse.importers.foreign import Unreadable
-from zoofuse.importers.foreign_layouts import MAX_FILE, Layout, ZooError, checkpoint, digest, find_zoo, last_accuracy
+from zoofuse.importers.foreign_layouts import (
+    MAX_FILE,
+    Layout,
+    ZooError,
+    checkpoint,
+    declared_output,
+    digest,
+    find_zoo,
+    last_accuracy,
+)
 from zoofuse.importers.layer_names import Mismatch, shown
 from zoofuse.models.architectures import ARCHITECTURES
 
-__all__ = ["Layout", "ZooError", "digest", "find_zoo"]  # re-exported
+__all__ = ["Layout", "ZooError", "declared_output", "digest", "find_zoo"]  # re-exported
 
 MAX_CNNS = 10_000_000  # in one zoo
 

@@ -61,8 +61,8 @@ class Concept:
         extra={"propertyNames": {"enum": ["conv1", "conv2", "conv3", "fc1"]}},
     )
     concept_output: Annotated[int, Field(ge=0, le=1)] = says(
-        "Which output of an existing zoo's linear layer stands for the concept; 0, as in the "
-        "published zoo, where it is left out.",
+        "Which output of an existing zoo's linear layer stands for the concept; left out: what "
+        "zoo.json of a zoo shared by zoofuse says, else 0, as in the published zoo.",
         None,
     )
     source: Source = says("Where the images come from.", "folder")

@@ -99,6 +99,7 @@ class Images:
         return self._folders(f"concepts.{concept}", f"results/images/{concept}.h5")
 
     def concept_archive(self, concept: str) -> dict[str, str]:
+        self.run.concept(concept)
         return self._archive(f"concepts.{concept}")
 
     def test_folders(self, fusion: str) -> list[str]:
@@ -106,6 +107,7 @@ class Images:
         return self._folders(f"fusions.{fusion}.test", f"results/test_images/{fusion}.h5")
 
     def test_archive(self, fusion: str) -> dict[str, str]:
+        self.run.fusion(fusion)
         return self._archive(f"fusions.{fusion}.test")
 
     def checked_folders(self) -> list[str]:

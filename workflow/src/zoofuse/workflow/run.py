@@ -181,7 +181,10 @@ class Run:
 
     def concept_output(self, concept: str) -> int:
         """Which output of an existing zoo's linear layer stands for the concept."""
-        return self.concepts[concept].get("concept_output", 0)
+        settings = self.concepts[concept]
+        if "concept_output" in settings:
+            return settings["concept_output"]
+        return imports.declared_output(self._existing(settings["zoo"]))
 
     # ------------------------------------------------------------------------------- fusions
 

@@ -41,6 +41,8 @@ def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.Path
                 _trial(one, states, attributes, temporary / f"trial_{model:06d}")
             bar.update()
         (temporary / "README.md").write_text(_card(zoos, states, attributes, layout), encoding="utf-8")
+        facts = {"concept": attributes["concept"], "concept_output": 1}
+        (temporary / files.ZOO_FACTS).write_text(json.dumps(facts, indent=2) + "\n")
         (temporary / SUMS).write_text(_sums(temporary), encoding="utf-8")
 
 
