@@ -253,6 +253,9 @@ def test_the_summary_tells_what_was_planted():
     assert distil["best_rule"] == "ensemble"  # selected on seen pairs
     assert distil["minus_best_rule"] == pytest.approx(0.07, abs=0.015)
     assert distil["harmonic"] == pytest.approx(0.85, abs=0.01)
+    near = table.set_index("method")["near_direct"]
+    assert near["distil"] == near["direct"] == 1
+    assert near["product_logits"] == 0  # 0.2 above chance where direct is 0.3
     assert np.isnan(table.set_index("method").loc["direct", "minus_direct"])
     assert grid_tables.sentence(table, "g", "distil").endswith("over 12 held-out pairs: better.")
     assert grid_tables.sentence(table, "g", "product").endswith(": worse.")

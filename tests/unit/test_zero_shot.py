@@ -268,6 +268,15 @@ def test_supervised_learns_the_conjunction_from_its_half_only(test):
     assert intervals.auroc(found["scores"][:, ~half], labels[~half] == 1).max() > 0.9
     elsewhere = zero_shot.supervised(images, np.where(half, labels, 1 - labels), half, **asked)
     assert all(np.array_equal(found[name], elsewhere[name]) for name in found)
+    assert len(np.unique(found["threshold"])) == len(np.unique(found["validation"])) == 1
+    fold = zero_shot.oracle_folds(labels, half, 1, "red_green")
+    assert set(fold[half]) == set(range(zero_shot.FOLDS))
+    assert (fold[~half] == -1).all()
+    assert all(set(labels[fold == i]) == {0, 1} for i in range(zero_shot.FOLDS))
+    hidden = zero_shot.supervised(np.where((fold == 0)[:, None, None, None], 0, images), labels, half, **asked)
+    others = fold != 0
+    assert np.array_equal(found["scores"][0][others], hidden["scores"][0][others])  # CNN 0 never sees fold 0
+    assert not np.array_equal(found["scores"][1][others], hidden["scores"][1][others])
 
 
 def test_probe_images_are_balanced_training_images(tmp_path):
@@ -340,7 +349,7 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
 
     sides = {"a": [tmp_path / "zoo_red.h5"], "b": [tmp_path / "zoo_green.h5"]}
     given, flipped = (run("zero_shot_references", name, **sides) for name in ("given", "flipped"))
-    methods = {"supervised", "brightness", "colour", "pixels", "product", "product_logits", "ensemble"}
+    methods = {"supervised", "brightness", "colour", "middle", "pixels", "product", "product_logits", "ensemble"}
     methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "palettes")}
     assert {of.method for of in given} == methods
     assert [of.key for of in given] == [of.key for of in flipped]

@@ -27,6 +27,43 @@ use rule call as example_figure with:
         "Plotting example images"
 
 
+use rule call as suspects_figure with:
+    input:
+        unpack(of(run.judges)),
+        images=of(run.images.of_fusion),
+    output:
+        table="results/tables/{fusion}/suspects.csv",
+        figure=shown("results/figures/{fusion}/suspects.png", "suspects", "Images", shows="suspects"),
+    log:
+        "<logs>/suspects_figure/{fusion}.log",
+    params:
+        **calls("report.jobs:suspects_figure"),
+        names=of(run.fusion_concepts),
+    message:
+        "Plotting the images of {wildcards.fusion} that may show the conjunction"
+
+
+use rule call as orders_figure with:
+    input:
+        zoo=of(run.shown_zoo),
+        images="results/test_images/{fusion}.h5",
+    output:
+        table="results/tables/{fusion}/orders.csv",
+        figure=shown("results/figures/{fusion}/orders.png", "orders", "Figures", shows="orders of the test images"),
+    log:
+        "<logs>/orders_figure/{fusion}.log",
+    resources:
+        **needs(minutes=120),
+    params:
+        **calls("report.jobs:orders_figure"),
+        models=config["evaluation"]["orders"]["models"],
+        orders=config["evaluation"]["orders"]["orders"],
+        evaluation=run.evaluation_settings(),
+        seed=run.seed,
+    message:
+        "Evaluating CNNs of {wildcards.fusion} with the test images in other orders"
+
+
 use rule call as method_figure with:
     input:
         tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],

@@ -99,6 +99,7 @@ rule grid_tables:
         "../envs/zoofuse.yaml"
     params:
         code=code_of("grid_tables"),
+        variants=config["variants"],
     message:
         "Writing the tables of the grids"
     script:

@@ -6,12 +6,14 @@ import pandas as pd
 
 from zoofuse.core import csv_files, logs
 from zoofuse.evaluation import grid_tables
+from zoofuse.methods import registry
 from zoofuse.report import grid_figure
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logs.job(snakemake.log[0]) as say:
+    registry.use(snakemake.params.variants)
     pairs = pd.concat([csv_files.read(path) for path in snakemake.input])
     pairs = pairs[[*grid_tables.PAIR_COLUMNS]]
     summary = grid_tables.summary(pairs)

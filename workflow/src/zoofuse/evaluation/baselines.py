@@ -22,6 +22,7 @@ def references(images: np.ndarray, truth: np.ndarray, validation: np.ndarray, se
     yield "always_no", *thresholded(np.zeros((len(truth), 1)), truth, validation)
     yield "brightness", *thresholded(zero_shot.brightness(images), truth, validation)
     yield "colour", *thresholded(zero_shot.colour(images), truth, validation)
+    yield "middle", *thresholded(zero_shot.middle(images), truth, validation)
     pixels = zero_shot.pixels(images)
     yield "pixels", *clustered(pixels, pixels, truth, validation, settings)
     reduced = (principal_components(pixels, fitted) for fitted in (np.ones_like(validation), validation))

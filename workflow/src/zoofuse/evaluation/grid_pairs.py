@@ -53,7 +53,7 @@ def measure(
     settings = config["evaluation"]["zero_shot"]
     concepts = [zero_shot.read_concept(path, settings["probe_images"], config["seed"]) for path in images.values()]
     sizes = {side.lower(): len(files.read(path, "zoo", ["model"])["model"]) for side, path in zoos.items()}
-    combined = None
+    combined = without = None
     for method in methods:
         entry = registry.get(method)
         if entry.makes_cnns:
@@ -66,7 +66,9 @@ def measure(
             if combined is None:
                 parents = {side: zoo.read([path]) for side, path in zoos.items()}
                 combined = combinations.parents(parents, concepts, shown, config["seed"], name)
-            head, scores = "own", combined[method]["scores"]
+                without = zero_shot.without_cnn(concepts, shown)
+            head = "probe" if entry.images_only else "own"
+            scores = (without if entry.images_only else combined)[method]["scores"]
         auroc = intervals.auroc(scores, is_pair)
         row = {"pair": " ".join(pair), "attribute": pair[0], "object": pair[1], "method": method}
         row |= {"supervision": tables.supervision(method, head), "head": head, "n": len(scores)}

@@ -19,7 +19,9 @@ PAIR_COLUMNS = (
     "grid", "pair", "held_out", "method", "supervision", "n", "auroc", "q25", "q75",
     "auroc_same_attribute", "auroc_same_object", "auroc_neither", "head", "seed", "attribute", "object",
 )  # fmt: skip
-AGAINST = ("direct", "product", "best_rule")  # what every method's mean is compared with, pair by pair
+# What every method's mean is compared with, pair by pair.
+AGAINST = ("direct", "product", "best_rule", "direct_pair", "middle")
+NEAR = 0.95  # of the gain over chance of `direct`, pair by pair
 
 
 class Mean(NamedTuple):
@@ -74,8 +76,9 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         grid, method, supervision, n_pairs, mean, low, high, and for each of AGAINST minus_{name} with
         _low and _high, pair by pair; `best_rule` is the rule that trains nothing with the best mean over the grid's
-        seen pairs, so that it is not selected on what it is measured on. Then seen, the mean over the
-        seen pairs, and harmonic, the harmonic mean of both means.
+        seen pairs, so that it is not selected on what it is measured on. Then near_direct, the share of held-out pairs
+        where it has at least NEAR of direct's gain over chance; seen, the mean over the seen pairs; and harmonic,
+        the harmonic mean of both means.
     """
     rows = []
     for grid, part in pairs.groupby("grid", sort=False):
@@ -83,9 +86,9 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
         table = by_pair.unstack("method")
         held_out = table.xs(True, level="held_out") if True in table.index.get_level_values(0) else table[:0]
         seen = table.xs(False, level="held_out") if False in table.index.get_level_values(0) else table[:0]
-        rules = [name for name in table if not registry.get(name).makes_cnns]
+        rules = [name for name in table if not (registry.get(name).makes_cnns or registry.get(name).images_only)]
         best = seen[rules].mean().idxmax() if len(seen) and rules else (rules or [None])[0]
-        against = {"direct": "direct", "product": "product", "best_rule": best}
+        against = {name: name for name in AGAINST} | {"best_rule": best}
         for method in part["method"].drop_duplicates():
             values = held_out[method].dropna()
             mean = mean_over_pairs(values, *_sides(values))
@@ -100,6 +103,8 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
                 row |= {f"minus_{name}": difference.mean}
                 row |= {f"minus_{name}_low": difference.low, f"minus_{name}_high": difference.high}
             row["best_rule"] = best
+            if "direct" in held_out:
+                row["near_direct"] = ((values - 0.5) >= NEAR * (held_out["direct"][values.index] - 0.5)).mean()
             row["seen"] = seen[method].mean() if len(seen) else float("nan")
             row["harmonic"] = float(stats.hmean([row["seen"], row["mean"]])) if row["seen"] > 0 else float("nan")
             rows.append(row)

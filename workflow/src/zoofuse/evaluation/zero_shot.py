@@ -8,6 +8,7 @@ labels. Class 1 is the concept everywhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +19,14 @@ from scipy.special import expit
 from torch import Tensor
 
 from zoofuse.core import files, intervals, rng
-from zoofuse.data import images
+from zoofuse.data import colour_words, images
 from zoofuse.evaluation import protocols
+from zoofuse.methods import distil
 from zoofuse.native import trainer
 from zoofuse.zoo import training
 
 CHUNK = 16  # CNNs whose features are held at once: some 100 MB
-HELD_OUT = 0.25  # share of the supervised CNNs' images that selects among them and sets their threshold
+FOLDS = 8  # of the images that supervised CNNs are trained on; each leaves one out
 _LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that seldom fires is not blown up
 _LEAST_SHRINKAGE = 1e-3
 
@@ -250,11 +252,16 @@ def pixels(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
-WITHOUT_CNN = {"brightness": brightness, "colour": colour, "pixels": pixels}
+def middle(images: np.ndarray) -> np.ndarray:
+    """(m, 10) share of the image's middle that each colour word covers: where the object is, whatever it is."""
+    return colour_words.shares(images)
+
+
+WITHOUT_CNN = {"brightness": brightness, "colour": colour, "middle": middle, "pixels": pixels}
 
 
 def without_cnn(concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Predicted]:
-    """`brightness`, `colour`, `pixels`: the same probes and product on numbers that need no CNN."""
+    """`brightness`, `colour`, `middle`, `pixels`: the same probes and product on numbers that need no CNN."""
     predictions = {}
     for method, look in WITHOUT_CNN.items():
         validation = [look(concept.validation_images)[None] for concept in concepts]
@@ -279,26 +286,62 @@ def supervised(
 ) -> Predicted:
     """The oracle: CNNs trained on the conjunction itself, on the validation half of the test images.
 
-    The only ones that see its labels. labels (m,), 1 for the conjunction; validation (m,) bool, that half. A quarter of
-    it is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each class,
-    images mirrored at random, else `settings`. Returns scores (models, m), validation and threshold (models,).
+    The only ones that see its labels. They have the recipe of distilled students: as many images of either class,
+    mirrored and moved a little. CNN i leaves out fold i modulo FOLDS of the half, which is drawn by class; what all
+    CNNs predict for their own folds gives the threshold (cross-fitting), so that none is set on images that were
+    trained on, and all but one image in FOLDS is trained on.
+
+    Args:
+        images: uint8 (m, 32, 32, 3), the test images.
+        labels: (m,), 1 for the conjunction.
+        validation: (m,) bool, the half that is trained on.
+        models: CNNs to train.
+        settings: of `training.train`; images_per_epoch moved images are made of the half.
+        seed, fusion: what random numbers depend on.
+        device, threads: to train on.
+
+    Returns:
+        scores (models, m) for all images; validation and threshold (models,), AUROC and threshold over the folds left
+        out, the same for every CNN: none is selected.
     """
-    held_out = np.zeros(len(labels), bool)
-    for stream, label in enumerate(rng.CLASSES):
-        members = np.flatnonzero(validation & (labels == label))
-        members = members[rng.permutation(len(members), seed, "supervised", fusion, stream)]
-        held_out[members[: max(1, round(HELD_OUT * len(members)))]] = True
-    train = validation & ~held_out
-    data = training.Data(images[train], labels[train], images[held_out], labels[held_out])
-    settings = replace(settings, balance="balanced", flip=True, checkpoint_every=0)
-    indices, name = np.arange(models), f"{fusion}/supervised"
-    trained = training.train(data, settings, seed, name, indices, device=device, threads=threads)
-    found = expit(zoo_logits(trained.weights | {"model": indices}, images))
+    fold = oracle_folds(labels, validation, seed, fusion)
+    folds = fold.max() + 1
+    settings = replace(settings, balance="published", flip=True, checkpoint_every=0)
+    name, scores = f"{fusion}/supervised", np.empty((models, len(labels)))
+
+    def fit(left_out: int) -> None:
+        train, held_out = validation & (fold != left_out), fold == left_out
+        half = training.Data(images[train], labels[train], images[held_out], labels[held_out])
+        shown, own = distil.plain_images(half, settings.images_per_epoch, seed, name, left_out)
+        data = replace(half, images=shown, labels=own.astype(np.uint8))
+        indices = np.arange(left_out, models, folds)
+        trained = training.train(data, settings, seed, name, indices, device=device)
+        scores[indices] = expit(zoo_logits(trained.weights | {"model": indices}, images))
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(fit, range(min(models, folds))))
+    covered = (fold >= 0) & (fold < models)
+    aside = np.array([scores[fold[i] :: folds, i].mean() for i in np.flatnonzero(covered)])
+    auroc = intervals.auroc(aside[None], labels[covered] == 1)
+    threshold, _ = best_threshold(aside[None], labels[covered])
     return {
-        "scores": found.astype(np.float32),
-        "validation": intervals.auroc(found[:, held_out], labels[held_out] == 1),
-        "threshold": best_threshold(found[:, held_out], labels[held_out])[0],
+        "scores": scores.astype(np.float32),
+        "validation": np.repeat(auroc, models),
+        "threshold": np.repeat(threshold, models),
     }
+
+
+def oracle_folds(labels: np.ndarray, validation: np.ndarray, seed: int, fusion: str) -> np.ndarray:
+    """(m,) the fold of each image of the half, drawn by class; -1 for the others. At most FOLDS, none without a class.
+
+    Arguments as `supervised` takes them.
+    """
+    fold = np.full(len(labels), -1)
+    members = [np.flatnonzero(validation & (labels == label)) for label in rng.CLASSES]
+    folds = max(2, min(FOLDS, *map(len, members)))
+    for stream, rows in enumerate(members):
+        fold[rows[rng.permutation(len(rows), seed, "supervised", fusion, stream)]] = np.arange(len(rows)) % folds
+    return fold
 
 
 def _features(zoo: Zoo, images: np.ndarray, say: Callable[[str], None] | None = None) -> np.ndarray:

@@ -140,7 +140,8 @@ def netspace(job: Job) -> None:
     raise NotImplementedError("netspace has a rule of its own, netspace_fuse")
 
 
-baseline("always_no", images_only=True, label="always “no”", about="Always the class that is not the conjunction.")
+baseline("always_no", images_only=True, in_grids=False, label="always “no”",
+         about="Always the class that is not the conjunction.")  # fmt: skip
 
 
 @method(
@@ -239,8 +240,11 @@ def matched(job: Job) -> None:
 
 baseline("brightness", images_only=True, label="mean brightness", about="A discriminant on an image's mean brightness.")
 baseline("colour", images_only=True, label="mean colour", about="A discriminant on an image's mean colour.")
+baseline("middle", images_only=True, label="colours of the middle",
+         about="A discriminant on how much of an image's middle each colour word covers.")  # fmt: skip
 baseline("pixels", images_only=True, label="raw pixels", about="The pixels instead of a CNN's features.")
-baseline("pca", images_only=True, label="PCA of pixels", about="The first 50 principal components of the pixels.")
+baseline("pca", images_only=True, in_grids=False, label="PCA of pixels",
+         about="The first 50 principal components of the pixels.")  # fmt: skip
 baseline("product", label="product of two parents", about="One CNN of each zoo, their probabilities multiplied.")
 baseline("ensemble", label="all parents together", about="The mean probability of each zoo, multiplied.")
 baseline("product_logits", label="two parents, logits summed", about="One CNN of each zoo, their logits added.")

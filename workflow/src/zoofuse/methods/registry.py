@@ -55,6 +55,7 @@ class Method:
         concepts: of how many concepts a fusion may be at most.
         letter: the concept whose presence it needs, of parents.
         images_only: of a baseline, whether it needs no CNN at all and is clustered or thresholded as features are.
+        in_grids: whether a grid of conjunctions can measure it, where nothing else speaks against it.
         default: whether a fusion that names no methods has it; such methods stand in the order of registration.
         options: the class of its settings (`zoofuse.settings.fields.block`). A configuration sets them in a block of
             the method's name, unless the block is there for something else, and in variants.
@@ -77,6 +78,7 @@ class Method:
     concepts: int = len(LETTERS)
     letter: str = ""
     images_only: bool = False
+    in_grids: bool = True
     default: bool = False
     options: type | None = None
     asks: Callable[[Mapping], str] | None = None
@@ -265,11 +267,12 @@ def images_only() -> list[str]:
 def in_one_job(name: str, variants: Mapping[str, Mapping] | None = None) -> bool:
     """Whether nothing has to be trained for it first but zoos and other such methods' CNNs.
 
-    Of baselines those that combine the zoos' own predictions. variants: as `known` takes them.
+    Of baselines those that combine the zoos' own predictions, or fit a head for each concept to numbers of an image.
+    variants: as `known` takes them.
     """
     entry = get(name, variants)
     if not entry.makes_cnns:
-        return not entry.images_only and entry.supervision != "target labels"
+        return entry.in_grids and entry.supervision != "target labels"
     long = {"volumes", "layers", "generators", "space"}
     before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     return not long & set(entry.needs) and all(in_one_job(other, variants) for other in before)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from torch import Tensor
 
 from zoofuse.core import files, rng
@@ -298,9 +299,13 @@ def fresh(architecture: cnn.Architecture, seed: int) -> dict[str, np.ndarray]:
 def reconstruct(space: spaces.Space, concept: Concept, seed: int) -> dict[str, np.ndarray]:
     """Held-out CNNs against what they decode to, on the concept's validation images; arrays (n,).
 
-    original, decoded, noise and average are balanced accuracies: noise of `spaces.with_noise`; average of the mean
-    of all CNNs trained on. agreement is the share of images on which both predict the same class, and
-    agreement_control the same with the next held-out CNN for the decoded one. distance is that of the decoded CNN
+    original, decoded, noise, average and mean_code are balanced accuracies: noise of `spaces.with_noise`; average of
+    the mean of all CNNs trained on; mean_code of the one CNN that the mean of their codes decodes to. agreement is the
+    share of images on which both predict the same class, agreement_other the same with the next held-out CNN for the
+    decoded one, agreement_mean_code with that one CNN, and agreement_majority with the majority vote of the CNNs
+    trained on: a space embeds networks only as far as a decoded one agrees with its own original more than these do.
+    specific is the agreement with its own original less the mean of that with the others, and correlation (1,) that
+    of the balanced accuracies before and after (Spearman). distance is that of the decoded CNN
     to the nearest CNN trained on, up to channel permutation, and distance_control that of the original.
     """
     images, labels, rows = concept.data.validation_images, concept.data.validation_labels, concept.held_out
@@ -310,7 +315,14 @@ def reconstruct(space: spaces.Space, concept: Concept, seed: int) -> dict[str, n
     noisy = spaces.with_noise(original, weights, seed, "netspace", "noise", concept.side)
     mean = concept.mean(concept.trained)
     averaged = concept.decoded(with_heads(mean, concept.side), images)
+    codes = [space.encode(encoder_inputs(concept, part, space.settings)) for part in _parts(concept.trained)]
+    one = concept.decoded(space.decode(torch.cat(codes).mean(0, keepdim=True)), images)
+    votes = sum(concept.logits(part, images).argmax(-1).sum(0) for part in _parts(concept.trained))
+    majority = votes > len(concept.trained) / 2
     classes, decoded_classes = logits.argmax(-1), decoded_logits.argmax(-1)
+    pairwise = (classes[:, None] == decoded_classes).mean(2)  # originals by decoded ones
+    others = (pairwise.sum(0) - pairwise.diagonal()) / max(1, len(rows) - 1)
+    scores = {"original": balanced_accuracy(logits, labels), "decoded": balanced_accuracy(decoded_logits, labels)}
     conv = [name for name in weights if name.startswith("conv")]
     apart = dict.fromkeys(("distance", "distance_control"), np.inf)
     for part in _parts(concept.trained):
@@ -319,12 +331,16 @@ def reconstruct(space: spaces.Space, concept: Concept, seed: int) -> dict[str, n
             nearest = align.nearest_parent({name: of[name].cpu().numpy() for name in conv}, parents)
             apart[key] = np.minimum(apart[key], nearest)
     return {
-        "original": balanced_accuracy(logits, labels),
-        "decoded": balanced_accuracy(decoded_logits, labels),
+        **scores,
         "noise": balanced_accuracy(concept.decoded(noisy, images), labels),
         "average": np.repeat(balanced_accuracy(averaged, labels), len(rows)),
-        "agreement": (classes == decoded_classes).mean(1),
-        "agreement_control": (classes == np.roll(classes, 1, 0)).mean(1),
+        "mean_code": np.repeat(balanced_accuracy(one, labels), len(rows)),
+        "agreement": pairwise.diagonal(),
+        "agreement_other": (classes == np.roll(classes, 1, 0)).mean(1),
+        "agreement_mean_code": (classes == one.argmax(-1)).mean(1),
+        "agreement_majority": (classes == majority).mean(1),
+        "specific": pairwise.diagonal() - others,
+        "correlation": np.nan_to_num([stats.spearmanr(*scores.values()).statistic]),
     } | apart
 
 

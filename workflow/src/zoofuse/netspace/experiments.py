@@ -19,25 +19,30 @@ Result = tuple[list[dict], dict[str, np.ndarray]]  # rows of the table, arrays b
 
 
 def one_architecture(space: spaces.Space, by_side: Mapping[str, cnns.Concept], names, seed: int) -> Result:
-    """Held-out CNNs as they were, decoded, and under three controls: noise as large as decoding's change, the average
-    of all CNNs, and (for `difference` and `agreement`) another held-out CNN of the concept in place of the decoded."""
+    """Held-out CNNs as they were, decoded, and under controls: noise as large as decoding's change, the average of all
+    CNNs, the one CNN of the mean code, the zoo's majority vote, and another held-out CNN of the concept in place of
+    the decoded one. `agreement_..._specific` is above 0 where decoded CNNs are like their own originals."""
     rows, arrays = [], {}
     for side, concept in by_side.items():
         name, scores = names[side], cnns.reconstruct(space, concept, seed)
         original = scores["original"]
         differences = {
-            "decoded": np.abs(scores["decoded"] - original),
-            "other": np.abs(np.roll(original, 1) - original),
+            "difference": np.abs(scores["decoded"] - original),
+            "difference_other": np.abs(np.roll(original, 1) - original),
         }
-        rows += [
-            *_rows("one_architecture", scores, {f"balanced_accuracy_{name}": ("original", "decoded", "noise")}),
-            *_rows(
-                "one_architecture", scores, {f"balanced_accuracy_{name}_average": ("original", "decoded", "average")}
-            ),
-            *_rows("one_architecture", differences, {f"difference_{name}": (None, "decoded", "other")}),
-            *_rows("one_architecture", scores, {f"agreement_{name}": (None, "agreement", "agreement_control")}),
-            *_rows("one_architecture", scores, {f"nearest_{name}": ("distance_control", "distance", None)}),
-        ]
+        measures = {
+            f"balanced_accuracy_{name}": ("original", "decoded", "noise"),
+            f"balanced_accuracy_{name}_average": ("original", "decoded", "average"),
+            f"balanced_accuracy_{name}_mean_code": ("original", "decoded", "mean_code"),
+            f"difference_{name}": (None, "difference", "difference_other"),
+            f"agreement_{name}": (None, "agreement", "agreement_other"),
+            f"agreement_{name}_mean_code": (None, "agreement", "agreement_mean_code"),
+            f"agreement_{name}_majority": (None, "agreement", "agreement_majority"),
+            f"agreement_{name}_specific": (None, "specific", None),
+            f"accuracy_correlation_{name}": (None, "correlation", None),
+            f"nearest_{name}": ("distance_control", "distance", None),
+        }
+        rows += _rows("one_architecture", scores | differences, measures)
         arrays |= {f"{name}/{key}": values for key, values in scores.items()}
     return rows, arrays
 

@@ -13,6 +13,7 @@ CAPTIONS = {
 # What a reader who cannot see a figure should hear, by kind; {name} is filled in.
 ALT = {
     "examples": "Contact sheet: example images of every concept and test set, positive above negative ones.",
+    "suspects": "{name}: contact sheet of the positives of each concept that another concept's zoo is surest of.",
     "zoo_histogram": "Histogram of the final validation balanced accuracy, a panel for each concept; the table has "
     "the numbers.",
     "zoo_curves": "Training loss and validation balanced accuracy per epoch, median and quartiles for each concept.",

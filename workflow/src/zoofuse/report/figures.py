@@ -55,7 +55,11 @@ def examples(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, colu
 
 
 def contact_sheet(strips: Sequence[tuple[str, np.ndarray, int]], path: Path) -> None:
-    """Strip below strip: (title, images uint8 (m, h, w, 3), images in a line)."""
+    """Strip below strip: (title, images uint8 (m, h, w, 3), images in a line); a line of text for no strip at all."""
+    if not strips:
+        with canvas(path, 0.5) as figure:
+            figure.text(0.02, 0.5, "There is nothing to show.", va="center")
+        return
     sheets = [_sheet(images, columns) for _, images, columns in strips]
     heights = [sheet.shape[0] / sheet.shape[1] * WIDTH + 0.28 for sheet in sheets]
     with canvas(path, sum(heights)) as figure:
@@ -64,6 +68,27 @@ def contact_sheet(strips: Sequence[tuple[str, np.ndarray, int]], path: Path) -> 
             axis.imshow(sheet, interpolation="nearest", aspect="equal")
             axis.set_title(plain(title, 90), fontweight="normal")
             axis.set_axis_off()
+
+
+def orders(ranges: pd.DataFrame, path: Path) -> None:
+    """A CNN's published accuracy over orders of the same test images, a panel for each clusterer.
+
+    ranges: of `evaluation.orders.ranges`.
+    """
+    names = ranges["clusterer"].drop_duplicates().tolist()
+    with canvas(path, 3.2) as figure:
+        axes = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+        for axis, name in zip(axes, names, strict=True):
+            rows = ranges[ranges["clusterer"] == name].sort_values("median").reset_index(drop=True)
+            axis.vlines(rows.index, rows["least"], rows["greatest"], color=PALE, linewidth=3, label="all orders")
+            axis.vlines(rows.index, rows["q25"], rows["q75"], color=GREY, linewidth=3, label="half of them")
+            axis.plot(rows.index, rows["given"], "D", color=ACCENT, markersize=4, label="the order given")
+            axis.set_title(plain(name.replace("_", " ")))
+            axis.set_xticks([])
+            axis.grid(axis="y")
+        axes[0].set_ylabel(f"accuracy over {ranges['orders'].max()} orders")
+        axes[0].set_xlabel("CNNs")
+        axes[-1].legend(loc="lower right")
 
 
 def zoo_histogram(histories: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:

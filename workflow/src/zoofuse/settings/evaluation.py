@@ -65,6 +65,12 @@ class OneClassSvm:
 
 
 @block
+class Orders:
+    models: Count = says("CNNs of each domain of the first method that are evaluated in each order.", 8)
+    orders: Count = says("Orders of the test images besides the given one.", 100)
+
+
+@block
 class Evaluation:
     shard_size: Count = says("CNNs per evaluation job.", 64)
     models: Count | None = says(
@@ -91,6 +97,7 @@ class Evaluation:
         "(results/tables/{fusion}/search.csv, made when asked for).",
         8,
     )
+    orders: Orders = Orders()
     umap: Umap = Umap()
     tsne: Tsne = Tsne()
     kmeans: Kmeans = Kmeans()
