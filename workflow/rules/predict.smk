@@ -20,6 +20,7 @@ rule predict:
     resources:
         **needs(minutes=240),
     params:
+        code=code_of("predict"),
         folder=of(run.predicted),
         # Printed on a terminal, where a file name must not act as an escape sequence.
         shown=of(lambda: text.printable(run.predicted())),

@@ -18,7 +18,7 @@ def named(files):
 
 
 if __name__ == "__main__":  # processes that a job starts read this file again
-    with logs.job(snakemake.log[0]) as say:
+    with logs.job(snakemake.log[0], snakemake.params.code) as say:
         module, _, name = snakemake.params.function.partition(":")
         function = getattr(importlib.import_module(module), name)
         registry.use(snakemake.params.get("variants", {}))

@@ -8,7 +8,7 @@ from zoofuse.evaluation import tables
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     protocol = "held_out" if snakemake.wildcards.held_out else "published"
     csv_files.write(
         snakemake.output[0], tables.clusterer_table(snakemake.input, protocol, snakemake.wildcards.clusterer)

@@ -9,7 +9,7 @@ from zoofuse.evaluation import baselines, predictions, protocols
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     test, settings = images.read_test(snakemake.input.images), snakemake.params.evaluation
     about = protocols.test_images(test, snakemake.params.seed, snakemake.wildcards.fusion)
     rows, arrays = [], []

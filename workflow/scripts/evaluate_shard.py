@@ -10,7 +10,7 @@ from zoofuse.native import build
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     zoo = files.read(snakemake.input.zoo, "zoo")
     held = protocols.first(zoo, snakemake.params.held_out)
     zoo = protocols.part(zoo, **snakemake.params.part)

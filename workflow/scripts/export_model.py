@@ -13,7 +13,7 @@ from zoofuse.export import models
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     inputs, params, fusion = snakemake.input, snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)
     table, leaderboard = csv_files.read(inputs.zero_shot), csv_files.read(inputs.leaderboard)

@@ -15,7 +15,7 @@ from zoofuse.report import figures
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     registry.use(snakemake.params.variants)
     params, fusion = snakemake.params, snakemake.wildcards.fusion
     torch.set_num_threads(snakemake.threads)

@@ -11,7 +11,7 @@ from zoofuse.evaluation import foreign_predictions, predictions, protocols
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     path, name, fusion = snakemake.input.predictions, snakemake.wildcards.name, snakemake.wildcards.fusion
     about = protocols.test_images(images.read_test(snakemake.input.images), snakemake.params.seed, fusion)
     rows = foreign_predictions.read(path)

@@ -13,7 +13,7 @@ from zoofuse.evaluation import protocols
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     test = images.read_test(snakemake.input[0])
     about = protocols.test_images(test, snakemake.params.seed, snakemake.wildcards.fusion)
     folder = Path(snakemake.output.folder)

@@ -11,7 +11,7 @@ from zoofuse.export import models, predict
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     torch.set_num_threads(1)  # batches run in parallel threads
     output, folder, threads = snakemake.output, snakemake.params.folder, snakemake.threads
     model = models.load(Path(snakemake.input.config).parent)

@@ -10,7 +10,7 @@ from zoofuse.report import figures
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     registry.use(snakemake.params.variants)
     inputs, names = snakemake.input, snakemake.params.runs
     each = len(inputs) // len(names)  # every run has as many files; they lie one run after another

@@ -12,7 +12,7 @@ from zoofuse.evaluation import protocols, search, zero_shot
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     params, method = snakemake.params, snakemake.wildcards.method
     zoo = protocols.part(files.read(snakemake.input.zoo, "zoo"), params.models, 0, None)
     test = images.read_test(snakemake.input.images)

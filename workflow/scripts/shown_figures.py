@@ -31,7 +31,7 @@ def chosen(leaderboard, sets):
     }
 
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     registry.use(snakemake.params.variants)
     zoo = files.read(snakemake.input.zoo, "zoo")
     method = Path(snakemake.input.zoo).stem

@@ -12,7 +12,7 @@ from zoofuse.zoo import training, zoo
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     params, fusion, inputs = snakemake.params, snakemake.wildcards.fusion, snakemake.input
     torch.set_num_threads(snakemake.threads)
     recipe = training.Settings(**params.training)

@@ -11,7 +11,7 @@ from zoofuse.evaluation import predictions, protocols, zero_shot
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     params, method = snakemake.params, snakemake.wildcards.method
     torch.set_num_threads(snakemake.threads)
     zoo = protocols.part(files.read(snakemake.input.zoo, "zoo"), **params.part)
