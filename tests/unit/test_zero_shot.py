@@ -15,6 +15,7 @@ from zoofuse.core import files, intervals
 from zoofuse.evaluation import combinations, predictions, protocols, zero_shot
 from zoofuse.methods import registry
 from zoofuse.models import cnn
+from zoofuse.settings.evaluation import ZeroShot
 from zoofuse.zoo import training
 
 rng = np.random.default_rng(0)
@@ -209,7 +210,7 @@ def test_conjunction_by_hand():
 
 
 def parents(zoos, concepts, test):
-    return combinations.parents(dict(zip("abc", zoos, strict=False)), concepts, test[0], 1, "f")
+    return combinations.parents(dict(zip("abc", zoos, strict=False)), concepts, test[0], 1, "f", ZeroShot())
 
 
 def test_parents_by_hand(concepts, test):
@@ -263,7 +264,7 @@ def test_three_concepts_multiply(concepts, test):
 def test_supervised_learns_the_conjunction_from_its_half_only(test):
     images, labels = test
     half = np.arange(80) // 4 % 2 == 0
-    asked = {"models": 2, "settings": QUICK, "seed": 1, "fusion": "red_green"}
+    asked = {"models": 2, "share": 0.25, "settings": QUICK, "seed": 1, "fusion": "red_green"}
     found = zero_shot.supervised(images, labels, half, **asked)
     assert intervals.auroc(found["scores"][:, ~half], labels[~half] == 1).max() > 0.9
     elsewhere = zero_shot.supervised(images, np.where(half, labels, 1 - labels), half, **asked)
@@ -316,7 +317,12 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
             output=OutputFiles([str(output)]),
             log=[str(tmp_path / "log")],
             params=SimpleNamespace(
-                part={"limit": 2, "start": 0, "stop": 9}, probe_images=9, supervised=2, training=training_, seed=1
+                code="",
+                part={"limit": 2, "start": 0, "stop": 9},
+                probe_images=9,
+                settings={"probe_images": 9, "supervised": 2},
+                training=training_,
+                seed=1,
             ),
             wildcards=SimpleNamespace(fusion="red_green", method="made"),
             config={"zoo": {"device": "cpu"}},

@@ -42,8 +42,7 @@ rule zero_shot_references:
         **needs(minutes=60, gpu=run.gpus),
     params:
         code=code_of("zero_shot_references"),
-        probe_images=config["evaluation"]["zero_shot"]["probe_images"],
-        supervised=config["evaluation"]["zero_shot"]["supervised"],
+        settings=config["evaluation"]["zero_shot"],
         training=run.supervised_settings(),
         seed=run.seed,
     message:

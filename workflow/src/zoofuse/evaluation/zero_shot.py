@@ -24,7 +24,6 @@ from zoofuse.native import trainer
 from zoofuse.zoo import training
 
 CHUNK = 16  # CNNs whose features are held at once: some 100 MB
-HELD_OUT = 0.25  # share of the supervised CNNs' images that selects among them and sets their threshold
 _LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that seldom fires is not blown up
 _LEAST_SHRINKAGE = 1e-3
 
@@ -271,6 +270,7 @@ def supervised(
     validation: np.ndarray,
     *,
     models: int,
+    share: float,
     settings: training.Settings,
     seed: int,
     fusion: str,
@@ -279,15 +279,15 @@ def supervised(
 ) -> Predicted:
     """The oracle: CNNs trained on the conjunction itself, on the validation half of the test images.
 
-    The only ones that see its labels. labels (m,), 1 for the conjunction; validation (m,) bool, that half. A quarter of
-    it is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each class,
-    images mirrored at random, else `settings`. Returns scores (models, m), validation and threshold (models,).
+    The only ones that see its labels. labels (m,), 1 for the conjunction; validation (m,) bool, that half, of which
+    `share` is held out of training, to select a CNN (AUROC) and to set its threshold. Half of each epoch from each
+    class, images mirrored at random, else `settings`. Returns scores (models, m), validation and threshold (models,).
     """
     held_out = np.zeros(len(labels), bool)
     for stream, label in enumerate(rng.CLASSES):
         members = np.flatnonzero(validation & (labels == label))
         members = members[rng.permutation(len(members), seed, "supervised", fusion, stream)]
-        held_out[members[: max(1, round(HELD_OUT * len(members)))]] = True
+        held_out[members[: max(1, round(share * len(members)))]] = True
     train = validation & ~held_out
     data = training.Data(images[train], labels[train], images[held_out], labels[held_out])
     settings = replace(settings, balance="balanced", flip=True, checkpoint_every=0)

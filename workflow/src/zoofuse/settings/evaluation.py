@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from zoofuse.settings.fields import ONCE, Count, Pair, Positive, Seed, Share, Whole, block, says
+from zoofuse.settings.fields import ONCE, Count, Held, Pair, Positive, Seed, Share, Whole, block, says
 
 
 @block
@@ -14,6 +14,19 @@ class ZeroShot:
         "CNNs trained on the validation half of the test images, the oracle of the zero-shot table; 0 trains none.",
         8,
         le=100_000,
+    )
+    supervised_held_out: Held = says(
+        "Share of their images that is held out of their training, to select one and to set its threshold.", 0.25
+    )
+    temperature: Positive = says("Softens the logits of ensemble_softened.", 4)
+    palettes: Count = says(
+        "In how many palettes ensemble_palettes shows each image to the CNNs of what is no colour.", 6
+    )
+    palette_models: Count = says("CNNs of each zoo that ensemble_palettes asks, at most.", 64)
+    palette_images: Pair = says(
+        "Dead leaves, images of random shapes, that lend ensemble_palettes their palettes and tell it which concept is "
+        "a colour.",
+        1000,
     )
 
 
@@ -38,6 +51,11 @@ class Umap:
         "Distance between feature vectors.", "euclidean"
     )
     random_state: Seed = says("As published.", 47)
+    held_out_epochs: Count = says(
+        "Epochs of the held-out protocol's embedding, a third of them for the test images; the published protocol's "
+        "500 take more than twice the time.",
+        200,
+    )
 
 
 @block
