@@ -24,6 +24,7 @@ if __name__ == "__main__":  # processes that a job starts read this file again
         registry.use(snakemake.params.get("variants", {}))
         given = dict(snakemake.wildcards.items()) | dict(snakemake.params.items())
         given |= named(snakemake.input) | named(snakemake.output)
-        given |= {"inputs": named(snakemake.input), "say": say, "threads": snakemake.threads}
+        given |= {"inputs": named(snakemake.input), "outputs": named(snakemake.output)}
+        given |= {"say": say, "threads": snakemake.threads}
         given |= {"device": snakemake.config["zoo"]["device"], "config": snakemake.config}
         function(**{key: value for key, value in given.items() if key in inspect.signature(function).parameters})

@@ -1,11 +1,14 @@
 """What rules call to plot the figures of a run."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from zoofuse.core import csv_files, files
-from zoofuse.data import images
+import pandas as pd
+
+from zoofuse.core import csv_files, files, logs
+from zoofuse.data import images as image_files
+from zoofuse.evaluation import replicates as several
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.methods import kernels
 from zoofuse.report import figures, kernel_figures
@@ -30,8 +33,8 @@ def zoo_figures(
 
 def example_figure(concepts: Sequence[Path], tests: Sequence[Path], output: Path) -> None:
     """Plot some of the training and test images."""
-    sets = {path.stem: images.read_concept(path) for path in concepts}
-    sets |= {f"{path.stem} (test)": images.read_test(path) for path in tests}
+    sets = {path.stem: image_files.read_concept(path) for path in concepts}
+    sets |= {f"{path.stem} (test)": image_files.read_test(path) for path in tests}
     figures.examples({name: (one["images"], one["labels"]) for name, one in sets.items()}, output)
 
 
@@ -46,6 +49,56 @@ def cyclegan_figure(histories: Sequence[Path], output: Path) -> None:
     read = {path.parent.name: csv_files.read(path).set_index("epoch") for path in histories}
     arrays = {name: {column: table[column].to_numpy() for column in table} for name, table in read.items()}
     kernel_figures.cyclegan_curves(arrays, output)
+
+
+def few_shot(
+    zoos: Sequence[Path],
+    test_images: Path,
+    fusion: str,
+    images: Sequence[int],
+    models: int,
+    draws: int,
+    seed: int,
+    table: Path,
+    figure: Path,
+    threads: int = 1,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Write what so many labelled images of the conjunction are worth to every method's CNNs."""
+    import torch
+
+    from zoofuse.evaluation import few_shot, protocols
+
+    torch.set_num_threads(threads)
+    test = image_files.read_test(test_images)
+    validation = protocols.split(test["labels"], test["groups"], seed, fusion)
+    shown = test["images"], test["labels"], validation, images
+    how, rows = {"draws": draws, "seed": seed, "fusion": fusion}, []
+    with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
+        for path in zoos:
+            cnns = protocols.part(files.read(path, "zoo"), models, 0, None)
+            rows += few_shot.rows(path.stem, few_shot.of_cnns(cnns, *shown, say=say, **how), draws)
+            bar.update()
+    for method, scores in few_shot.without_cnn(*shown, **how):
+        rows += few_shot.rows(method, scores, draws)
+    frame = pd.DataFrame(rows, columns=few_shot.COLUMNS)
+    figures.few_shot(frame, figure)
+    csv_files.write(table, frame)
+
+
+def replicates(
+    predictions: Sequence[Path], runs: Sequence[str], own_images: bool, seed: int, outputs: Mapping[str, Path]
+) -> None:
+    """Write what several runs of one fusion, from different seeds, say together."""
+    each = len(predictions) // len(runs)  # every run has as many files; they lie one run after another
+    read = {
+        name: several.read(predictions[run * each : (run + 1) * each], folder=name if run else None)
+        for run, name in enumerate(runs)
+    }
+    tables, medians = several.tables(read, seed, own_images=own_images)
+    for name, table in tables.items():
+        csv_files.write(outputs[name], table)
+    figures.replicates(medians, tables["replicates"], outputs["figure"])
 
 
 def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str], output: Path) -> None:
