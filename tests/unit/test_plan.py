@@ -11,7 +11,6 @@ import yaml
 
 from zoofuse import config, estimate
 from zoofuse.core import csv_files, files
-from zoofuse.methods.cyclegan.settings import PRESETS
 from zoofuse.models import cnn
 
 METHODS = ["cyclegan", "random", "parent_a", "parent_b"]
