@@ -199,7 +199,7 @@ use rule call as netspace_shapes with:
         **calls("netspace.jobs:shape_experiment"),
         measured={key: run.netspace.shapes[key] for key in ("held_out", "compared", "probes", "measured")},
         settings=run.netspace.shapes_space(),
-        walks=run.netspace.settings["interpolation"],
+        paths=run.netspace.settings["interpolation"],
         seed=run.seed,
         state="results/netspace/.shapes.h5",
     message:

@@ -205,7 +205,7 @@ def shape_experiment(
     networks: Path,
     measured: Mapping,
     settings: Mapping,
-    walks: Mapping,
+    paths: Mapping,
     seed: int,
     state: str,
     table: Path,
@@ -223,7 +223,7 @@ def shape_experiment(
     chosen = spaces.Settings(**settings)
     with logs.steps(chosen.steps, "shapes") as progress:
         space = shape_experiments.embed(concepts, chosen, seed, Path(state), device=on, progress=progress)
-    _write(*experiments.shapes(space, concepts, seed, Interpolation(**walks)), "shapes", table, arrays)
+    _write(*experiments.shapes(space, concepts, seed, Interpolation(**paths)), "shapes", table, arrays)
     Path(state).unlink(missing_ok=True)
 
 
