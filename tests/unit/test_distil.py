@@ -27,12 +27,12 @@ RED, OTHERS = (210, 50, 40), ((60, 170, 70), (50, 80, 200), (190, 190, 190), (60
 def striped(rng, n, red, upright):
     """uint8 (n, 32, 32, 3): stripes of one colour on a noisy ground."""
     pictures = np.clip(rng.normal(110, 30, (n, 32, 32, 3)), 0, 255)
-    for picture in pictures:
+    for image in pictures:
         colour = np.array(RED if red else OTHERS[rng.integers(4)]) + rng.normal(0, 15, 3)
         lines = (np.arange(32) + rng.integers(8)) % 8 < 4
-        picture[:, lines] = colour
+        image[:, lines] = colour
         if not upright:
-            picture[:] = picture.transpose(1, 0, 2).copy()
+            image[:] = image.transpose(1, 0, 2).copy()
     return np.clip(pictures + rng.normal(0, 12, pictures.shape), 0, 255).astype(np.uint8)
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from zoofuse.core import csv_files, files, logs
@@ -109,3 +110,64 @@ def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str],
     to_a, to_b = (translated[f"{layer}.weight"][translated["domain"] == domain][:SHOWN] for domain in (first, last))
     ends = names[0], names[-1]
     kernel_figures.kernels(of_domain[first][:SHOWN], to_b, of_domain[last][:SHOWN], to_a, output, ends)
+
+
+def shown_figures(
+    zoo: Path,
+    leaderboard: Path,
+    predictions: Sequence[Path],
+    images: Path,
+    tsne: Mapping,
+    outputs: Mapping[str, Path],
+) -> None:
+    """Plot embeddings and cosine similarity of two CNNs: the one selected on validation, and the median one."""
+    from zoofuse.evaluation import predictions as predicted_files
+    from zoofuse.evaluation import protocols
+    from zoofuse.report.report import write_shown
+
+    cnns = files.read(zoo, "zoo")
+    sets = {of.head: of for of in predicted_files.iterate(predictions, "held_out")}
+    held_out_umap = predicted_files.embedding(predictions, "held_out/umap")
+    first, test = next(iter(sets.values())), image_files.read_test(images)
+    about = test["labels"], test["groups"]
+    names, embeddings = [], {"umap": [], "tsne": []}
+    classes: dict[str, list] = {clusterer: [] for clusterer in of_clusterers.CLUSTERERS}
+    for which, (row, how) in _two_cnns(csv_files.read(leaderboard), sets).items():
+        domain, model = str(first.domain[row]), int(first.model[row])
+        name = f"{figures.method_label(zoo.stem, domain)}, CNN {model} ({how})"
+        kept = (cnns["model"] == model) & (cnns["domain"] == domain)
+        features = protocols.features({key: values[kept] for key, values in cnns.items()}, test["images"])[0]
+        points = {"umap": held_out_umap[row], "tsne": protocols.tsne_embedding(features, tsne)}
+        predicted = np.where(first.scores[row], "predicted positive", "predicted negative")
+        for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):
+            figures.embedding_scatter(points[kind], *about, predicted, outputs[f"{kind}_{which}"], f"{title}: {name}")
+            embeddings[kind].append(points[kind])
+        figures.cosine_heatmap(features, *about, outputs[f"cosine_{which}"], name)
+        names.append(name)
+        for clusterer, of in classes.items():
+            of.append(sets[clusterer].scores[row])
+    write_shown(
+        outputs["shown"],
+        images=test["images"],
+        labels=test["labels"],
+        groups=test["groups"],
+        validation=first.images.validation,
+        names=names,
+        embeddings={"UMAP": np.stack(embeddings["umap"]), "t-SNE": np.stack(embeddings["tsne"])},
+        predictions={clusterer: np.stack(of) for clusterer, of in classes.items()},
+    )
+
+
+def _two_cnns(leaderboard: pd.DataFrame, sets: Mapping) -> dict[str, tuple[int, str]]:
+    """Kind -> (row of the CNN, how it was chosen), under the clusterer whose selected CNN is best on validation."""
+    method = next(iter(sets.values())).method
+    held = leaderboard[(leaderboard["method"] == method) & (leaderboard["protocol"] == "held_out")]
+    best = held.loc[held["validation"].idxmax()]
+    of = sets[best["clusterer"]]
+    names = [of.name(row) for row in range(len(of))]
+    median = np.argsort(of.measures["balanced_accuracy"], kind="stable")[len(of) // 2]
+    how = f"of {len(of):,}, {of_clusterers.CLUSTERERS[of.head]}"
+    return {
+        "selected": (names.index(best["selected"]), f"selected on validation {how}"),
+        "median": (int(median), f"the median {how}"),
+    }
