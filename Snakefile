@@ -82,6 +82,7 @@ onstart:
 localrules:
     all,
     zoos,
+    predictions,
     tables,
     test_images,
     models,
@@ -98,6 +99,12 @@ rule zoos:
     input:
         # A function, so that the sizes of existing zoos are read only when they are needed.
         of(run.zoos, concepts=run.concepts),
+
+
+rule predictions:
+    input:
+        # A function, as it reads the sizes of existing zoos.
+        [of(run.leaderboard, fusion=fusion) for fusion in config["fusions"]],
 
 
 rule tables:

@@ -14,8 +14,8 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("check")
     for name, words in (("cat", "orange cat"), ("dog", "black dog")):
         (folder / name).mkdir()
-        for i, picture in enumerate(synthetic.draw([words], 40, 1, name)[0]):
-            Image.fromarray(picture).save(folder / name / f"a_rather_long_name_of_a_photograph_{i:04d}.png")
+        for i, image in enumerate(synthetic.draw([words], 40, 1, name)[0]):
+            Image.fromarray(image).save(folder / name / f"a_rather_long_name_of_a_photograph_{i:04d}.png")
     (folder / "cat/bad.png").write_text("no image")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog"]}
     place = gather("concepts.cat", source, folder, None, 1, 1)

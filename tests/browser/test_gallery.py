@@ -26,8 +26,8 @@ def model():
 def made(tmp_path_factory, model):
     """The page's path and the scores, falling."""
     folder = tmp_path_factory.mktemp("pictures")
-    for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], PICTURES, 1, "gallery")[0]):
-        Image.fromarray(picture).resize((40 + 2 * i, 60)).save(folder / f"a rather long name of an image {i:02d}.png")
+    for i, image in enumerate(synthetic.draw(["cat", "non-cat"], PICTURES, 1, "gallery")[0]):
+        Image.fromarray(image).resize((40 + 2 * i, 60)).save(folder / f"a rather long name of an image {i:02d}.png")
     (folder / "bad.jpg").write_text("no image")
     found = predict.predict(model, folder, say=print)
     predict.page(folder / "page.html", found, model, folder)

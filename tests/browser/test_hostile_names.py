@@ -220,9 +220,9 @@ def planted_gallery(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
     place = folder / "photos '\"<img src=x onerror=hacked()> #1?"
     place.mkdir()
-    for name, picture in zip(NAMES, synthetic.draw(["cat", "non-cat"], len(NAMES), 1, "gallery")[0], strict=False):
+    for name, image in zip(NAMES, synthetic.draw(["cat", "non-cat"], len(NAMES), 1, "gallery")[0], strict=False):
         stem = name.replace("/", "|").replace("\x00", "")[:60]
-        Image.fromarray(picture).save((place / f"{stem}.png").open("wb"), "png")
+        Image.fromarray(image).save((place / f"{stem}.png").open("wb"), "png")
     (place / "bad<script>hacked()<|script>.jpg").write_text("no image")
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
@@ -252,9 +252,9 @@ def planted_check(tmp_path_factory):
     for side in ("cat", "dog<img src=x onerror=hacked()>"):
         (folder / side).mkdir()
         pictures = synthetic.draw(["orange cat"], len(NAMES), 1, side)[0]
-        for name, picture in zip(NAMES, pictures, strict=True):
+        for name, image in zip(NAMES, pictures, strict=True):
             stem = name.replace("/", "|").replace("\x00", "")[:60]
-            Image.fromarray(picture).save((folder / side / f"{stem}.png").open("wb"), "png")
+            Image.fromarray(image).save((folder / side / f"{stem}.png").open("wb"), "png")
         (folder / side / "bad<img src=x onerror=hacked()>\x1b[2J.png").write_text("no image")
     source = {"source": "folder", "dataset": None, "positive": ["cat"], "negative": ["dog<img src=x onerror=hacked()>"]}
     place = gather("concepts.cat", source, folder, None, 1, 1)

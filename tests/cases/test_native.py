@@ -590,7 +590,7 @@ def test_users_take_turns_on_a_gpu(locks):
 
 SETTINGS = {
     "embeddings": ["umap", "tsne"],
-    "umap": {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47},
+    "umap": {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47, "held_out_epochs": 200},
     "tsne": {"perplexity": 30, "random_state": 47},
     "kmeans": {"k": 2, "random_state": 1},
     "dbscan": {"eps": 3, "min_samples": 3},

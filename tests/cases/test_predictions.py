@@ -75,7 +75,7 @@ def model(folder) -> models.Model:
 
 
 @pytest.fixture
-def pictures(tmp_path) -> Path:
+def images(tmp_path) -> Path:
     """A folder of four images."""
     place = tmp_path / "pictures"
     place.mkdir()
@@ -94,12 +94,12 @@ def written(model, folder, out, say=print) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_case_60_rotated_images_with_odd_exif_are_scored_and_shown(tmp_path, model, pictures, order):
-    upright = Image.open(pictures / "0.png")
+def test_case_60_rotated_images_with_odd_exif_are_scored_and_shown(tmp_path, model, images, order):
+    upright = Image.open(images / "0.png")
     for name, (tag, kind, value) in ODD_EXIF.items():
         turned = upright.transpose(Image.Transpose.ROTATE_90)
-        turned.save(pictures / f"{name}.jpg", quality=100, subsampling=0, exif=exif((tag, kind, value), order=order))
-    scores, unreadable, html = written(model, pictures, tmp_path)
+        turned.save(images / f"{name}.jpg", quality=100, subsampling=0, exif=exif((tag, kind, value), order=order))
+    scores, unreadable, html = written(model, images, tmp_path)
     assert len(scores) == 4 + len(ODD_EXIF)
     assert len(unreadable) == 0
     assert html.count("data:image/webp") == len(scores)
@@ -109,12 +109,12 @@ def test_case_60_rotated_images_with_odd_exif_are_scored_and_shown(tmp_path, mod
         assert by_name[f"{name}.jpg"] == pytest.approx(by_name["0.png"], abs=0.02)
 
 
-def test_case_60_one_image_that_cannot_be_shown_is_a_tile_with_the_cause(tmp_path, model, pictures):
-    found = predict.predict(model, pictures)
-    (pictures / "2.png").unlink()  # while the page is made
-    (pictures / "3.png").unlink()
-    (pictures / "3.png").mkdir()
-    predict.page(tmp_path / "a.html", found, model, pictures)
+def test_case_60_one_image_that_cannot_be_shown_is_a_tile_with_the_cause(tmp_path, model, images):
+    found = predict.predict(model, images)
+    (images / "2.png").unlink()  # while the page is made
+    (images / "3.png").unlink()
+    (images / "3.png").mkdir()
+    predict.page(tmp_path / "a.html", found, model, images)
     html = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert html.count("data:image/webp") == 2
     assert len(re.findall(r'class="gone">Not shown: [^<]+<', html)) == 2
@@ -122,13 +122,13 @@ def test_case_60_one_image_that_cannot_be_shown_is_a_tile_with_the_cause(tmp_pat
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(28, "No space left on device"), TypeError("odd\x1b[31m")])
-def test_case_60_a_gallery_that_fails_loses_no_table(tmp_path, model, pictures, monkeypatch, fault):
+def test_case_60_a_gallery_that_fails_loses_no_table(tmp_path, model, images, monkeypatch, fault):
     def fail(*_):
         raise fault
 
     monkeypatch.setattr(predict, "shown", fail)
     said = []
-    scores, _, html = written(model, pictures, tmp_path, said.append)
+    scores, _, html = written(model, images, tmp_path, said.append)
     assert len(scores) == 4
     assert "The scores are complete in a.csv" in html
     assert "It could not be written" in html
@@ -137,7 +137,7 @@ def test_case_60_a_gallery_that_fails_loses_no_table(tmp_path, model, pictures, 
     assert "\x1b" not in html + said[-1]
 
 
-def test_case_60_the_disk_is_full_when_the_gallery_is_written(tmp_path, model, pictures, monkeypatch):
+def test_case_60_the_disk_is_full_when_the_gallery_is_written(tmp_path, model, images, monkeypatch):
     """Then the page cannot be replaced: the one that was written before the tables stays, and the job is not failed."""
     real, calls = atomic_path, []
 
@@ -148,27 +148,27 @@ def test_case_60_the_disk_is_full_when_the_gallery_is_written(tmp_path, model, p
         return real(path)
 
     monkeypatch.setattr(predict, "atomic_path", full)
-    scores, _, html = written(model, pictures, tmp_path, print)
+    scores, _, html = written(model, images, tmp_path, print)
     assert len(calls) == 5
     assert len(scores) == 4
     assert "There is no gallery here" in html
 
 
 @pytest.fixture
-def specials(pictures) -> dict[str, str]:
+def specials(images) -> dict[str, str]:
     """What is named like an image and would be waited for, or cannot be opened -> a word of its cause."""
-    os.mkfifo(pictures / "fifo.jpg")
-    os.symlink(pictures / "gone.jpg", pictures / "dangling.jpg")
-    os.symlink(pictures / "loop.jpg", pictures / "loop.jpg")
-    os.symlink("/dev/zero", pictures / "device.png")
-    os.symlink(pictures / "fifo.jpg", pictures / "to_fifo.webp")
-    os.symlink(pictures, pictures / "sub.jpg")  # a folder: walked once
+    os.mkfifo(images / "fifo.jpg")
+    os.symlink(images / "gone.jpg", images / "dangling.jpg")
+    os.symlink(images / "loop.jpg", images / "loop.jpg")
+    os.symlink("/dev/zero", images / "device.png")
+    os.symlink(images / "fifo.jpg", images / "to_fifo.webp")
+    os.symlink(images, images / "sub.jpg")  # a folder: walked once
     with socket.socket(socket.AF_UNIX) as listening:
         here = os.getcwd()
-        os.chdir(pictures)  # the name of a socket is short
+        os.chdir(images)  # the name of a socket is short
         listening.bind("socket.gif")
         os.chdir(here)
-    os.mkfifo(pictures / "fifo.txt")
+    os.mkfifo(images / "fifo.txt")
     return {
         "dangling.jpg": "a link to",
         "device.png": "a device",
@@ -179,10 +179,10 @@ def specials(pictures) -> dict[str, str]:
     }
 
 
-def test_case_01_what_is_not_a_regular_file_is_named_and_never_waited_for(tmp_path, model, pictures, specials):
-    predict.digest(pictures)
+def test_case_01_what_is_not_a_regular_file_is_named_and_never_waited_for(tmp_path, model, images, specials):
+    predict.digest(images)
     said = []
-    scores, unreadable, html = written(model, pictures, tmp_path, said.append)
+    scores, unreadable, html = written(model, images, tmp_path, said.append)
     assert len(scores) == 4
     causes = dict(unreadable.itertuples(index=False))
     assert set(causes) == set(specials)
@@ -193,40 +193,38 @@ def test_case_01_what_is_not_a_regular_file_is_named_and_never_waited_for(tmp_pa
     assert "6 files could not be read" in html
     for name in specials:
         with pytest.raises(ImageError, match=name):
-            model.predict(pictures / name)
-    for path in pictures.glob("?.png"):
+            model.predict(images / name)
+    for path in images.glob("?.png"):
         path.unlink()
     with pytest.raises(ImageError, match=r"none of the 6 images .* can be read \(dangling.jpg: a link"):
-        predict.predict(model, pictures)
+        predict.predict(model, images)
 
 
-def test_case_22_what_a_nas_keeps_for_itself_is_not_predicted(model, pictures):
+def test_case_22_what_a_nas_keeps_for_itself_is_not_predicted(model, images):
     for name in ("@eaDir/0.png", "__MACOSX", "#recycle", "sub/@eaDir"):
-        shutil.copytree(
-            pictures, pictures / name, ignore=lambda folder, names: [n for n in names if n[0] not in "0123"]
-        )
-    assert predict.listed(pictures).names == ["0.png", "1.png", "2.png", "3.png"]
+        shutil.copytree(images, images / name, ignore=lambda folder, names: [n for n in names if n[0] not in "0123"])
+    assert predict.listed(images).names == ["0.png", "1.png", "2.png", "3.png"]
 
 
-def test_the_folder_may_change_while_it_is_predicted(model, pictures):
-    parts = predict.scored(model, str(pictures), ["0.png", "1.png"])
-    (pictures / "1.png").unlink()
+def test_the_folder_may_change_while_it_is_predicted(model, images):
+    parts = predict.scored(model, str(images), ["0.png", "1.png"])
+    (images / "1.png").unlink()
     _, scores, causes = next(parts)
     assert np.isnan(scores).tolist() == [False, True]
     assert list(causes) == [1]
-    before = predict.digest(pictures)
-    (pictures / "2.png").unlink()
-    assert predict.digest(pictures) != before
+    before = predict.digest(images)
+    (images / "2.png").unlink()
+    assert predict.digest(images) != before
 
 
-def test_one_file_is_predicted_as_a_folder_of_one(tmp_path, model, pictures, monkeypatch):
-    scores, _, html = written(model, pictures / "1.png", tmp_path)
+def test_one_file_is_predicted_as_a_folder_of_one(tmp_path, model, images, monkeypatch):
+    scores, _, html = written(model, images / "1.png", tmp_path)
     assert scores["file"].tolist() == ["1.png"]
-    assert scores["score"][0] == pytest.approx(model.predict(pictures / "1.png")[0], rel=1e-5)
+    assert scores["score"][0] == pytest.approx(model.predict(images / "1.png")[0], rel=1e-5)
     assert 'href="pictures/1.png"' in html
-    monkeypatch.chdir(pictures)
+    monkeypatch.chdir(images)
     assert written(model, "1.png", tmp_path)[0]["file"].tolist() == ["1.png"]
-    (pictures / "words.txt").write_text("no image")
+    (images / "words.txt").write_text("no image")
     with pytest.raises(ImageError, match=r"none of the 1 images in 'words.txt' can be read \(words.txt: not"):
         predict.predict(model, "words.txt")
 
@@ -249,8 +247,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_case_44_folders_and_files_of_any_name(tmp_path, model, pictures, name, monkeypatch):
-    shutil.copytree(pictures, tmp_path / "odd" / name)
+def test_case_44_folders_and_files_of_any_name(tmp_path, model, images, name, monkeypatch):
+    shutil.copytree(images, tmp_path / "odd" / name)
     os.rename(tmp_path / "odd" / name / "0.png", tmp_path / "odd" / name / f"{name}.png")
     monkeypatch.chdir(tmp_path / "odd")
     scores, _, html = written(model, name, tmp_path)
@@ -263,20 +261,20 @@ def test_case_44_folders_and_files_of_any_name(tmp_path, model, pictures, name, 
         assert ":" not in link  # not a scheme
 
 
-def test_case_44_escape_sequences_reach_neither_terminal_nor_table(tmp_path, model, pictures):
-    shutil.copy(pictures / "0.png", pictures / "\x1b]0;x\x07.png")
-    (pictures / "\x1b[31mred.jpg").write_text("no image")
-    (pictures / "a.\x1b[2J").touch()
+def test_case_44_escape_sequences_reach_neither_terminal_nor_table(tmp_path, model, images):
+    shutil.copy(images / "0.png", images / "\x1b]0;x\x07.png")
+    (images / "\x1b[31mred.jpg").write_text("no image")
+    (images / "a.\x1b[2J").touch()
     said = []
-    scores, unreadable, html = written(model, pictures, tmp_path, said.append)
+    scores, unreadable, html = written(model, images, tmp_path, said.append)
     assert "\\x1b]0;x\\x07.png" in scores["file"].tolist()
     assert unreadable["file"].tolist() == ["\\x1b[31mred.jpg"]
     assert "\x1b" not in html + "".join(said)
 
 
-def test_case_08_a_folder_is_found_however_its_letters_are_composed(tmp_path, model, pictures):
+def test_case_08_a_folder_is_found_however_its_letters_are_composed(tmp_path, model, images):
     (tmp_path / "K\u00e4tzchen").mkdir()
-    os.rename(pictures, tmp_path / "K\u00e4tzchen/fu\u0308r")
+    os.rename(images, tmp_path / "K\u00e4tzchen/fu\u0308r")
     scores, _, html = written(model, tmp_path / "Ka\u0308tzchen/f\u00fcr", tmp_path)
     assert len(scores) == 4
     assert 'href="K%C3%A4tzchen/fu%CC%88r/' in html
@@ -284,10 +282,10 @@ def test_case_08_a_folder_is_found_however_its_letters_are_composed(tmp_path, mo
         predict.predict(model, tmp_path / "Katzchen")
 
 
-def test_case_44_a_folder_that_yaml_cut_off_is_explained(tmp_path, model, pictures, monkeypatch):
+def test_case_44_a_folder_that_yaml_cut_off_is_explained(tmp_path, model, images, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(predict.listed("~/pictures").names) == 4
-    os.rename(pictures, tmp_path / "album #1")
+    os.rename(images, tmp_path / "album #1")
     with pytest.raises(ImageError, match=r"There is 'album #1': in --config, a # .* in the configuration file"):
         predict.listed(tmp_path / "album")
     (tmp_path / "photos").mkdir()
@@ -300,18 +298,18 @@ def test_case_44_a_folder_that_yaml_cut_off_is_explained(tmp_path, model, pictur
             predict.listed(name)
 
 
-def test_a_thousand_folders_in_each_other_are_walked(pictures):
+def test_a_thousand_folders_in_each_other_are_walked(images):
     here = os.getcwd()
-    os.chdir(pictures)
+    os.chdir(images)
     try:
         for _ in range(1050):
             os.mkdir("d")
             os.chdir("d")
-        shutil.copy(pictures / "0.png", "deep.png")
-        assert len(predict.listed(pictures).names) == 5
+        shutil.copy(images / "0.png", "deep.png")
+        assert len(predict.listed(images).names) == 5
     finally:
         os.chdir(here)
-        subprocess.run(["rm", "-r", pictures / "d"], check=True)  # Python's own removal is recursive
+        subprocess.run(["rm", "-r", images / "d"], check=True)  # Python's own removal is recursive
 
 
 # Model.predict
@@ -322,12 +320,12 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
 
 
-def test_case_23_one_file_is_one_image(model, pictures, monkeypatch):
-    path = pictures / "0.png"
+def test_case_23_one_file_is_one_image(model, images, monkeypatch):
+    path = images / "0.png"
     wanted = model.predict([path])
     assert wanted.shape == (1,)
-    monkeypatch.chdir(pictures)
-    entry = next(entry for entry in os.scandir(os.fsencode(pictures)) if entry.name == b"0.png")
+    monkeypatch.chdir(images)
+    entry = next(entry for entry in os.scandir(os.fsencode(images)) if entry.name == b"0.png")
     for one in (
         path,
         str(path),
@@ -342,8 +340,8 @@ def test_case_23_one_file_is_one_image(model, pictures, monkeypatch):
     assert model.probabilities(path).shape == (1, 2)
 
 
-def test_case_23_many_files_and_kinds_in_one_call(model, pictures, pixels):
-    paths = sorted(pictures.iterdir())
+def test_case_23_many_files_and_kinds_in_one_call(model, images, pixels):
+    paths = sorted(images.iterdir())
     wanted = np.concatenate([model.predict(path) for path in paths])
     assert len(np.unique(wanted)) == 4
     for many in (paths, tuple(paths), iter(paths), (path for path in paths), np.array(list(map(str, paths))),
@@ -401,26 +399,26 @@ def test_case_23_pil_images_of_any_mode(model, pixels, mode):
     source = Image.fromarray(pixels[0]).resize((50, 40))
     if mode == "La":
         grey = source.convert("L")
-        picture = Image.merge("LA", [grey, Image.new("L", grey.size, 128)]).convert("La")
+        image = Image.merge("LA", [grey, Image.new("L", grey.size, 128)]).convert("La")
         wanted = Image.merge("LA", [grey, Image.new("L", grey.size, 128)])
     elif mode in ("PA", "RGBa"):
         wanted = source.convert("P" if mode == "PA" else "RGBA")
-        picture = wanted.convert(mode)
+        image = wanted.convert(mode)
     elif mode.startswith("I"):
         wanted = source.convert("L")
         grey = np.asarray(wanted).astype(np.uint16) * 257
-        picture = Image.fromarray(grey.astype(np.int32)) if mode == "I" else Image.fromarray(grey)
+        image = Image.fromarray(grey.astype(np.int32)) if mode == "I" else Image.fromarray(grey)
         if mode == "I;16B":
-            picture = Image.frombytes("I;16B", wanted.size, grey.astype(">u2").tobytes())
-        assert picture.mode == mode
+            image = Image.frombytes("I;16B", wanted.size, grey.astype(">u2").tobytes())
+        assert image.mode == mode
     else:
-        picture = source.convert(mode)
-        wanted = picture.convert("RGB") if mode in ("CMYK", "YCbCr", "HSV", "RGBX") else picture
+        image = source.convert(mode)
+        wanted = image.convert("RGB") if mode in ("CMYK", "YCbCr", "HSV", "RGBX") else image
     stored = io.BytesIO()
     wanted.save(stored, "PNG")
-    before = picture.tobytes()
-    np.testing.assert_allclose(model.predict(picture), model.predict(stored.getvalue()), atol=2e-3)
-    assert picture.tobytes() == before
+    before = image.tobytes()
+    np.testing.assert_allclose(model.predict(image), model.predict(stored.getvalue()), atol=2e-3)
+    assert image.tobytes() == before
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
@@ -431,8 +429,8 @@ def test_case_23_an_opened_image_scores_as_its_file(model, pixels, tmp_path, ori
     path = tmp_path / f"turned.{ending}"
     Image.fromarray(pixels[0]).resize((90, 70)).save(path, exif=block)
     wanted = model.predict(path)
-    for name, picture in (("open", Image.open(path)), ("loaded", Image.open(path).copy())):
-        np.testing.assert_allclose(model.predict(picture), wanted, atol=1e-6, err_msg=name)
+    for name, image in (("open", Image.open(path)), ("loaded", Image.open(path).copy())):
+        np.testing.assert_allclose(model.predict(image), wanted, atol=1e-6, err_msg=name)
     if orientation > 1:
         assert abs(wanted - model.predict(Image.fromarray(np.asarray(Image.open(path))))).max() > 1e-4
 
@@ -497,14 +495,14 @@ def test_case_23_what_is_not_an_image_is_refused_with_what_to_pass(model, pixels
     assert "\n" not in str(error.value)
 
 
-def test_case_23_a_broken_or_closed_pil_image(model, pictures):
-    (pictures / "half.png").write_bytes((pictures / "0.png").read_bytes()[:200])
+def test_case_23_a_broken_or_closed_pil_image(model, images):
+    (images / "half.png").write_bytes((images / "0.png").read_bytes()[:200])
     with pytest.raises(ImageError, match=r"image 0 \(a PIL image, RGB\): can't be read"):
-        model.predict(Image.open(pictures / "half.png"))
-    with Image.open(pictures / "0.png") as closed:
+        model.predict(Image.open(images / "half.png"))
+    with Image.open(images / "0.png") as closed:
         pass
     with pytest.raises(ImageError, match="image 1"):
-        model.predict([pictures / "0.png", closed])
+        model.predict([images / "0.png", closed])
 
 
 def test_case_23_many_images_are_read_in_batches(model, monkeypatch):

@@ -80,7 +80,7 @@ def xmp(draw: random.Random) -> bytes:
     return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="{value}"/></x:xmpmeta>'.encode()
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     y, x = np.mgrid[:40, :60]
     pixels = np.stack([4 * x, 6 * y, (x * y) % 256], -1).astype(np.uint8)
     pixels[5:15, 5:25] = [250, 10, 10]
@@ -90,7 +90,7 @@ def picture() -> Image.Image:
 def picture_bytes(kind: str, block: bytes, more: dict | None = None) -> bytes:
     stored = io.BytesIO()
     options = {"JPEG": {"quality": 95, "subsampling": 0}, "PNG": {}, "WEBP": {"lossless": True}}[kind]
-    picture().save(stored, kind, **options, **({"exif": block} if block else {}), **(more or {}))
+    image().save(stored, kind, **options, **({"exif": block} if block else {}), **(more or {}))
     return stored.getvalue()
 
 

@@ -17,14 +17,14 @@ POLICY = {"unreadable": "refuse", "duplicates": "drop", "leaks": "refuse"}
 FUSIONS = {"black_cat": ["black", "cat"]}
 
 
-def save(folder, pictures, suffix=".png", **options):
+def save(folder, images, suffix=".png", **options):
     folder.mkdir(parents=True, exist_ok=True)
-    for i, picture in enumerate(pictures):
+    for i, picture in enumerate(images):
         Image.fromarray(picture).resize((48, 48)).save(folder / f"picture_{i:03d}{suffix}", **options)
 
 
 @functools.cache
-def pictures(words: str, n: int, seed: int = 1) -> np.ndarray:
+def images(words: str, n: int, seed: int = 1) -> np.ndarray:
     return synthetic.draw([words], n, seed, words)[0]
 
 
@@ -36,12 +36,12 @@ def gathered(root, where, positive, negative):
 @pytest.fixture
 def root(tmp_path):
     """Two draws of one kind of image as cat and dog; black things; a test. Only that blackness tells black is odd."""
-    save(tmp_path / "cat", pictures("orange cat", 120))
-    save(tmp_path / "dog", pictures("orange cat", 120, 6))
-    save(tmp_path / "black", pictures("black non-cat", 120, 2))
-    save(tmp_path / "other", pictures("non-black non-cat", 120, 3))
-    save(tmp_path / "yes", pictures("black cat", 40, 4))
-    save(tmp_path / "no", pictures("non-black non-cat", 40, 5))
+    save(tmp_path / "cat", images("orange cat", 120))
+    save(tmp_path / "dog", images("orange cat", 120, 6))
+    save(tmp_path / "black", images("black non-cat", 120, 2))
+    save(tmp_path / "other", images("non-black non-cat", 120, 3))
+    save(tmp_path / "yes", images("black cat", 40, 4))
+    save(tmp_path / "no", images("non-black non-cat", 40, 5))
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def test_good_folders_get_no_warning_but_for_what_the_concept_means(root):
 
 def test_dark_means_not_cat_is_told(root):
     """The negatives of cat become dark: what tells black then speaks against cat."""
-    save(root / "dog", pictures("black dog", 60))
+    save(root / "dog", images("black dog", 60))
     findings = checked(root)[1].set_index(["place", "check"])
     against = findings.loc[("fusions.black_cat", "darkness of the centre: black against cat")]
     assert against["level"] == "warning"
@@ -82,7 +82,7 @@ def test_dark_means_not_cat_is_told(root):
 def test_a_way_of_saving_that_tells_the_classes_is_told(root):
     for path in (root / "dog").iterdir():
         path.unlink()
-    save(root / "dog", pictures("orange cat", 120, 6), ".jpg", quality=40)
+    save(root / "dog", images("orange cat", 120, 6), ".jpg", quality=40)
     assert "file" in odd(checked(root)[1], "concepts.cat")
     for path in (root / "dog").iterdir():
         Image.open(path).resize((30, 90)).save(path.with_suffix(".png"))
@@ -120,7 +120,7 @@ def test_copies_are_found_however_they_were_saved(root):
 
 def test_the_same_images_in_the_tests_of_two_fusions_are_no_leak(root):
     places = [gathered(root, f"fusions.{name}.test", "yes", "no") for name in ("one", "two")]
-    save(root / "further", pictures("black cat", 40, 4))
+    save(root / "further", images("black cat", 40, 4))
     places.append(gathered(root, "fusions.three.test", "further", "no"))
     fusions = {name: ["black", "cat"] for name in ("one", "two", "three")}
     findings = audit.check(places, fusions, POLICY, "balanced", 1)[0]

@@ -92,7 +92,7 @@ def test_gradients_with_all_dead_relus(layer):
 
 @needs_compiler
 def test_ties_in_pooling_go_where_pytorch_sends_them():
-    """Flat and striped pictures: all four positions of a window, or pairs of them, tie exactly.
+    """Flat and striped images: all four positions of a window, or pairs of them, tie exactly.
 
     Kernels of one pixel make the ties exact in any order of summation; the gradient still sees all 25 pixels around
     the winner, which differ between the tied positions.

@@ -8,15 +8,18 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from zoofuse import config
 from zoofuse.core import files
 from zoofuse.evaluation import protocols
 from zoofuse.export import models
 from zoofuse.methods import distil, generate
 from zoofuse.models import cnn
 from zoofuse.native import trainer
+from zoofuse.settings.training import Distil, DistilWeights, Recipe
 from zoofuse.zoo import align, training
 
-QUICK = distil.Settings(images=400, epochs=20, learning_rate=0.006, teachers=4)
+QUICK = Distil(images=400, epochs=20, learning_rate=0.006, teachers=4)
+LOANS = QUICK.loans
 NAMED = {"fusion": "f", "architecture": "published"}
 RED, OTHERS = (210, 50, 40), ((60, 170, 70), (50, 80, 200), (190, 190, 190), (60, 50, 70))
 
@@ -24,12 +27,12 @@ RED, OTHERS = (210, 50, 40), ((60, 170, 70), (50, 80, 200), (190, 190, 190), (60
 def striped(rng, n, red, upright):
     """uint8 (n, 32, 32, 3): stripes of one colour on a noisy ground."""
     pictures = np.clip(rng.normal(110, 30, (n, 32, 32, 3)), 0, 255)
-    for picture in pictures:
+    for image in pictures:
         colour = np.array(RED if red else OTHERS[rng.integers(4)]) + rng.normal(0, 15, 3)
         lines = (np.arange(32) + rng.integers(8)) % 8 < 4
-        picture[:, lines] = colour
+        image[:, lines] = colour
         if not upright:
-            picture[:] = picture.transpose(1, 0, 2).copy()
+            image[:] = image.transpose(1, 0, 2).copy()
     return np.clip(pictures + rng.normal(0, 12, pictures.shape), 0, 255).astype(np.uint8)
 
 
@@ -115,8 +118,8 @@ def test_same_names_make_the_same_students(made, distilled, tmp_path):
 
 
 def test_students_may_be_larger_than_their_teachers(made, tmp_path):
-    settings = replace(QUICK, images=100, epochs=1)
-    arguments = {"n": 1, "settings": settings, "seed": 1, "student": "deep"} | NAMED
+    settings = replace(QUICK, images=100, epochs=1, student="deep")
+    arguments = {"n": 1, "settings": settings, "seed": 1} | NAMED
     distil.from_parents(made["zoos"], made["concept_images"], tmp_path / "deep.h5", **arguments)
     zoo = files.read(tmp_path / "deep.h5", "zoo")
     assert (zoo["conv3.weight"].shape, zoo["fc_b.weight"].shape) == ((1, 128, 64, 3, 3), (1, 2, 512))
@@ -129,15 +132,15 @@ def test_students_may_be_larger_than_their_teachers(made, tmp_path):
 def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
     settings = {"zoos", "output", "n", "settings", "seed", "fusion", "architecture", "how"}
-    assert asked[distil.from_weights] == settings | {"start", "choice", "palettes"}
-    assert asked[distil.from_parents] == settings | {"concept_images", "remedies", "student", "choice"}
+    assert asked[distil.from_weights] == settings | {"start"}
+    assert asked[distil.from_parents] == settings | {"concept_images"}
 
 
 def test_students_without_a_remedy_see_as_many_images_but_others(made):
     """What ablation compares differs in the remedy only: in number, order and movement the images are the same."""
     cnns = {side: teachers(made, side) for side in "AB"}
     shown = {
-        remedies: distil.training_images(cnns, made["data"], 200, 1, "f", remedies=remedies)
+        remedies: distil.training_images(cnns, made["data"], Recipe(images=200, remedies=remedies), 1, "f")
         for remedies in [("filtered_negatives", "colour_transfer"), ("filtered_negatives",), ("colour_transfer",), ()]
     }
     both, filtered, transferred, plain = shown.values()
@@ -154,7 +157,7 @@ def test_students_without_a_remedy_see_as_many_images_but_others(made):
 
 
 def test_weights_alone_are_distilled(made, tmp_path):
-    settings = distil.Settings(images=600, epochs=15, teachers=6)
+    settings = DistilWeights(images=600, epochs=15, teachers=6, temperature=1)
     distil.from_weights(made["zoos"], tmp_path / "z.h5", n=1, settings=settings, seed=1, **NAMED)
     pictures = distil.leaves(200, 9, "others")
     for side, given in zip("AB", answers(files.read(tmp_path / "z.h5", "zoo"), pictures), strict=True):
@@ -166,7 +169,7 @@ def test_students_begin_where_they_are_told(made, tmp_path):
     weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 5, "start", np.arange(6))
     start = weights | {"model": np.array([7, 8, 9, 7, 8, 9]), "domain": np.repeat(["A", "B"], 3)}
     files.write(tmp_path / "start.h5", "zoo", start)
-    little = distil.Settings(images=64, epochs=1, teachers=1, learning_rate=1e-6)
+    little = DistilWeights(images=64, epochs=1, teachers=1, learning_rate=1e-6)
     arguments = {"n": 2, "settings": little, "seed": 1, "start": tmp_path / "start.h5"} | NAMED
     distil.from_weights(made["zoos"], tmp_path / "z.h5", **arguments)
     zoo = files.read(tmp_path / "z.h5", "zoo")
@@ -176,18 +179,20 @@ def test_students_begin_where_they_are_told(made, tmp_path):
 
 
 def test_colour_is_told_from_shape(made):
-    red, upright = (distil.colour_share(teachers(made, side), made["data"][side], 1) for side in "AB")
+    red, upright = (distil.colour_share(teachers(made, side), made["data"][side], LOANS, 1) for side in "AB")
     shapes = concept(np.random.default_rng(3), (False, True), [(False, False)])  # nothing red on either side
     taught = training.train(shapes, training.Settings(epochs=8, images_per_epoch=240), 1, "shapes", np.arange(6))
-    plain = distil.colour_share(taught.weights, shapes, 1)
-    assert red > distil.COLOUR[False]
-    assert plain < distil.COLOUR[True] / 2
-    assert plain < upright < distil.COLOUR[False] / 2  # red ones among its negatives only: somewhat a matter of colour
+    plain = distil.colour_share(taught.weights, shapes, LOANS, 1)
+    assert red > QUICK.second_colour_from
+    assert plain < QUICK.colour_from / 2
+    assert (
+        plain < upright < QUICK.second_colour_from / 2
+    )  # red ones among its negatives only: somewhat a matter of colour
 
 
 def test_targets_of_training_images(made):
     given = {side: teachers(made, side) for side in "AB"}
-    pictures, targets = distil.training_images(given, made["data"], 100, 1, "f")
+    pictures, targets = distil.training_images(given, made["data"], Recipe(images=100), 1, "f")
     assert (pictures.shape, targets.shape) == ((300, 32, 32, 3), (300, 2))
     a, plain, transferred = np.split(targets, 3)
     assert np.isnan(a[:, 1]).all()  # shapes are not told by a zoo that saw no red ones
@@ -204,7 +209,7 @@ def test_what_is_colour_does_not_depend_on_the_seed(made):
     few = made["data"]["B"]
     rows = np.concatenate([np.flatnonzero(few.validation_labels == label)[:15] for label in (1, 0)])
     few = replace(few, validation_images=few.validation_images[rows], validation_labels=few.validation_labels[rows])
-    shares = [distil.colour_share(teachers(made, "B"), few, seed) for seed in range(12)]
+    shares = [distil.colour_share(teachers(made, "B"), few, LOANS, seed) for seed in range(12)]
     assert np.std(shares) < 0.06
 
 
@@ -250,8 +255,10 @@ def test_two_answers_are_learnt_alike_everywhere(backend):
 
 
 def test_wrong_settings_are_named():
-    with pytest.raises(ValueError, match=r"distil\.epochs: 0"):
-        distil.Settings(epochs=0)
+    with pytest.raises(ValueError, match=r"epochs\n.*greater than or equal to 1"):
+        Distil(epochs=0)
+    with pytest.raises(ValueError, match=r"distil\.epochs: 0 is out of range; write at least 1 \(the default is 15\)"):
+        config.complete({"concepts": {"cat": {"zoo": "cat.h5"}}, "distil": {"epochs": 0}})
     with pytest.raises(ValueError, match="targets"):
         training.Data(np.zeros((3, 32, 32, 3), "u1"), np.zeros(3), np.zeros((0, 32, 32, 3), "u1"), np.zeros(0),
                       np.zeros((2, 2)))  # fmt: skip
@@ -263,7 +270,7 @@ def test_deeper_parents_have_deeper_students(tmp_path):
         zoos[side] = [tmp_path / f"{side}.h5"]
         weights = cnn.initial_weights(deep, 1, side, np.arange(2))
         files.write(zoos[side][0], "zoo", weights | {"model": np.arange(2)})
-    few = distil.Settings(images=20, epochs=1)
+    few = DistilWeights(images=20, epochs=1)
     distil.from_weights(
         zoos, tmp_path / "made.h5", n=1, settings=few, seed=1, fusion="both", architecture="deep", threads=1
     )
@@ -276,7 +283,7 @@ def test_deeper_parents_have_deeper_students(tmp_path):
 def test_an_architecture_like_another_in_its_first_layer_has_students_of_its_own(tmp_path, monkeypatch):
     """conv1 is the published one's; so students are of the architecture that is named, not of the first alike."""
     monkeypatch.setitem(cnn.ARCHITECTURES, "broad", cnn.Architecture(channels=(3, 6, 24), kernel_size=5))
-    broad, zoos, few = cnn.ARCHITECTURES["broad"], {}, distil.Settings(images=20, epochs=1)
+    broad, zoos, few = cnn.ARCHITECTURES["broad"], {}, DistilWeights(images=20, epochs=1)
     for side in "AB":
         zoos[side] = [tmp_path / f"{side}.h5"]
         weights = cnn.initial_weights(broad, 1, side, np.arange(2))
@@ -321,17 +328,17 @@ def test_three_zoos_have_students_with_three_heads(made):
     zoos = made["zoos"] | {"C": made["zoos"]["A"]}
     data = made["data"] | {"C": concept(rng, (True, False), [(False, False), (False, True)])}
     given = {side: teachers(made, "A" if side == "C" else side) for side in "ABC"}
-    pictures, targets = distil.training_images(given, data, 100, 1, "f")
+    pictures, targets = distil.training_images(given, data, Recipe(images=100), 1, "f")
     assert (pictures.shape, targets.shape) == ((400, 32, 32, 3), (400, 3))  # A, B plain and recoloured, C
     assert np.isnan(targets[:100, 1]).all()
     assert not np.isnan(targets[100:300]).any()
-    two, _ = distil.training_images({side: given[side] for side in "AB"}, made["data"], 100, 1, "f")
+    two, _ = distil.training_images({side: given[side] for side in "AB"}, made["data"], Recipe(images=100), 1, "f")
     np.testing.assert_array_equal(pictures[:200], two[:200])
     changed = (pictures[200:300] != two[200:300]).any((1, 2, 3))
     assert not changed[::2].any()  # by turns, every second one takes the colours of the other concept, as of two
     assert changed[1::2].mean() > 0.9
 
-    few = distil.Settings(images=60, epochs=1)
+    few = DistilWeights(images=60, epochs=1)
     output = made["folder"] / "three.h5"
     named = NAMED | {"fusion": "three"}
     distil.from_weights(zoos, output, n=2, settings=few, seed=1, threads=1, **named)

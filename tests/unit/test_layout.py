@@ -13,7 +13,7 @@ from zoofuse.native import build, layout
 
 rng = np.random.default_rng(0)
 RANGE = layout.TESTED
-SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
+SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47, "held_out_epochs": 200}
 
 if not layout.available()[0]:
     pytest.skip(f"no layouts in C++: {layout.available()[1]}", allow_module_level=True)

@@ -10,6 +10,7 @@ import torch
 from zoofuse.core import files, rng
 from zoofuse.models import cnn
 from zoofuse.netspace import architectures, cnns, experiments, figures, spaces
+from zoofuse.settings.netspace import Fuse, LatentOptimisation
 from zoofuse.zoo import align, training, zoo
 
 NAMES = {"a": "black", "b": "cat"}
@@ -153,7 +154,8 @@ def test_a_walk_starts_and_ends_at_what_the_two_cnns_decode_to(space, found):
 
 
 def test_optimised_codes_learn_what_they_are_given(space, found):
-    rows, arrays = experiments.latent_optimisation(space, found, NAMES, 1, starts=2, steps=15, learning_rate=0.05)
+    chosen = LatentOptimisation(starts=2, steps=15, learning_rate=0.05)
+    rows, arrays = experiments.latent_optimisation(space, found, NAMES, 1, chosen)
     assert {row["measure"] for row in rows} >= {"teacher_black", "performance_cat"}
     for goal in ("teacher", "performance"):
         assert np.median(arrays[f"{goal}_cat/decoded"]) > 0.8
@@ -196,7 +198,7 @@ def test_a_zoo_in_one_channel_order_has_the_same_codes(sources, found, space, tm
 
 
 def test_a_fused_cnn_answers_for_both_concepts_and_is_a_zoo_file(space, found, tmp_path):
-    arrays = cnns.fuse(space, found, 1, models=3, steps=40, learning_rate=0.05)
+    arrays = cnns.fuse(space, found, 1, Fuse(models=3, steps=40, learning_rate=0.05))
     assert {name: values.shape for name, values in arrays.items()} == {
         name: (3, *shape) for name, shape in cnns.network(ARCHITECTURE, "a").shapes.items()
     }
@@ -221,7 +223,13 @@ def test_an_architecture_never_seen_trained_is_made_between_two_that_were(found,
     middle = architectures.resnet(8, (2, 4, 8))
     kinds = [
         architectures.members(
-            kind.name, kind.network, architectures.train(kind, data, 6, 1, steps=25, batch=16), data.images, 16, 0.34, 1
+            kind.name,
+            kind.network,
+            architectures.train(kind, data, 6, 1, steps=25, batch=16, learning_rate=0.01),
+            data.images,
+            16,
+            0.34,
+            1,
         )
         for kind in (*ends, middle)
     ]

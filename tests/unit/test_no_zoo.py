@@ -1,6 +1,6 @@
 """CNNs trained on the concepts' labels alone, beside distil's students of the same images."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ from test_distil import CONJUNCTION, QUICK, answers, made
 from zoofuse.core import files
 from zoofuse.evaluation import zero_shot
 from zoofuse.methods import distil, no_zoo, registry
+from zoofuse.settings.training import Distil, DistilWeights, Recipe
 
 __all__ = ["made"]  # the fixture
 
@@ -18,14 +19,19 @@ __all__ = ["made"]  # the fixture
 def job(made, output, method, remedies=("filtered_negatives", "colour_transfer"), count=2):
     """Without zoos: there is no place for one."""
     images = {side: str(path) for side, path in made["concept_images"].items()}
-    return registry.Job(method, output, "f", 1, count, "published", options={"remedies": remedies}, images=images)
+    options = {field.name: getattr(QUICK, field.name) for field in fields(Recipe)}
+    options |= {"judges": 2, "remedies": remedies}
+    return registry.Job(method, output, "f", 1, count, "published", options=options, images=images)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distil, "PARENTS", QUICK)
-        yield
+def test_direct_follows_distil_s_recipe_but_for_its_own_remedies():
+    blocks = {"distil": {"epochs": 3, "teachers": 5, "remedies": []}, "direct": {"judges": 4}}
+    options = registry.get("direct").settings(blocks)
+    assert (options["epochs"], options["judges"], options["images"]) == (3, 4, Distil().images)
+    assert options["remedies"] == ["filtered_negatives", "colour_transfer"]
+    assert "teachers" not in options  # what it does not depend on
+    options = registry.get("cyclegan_distil").settings({"distil_weights": {"temperature": 2}})
+    assert DistilWeights(**options) == DistilWeights(temperature=2)
 
 
 def scored(made, output, method, remedies):

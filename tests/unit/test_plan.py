@@ -11,7 +11,6 @@ import yaml
 
 from zoofuse import config, estimate
 from zoofuse.core import csv_files, files
-from zoofuse.methods.cyclegan.settings import PRESETS
 from zoofuse.models import cnn
 
 METHODS = ["cyclegan", "random", "parent_a", "parent_b"]
@@ -37,14 +36,6 @@ def test_what_it_knows_of_the_package():
     assert (
         cnn.ARCHITECTURES["published"].slower == 1 < cnn.ARCHITECTURES["wide"].slower < cnn.ARCHITECTURES["deep"].slower
     )
-    presets = {
-        preset: {layer: (s.epochs, s.batch_size) for layer, s in layers.items()} for preset, layers in PRESETS.items()
-    }
-    assert presets == estimate.CYCLEGANS
-    for preset, layers in PRESETS.items():
-        for s in layers.values():
-            assert s.hidden == estimate.HIDDEN
-            assert (s.batches == "mixed") == (preset in estimate.MIXED)
 
 
 def test_jobs_and_hours():

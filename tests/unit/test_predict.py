@@ -38,8 +38,8 @@ def folder(tmp_path_factory):
     pictures = synthetic.draw(["cat", "non-cat"], 150, 1, "predict")[0]
     places = [f"{i:03d}.jpg" for i in range(100)] + [f"sub folder/deep/{i}.png" for i in range(46)]
     places += [ODD, "loud.JPEG", "moving.gif", "flat.bmp"]
-    for i, (name, picture) in enumerate(zip(places, pictures, strict=True)):
-        Image.fromarray(picture).resize((40 + i, 60)).save(folder / name)
+    for i, (name, image) in enumerate(zip(places, pictures, strict=True)):
+        Image.fromarray(image).resize((40 + i, 60)).save(folder / name)
     Image.fromarray(pictures[0]).save(folder / ".hidden/not.png")
     Image.fromarray(pictures[0]).save(folder / ".not.png")
     (folder / "007.jpg").write_bytes((folder / "008.jpg").read_bytes()[:400])
@@ -98,7 +98,7 @@ def test_threads_and_parts_change_nothing(folder, found, monkeypatch):
 
 
 def test_a_large_folder_is_never_read_ahead_of_what_is_taken(folder, monkeypatch):
-    """So memory does not grow with the folder: only parts under way hold pictures."""
+    """So memory does not grow with the folder: only parts under way hold images."""
     monkeypatch.setattr(predict, "BATCH", 4)
     names = ["001.jpg"] * 4000
     asked = []
@@ -179,11 +179,11 @@ def test_the_page_shows_every_image_in_order_and_asks_no_network(tmp_path, folde
     html = path.read_text(encoding="utf-8")
     pictures = items(html)
     assert len(pictures) == len(found.scores)
-    marked = ['class="yes"' in picture for picture in pictures]
+    marked = ['class="yes"' in image for image in pictures]
     assert marked == (found.scores["prediction"] == "yes").tolist()
-    for picture, score in zip(pictures, found.scores["score"], strict=True):
-        assert f"<b>{score:.4f}</b>" in picture
-        assert 'src="data:image/webp;base64,' in picture
+    for image, score in zip(pictures, found.scores["score"], strict=True):
+        assert f"<b>{score:.4f}</b>" in image
+        assert 'src="data:image/webp;base64,' in image
     assert "3 files could not be read" in html
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", html)
     assert "<b>&\"'" not in html  # a name is text, never markup
@@ -215,7 +215,7 @@ def test_thumbnails_keep_proportions_and_are_upright(tmp_path):
     shown = {}
     for name, source in zip(found.scores["file"], re.findall(r'src="(data:[^"]*)"', html), strict=True):
         shown[name] = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1])))
-    assert {name: picture.size for name, picture in shown.items()} == {
+    assert {name: image.size for name, image in shown.items()} == {
         "1.jpg": (56, 112),
         "2.png": (100, 50),
         "3.png": (30, 30),

@@ -1,5 +1,7 @@
 """Shapes: distances that hold, SIRENs that learn them and go on to the same bits, and their space."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ import torch
 from zoofuse.core import rng
 from zoofuse.models import fit
 from zoofuse.netspace import experiments, figures, shape_experiments, shapes, spaces
+from zoofuse.settings.netspace import Interpolation, Shapes
 
 BALL_ROOM = shapes.uniform_points(4000, 9, "test")
-QUICK = {"hidden": 16, "layers": 2, "steps": 12, "points": 64, "learning_rate": 2e-3}
+QUICK = Shapes(hidden=16, layers=2, training_steps=12, points=64, training_rate=2e-3, pool=512)
 FAMILY = [shapes.shape(1, i) for i in range(12)]
 
 
@@ -62,8 +65,7 @@ class Killed(Exception):
 
 
 def test_sirens_learn_and_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "POOL", 512)
-    whole = shapes.train(FAMILY[:3], 1, tmp_path / "whole.h5", **QUICK)
+    whole = shapes.train(FAMILY[:3], 1, tmp_path / "whole.h5", QUICK)
     monkeypatch.setattr(fit, "SAVE_EVERY", 0.0)
 
     def kill(step, loss):
@@ -71,27 +73,23 @@ def test_sirens_learn_and_stopped_training_goes_on_to_the_same_bits(tmp_path, mo
             raise Killed
 
     with pytest.raises(Killed):
-        shapes.train(FAMILY[:3], 1, tmp_path / "state.h5", **QUICK, progress=kill)
+        shapes.train(FAMILY[:3], 1, tmp_path / "state.h5", QUICK, progress=kill)
     steps = []
-    resumed = shapes.train(
-        FAMILY[:3], 1, tmp_path / "state.h5", **QUICK, progress=lambda step, loss: steps.append(step)
-    )
+    resumed = shapes.train(FAMILY[:3], 1, tmp_path / "state.h5", QUICK, progress=lambda step, loss: steps.append(step))
     assert steps == list(range(6, 13))
     for name, values in whole.items():
         assert torch.equal(values, resumed[name]), name
     # each by itself: a smaller family trains the same networks
-    alone = shapes.train(FAMILY[:2], 1, tmp_path / "alone.h5", **QUICK)
+    alone = shapes.train(FAMILY[:2], 1, tmp_path / "alone.h5", QUICK)
     for name, values in alone.items():
         torch.testing.assert_close(values, whole[name][:2], rtol=1e-3, atol=1e-5)
 
 
 def test_a_space_of_sirens_reconstructs_walks_and_has_a_figure(tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "POOL", 2048)
     monkeypatch.setattr(shapes, "GRID", 16)
-    for name, value in (("COMPARED", 1024), ("PROBES", 128), ("MEASURED", 512)):
-        monkeypatch.setattr(shape_experiments, name, value)
-    weights = shapes.train(FAMILY, 1, tmp_path / "sirens.h5", **QUICK | {"steps": 300, "points": 128})
-    found = shape_experiments.family(FAMILY, shapes.siren(16, 2), weights, 0.25, 1)
+    few = replace(QUICK, training_steps=300, points=128, pool=2048, compared=1024, probes=128, measured=512)
+    weights = shapes.train(FAMILY, 1, tmp_path / "sirens.h5", few)
+    found = shape_experiments.family(FAMILY, shapes.siren(16, 2), weights, replace(few, held_out=0.25), 1)
     assert sorted([*found.trained, *found.held_out]) == list(range(12))
     settings = spaces.Settings(
         code=16, hidden=64, steps=400, networks=6, inputs=128, learning_rate=2e-3, loss="l1", mixed=0.25
@@ -103,7 +101,7 @@ def test_a_space_of_sirens_reconstructs_walks_and_has_a_figure(tmp_path, monkeyp
     assert np.median(fitted["agreement"]) > np.median(fitted["agreement_nearest"])
     assert (fitted["apart_original"] > 0).all()  # nearest to another one, not to itself
 
-    rows, arrays = experiments.shapes(space, found, 1, pairs=2, points=4)
+    rows, arrays = experiments.shapes(space, found, 1, Interpolation(pairs=2, points=4))
     table = experiments.table(rows).set_index("measure")
     assert table.loc["accuracy", "n"] == 3
     assert table.loc["accuracy", "decoded"] > table.loc["accuracy_average", "control"]

@@ -1,7 +1,6 @@
 """Products of concept heads answer what is linearly there, nothing else, and never see the conjunction's labels."""
 
-import runpy
-from types import SimpleNamespace
+import inspect
 
 import numpy as np
 import pytest
@@ -9,17 +8,17 @@ import torch
 from scipy.special import expit
 from sklearn import metrics
 from sklearn.covariance import ledoit_wolf
-from snakemake.iocontainers import InputFiles, OutputFiles
 
 from zoofuse.core import files, intervals
-from zoofuse.evaluation import combinations, predictions, protocols, zero_shot
+from zoofuse.evaluation import combinations, prediction_jobs, predictions, protocols, zero_shot
 from zoofuse.methods import registry
 from zoofuse.models import cnn
-from zoofuse.zoo import training
+from zoofuse.settings.evaluation import ZeroShot
+from zoofuse.settings.training import Recipe
 
 rng = np.random.default_rng(0)
 ARCHITECTURE = cnn.ARCHITECTURES["published"]
-QUICK = training.Settings(epochs=4, images_per_epoch=96, batch_size=16)
+QUICK = Recipe(images=96, epochs=10, batch_size=16)
 
 
 def photographs(red: np.ndarray, green: np.ndarray) -> np.ndarray:
@@ -209,7 +208,7 @@ def test_conjunction_by_hand():
 
 
 def parents(zoos, concepts, test):
-    return combinations.parents(dict(zip("abc", zoos, strict=False)), concepts, test[0], 1, "f")
+    return combinations.parents(dict(zip("abc", zoos, strict=False)), concepts, test[0], 1, "f", ZeroShot())
 
 
 def test_parents_by_hand(concepts, test):
@@ -263,16 +262,16 @@ def test_three_concepts_multiply(concepts, test):
 def test_supervised_learns_the_conjunction_from_its_half_only(test):
     images, labels = test
     half = np.arange(80) // 4 % 2 == 0
-    asked = {"models": 2, "settings": QUICK, "seed": 1, "fusion": "red_green"}
+    asked = {"models": 2, "folds": 8, "recipe": QUICK, "seed": 1, "fusion": "red_green"}
     found = zero_shot.supervised(images, labels, half, **asked)
     assert intervals.auroc(found["scores"][:, ~half], labels[~half] == 1).max() > 0.9
     elsewhere = zero_shot.supervised(images, np.where(half, labels, 1 - labels), half, **asked)
     assert all(np.array_equal(found[name], elsewhere[name]) for name in found)
     assert len(np.unique(found["threshold"])) == len(np.unique(found["validation"])) == 1
-    fold = zero_shot.oracle_folds(labels, half, 1, "red_green")
-    assert set(fold[half]) == set(range(zero_shot.FOLDS))
+    fold = zero_shot.oracle_folds(labels, half, 8, 1, "red_green")
+    assert set(fold[half]) == set(range(8))
     assert (fold[~half] == -1).all()
-    assert all(set(labels[fold == i]) == {0, 1} for i in range(zero_shot.FOLDS))
+    assert all(set(labels[fold == i]) == {0, 1} for i in range(8))
     hidden = zero_shot.supervised(np.where((fold == 0)[:, None, None, None], 0, images), labels, half, **asked)
     others = fold != 0
     assert np.array_equal(found["scores"][0][others], hidden["scores"][0][others])  # CNN 0 never sees fold 0
@@ -304,7 +303,7 @@ def write_concept(path, name: str, k: int) -> None:
     files.write(path, "images", arrays, concept=name)
 
 
-def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
+def test_the_conjunctions_labels_reach_supervised_only(tmp_path, test):
     images, labels = test
     for name in ("red", "green"):
         write_concept(tmp_path / f"{name}.h5", name, 60)
@@ -314,31 +313,21 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
         arrays = {"images": images, "labels": given, "names": groups, "groups": groups}
         files.write(tmp_path / f"{name}.h5", "test_images", arrays)
 
-    def run(script, test_images, **named):
-        inputs = {name: str(path) if not isinstance(path, list) else [*map(str, path)] for name, path in named.items()}
-        inputs |= {"images": str(tmp_path / f"{test_images}.h5")}
-        inputs |= {"concepts": [str(tmp_path / "red.h5"), str(tmp_path / "green.h5")]}
-        training_ = {"epochs": 1, "images_per_epoch": 16}
-        output = tmp_path / f"{script}-{test_images}.h5"
-        job = SimpleNamespace(
-            input=InputFiles(fromdict=inputs),
-            output=OutputFiles([str(output)]),
-            log=[str(tmp_path / "log")],
-            params=SimpleNamespace(
-                part={"limit": 2, "start": 0, "stop": 9}, probe_images=9, supervised=2, training=training_, seed=1
-            ),
-            wildcards=SimpleNamespace(fusion="red_green", method="made"),
-            config={"zoo": {"device": "cpu"}},
-            threads=1,
-        )
-        runpy.run_path(str(root / f"workflow/scripts/{script}.py"), {"snakemake": job})
+    def run(function, test_images, **named):
+        output = tmp_path / f"{function.__name__}-{test_images}.h5"
+        given = {"images": tmp_path / f"{test_images}.h5", "concepts": [tmp_path / "red.h5", tmp_path / "green.h5"]}
+        given |= {"part": {"limit": 2, "start": 0, "stop": 9}, "probe_images": 9, "seed": 1, "output": output}
+        given |= {"settings": {"probe_images": 9, "supervised": 2}, "fusion": "red_green", "method": "made"}
+        given |= {"recipe": {"epochs": 1, "images": 16}, "architecture": "published", "device": "cpu", "inputs": named}
+        asked = inspect.signature(function).parameters
+        function(**{name: value for name, value in (given | named).items() if name in asked})
         return predictions.read(output)
 
     def same(one, other):
         arrays = [{"scores": of.scores, "model": of.model, "domain": of.domain} | of.measures for of in (one, other)]
         return all(np.array_equal(arrays[0][name], arrays[1][name]) for name in arrays[0])
 
-    shards = [run("zero_shot_shard", name, zoo=tmp_path / "zoo_red.h5") for name in ("given", "flipped")]
+    shards = [run(prediction_jobs.zero_shot_shard, name, zoo=tmp_path / "zoo_red.h5") for name in ("given", "flipped")]
     assert [of.key for of in shards[0]] == [("made", "zero_shot", "probe")]
     one, other = (of for (of,) in shards)
     assert set(one.measures) == {"validation", "threshold"}
@@ -348,7 +337,7 @@ def test_the_conjunctions_labels_reach_supervised_only(tmp_path, root, test):
     assert np.array_equal(one.images.truth, ~other.images.truth)
 
     sides = {"a": [tmp_path / "zoo_red.h5"], "b": [tmp_path / "zoo_green.h5"]}
-    given, flipped = (run("zero_shot_references", name, **sides) for name in ("given", "flipped"))
+    given, flipped = (run(prediction_jobs.zero_shot_references, name, **sides) for name in ("given", "flipped"))
     methods = {"supervised", "brightness", "colour", "middle", "pixels", "product", "product_logits", "ensemble"}
     methods |= {f"ensemble_{rule}" for rule in ("logits", "softened", "calibrated", "minimum", "palettes")}
     assert {of.method for of in given} == methods

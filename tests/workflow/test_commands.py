@@ -58,13 +58,13 @@ def scratch(root, tmp_path):
     """The repository's top level, images under all names that the pages use, and an existing zoo."""
     for name in ("Snakefile", "workflow", "config", "resources"):
         (tmp_path / name).symlink_to(root / name)
-    pictures = iter(synthetic.draw(["cat", "non-cat"], 100, 1, "commands")[0])
+    images = iter(synthetic.draw(["cat", "non-cat"], 100, 1, "commands")[0])
     folders = ["dress", "not_dress", "blue", "not_blue", "test/yes", "test/no"]  # of config/README.md
     folders += ["cat", "cat_dark", "cat_random", "black", "black_random", "test/black_cat", "test/other"]
     for folder in folders:
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for i in range(4):
-            Image.fromarray(next(pictures)).save(tmp_path / "photos" / folder / f"{i}.png")
+            Image.fromarray(next(images)).save(tmp_path / "photos" / folder / f"{i}.png")
     (tmp_path / "zoo").mkdir()
     for name in ("black", "cat"):
         weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, name, np.arange(4))

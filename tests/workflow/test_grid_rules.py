@@ -20,7 +20,7 @@ CONFIG = {
         }
     },
     "zoo": {"images_per_epoch": 60, "epochs": 2},
-    "distil": {"models": 1},
+    "distil": {"models": 1, "images": 200, "epochs": 2},
 }
 
 

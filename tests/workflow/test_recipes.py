@@ -1,5 +1,6 @@
 """The recipes of docs/contributing.md, followed: a method, an architecture and a classifier go the whole way."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -146,8 +147,9 @@ NOT_OF_AVERAGE = {
 }
 
 
-def edited(project, path: str, old: str, new: str) -> list[dict[str, int]]:
-    """What each profile plans after an edit of the code, which is then taken back."""
+@contextlib.contextmanager
+def edit(project, path: str, old: str, new: str):
+    """An edit of the code, which is then taken back."""
     file = project.root / path
     before = file.read_text()
     assert before.count(old) == 1
@@ -155,11 +157,17 @@ def edited(project, path: str, old: str, new: str) -> list[dict[str, int]]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(project.root / "workflow/src"))
-            profiles = [project.root / "workflow/profiles" / name for name in PROFILES]
-            call = ("all", "models", "--configfile", "config.yaml")
-            return [project.planned(*call, "--workflow-profile", str(profile)) for profile in profiles]
+            yield
     finally:
         file.write_text(before)
+
+
+def edited(project, path: str, old: str, new: str) -> list[dict[str, int]]:
+    """What each profile plans after an edit of the code, which is then taken back."""
+    profiles = [project.root / "workflow/profiles" / name for name in PROFILES]
+    with edit(project, path, old, new):
+        call = ("all", "models", "--configfile", "config.yaml")
+        return [project.planned(*call, "--workflow-profile", str(profile)) for profile in profiles]
 
 
 def test_nothing_is_planned_after_the_run(extended):
@@ -193,3 +201,28 @@ def test_a_comment_or_docstring_runs_nothing(extended):
     old = '"""Control: mean kernels'
     assert edited(extended, path, old, old.replace("mean", "average")) == [{}, {}]
     assert edited(extended, path, "def average(", "# a comment\ndef average(") == [{}, {}]
+
+
+def test_results_of_older_code_are_kept_on_purpose_and_the_report_says_which(extended, tmp_path):
+    """The commands of docs/tutorial.md; without them the edit runs what depends on it, see above."""
+    kept = Project(shutil.copytree(extended.folder, tmp_path / "kept"), extended.root)
+    call, settings = ("--configfile", "config.yaml"), "workflow/src/zoofuse/methods/generate.py"
+    with edit(extended, settings, "/ len(zoos) for name in names}", "/ 2 for name in names}"):
+        assert kept.planned(*call)["generate"] == 1
+        touched = kept.snakemake("--touch", "predictions", *call)
+        assert touched.returncode == 0, touched.stdout
+        planned = kept.planned(*call)
+        assert not {"generate", "evaluate_shard", "zero_shot_shard", "evaluate_references"} & set(planned)
+        assert {"leaderboard", "few_shot", "report"} <= set(planned)
+        assert kept.planned("predictions", *call, "--config", "seed=2")["train_zoo_shard"] == 4  # settings still count
+        kept.snakemake("--touch", "all", *call)  # all that the report needs is kept: it alone is made
+        made = kept.snakemake("results/report.html", *call, "-R", "report")
+        assert made.returncode == 0, made.stdout
+    html = (kept.folder / "results/report.html").read_text()
+    assert "Made by older code and kept: CNNs of average. The present code may give other numbers." in html
+    rows = re.findall(r"<tr>((?:<td[^>]*>[^<]*</td>)+)</tr>", html)
+    rows = [re.findall(r">([^<]*)</td>", row) for row in rows]
+    aged = [cells for cells in rows if cells[-1] in ("older", "present")]
+    assert {cells[0] for cells in aged} >= {"midpoint", "average", "cyclegan"}
+    assert all(("average" in cells) == (cells[-1] == "older") for cells in aged)
+    assert "older code" not in (extended.folder / "results/report.html").read_text()

@@ -11,7 +11,7 @@ TARGETS = [
 ]
 PLAN = """import importlib, inspect, json, sys
 from snakemake import cli, dag
-SAME_FOR_ALL = {"inputs", "say", "threads", "device", "config"}  # of scripts/call.py
+SAME_FOR_ALL = {"inputs", "outputs", "say", "threads", "device", "config"}  # of scripts/call.py
 calls = {}
 def stats(self, original=dag.DAG.stats):
     for job in self.jobs:

@@ -25,19 +25,19 @@ METHODS = ["cyclegan", "distil", "distil_weights"]
 
 @pytest.fixture(scope="module")
 def taken(made, tmp_path_factory):
-    """The finished project, its models and zoos exported, and the predictions of one model for a folder of pictures."""
+    """The finished project, its models and zoos exported, and the predictions of one model for a folder of images."""
     folder = tmp_path_factory.mktemp("taken") / "project"
     shutil.copytree(made.folder, folder, copy_function=shutil.copy2)
     project = type(made)(folder, made.root)
-    for i, picture in enumerate(synthetic.draw(["cat", "non-cat"], 24, 9, "new")[0]):
+    for i, image in enumerate(synthetic.draw(["cat", "non-cat"], 24, 9, "new")[0]):
         (folder / "new/deep").mkdir(parents=True, exist_ok=True)
         place = folder / "new" / ("deep" if i % 2 else "") / f"photograph_{i:02d}.jpg"
-        Image.fromarray(picture).resize((90, 60)).save(place, quality=95)
+        Image.fromarray(image).resize((90, 60)).save(place, quality=95)
     (folder / "new/bad.jpg").write_text("no image")
     os.mkfifo(folder / "new/pipe.jpg")
     # Turned, and with an EXIF entry that Pillow reads and does not write: case 60.
     odd = b"Exif\0\0II*\0" + struct.pack("<IHHHI4sHHI4sI", 8, 2, 0x112, 3, 1, b"\6", 0x11A, 2, 1, b"7", 0)
-    Image.fromarray(picture).resize((90, 60)).save(folder / "new/photograph_phone.jpg", exif=odd)
+    Image.fromarray(image).resize((90, 60)).save(folder / "new/photograph_phone.jpg", exif=odd)
     targets = ["models", "to_pytorch", "results/predictions/black_cat/distil.csv", "--config", "predict=new"]
     run = project.snakemake(*targets, config=CONFIG)
     assert run.returncode == 0, run.stdout

@@ -1,46 +1,40 @@
-rule evaluate_shard:
+use rule call as evaluate_shard with:
     input:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
     output:
-        "results/evaluation/{fusion}/{method}/shard-{shard}.h5",
+        output="results/evaluation/{fusion}/{method}/shard-{shard}.h5",
     log:
         "<logs>/evaluate_shard/{fusion}-{method}-{shard}.log",
     benchmark:
         "<benchmarks>/evaluate_shard/{fusion}-{method}-{shard}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120),
     params:
-        code=code_of("evaluate_shard"),
+        **calls("evaluation.prediction_jobs:evaluate_shard"),
         part=of(run.evaluated_part),
         held_out=of(run.held_out),
         evaluation=run.evaluation_settings(),
         seed=run.seed,
     message:
         "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
-    script:
-        "../scripts/evaluate_shard.py"
 
 
-rule clusterer_table:
+use rule call as clusterer_table with:
     input:
-        of(run.evaluated),
+        predictions=of(run.evaluated),
     output:
-        shown("results/tables/{fusion}/{held_out}{clusterer}.csv", "clusterer", "Tables", shows="{held_out}{clusterer}"),
+        output=shown(
+            "results/tables/{fusion}/{held_out}{clusterer}.csv", "clusterer", "Tables", shows="{held_out}{clusterer}"
+        ),
     log:
         "<logs>/clusterer_table/{fusion}-{held_out}{clusterer}.log",
     wildcard_constraints:
         held_out="|held_out_",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("clusterer_table"),
+        **calls("evaluation.jobs:clusterer_table"),
     message:
         "Writing the {wildcards.held_out}{wildcards.clusterer} table of {wildcards.fusion}"
-    script:
-        "../scripts/clusterer_table.py"
 
 
 use rule call as summary_table with:
@@ -56,44 +50,36 @@ use rule call as summary_table with:
         "Writing the summary table of {wildcards.fusion}"
 
 
-rule list_test_images:
+use rule call as list_test_images with:
     input:
-        "results/test_images/{fusion}.h5",
+        images="results/test_images/{fusion}.h5",
     output:
         table="results/test_images/{fusion}.csv",
         folder=directory("results/test_images/{fusion}"),
     log:
         "<logs>/list_test_images/{fusion}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("list_test_images"),
+        **calls("evaluation.prediction_jobs:list_test_images"),
         seed=run.seed,
     message:
         "Listing the test images of {wildcards.fusion} for other classifiers: results/test_images/{wildcards.fusion}.csv"
-    script:
-        "../scripts/list_test_images.py"
 
 
-rule import_predictions:
+use rule call as import_predictions with:
     input:
         # read where it lies, also with remote storage
-        predictions=lambda wildcards: local(of(run.foreign_file)(wildcards)),
+        scores=lambda wildcards: local(of(run.foreign_file)(wildcards)),
         images="results/test_images/{fusion}.h5",
     output:
-        "results/foreign/{fusion}/{name}.h5",
+        output="results/foreign/{fusion}/{name}.h5",
     log:
         "<logs>/import_predictions/{fusion}-{name}.log",
     wildcard_constraints:
         name=NAME,
     # A file that does not fit should be reported before any CNN is trained.
     priority: 100
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("import_predictions"),
+        **calls("evaluation.prediction_jobs:import_predictions"),
         seed=run.seed,
     message:
         "Importing the predictions of {wildcards.name} on {wildcards.fusion}"
-    script:
-        "../scripts/import_predictions.py"

@@ -107,7 +107,7 @@ use rule call as cyclegan_figure with:
         "Plotting CycleGAN training curves"
 
 
-rule shown_figures:
+use rule call as shown_figures with:
     input:
         leaderboard="results/tables/{fusion}/leaderboard.csv",
         predictions=of(run.shown_predictions),
@@ -128,13 +128,9 @@ rule shown_figures:
         shown="results/figures/{fusion}/shown.h5",
     log:
         "<logs>/shown_figures/{fusion}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     params:
-        code=code_of("shown_figures"),
+        **calls("report.jobs:shown_figures"),
         variants=config["variants"],
         tsne=config["evaluation"]["tsne"],
     message:
         "Plotting embeddings and cosine similarities of two CNNs of {wildcards.fusion}"
-    script:
-        "../scripts/shown_figures.py"

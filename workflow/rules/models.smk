@@ -2,12 +2,12 @@
 # (snakemake to_pytorch).
 
 
-rule export_model:
+use rule call as export_model with:
     input:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
         concepts=of(run.probe_images),
-        zero_shot="results/tables/{fusion}/zero_shot.csv",
+        zero_shot_table="results/tables/{fusion}/zero_shot.csv",
         leaderboard="results/tables/{fusion}/leaderboard.csv",
         comparisons="results/tables/{fusion}/comparisons.csv",
     output:
@@ -17,19 +17,15 @@ rule export_model:
         card="results/models/{fusion}/{method}/README.md",
     log:
         "<logs>/export_model/{fusion}-{method}.log",
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=30),
     params:
-        code=code_of("export_model"),
-        concepts=of(run.fusion_concepts),
+        **calls("export.jobs:export_model"),
+        names=of(run.fusion_concepts),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=run.seed,
     message:
         "Exporting a {wildcards.method} CNN for {wildcards.fusion}: results/models/{wildcards.fusion}/{wildcards.method}"
-    script:
-        "../scripts/export_model.py"
 
 
 use rule call as share_zoo with:

@@ -87,6 +87,7 @@ use rule call as netspace_networks with:
         **calls("netspace.jobs:networks"),
         **{key: run.netspace.architectures[key] for key in ("models", "batch")},
         steps=run.netspace.architectures["training_steps"],
+        learning_rate=run.netspace.architectures["training_rate"],
         seed=run.seed,
     message:
         "Training {wildcards.architecture} networks"
@@ -196,9 +197,9 @@ use rule call as netspace_shapes with:
         **needs(minutes=120, gpu=run.gpus),
     params:
         **calls("netspace.jobs:shape_experiment"),
-        held_out=run.netspace.shapes["held_out"],
+        measured={key: run.netspace.shapes[key] for key in ("held_out", "compared", "probes", "measured")},
         settings=run.netspace.shapes_space(),
-        walks=run.netspace.settings["interpolation"],
+        paths=run.netspace.settings["interpolation"],
         seed=run.seed,
         state="results/netspace/.shapes.h5",
     message:

@@ -2,7 +2,7 @@
 #   snakemake results/predictions/black_cat/cyclegan.csv --config predict=FOLDER
 
 
-rule predict:
+use rule call as predict with:
     input:
         weights="results/models/{fusion}/{method}/model.safetensors",
         config="results/models/{fusion}/{method}/config.json",
@@ -14,12 +14,11 @@ rule predict:
         "<logs>/predict/{fusion}-{method}.log",
     benchmark:
         "<benchmarks>/predict/{fusion}-{method}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     threads: run.threads
     resources:
         **needs(minutes=240),
     params:
+        **calls("export.jobs:predict"),
         folder=of(run.predicted),
         # Printed on a terminal, where a file name must not act as an escape sequence.
         shown=of(lambda: text.printable(run.predicted())),
@@ -27,8 +26,6 @@ rule predict:
         digest=of(run.predicted_digest),
     message:
         "Scoring the images in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
-    script:
-        "../scripts/predict.py"
 
 
 use rule call as bench_predict with:

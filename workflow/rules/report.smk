@@ -30,6 +30,7 @@ rule report:
     params:
         code=code_of("report"),
         translated=run.translated(),
+        sources=of(run.sources),
     message:
         "Writing the report: results/report.html"
     script:

@@ -1,31 +1,27 @@
 # Not part of a normal run: snakemake --cores 2 results/tables/{fusion}/search.csv
 
 
-rule search:
+use rule call as search with:
     input:
         zoo="results/generated/{fusion}/{method}.h5",
         images="results/test_images/{fusion}.h5",
         concepts=of(run.probe_images),
     output:
-        "results/evaluation/{fusion}/{method}/search.csv",
+        output="results/evaluation/{fusion}/{method}/search.csv",
     log:
         "<logs>/search/{fusion}-{method}.log",
     benchmark:
         "<benchmarks>/search/{fusion}-{method}.jsonl"
-    conda:
-        "../envs/zoofuse.yaml"
     resources:
         **needs(minutes=120),
     params:
-        code=code_of("search"),
+        **calls("evaluation.prediction_jobs:search"),
         models=config["evaluation"]["search"],
         evaluation=run.evaluation_settings(),
         probe_images=config["evaluation"]["zero_shot"]["probe_images"],
         seed=run.seed,
     message:
         "Searching hyperparameters for {wildcards.method} on {wildcards.fusion}"
-    script:
-        "../scripts/search.py"
 
 
 use rule call as search_table with:

@@ -18,12 +18,13 @@ def named(files):
 
 
 if __name__ == "__main__":  # processes that a job starts read this file again
-    with logs.job(snakemake.log[0]) as say:
+    with logs.job(snakemake.log[0], snakemake.params.code) as say:
         module, _, name = snakemake.params.function.partition(":")
         function = getattr(importlib.import_module(module), name)
         registry.use(snakemake.params.get("variants", {}))
         given = dict(snakemake.wildcards.items()) | dict(snakemake.params.items())
         given |= named(snakemake.input) | named(snakemake.output)
-        given |= {"inputs": named(snakemake.input), "say": say, "threads": snakemake.threads}
+        given |= {"inputs": named(snakemake.input), "outputs": named(snakemake.output)}
+        given |= {"say": say, "threads": snakemake.threads}
         given |= {"device": snakemake.config["zoo"]["device"], "config": snakemake.config}
         function(**{key: value for key, value in given.items() if key in inspect.signature(function).parameters})

@@ -19,7 +19,7 @@ def named(prefix):
     }
 
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     params, method = snakemake.params, registry.get(snakemake.params.base)
     device = "cpu"
     if method.effort == "training":

@@ -10,7 +10,7 @@ from zoofuse.zoo import shards, training
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     params, wanted = snakemake.params, grid.Grid(**snakemake.params.grid)
     pool = files.read(snakemake.input.pool, "pool")
     positive, negative = grid.concept_rows(pool, wanted, params.concept, params.settings["concept_images"], params.seed)

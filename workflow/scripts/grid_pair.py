@@ -15,7 +15,7 @@ from zoofuse.methods import registry
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     params, inputs = snakemake.params, snakemake.input
     torch.set_num_threads(snakemake.threads)
     registry.use(params.settings["variants"])

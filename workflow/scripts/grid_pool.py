@@ -11,7 +11,7 @@ from zoofuse.data import grid
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     params = snakemake.params
     wanted = grid.Grid(**params.grid)
     if params.source["source"] == "synthetic":

@@ -12,7 +12,7 @@ from zoofuse.report import grid_figure
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     registry.use(snakemake.params.variants)
     pairs = pd.concat([csv_files.read(path) for path in snakemake.input])
     pairs = pairs[[*grid_tables.PAIR_COLUMNS]]

@@ -8,7 +8,7 @@ from zoofuse.importers import imports
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     imports.import_zoo(
         snakemake.input[0],
         snakemake.output[0],

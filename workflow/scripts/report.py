@@ -35,7 +35,7 @@ def counts(attributes):
     return {"images of": name, "positive": positive, "negative": negative, "of them for validation": validation}
 
 
-with logs.job(snakemake.log[0]):
+with logs.job(snakemake.log[0], snakemake.params.code):
     # Not a param: a setting that changes no table or figure should not write the report anew.
     inputs, settings = snakemake.input, snakemake.config
     registry.use(settings["variants"])
@@ -46,6 +46,9 @@ with logs.job(snakemake.log[0]):
     for name, fusion in settings["fusions"].items():
         one = {"name": name, "concepts": fusion["concepts"], "shown": inputs[f"shown_{name}"]}
         one |= {"tables": named(inputs[f"tables_{name}"]), "figures": shown(inputs[f"figures_{name}"])}
+        tables = map(Path, inputs[f"tables_{name}"])
+        rows, sentence = run_facts.older_code(results.parent, snakemake.params.sources[name], tables)
+        one |= {"older_rows": rows, "older": sentence}
         if published := inputs.get(f"published_{name}"):
             one["published"] = named(published, "published_")
         if generators := inputs.get(f"generators_{name}"):

@@ -13,7 +13,7 @@ from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     chosen = dict(snakemake.params.cyclegan)
     preset, layer, seed = chosen.pop("preset"), snakemake.wildcards.layer, snakemake.params.seed
     translator = f"{layer}{snakemake.wildcards.pair}"

@@ -9,7 +9,7 @@ from zoofuse.zoo import shards, training
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logs.job(snakemake.log[0]) as say:
+with logs.job(snakemake.log[0], snakemake.params.code) as say:
     shards.train_shard(
         Path(snakemake.input.images),
         Path(snakemake.output[0]),

@@ -11,16 +11,10 @@ from pathlib import Path
 
 from zoofuse.config import sides
 from zoofuse.methods import registry
+from zoofuse.methods.cyclegan import settings as cyclegan
 from zoofuse.models.architectures import ARCHITECTURES
 
 SERIAL = 8  # the same of the published CNN in PyTorch, which distilling more than two concepts takes
-# What follows from numbers elsewhere in the package; a test holds them equal.
-CYCLEGANS = {  # preset -> layer -> epochs, batch size; deeper layers as conv2
-    "report": {"conv1": (200, 64), "conv2": (200, 64)},
-    "code": {"conv1": (1000, 10), "conv2": (200, 64)},
-    "best": {"conv1": (200, 64), "conv2": (200, 64)},
-}
-MIXED = ("code",)  # presets whose epoch is both zoos together, not the larger one
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 EVALUATED = 9_000  # bytes for a CNN and 300 images, arrays and rows
 LAYERS = {"zoo": 3, "VanillaCNN": 4}  # of the architectures in a NetSpace; of ResNet8 and so on the name says it
@@ -228,10 +222,11 @@ def _size(gigabytes: float) -> str:
 def _cyclegan_hours(settings: dict, layer: str, kernels: int, pair: tuple[int, int], rates: Rates) -> float:
     """Hours of one layer, whose CNNs have so many kernel weights; a step's work grows with them."""
     like = "conv1" if layer == "conv1" else "conv2"
-    epochs, batch = CYCLEGANS[settings["preset"]][like]
-    epochs, batch = settings["epochs"] or epochs, settings["batch_size"] or batch
-    steps = epochs * math.ceil((sum(pair) if settings["preset"] in MIXED else max(pair)) / batch)
-    work = batch / BATCH * (settings["hidden"] or HIDDEN) / HIDDEN
+    chosen = {name: settings[name] for name in ("epochs", "batch_size", "hidden") if settings[name]}
+    training = cyclegan.settings(settings["preset"], layer, **chosen)
+    sets = sum(pair) if training.batches == "mixed" else max(pair)
+    steps = training.epochs * math.ceil(sets / training.batch_size)
+    work = training.batch_size / BATCH * training.hidden / HIDDEN
     work *= kernels / ARCHITECTURES["published"].kernels[like]
     return steps * work * rates.ms_per_step[like] / 3.6e6
 

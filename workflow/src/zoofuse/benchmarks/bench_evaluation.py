@@ -113,7 +113,8 @@ def _loop(models: np.ndarray, images: np.ndarray, truth: np.ndarray, settings: d
             features = model.features(x).numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # UMAP warns each time that a seed limits it to one thread
-            points = umap.UMAP(n_components=2, **settings["umap"]).fit_transform(features)
+            published = {name: value for name, value in settings["umap"].items() if name != "held_out_epochs"}
+            points = umap.UMAP(n_components=2, **published).fit_transform(features)
         KMeans(n_clusters=settings["kmeans"]["k"], random_state=settings["kmeans"]["random_state"]).fit_predict(points)
         DBSCAN(**settings["dbscan"]).fit_predict(points)
         OneClassSVM(kernel="rbf", **settings["one_class_svm"]).fit(points[truth]).predict(points)

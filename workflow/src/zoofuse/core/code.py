@@ -11,13 +11,15 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+SCRIPTS = PACKAGE.parents[1] / "scripts"
 SOURCES = (".cpp", ".hpp", ".h")
 # What words a job prints decides no number.
 ASIDE = ("core/logs.py", "core/text.py")
+_RUNNING = "ZOOFUSE_CODE"  # an environment variable, because processes that a job starts write files too
 
 
 def run_this_package() -> None:
@@ -49,6 +51,33 @@ def digest(script: Path, functions: Iterable[str] = ()) -> str:
         _reach(_file(module.split(".")[1:]), definition, reached)
     parts = [ast.dump(_tree(script)), *(f"{name}={content}" for name, content in sorted(reached.items()))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def description(script: str, functions: Sequence[str] = ()) -> str:
+    """Which code a job runs, as its files record it: "generate zoofuse.methods.fusions:average 3f1c0d5a9b7e2468".
+
+    Args:
+        script: name of a file in workflow/scripts, without its suffix.
+        functions: as `digest` takes them.
+    """
+    return " ".join([script, *functions, digest(SCRIPTS / f"{script}.py", functions)])
+
+
+@functools.cache
+def is_present(described: str) -> bool:
+    """Whether a `description` is of the code as it is now; that of no code at all is not."""
+    script, *functions, _ = described.split() or ("", "")
+    return (SCRIPTS / f"{script}.py").is_file() and described == description(script, functions)
+
+
+def run(described: str) -> None:
+    """Let every file that this process and those that it starts write from now on record this `description`."""
+    os.environ[_RUNNING] = described
+
+
+def running() -> str:
+    """What `run` was given; nothing outside of jobs."""
+    return os.environ.get(_RUNNING, "")
 
 
 def _reach(path: Path | None, name: str, reached: dict[str, str]) -> None:

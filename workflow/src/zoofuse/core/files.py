@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 import zoofuse
+from zoofuse.core import code
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import atomic_path
 
@@ -43,7 +44,7 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
         kind: what it holds, such as "zoo"; `read` checks it.
         arrays: name -> array or list of str.
         attributes: stored as JSON text (settings, seeds, digests of sources), beside the versions of the
-            format and of zoofuse.
+            format and of zoofuse and the code of the job.
 
     Raises:
         FileError: no space or no permission to write.
@@ -53,6 +54,7 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
         handle.attrs["kind"] = kind
         handle.attrs["format_version"] = FORMAT_VERSION
         handle.attrs["zoofuse"] = zoofuse.__version__
+        handle.attrs["code"] = code.running()
         for name, value in attributes.items():
             handle.attrs[name] = json.dumps(value, sort_keys=True)
         for name, array in arrays.items():
@@ -111,10 +113,16 @@ def read(path: str | os.PathLike, kind: str, names: Iterable[str] | None = None)
 
 def attributes(path: str | os.PathLike, kind: str) -> dict:
     """Read the attributes given to `write`, decoded. Arguments and errors as for `read`."""
-    reserved = {"kind", "format_version", "zoofuse"}
+    reserved = {"kind", "format_version", "zoofuse", "code"}
     with _opened(path, kind) as opened:
         names = [name for name in opened.handle.attrs if name not in reserved]
         return {name: json.loads(_attribute(opened.handle, name)) for name in names}
+
+
+def made_with(path: str | os.PathLike) -> str:
+    """The code that a file was made with (`code.description`); "" if the file does not say. Raises as `read`."""
+    with _opened(path) as opened:
+        return str(_attribute(opened.handle, "code") or "")
 
 
 def read_state(path: str | os.PathLike, kind: str, identity: str) -> dict[str, np.ndarray] | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from zoofuse.core import text
+from zoofuse.core import code, text
 
 
 @contextlib.contextmanager
-def job(log: str) -> Iterator[Callable[[str], None]]:
+def job(log: str, made_with: str = "") -> Iterator[Callable[[str], None]]:
     """Run a job with a log file; an error ends the process with exit code 1.
 
     A ValueError is bad input and worded for the user. Its traceback goes to the log file only, and not even there
@@ -21,6 +21,7 @@ def job(log: str) -> Iterator[Callable[[str], None]]:
 
     Args:
         log: the log file; it is overwritten.
+        made_with: the code that it runs, which its files record (`code.description`).
 
     Yields:
         A function that writes a line to the terminal and to the log.
@@ -39,6 +40,7 @@ def job(log: str) -> Iterator[Callable[[str], None]]:
         tqdm.write(line, file=sys.stderr)
 
     append("", "w")
+    code.run(made_with)
     try:
         yield report
     except ValueError as error:

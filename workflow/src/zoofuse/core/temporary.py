@@ -1,6 +1,6 @@
 """Files and folders written whole or not at all: beside their place first, under a temporary name, then renamed.
 
-What killed processes left behind is removed; locks tell it from what is in use.
+What killed processes left behind is removed; locks distinguish it from what is in use.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ except ImportError:  # not a POSIX system
 _NO_PLACE = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
 )  # fmt: skip
-_STALE = 7 * 86_400  # seconds after which a temporary file is removed where locks cannot tell whether it is in use
+_STALE = 7 * 86_400  # seconds after which a temporary file is removed where locks do not show whether it is in use
 _TEMPORARY = re.compile(r"\..+?\.(?:([0-9a-f]{8})\.[0-9a-f]{16}|\d+)\.tmp", re.DOTALL)  # \d+: of version 0.1
 _LONGEST = 200  # bytes of a name that a temporary name repeats, of the 255 that file systems allow
 
@@ -185,13 +185,13 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _remove_stale(folder: Path, own: os.stat_result, locks: bool) -> None:
+def _remove_stale(folder: Path, new: os.stat_result, locks: bool) -> None:
     """Remove the temporary files and folders of killed processes, but none that may be in use.
 
     In use is what is locked. Where a lock says nothing (a file system without them, another machine, a second name of
     a file), what has not changed for a week is taken for left behind.
     """
-    kind = stat.S_IFMT(own.st_mode)
+    kind = stat.S_IFMT(new.st_mode)
     for entry in list(os.scandir(folder)):
         match = _TEMPORARY.fullmatch(entry.name)
         with contextlib.suppress(OSError):
@@ -201,11 +201,11 @@ def _remove_stale(folder: Path, own: os.stat_result, locks: bool) -> None:
             mode = os.O_RDWR | os.O_NONBLOCK if stat.S_ISREG(kind) else os.O_RDONLY | os.O_DIRECTORY
             descriptor = os.open(entry.path, mode | os.O_NOFOLLOW)
             try:
-                if not os.path.samestat(listed, os.fstat(descriptor)) or os.path.samestat(listed, own):
+                if not os.path.samestat(listed, os.fstat(descriptor)) or os.path.samestat(listed, new):
                     continue
                 locked = _locked(descriptor) if locks else None
                 certain = locked and match[1] == _machine() and (listed.st_nlink == 1 or stat.S_ISDIR(kind))
-                if locked is not False and (certain or own.st_ctime - listed.st_ctime > _STALE):
+                if locked is not False and (certain or new.st_ctime - listed.st_ctime > _STALE):
                     _discard(Path(entry.path))
             finally:
                 os.close(descriptor)

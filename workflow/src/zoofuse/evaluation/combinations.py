@@ -14,11 +14,7 @@ from scipy.special import expit
 from zoofuse.core import rng
 from zoofuse.evaluation import zero_shot
 from zoofuse.methods import distil
-
-TEMPERATURE = 4.0  # that softens logits; the one of the teachers of `distil_weights`
-PALETTES = 6  # in which each image is shown to the CNNs of what is no colour
-SHOWN = 64  # CNNs of a zoo, at most, that are shown them
-LEAVES = 1000  # invented images that lend the palettes and tell which concept is a colour
+from zoofuse.settings.evaluation import ZeroShot
 
 
 class Rule(NamedTuple):
@@ -33,19 +29,23 @@ def _same(logits: np.ndarray) -> np.ndarray:
     return logits
 
 
-RULES = {
+RULES = {  # but for ensemble_softened, whose evidence depends on a setting
     "product": Rule(expit, np.prod, whole=False),
     "product_logits": Rule(_same, np.sum, whole=False),
     "ensemble": Rule(expit, np.prod),
     "ensemble_logits": Rule(_same, np.sum),
-    "ensemble_softened": Rule(lambda logits: expit(logits / TEMPERATURE), np.prod),
     "ensemble_minimum": Rule(expit, np.min),
 }
 CALIBRATED = IN_PALETTES = RULES["ensemble"]  # of calibrated logits, and of images in other palettes
 
 
 def parents(
-    zoos: Mapping[str, zero_shot.Zoo], concepts: Sequence[zero_shot.Concept], test: np.ndarray, seed: int, fusion: str
+    zoos: Mapping[str, zero_shot.Zoo],
+    concepts: Sequence[zero_shot.Concept],
+    test: np.ndarray,
+    seed: int,
+    fusion: str,
+    settings: ZeroShot,
 ) -> dict[str, zero_shot.Predicted]:
     """Predictions of every rule for the test images, by the name of its baseline.
 
@@ -54,6 +54,7 @@ def parents(
         concepts: as `zero_shot.predict` takes them. `ensemble_calibrated` needs them, the others' scores do not.
         test: uint8 (m, 32, 32, 3).
         seed, fusion: for the palettes of `ensemble_palettes`.
+        settings: of `ensemble_softened` and `ensemble_palettes`.
     """
     if not all("fc1.weight" in zoo for zoo in zoos.values()):
         return {}
@@ -61,7 +62,9 @@ def parents(
     seen = [zero_shot.zoo_logits(zoo, test) for zoo in zoos.values()]
     validation = [concept.validation_images for concept in concepts]
     own = [zero_shot.zoo_logits(*each) for each in zip(zoos.values(), validation, strict=False)]
-    predictions = {name: _joined(rule, seen, own, labels) for name, rule in RULES.items()}
+    softened = Rule(lambda logits: expit(logits / settings.temperature), np.prod)
+    rules = RULES | {"ensemble_softened": softened}
+    predictions = {name: _joined(rule, seen, own, labels) for name, rule in rules.items()}
     if concepts:
         lines = [zero_shot.calibrated(_one(v), v[..., None], known) for v, known in zip(own, labels, strict=True)]
         scaled = [
@@ -69,7 +72,7 @@ def parents(
             for side in (seen, own)
         ]
         predictions["ensemble_calibrated"] = _joined(CALIBRATED, *scaled, labels)
-    palettes = Palettes(zoos, seed, fusion)
+    palettes = Palettes(zoos, seed, fusion, settings)
     seen = [palettes.evidence(side, test) for side in zoos]
     own = [palettes.evidence(*each) for each in zip(zoos, validation, strict=False)]
     predictions["ensemble_palettes"] = zero_shot.conjunction(seen, own, labels)
@@ -84,18 +87,19 @@ class Palettes:
     labels of the concepts are used.
     """
 
-    def __init__(self, zoos: Mapping[str, zero_shot.Zoo], seed: int, fusion: str):
-        self.zoos = {side: {name: values[:SHOWN] for name, values in zoo.items()} for side, zoo in zoos.items()}
-        self.names = seed, fusion, "palettes"
-        self.leaves = distil.leaves(LEAVES, *self.names)
-        predict = {side: functools.partial(self._probability, side, TEMPERATURE) for side in zoos}
+    def __init__(self, zoos: Mapping[str, zero_shot.Zoo], seed: int, fusion: str, settings: ZeroShot):
+        first = slice(settings.palette_models)
+        self.zoos = {side: {name: values[first] for name, values in zoo.items()} for side, zoo in zoos.items()}
+        self.names, self.palettes = (seed, fusion, "palettes"), settings.palettes
+        self.leaves = distil.leaves(settings.palette_images, *self.names)
+        predict = {side: functools.partial(self._probability, side, settings.temperature) for side in zoos}
         self.coloured = distil.follows_colour(predict, self.leaves, *self.names)
 
     def evidence(self, side: str, images: np.ndarray) -> np.ndarray:
         """(1, m) mean probability of the concept."""
         shown = [images]
         if not self.coloured[side]:
-            lenders = [self.leaves[self._lenders(len(images), i)] for i in range(PALETTES)]
+            lenders = [self.leaves[self._lenders(len(images), i)] for i in range(self.palettes)]
             shown = [
                 distil.transfer_colours(images, leaves, *self.names, palette, whole=True)
                 for palette, leaves in enumerate(lenders)

@@ -9,6 +9,7 @@ from zoofuse.core import files, intervals
 from zoofuse.data import grid
 from zoofuse.evaluation import combinations, tables, zero_shot
 from zoofuse.methods import registry
+from zoofuse.settings.evaluation import ZeroShot
 from zoofuse.zoo import zoo
 
 
@@ -50,8 +51,8 @@ def measure(
     positive, others, groups = rows
     shown = pool["images"][np.concatenate([positive, others])]
     is_pair = np.arange(len(shown)) < len(positive)
-    settings = config["evaluation"]["zero_shot"]
-    concepts = [zero_shot.read_concept(path, settings["probe_images"], config["seed"]) for path in images.values()]
+    settings = ZeroShot(**config["evaluation"]["zero_shot"])
+    concepts = [zero_shot.read_concept(path, settings.probe_images, config["seed"]) for path in images.values()]
     sizes = {side.lower(): len(files.read(path, "zoo", ["model"])["model"]) for side, path in zoos.items()}
     combined = without = None
     for method in methods:
@@ -65,7 +66,7 @@ def measure(
         else:
             if combined is None:
                 parents = {side: zoo.read([path]) for side, path in zoos.items()}
-                combined = combinations.parents(parents, concepts, shown, config["seed"], name)
+                combined = combinations.parents(parents, concepts, shown, config["seed"], name, settings)
                 without = zero_shot.without_cnn(concepts, shown)
             head = "probe" if entry.images_only else "own"
             scores = (without if entry.images_only else combined)[method]["scores"]

@@ -1,13 +1,26 @@
 """What rules call to write the tables of a fusion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from zoofuse.core import csv_files, files, logs
+from zoofuse.evaluation import leaderboard as ranking
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.zoo import align, zoo
+
+
+def clusterer_table(predictions: Sequence[Path], held_out: str, clusterer: str, output: Path) -> None:
+    """Write all CNNs' rows of one clusterer; held_out: "held_out_", or "" for the published protocol."""
+    protocol = "held_out" if held_out else "published"
+    csv_files.write(output, of_clusterers.clusterer_table(predictions, protocol, clusterer))
+
+
+def leaderboard(predictions: Sequence[Path], seed: int, outputs: Mapping[str, Path]) -> None:
+    """Write leaderboard, comparisons, zero_shot, selection and groups."""
+    for name, table in ranking.tables(predictions, seed).items():
+        csv_files.write(outputs[name], table)
 
 
 def summary_table(tables: Sequence[Path], output: Path) -> None:

@@ -115,6 +115,7 @@ def _placed(pairs: Sequence[tuple], settings: dict) -> list[tuple[np.ndarray, np
         for i in varied:
             m = len(pairs[i][0])
             own = settings | {"n_neighbors": min(settings["n_neighbors"], m - 1), "metric": "precomputed"}
+            own.pop("held_out_epochs", None)
             # Spectral initialisation needs more images than this.
             init = "spectral" if m > 5 else "random"
             reducers.append(umap.UMAP(n_components=2, init=init, n_jobs=1, **own))
@@ -242,15 +243,14 @@ def held_out(
 def place(fitted: np.ndarray, placed: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray]:
     """UMAP of features (m, f), (m, 2), and where further ones (k, f) come to lie in it, (k, 2).
 
-    200 epochs, umap-learn's default for large sets (a third of them for the further ones): the published protocol's 500
-    take more than twice the time.
+    With `held_out_epochs`, a third of them for the further ones.
     """
     return places([(fitted, placed)], settings)[0]
 
 
 def places(pairs: Sequence[tuple[np.ndarray, np.ndarray]], settings: dict) -> list[tuple[np.ndarray, np.ndarray]]:
     """`place` for the features of each of several CNNs."""
-    return _placed(pairs, settings | {"n_epochs": 200})
+    return _placed(pairs, settings | {"n_epochs": settings["held_out_epochs"]})
 
 
 def assign(

@@ -23,10 +23,10 @@ from zoofuse.data import colour_words, images
 from zoofuse.evaluation import protocols
 from zoofuse.methods import distil
 from zoofuse.native import trainer
+from zoofuse.settings.training import Recipe
 from zoofuse.zoo import training
 
 CHUNK = 16  # CNNs whose features are held at once: some 100 MB
-FOLDS = 8  # of the images that supervised CNNs are trained on; each leaves one out
 _LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that seldom fires is not blown up
 _LEAST_SHRINKAGE = 1e-3
 
@@ -278,25 +278,28 @@ def supervised(
     validation: np.ndarray,
     *,
     models: int,
-    settings: training.Settings,
+    folds: int,
+    recipe: Recipe,
     seed: int,
     fusion: str,
+    architecture: str = "published",
     device: str = "cpu",
     threads: int = 1,
 ) -> Predicted:
     """The oracle: CNNs trained on the conjunction itself, on the validation half of the test images.
 
     The only ones that see its labels. They have the recipe of distilled students: as many images of either class,
-    mirrored and moved a little. CNN i leaves out fold i modulo FOLDS of the half, which is drawn by class; what all
-    CNNs predict for their own folds gives the threshold (cross-fitting), so that none is set on images that were
-    trained on, and all but one image in FOLDS is trained on.
+    mirrored and moved a little. CNN i leaves out fold i of the half, counted round; what all CNNs predict for their
+    own folds gives the threshold (cross-fitting), so that none is set on images that were trained on.
 
     Args:
         images: uint8 (m, 32, 32, 3), the test images.
         labels: (m,), 1 for the conjunction.
         validation: (m,) bool, the half that is trained on.
         models: CNNs to train.
-        settings: of `training.train`; images_per_epoch moved images are made of the half.
+        folds: of the half, at most.
+        recipe: the students'.
+        architecture: the CNNs'.
         seed, fusion: what random numbers depend on.
         device, threads: to train on.
 
@@ -304,15 +307,18 @@ def supervised(
         scores (models, m) for all images; validation and threshold (models,), AUROC and threshold over the folds left
         out, the same for every CNN: none is selected.
     """
-    fold = oracle_folds(labels, validation, seed, fusion)
+    fold = oracle_folds(labels, validation, folds, seed, fusion)
     folds = fold.max() + 1
-    settings = replace(settings, balance="published", flip=True, checkpoint_every=0)
+    settings = training.Settings(
+        architecture=architecture, epochs=recipe.epochs, images_per_epoch=recipe.images, batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate, schedule="cosine", balance="published", flip=True,
+    )  # fmt: skip
     name, scores = f"{fusion}/supervised", np.empty((models, len(labels)))
 
     def fit(left_out: int) -> None:
         train, held_out = validation & (fold != left_out), fold == left_out
         half = training.Data(images[train], labels[train], images[held_out], labels[held_out])
-        shown, own = distil.plain_images(half, settings.images_per_epoch, seed, name, left_out)
+        shown, own = distil.plain_images(half, recipe, seed, name, left_out)
         data = replace(half, images=shown, labels=own.astype(np.uint8))
         indices = np.arange(left_out, models, folds)
         trained = training.train(data, settings, seed, name, indices, device=device)
@@ -331,14 +337,14 @@ def supervised(
     }
 
 
-def oracle_folds(labels: np.ndarray, validation: np.ndarray, seed: int, fusion: str) -> np.ndarray:
-    """(m,) the fold of each image of the half, drawn by class; -1 for the others. At most FOLDS, none without a class.
+def oracle_folds(labels: np.ndarray, validation: np.ndarray, folds: int, seed: int, fusion: str) -> np.ndarray:
+    """(m,) the fold of each image of the half, drawn by class; -1 for the others. None is without a class.
 
     Arguments as `supervised` takes them.
     """
     fold = np.full(len(labels), -1)
     members = [np.flatnonzero(validation & (labels == label)) for label in rng.CLASSES]
-    folds = max(2, min(FOLDS, *map(len, members)))
+    folds = max(2, min(folds, *map(len, members)))
     for stream, rows in enumerate(members):
         fold[rows[rng.permutation(len(rows), seed, "supervised", fusion, stream)]] = np.arange(len(rows)) % folds
     return fold

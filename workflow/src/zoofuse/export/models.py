@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 import pandas as pd
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 
 import zoofuse
 from zoofuse.core import intervals, text
+from zoofuse.core.templates import template
 from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import model_files, model_inputs
@@ -375,16 +375,10 @@ def baselines(zero_shot_table: pd.DataFrame, comparisons: pd.DataFrame, method: 
 
 def card(config: Mapping, others: Sequence[Mapping], images: Sequence[Mapping]) -> str:
     """The model card as Markdown; `others` of `baselines`, `images` the attributes of the files of images used."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse.export", "."),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"score": score, "code": _code}
-    template = environment.get_template("model_card.md")
-    return template.render(config=config, others=others, images=images, supervision=SUPERVISION[config["supervision"]])
+    filters = {"score": score, "code": _code}
+    model_card = template("zoofuse.export", "model_card.md", filters=filters, keep_trailing_newline=True)
+    supervision = SUPERVISION[config["supervision"]]
+    return model_card.render(config=config, others=others, images=images, supervision=supervision)
 
 
 def score(value: float | None) -> str:

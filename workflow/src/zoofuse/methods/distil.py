@@ -5,10 +5,11 @@ probabilities. Here the teachers are the zoos of two or more concepts and the st
 Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own images.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -17,39 +18,15 @@ from zoofuse.core import files, rng
 from zoofuse.data import images
 from zoofuse.models import cnn
 from zoofuse.native import build, trainer
+from zoofuse.settings.fields import Choice
+from zoofuse.settings.training import Distil, DistilWeights, Recipe
 from zoofuse.zoo import align, training, zoo
 
-SHAPES = 24  # in an image of dead leaves
-SHIFT = 3  # pixels that an image is moved at most, each way
-# A concept is one of colour from this colour_share on: the more coloured of the two (True), and the other one (False),
-# whose CNNs may have taken to colours only because the first one's are missing among its images.
-COLOUR = {True: 0.5, False: 0.75}
-# Development pairs of synthetic images: colours 0.75 to 0.87, kinds 0.10 to 0.51, one brown in all its images 0.749.
+# Not a setting, as it belongs to the measure (`follows_colour`). Development pairs of synthetic images: colours 0.75 to
+# 0.87, kinds 0.10 to 0.51, one brown in all its images 0.749.
 FOLLOWS = 0.6
-LOANS = 20  # ways to lend colours that are averaged
-_CHUNK = 1000  # images drawn at once
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the students depend on, beside the zoos, the images, the seed and their index."""
-
-    images: int = 12000  # in each set of images that is drawn: 2 or 3 sets of images
-    epochs: int = 15
-    batch_size: int = 128
-    learning_rate: float = 0.003  # falling to 0 along a cosine
-    teachers: int = 16  # of each zoo, the best by their own validation
-    temperature: float = 1.0  # that softens the teachers' logits on invented images
-
-    def __post_init__(self):
-        for name, value in vars(self).items():
-            if value <= 0:
-                raise ValueError(f"distil.{name}: {value} is too small; write a number above 0.")
-
-
-CHOICES = ("best", "first", "random")
-WEIGHTS = Settings(images=10000, epochs=20, teachers=32, temperature=4.0)  # of `from_weights`
-PARENTS = Settings()  # of `from_parents`
+_CHUNK = 1000  # images drawn at once, for memory; random numbers are named by where a part starts
+CHOICES = get_args(Choice)
 
 
 def from_weights(
@@ -57,13 +34,11 @@ def from_weights(
     output: Path,
     *,
     n: int,
-    settings: Settings,
+    settings: DistilWeights,
     seed: int,
     fusion: str,
     architecture: str,
     start: Path | None = None,
-    choice: str = "best",
-    palettes: int = 0,
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from nothing but the weights of zoos "A", "B" and so on.
@@ -80,18 +55,15 @@ def from_weights(
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
         start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
             model and domain.
-        choice: Of teachers, see `chosen`.
-        palettes: In how many palettes of other images of leaves each image is shown to the teachers of what is no
-            colour (`follows_colour`), whose mean prediction is the target; 0 for none.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
         ValueError: A zoo holds CNNs of another architecture.
     """
     parents = _parents(zoos, architecture)
-    inputs = leaves(settings.images, seed, fusion, "leaves")
-    asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
-    targets = on_leaves(asked, inputs, settings.temperature, palettes, seed, fusion)
+    inputs = leaves(settings.images, seed, fusion, "leaves", shapes=settings.shapes)
+    asked = chosen(settings.choice, parents, settings.teachers, seed, fusion, architecture)
+    targets = on_leaves(asked, inputs, settings.temperature, settings.palettes, seed, fusion)
     begin = None
     if start is not None:
         begin = files.read(start, "zoo")
@@ -110,13 +82,10 @@ def from_parents(
     output: Path,
     *,
     n: int,
-    settings: Settings,
+    settings: Distil,
     seed: int,
     fusion: str,
     architecture: str,
-    student: str | None = None,
-    remedies: Collection[str] = ("filtered_negatives", "colour_transfer"),
-    choice: str = "best",
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on the concepts' own images.
@@ -128,14 +97,11 @@ def from_parents(
         concept_images: Domain -> the concept's images file.
         output: The zoo file to write.
         n: How many students.
-        settings: What they depend on.
+        settings: What they depend on. Random teachers predict the targets only: the zoos still tell which concept is a
+            colour and which negatives are left out.
         seed: The run's seed.
         fusion: The fusion's name.
         architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
-        student: That of the students, by default that of the zoos.
-        remedies: See `training_images`.
-        choice: Of teachers, see `chosen`. Random ones predict the targets only: the zoos still tell which concept is a
-            colour and which negatives are left out.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
@@ -143,13 +109,13 @@ def from_parents(
     """
     parents = _parents(zoos, architecture)
     data = {side: training.Data(**images.read_concept(path)) for side, path in concept_images.items()}
-    asked = chosen(choice, parents, settings.teachers, seed, fusion, architecture)
-    judges = chosen("best", parents, settings.teachers, seed, fusion, architecture) if choice == "random" else asked
-    how_shown = {"remedies": remedies, "teachers": asked}
-    inputs, targets = training_images(judges, data, settings.images, seed, fusion, **how_shown)
+    asked = judges = chosen(settings.choice, parents, settings.teachers, seed, fusion, architecture)
+    if settings.choice == "random":
+        judges = chosen("best", parents, settings.teachers, seed, fusion, architecture)
+    inputs, targets = training_images(judges, data, settings, seed, fusion, teachers=asked)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {f"images_{side}": files.fingerprint(path) for side, path in concept_images.items()}
-    students = (parents, output, n, settings, seed, fusion, student or architecture)
+    students = (parents, output, n, settings, seed, fusion, settings.student or architecture)
     _write(inputs, targets, *students, None, sources, "parents", how)
 
 
@@ -159,10 +125,9 @@ def from_parents(
 def training_images(
     judges: Mapping[str, align.CNN],
     data: Mapping[str, training.Data],
-    n: int,
+    settings: Recipe,
     seed: int,
     *names,
-    remedies: Collection[str] = ("filtered_negatives", "colour_transfer"),
     teachers: Mapping[str, align.CNN] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (m, 32, 32, 3) and targets float32 (m, concepts): is it A, is it B; NaN where nobody can tell.
@@ -170,15 +135,17 @@ def training_images(
     A concept's images lack the conjunction, so its CNNs take the other concept for a sign against it (cats are
     not black, so what is black is no cat). Two remedies, both for a concept that is not a matter of colour.
     filtered_negatives: negatives that another zoo takes for its own are left out, as no positive can balance them.
-    colour_transfer: n of its images take the colours of the other concepts', by turns, keep their own label, and
-    get the others from the other zoos; without it, n more of its images are shown as they are.
+    colour_transfer: as many of its images take the colours of the other concepts', by turns, keep their own label, and
+    get the others from the other zoos; without it, so many more of its images are shown as they are.
 
     judges: domain -> the CNNs that tell which concept is a colour and which negatives are left out. teachers: those
     that predict the targets that are no labels; by default the judges. A domain without teachers has labels only.
     """
-    teachers = judges if teachers is None else teachers
-    shares = {side: colour_share(judges[side], data[side], seed, *names, side) for side in data}
-    coloured = {side: share > COLOUR[shares[side] >= max(shares.values())] for side, share in shares.items()}
+    teachers, n, remedies = judges if teachers is None else teachers, settings.images, settings.remedies
+    shares = {side: colour_share(judges[side], data[side], settings.loans, seed, *names, side) for side in data}
+    most = max(shares.values())
+    needed = {side: settings.colour_from if shares[side] >= most else settings.second_colour_from for side in data}
+    coloured = {side: share > needed[side] for side, share in shares.items()}
     inputs, targets = [], []
     for at, side in enumerate(data):
         of, others = data[side], [other for other in data if other != side]
@@ -191,7 +158,7 @@ def training_images(
         if not coloured[side]:
             rounds |= {"recoloured": np.ones(len(fair), bool)} if "colour_transfer" in remedies else {"again": fair}
         for name, allowed in rounds.items():
-            shown, labels = _shown(of, allowed, n, seed, *names, side, name)
+            shown, labels = _shown(of, allowed, settings, seed, *names, side, name)
             if name == "recoloured":
                 lent = np.stack([_donors(data[other], n, seed, *names, side) for other in others])
                 shown = transfer_colours(shown, lent[np.arange(n) % len(others), np.arange(n)], seed, *names, side)
@@ -207,9 +174,9 @@ def training_images(
     return np.concatenate(inputs), np.concatenate(targets)
 
 
-def plain_images(data: training.Data, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
+def plain_images(data: training.Data, settings: Recipe, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
     """n of a concept's images, half of each class and moved a little, and float32 (n,) whether they show it."""
-    return _shown(data, np.ones(len(data.labels), bool), n, seed, *names, "plain")
+    return _shown(data, np.ones(len(data.labels), bool), settings, seed, *names, "plain")
 
 
 def on_leaves(
@@ -217,8 +184,9 @@ def on_leaves(
 ) -> np.ndarray:
     """Targets float32 (m, concepts): the teachers' mean probability for each of m images without labels.
 
-    palettes: see `from_weights`. A concept that is no colour must not depend on the palette; that its CNNs'
-    predictions do is what their images lacked, not what the concept is.
+    palettes: in how many palettes of other such images each image is shown to the teachers of what is no colour
+    (`follows_colour`), whose mean prediction is the target; 0 for none. A concept that is no colour must not depend on
+    the palette; that its CNNs' predictions do is what their images lacked, not what the concept is.
     """
     predictions = [probability(of_side, inputs, temperature) for of_side in teachers.values()]
     if palettes:
@@ -256,18 +224,18 @@ def follows_colour(
     return {side: value >= least for side, value in followed.items()}
 
 
-def colour_share(teachers: align.CNN, data: training.Data, seed: int, *names) -> float:
+def colour_share(teachers: align.CNN, data: training.Data, loans: int, seed: int, *names) -> float:
     """How much of what the teachers know of their concept goes over with an image's colours, about 0 to 1.
 
     Validation images take each other's colours: AUROC above 0.5 for the lender's label, divided by that for a
-    image's own label when nothing is changed. The mean over LOANS ways to lend: one differs from another by 0.1
+    image's own label when nothing is changed. The mean over so many ways to lend: one differs from another by 0.1
     where images are few.
     """
     labels, inputs = data.validation_labels == 1, data.validation_images
     if labels.all() or not labels.any():
         raise ValueError(f"{'/'.join(map(str, names))}: its validation images are all of one class.")
     gone = []
-    for loan in range(LOANS):
+    for loan in range(loans):
         lenders = rng.permutation(len(labels), seed, *names, "lenders", loan)
         swapped = transfer_colours(inputs, inputs[lenders], seed, *names, "swapped", loan, whole=True)
         gone.append(roc_auc_score(labels[lenders], probability(teachers, swapped)) - 0.5)
@@ -301,11 +269,12 @@ def transfer_colours(inputs: np.ndarray, donors: np.ndarray, seed: int, *names, 
     return result
 
 
-def leaves(n: int, seed: int, *names) -> np.ndarray:
+def leaves(n: int, seed: int, *names, shapes: int = DistilWeights().shapes) -> np.ndarray:
     """uint8 (n, 32, 32, 3): dead leaves, ellipses and boxes of all sizes that hide each other.
 
     Their sizes follow a power law, which gives the edges and the scale invariance of images (Lee, Mumford and
-    Huang 2001; Baradad et al. 2021, "Learning to see by looking at noise"). Each image has its own palette.
+    Huang 2001; Baradad et al. 2021, "Learning to see by looking at noise"). Each image has its own palette, and so many
+    shapes.
     """
     size = 32
     y, x = np.mgrid[:size, :size].astype(np.float32)
@@ -313,11 +282,11 @@ def leaves(n: int, seed: int, *names) -> np.ndarray:
     for start in range(0, n, _CHUNK):
         m, key = min(_CHUNK, n - start), (*names, start)
         base, spread, vivid, grain = np.split(rng.uniform((m, 1, 6), seed, *key, "palette"), [3, 4, 5], axis=2)
-        tones = rng.normal((m, SHAPES + 1, 4), seed, *key, "tones")
+        tones = rng.normal((m, shapes + 1, 4), seed, *key, "tones")
         base = base.mean(2, keepdims=True) + vivid * (base - base.mean(2, keepdims=True))
         colours = base + (0.1 + 0.5 * spread) * (0.7 * tones[..., :1] + 0.6 * vivid * tones[..., 1:])
         image = np.repeat(np.repeat(colours[:, :1, None], size, 1), size, 2)
-        chance = rng.uniform((SHAPES, 6, m, 1, 1), seed, *key, "shapes")
+        chance = rng.uniform((shapes, 6, m, 1, 1), seed, *key, "shapes")
         for shape, (radius, left, top, angle, narrow, box) in enumerate(chance, start=1):
             angle = np.pi * angle
             across, down = x - size * left, y - size * top
@@ -394,10 +363,12 @@ def _parameters(cnns: align.CNN) -> list[str]:
     return [name for name in cnns if name.startswith(("conv", "fc1"))]
 
 
-def _shown(data: training.Data, allowed: np.ndarray, n: int, seed: int, *names) -> tuple[np.ndarray, np.ndarray]:
+def _shown(
+    data: training.Data, allowed: np.ndarray, settings: Recipe, seed: int, *names
+) -> tuple[np.ndarray, np.ndarray]:
     """As `plain_images`, of the images that are allowed (k,)."""
-    rows = _balanced(data.labels, allowed, n, seed, *names)
-    return _moved(data.images[rows], seed, *names), data.labels[rows].astype(np.float32)
+    rows = _balanced(data.labels, allowed, settings.images, seed, *names)
+    return _moved(data.images[rows], settings.shift, seed, *names), data.labels[rows].astype(np.float32)
 
 
 def _balanced(labels: np.ndarray, allowed: np.ndarray, n: int, seed: int, *names) -> np.ndarray:
@@ -419,11 +390,11 @@ def _donors(data: training.Data, n: int, seed: int, *names) -> np.ndarray:
     return data.images[rows]
 
 
-def _moved(inputs: np.ndarray, seed: int, *names) -> np.ndarray:
-    """Each image moved by up to SHIFT pixels; its edge is repeated."""
+def _moved(inputs: np.ndarray, shift: int, seed: int, *names) -> np.ndarray:
+    """Each image moved by up to `shift` pixels each way; its edge is repeated."""
     side = inputs.shape[1]
-    wide = np.pad(inputs, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
-    corners = (rng.uniform((len(inputs), 2), seed, *names, "moved") * (2 * SHIFT + 1)).astype(int)
+    wide = np.pad(inputs, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
+    corners = (rng.uniform((len(inputs), 2), seed, *names, "moved") * (2 * shift + 1)).astype(int)
     return np.stack([one[i : i + side, j : j + side] for one, (i, j) in zip(wide, corners, strict=True)])
 
 
@@ -458,7 +429,7 @@ def students(
     targets: np.ndarray,
     sides: Sequence[str],
     models: np.ndarray,
-    settings: Settings,
+    settings: Recipe | DistilWeights,
     seed: int,
     name: str,
     *,

@@ -3,7 +3,6 @@
 Torch, and what imports torch, is imported inside the functions: the Snakefile reads this module.
 """
 
-import dataclasses
 import math
 
 from zoofuse.methods.registry import LETTERS, Job, baseline, method, smallest
@@ -68,9 +67,7 @@ def cyclegan(job: Job) -> None:
 def distil(job: Job) -> None:
     from zoofuse.methods import distil
 
-    options = {name: value for name, value in job.options.items() if name != "models"}
-    settings = dataclasses.replace(distil.PARENTS, teachers=options.pop("teachers"))
-    distil.from_parents(job.zoos, job.images, job.output, settings=settings, **options, **_how(job))
+    distil.from_parents(job.zoos, job.images, job.output, settings=Distil(**job.options), **_how(job))
 
 
 @method(
@@ -90,7 +87,7 @@ def distil(job: Job) -> None:
 def distil_weights(job: Job) -> None:
     from zoofuse.methods import distil
 
-    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, **job.options, **_how(job))
+    distil.from_weights(job.zoos, job.output, settings=DistilWeights(**job.options), **_how(job))
 
 
 @method(
@@ -102,12 +99,14 @@ def distil_weights(job: Job) -> None:
     needs=("trained", "method:cyclegan"),
     effort="training",
     count=_translated_students,
+    shared=("distil_weights", DistilWeights),
     about="distil_weights that begins from translated kernels.",
 )
 def cyclegan_distil(job: Job) -> None:
     from zoofuse.methods import distil
 
-    distil.from_weights(job.zoos, job.output, settings=distil.WEIGHTS, start=job.made["cyclegan"], **_how(job))
+    settings, start = DistilWeights(**job.options), job.made["cyclegan"]
+    distil.from_weights(job.zoos, job.output, settings=settings, start=start, **_how(job))
 
 
 @method(

@@ -9,18 +9,18 @@ from zoofuse.core import files
 from zoofuse.zoo import zoo
 
 
-def extract(zoos: Mapping[str, Iterable[Path]], layer: str, output: Path, say: Callable[[str], None] = print) -> None:
+def extract(inputs: Mapping[str, Iterable[Path]], layer: str, output: Path, say: Callable[[str], None] = print) -> None:
     """Write one layer's bank, or that of both layers.
 
     Args:
-        zoos: Domain, "A", "B" and so on -> zoo files.
+        inputs: Domain, "A", "B" and so on, or its letter -> zoo files.
         layer: "conv1", "conv2" and so on, or "joint".
         output: The file to write, kind "kernels": A (n_a, out, in, k, k), B (n_b, out, in, k, k), ... float32,
             and the CNNs' global indices model_A (n_a,), model_B (n_b,), ...
         say: Called with a line where a zoo's files were trained in ways that do not give the same bits.
     """
     arrays, sources = {}, {}
-    for domain, paths in zoos.items():
+    for domain, paths in ((side.upper(), paths) for side, paths in inputs.items()):
         names = [f"{name}.weight" for name in (("conv1", "conv2") if layer == "joint" else (layer,))]
         cnns = zoo.read(list(paths), ["model", *names])
         arrays[domain] = joined(*(cnns[name] for name in names)) if layer == "joint" else cnns[names[0]]

@@ -16,7 +16,9 @@ from zoofuse.methods import distil
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
 
-IMAGES = 500  # of dead leaves, that activations are measured on
+# Of dead leaves, that activations are measured on. More change little: of each channel these are 50,000 activations in
+# the smallest layer of the published CNN.
+IMAGES = 500
 _AT_ONCE = 16  # CNNs
 
 

@@ -5,9 +5,7 @@ same remedies as `distil`, and only the teachers' predictions are missing from i
 """
 
 from zoofuse.methods.registry import Job, method
-from zoofuse.settings.training import Remedies
-
-JUDGES = 2  # CNNs for each concept that tell which concept is a colour and which negatives mislead
+from zoofuse.settings.training import Judged, Recipe
 
 
 def _students(sizes, config, options) -> int:
@@ -20,7 +18,8 @@ FACTS = {
     "needs": ("images",),
     "effort": "training",
     "count": _students,
-    "options": Remedies,
+    "options": Judged,
+    "shared": ("distil", Recipe),
 }
 
 
@@ -99,7 +98,7 @@ def _prepared(job: Job):
     from zoofuse.methods import distil
     from zoofuse.zoo import training
 
-    settings = distil.PARENTS
+    settings = _recipe(job)
     how = {"architecture": job.architecture, "device": job.device, "threads": job.threads}
 
     def train(inputs, targets, sides, models, *name):
@@ -110,13 +109,16 @@ def _prepared(job: Job):
     data = {side: training.Data(**images.read_concept(path)) for side, path in job.images.items()}
     judges = {}
     for side, of in data.items():
-        inputs, own = distil.plain_images(of, settings.images, job.seed, job.fusion, side)
+        inputs, own = distil.plain_images(of, settings, job.seed, job.fusion, side)
         targets = np.stack([own, np.full_like(own, np.nan)], 1)
-        judge = train(inputs, targets, ["A", "B"], np.arange(JUDGES, dtype=np.int32), side, "judge")
+        judge = train(inputs, targets, ["A", "B"], np.arange(job.options["judges"], dtype=np.int32), side, "judge")
         head = {name.replace("fc_a", "fc1"): values for name, values in judge.items() if not name.startswith("fc_b")}
         judges[side] = head
-    shown = {"remedies": job.options["remedies"], "teachers": {}}
-    return distil.training_images(judges, data, settings.images, job.seed, job.fusion, **shown), train
+    return distil.training_images(judges, data, settings, job.seed, job.fusion, teachers={}), train
+
+
+def _recipe(job: Job) -> Recipe:
+    return Recipe(**{name: value for name, value in job.options.items() if name != "judges"})
 
 
 def _write(job: Job, arrays) -> None:
@@ -124,9 +126,7 @@ def _write(job: Job, arrays) -> None:
 
     import numpy as np
 
-    from zoofuse.methods import distil
     from zoofuse.native import build
 
     arrays |= {"model": np.arange(job.count, dtype=np.int32), "domain": np.repeat(["-"], job.count)}
-    about = {"settings": asdict(distil.PARENTS), "remedies": list(job.options["remedies"])}
-    job.write(arrays, instruction_set=build.instruction_set(), **about)
+    job.write(arrays, instruction_set=build.instruction_set(), settings=asdict(_recipe(job)))

@@ -59,6 +59,8 @@ class Method:
         default: whether a fusion that names no methods has it; such methods stand in the order of registration.
         options: the class of its settings (`zoofuse.settings.fields.block`). A configuration sets them in a block of
             the method's name, unless the block is there for something else, and in variants.
+        shared: another method's name and a class of settings of its block that this method follows too, where
+            `options` has none of these names.
         asks: from its options to its supervision, where that depends on them.
         make: from a Job to a zoo file.
         of: of a variant, the method that it varies.
@@ -81,6 +83,7 @@ class Method:
     in_grids: bool = True
     default: bool = False
     options: type | None = None
+    shared: tuple[str, type] | None = None
     asks: Callable[[Mapping], str] | None = None
     make: "Callable[[Job], None] | None" = None
     of: str = ""
@@ -109,10 +112,11 @@ class Method:
         Returns:
             The defaults, with those that the method's block sets, and for a variant its own.
         """
-        if self.options is None:
-            return {}
-        options, block = dataclasses.asdict(self.options()), config.get(self.of or self.name, {})
-        return options | {name: block[name] for name in options if name in block} | dict(self.chosen)
+        chosen: dict = {}
+        for name, of in (self.shared or ("", None), (self.of or self.name, self.options)):
+            options, block = dataclasses.asdict(of()) if of else {}, config.get(name, {})
+            chosen |= options | {key: block[key] for key in options if key in block}
+        return chosen | dict(self.chosen)
 
     @property
     def needs_images(self) -> bool:

@@ -112,8 +112,8 @@ def fresh(network: spaces.Network, seed: int, name: str, n: int = 1) -> dict[str
 
 
 def train(
-    architecture: Architecture, data: training.Data, n: int, seed: int, *, steps: int, batch: int = 64,
-    learning_rate: float = 0.01, device: str = "cpu",
+    architecture: Architecture, data: training.Data, n: int, seed: int, *, steps: int, batch: int,
+    learning_rate: float, device: str = "cpu",
 ) -> dict[str, Tensor]:  # fmt: skip
     """n networks of an architecture, each from its own weights on the same balanced batches; batch norm folded.
 

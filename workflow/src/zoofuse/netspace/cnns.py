@@ -19,6 +19,7 @@ from zoofuse.core import files, rng
 from zoofuse.data import images
 from zoofuse.models import cnn
 from zoofuse.netspace import spaces
+from zoofuse.settings.netspace import Fuse, LatentOptimisation
 from zoofuse.zoo import align, training, zoo
 
 SIDES = "ab"
@@ -385,17 +386,15 @@ def interpolate(
 
 
 def optimise(
-    space: spaces.Space, concept: Concept, seed: int, *, goal: str, starts: int, steps: int, batch: int = 64,
-    learning_rate: float = 0.01,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    space: spaces.Space, concept: Concept, seed: int, settings: LatentOptimisation, *, goal: str
+) -> dict[str, np.ndarray]:
     """Latent codes of held-out CNNs optimised on training images; balanced accuracy on the validation ones.
 
-    goal "teacher": towards the mean logits of the TEACHERS CNNs of the zoo that are best on the training images
-    compared on; "performance": towards the labels. A step takes half of its images from each class. Arrays:
-    decoded (starts,) of the optimised codes, start (starts,) of the codes before; scratch (starts,) of CNNs trained
-    from fresh weights for as many steps on the same batches (Adam, learning rate 0.01, the zoo's); zoo (n,) of the
-    zoo's CNNs. best, decoded_best and scratch_best (1,): of the best of the zoo, of the optimised codes and of those
-    from scratch, see `selected`.
+    goal "teacher": towards the mean logits of the CNNs of the zoo that are best on the training images compared on;
+    "performance": towards the labels. A step takes half of its images from each class. Arrays: decoded (starts,) of
+    the optimised codes, start (starts,) of the codes before; scratch (starts,) of CNNs trained from fresh weights for
+    as many steps on the same batches; zoo (n,) of the zoo's CNNs. best, decoded_best and scratch_best (1,): of the
+    best of the zoo, of the optimised codes and of those from scratch, see `selected`.
     """
     data, device = concept.data, concept.device
     labels = data.validation_labels
@@ -403,26 +402,26 @@ def optimise(
     images, truth = (torch.from_numpy(array).to(device) for array in (data.images, data.labels.astype(np.int64)))
     if goal == "teacher":
         accuracy = balanced_accuracy(concept.predictions, data.labels[concept.rows])
-        teachers = np.argsort(-accuracy, kind="stable")[:TEACHERS]
+        teachers = np.argsort(-accuracy, kind="stable")[: settings.teachers]
         targets = torch.from_numpy(concept.logits(teachers, data.images).mean(0)).to(device)
 
     def loss(weights, step):
-        rows = balanced(data.labels, batch, seed, "netspace", "optimise", concept.side, step)
+        rows = balanced(data.labels, settings.batch, seed, "netspace", "optimise", concept.side, step)
         logits = concept.network.predict(weights, images[rows])
         if goal == "teacher":
             return spaces.distance(space.settings, logits, targets[rows].expand_as(logits))
         classes = truth[rows].expand(len(logits), -1)
         return F.cross_entropy(logits.transpose(1, 2), classes, reduction="none").mean(1)
 
-    before = space.encode(encoder_inputs(concept, concept.held_out[:starts], space.settings))
-    codes = spaces.optimise(
-        before, lambda c, step: loss(space.decode(c), step), steps=steps, learning_rate=learning_rate
-    )
+    before = space.encode(encoder_inputs(concept, concept.held_out[: settings.starts], space.settings))
+    steps, rate = settings.steps, settings.learning_rate
+    codes = spaces.optimise(before, lambda c, step: loss(space.decode(c), step), steps=steps, learning_rate=rate)
     shapes, size = concept.network.shapes, concept.network.size
     fresh_ones = [fresh(concept.architecture, seed + i) for i in range(len(codes))]
     preps = torch.cat([spaces.to_prep(weights, shapes, size, 1) for weights in fresh_ones]).to(device)
+    rate = settings.scratch_rate
     scratch = spaces.optimise(
-        preps, lambda p, step: loss(spaces.from_prep(p, shapes), step), steps=steps, learning_rate=SCRATCH_RATE
+        preps, lambda p, step: loss(spaces.from_prep(p, shapes), step), steps=steps, learning_rate=rate
     )
     compared = {"start": space.decode(before), "decoded": space.decode(codes)}
     compared |= {"scratch": spaces.from_prep(scratch, shapes)}
@@ -441,24 +440,17 @@ def selected(concept: Concept, logits: np.ndarray) -> np.ndarray:
     return np.array([(second[first.argmax()] + first[second.argmax()]) / 2])
 
 
-TEACHERS = 16
-SCRATCH_RATE = 0.01
-
-
 # ---------------------------------------------------------------------------------------------- fusion
 
 
-def fuse(
-    space: spaces.Space, by_side: Mapping[str, Concept], seed: int, *, models: int, steps: int, batch: int = 64,
-    learning_rate: float = 0.01,
-) -> dict[str, np.ndarray]:  # fmt: skip
+def fuse(space: spaces.Space, by_side: Mapping[str, Concept], seed: int, settings: Fuse) -> dict[str, np.ndarray]:
     """CNNs for the conjunction from one code each, name -> (n, ...): a zoo file's conv layers, fc_a and fc_b.
 
     The i-th code starts half way between the codes of the i-th CNNs of both zoos and is optimised so that the decoded
     CNN predicts as the one through head a on images of concept a, as the other through head b on those of concept b.
     """
     device = by_side["a"].device
-    n = min(models, *(len(c.predictions) for c in by_side.values()))
+    n = min(settings.models, *(len(c.predictions) for c in by_side.values()))
     rows = np.arange(n)
     codes = sum(space.encode(encoder_inputs(c, rows, space.settings)) for c in by_side.values()) / 2
     images = {side: torch.from_numpy(c.data.images[c.rows]).to(device) for side, c in by_side.items()}
@@ -467,17 +459,13 @@ def fuse(
     def loss(codes, part, step):
         weights, total = space.decode(codes), 0
         for side, c in by_side.items():
-            drawn = rng.permutation(len(images[side]), seed, "netspace", "fuse", side, step)[:batch].copy()
+            drawn = rng.permutation(len(images[side]), seed, "netspace", "fuse", side, step)[: settings.batch].copy()
             logits = c.network.predict(weights, images[side][drawn])
             total = total + spaces.distance(space.settings, logits, targets[side][part][:, drawn])
         return total
 
-    moved = []
+    moved, how = [], {"steps": settings.steps, "learning_rate": settings.learning_rate}
     for first in range(0, n, 16):
         part = slice(first, min(first + 16, n))
-        moved.append(
-            spaces.optimise(
-                codes[part], lambda c, step, part=part: loss(c, part, step), steps=steps, learning_rate=learning_rate
-            )
-        )
+        moved.append(spaces.optimise(codes[part], lambda c, step, part=part: loss(c, part, step), **how))
     return {name: values.cpu().numpy() for name, values in space.decode(torch.cat(moved)).items()}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from zoofuse.netspace import architectures, cnns, shape_experiments, spaces
+from zoofuse.settings.netspace import Interpolation, LatentOptimisation
 
 KINDS = ("original", "decoded", "control")
 SPREAD = [f"{kind}_{quartile}" for kind in KINDS for quartile in ("q25", "q75")]
@@ -47,14 +48,14 @@ def one_architecture(space: spaces.Space, by_side: Mapping[str, cnns.Concept], n
     return rows, arrays
 
 
-def interpolation(space: spaces.Space, by_side, names, *, pairs: int, points: int) -> Result:
+def interpolation(space: spaces.Space, by_side, names, settings: Interpolation) -> Result:
     """Interpolation paths between held-out CNNs: the ends, the middle, and what the middle loses.
 
     Original are the raw ends; control is the middle of the raw weights. Between concepts a row for each one's own head.
     """
-    rows, arrays = [], {}
+    rows, arrays, points = [], {}, settings.points
     for start, stop in (("a", "a"), ("b", "b"), ("a", "b")):
-        scores = cnns.interpolate(space, by_side[start], by_side[stop], pairs, points)
+        scores = cnns.interpolate(space, by_side[start], by_side[stop], settings.pairs, points)
         way = names[start] if start == stop else f"{names[start]}_to_{names[stop]}"
         heads = [names[start]] if start == stop else [names[start], names[stop]]
         for column, head in enumerate(heads):
@@ -71,9 +72,7 @@ def interpolation(space: spaces.Space, by_side, names, *, pairs: int, points: in
     return rows, arrays
 
 
-def latent_optimisation(
-    space: spaces.Space, by_side, names, seed: int, *, starts: int, steps: int, learning_rate: float
-) -> Result:
+def latent_optimisation(space: spaces.Space, by_side, names, seed: int, settings: LatentOptimisation) -> Result:
     """The best CNN of the zoo (original), optimised codes (decoded), training from scratch at equal steps (control).
 
     The best of a zoo is selected among many; `best_of_...` selects among the starts in the same way, and compares like
@@ -82,9 +81,7 @@ def latent_optimisation(
     rows, arrays = [], {}
     for side, concept in by_side.items():
         for goal in ("teacher", "performance"):
-            scores = cnns.optimise(
-                space, concept, seed, goal=goal, starts=starts, steps=steps, learning_rate=learning_rate
-            )
+            scores = cnns.optimise(space, concept, seed, settings, goal=goal)
             name = f"{goal}_{names[side]}"
             measures = {
                 name: ("best", "decoded", "scratch"),
@@ -145,13 +142,14 @@ def unseen_architectures(
     return rows, arrays
 
 
-def shapes(space: spaces.Space, sirens: shape_experiments.Family, seed: int, *, pairs: int, points: int) -> Result:
+def shapes(space: spaces.Space, sirens: shape_experiments.Family, seed: int, settings: Interpolation) -> Result:
     """SIRENs of held-out shapes as they were and decoded; control is the SIREN trained on that predicts most alike,
     in its place, or what the measure names. `trained_on`: the same of shapes that the space was trained on, which tells
     what it fails to fit from what it fails to generalise. The last rows are interpolation paths."""
     scores = shape_experiments.reconstruct(space, sirens, sirens.held_out, seed)
     fitted = shape_experiments.reconstruct(space, sirens, sirens.trained[: len(sirens.held_out)], seed)
-    path = shape_experiments.interpolate(space, sirens, seed, pairs, points)
+    points = settings.points
+    path = shape_experiments.interpolate(space, sirens, seed, settings.pairs, points)
     kinds = np.array([sirens.shapes[i].kind for i in sirens.held_out])
     nearest = ("original", "decoded", "nearest")
     rows = _rows("shapes", scores, {"accuracy": nearest})

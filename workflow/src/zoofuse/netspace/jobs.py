@@ -18,6 +18,7 @@ from zoofuse.netspace import architectures, experiments, shape_experiments, shap
 from zoofuse.netspace import cnns as of_zoos
 from zoofuse.netspace.figures import FIGURES
 from zoofuse.report import report, run_facts
+from zoofuse.settings.netspace import Fuse, Interpolation, LatentOptimisation, Shapes
 from zoofuse.zoo import training
 from zoofuse.zoo import zoo as of_shards
 
@@ -87,9 +88,9 @@ def experiment(
         case "one_architecture":
             results = experiments.one_architecture(opened, concepts, by_side, seed)
         case "interpolation":
-            results = experiments.interpolation(opened, concepts, by_side, **chosen)
+            results = experiments.interpolation(opened, concepts, by_side, Interpolation(**chosen))
         case "latent_optimisation":
-            results = experiments.latent_optimisation(opened, concepts, by_side, seed, **chosen)
+            results = experiments.latent_optimisation(opened, concepts, by_side, seed, LatentOptimisation(**chosen))
     _write(*results, setting, table, arrays)
 
 
@@ -98,7 +99,7 @@ def fuse(
 ) -> None:
     """Generate CNNs for the conjunction: move latent codes until the decoded CNN predicts both concepts."""
     opened, concepts = of_zoos.opened(space, predictions, _on(device, threads), **cnns)
-    arrays = of_zoos.fuse(opened, concepts, seed, **chosen)
+    arrays = of_zoos.fuse(opened, concepts, seed, Fuse(**chosen))
     count = len(arrays["conv1.bias"])
     arrays |= {"model": np.arange(count, dtype=np.int32), "domain": np.repeat(["-"], count)}
     sources = [files.fingerprint(space), files.fingerprint(predictions)]
@@ -111,6 +112,7 @@ def networks(
     models: int,
     batch: int,
     steps: int,
+    learning_rate: float,
     seed: int,
     output: Path,
     threads: int,
@@ -120,7 +122,8 @@ def networks(
     """Train networks of one architecture on one concept."""
     on = _on(device, threads)
     data, named = training.Data(**of_concepts.read_concept(images)), architectures.named(architecture)
-    weights = architectures.train(named, data, models, seed, steps=steps, batch=batch, device=on)
+    how = {"steps": steps, "batch": batch, "learning_rate": learning_rate}
+    weights = architectures.train(named, data, models, seed, **how, device=on)
     logits = of_zoos.predictions(named.network, weights, data.validation_images)
     accuracy = of_zoos.balanced_accuracy(logits, data.validation_labels)
     arrays = {name: values.cpu().numpy() for name, values in weights.items()}
@@ -185,9 +188,10 @@ def sirens(
     """Train a SIREN for each shape of the family."""
     on = _on(device, threads)
     family = [shapes.shape(seed, i) for i in range(models)]
-    with logs.steps(settings["steps"], "SIRENs") as progress:
-        weights = shapes.train(family, seed, Path(state), **settings, device=on, progress=progress)
-    network = shapes.siren(settings["hidden"], settings["layers"])
+    chosen = Shapes(**settings)
+    with logs.steps(chosen.training_steps, "SIRENs") as progress:
+        weights = shapes.train(family, seed, Path(state), chosen, device=on, progress=progress)
+    network = shapes.siren(chosen.hidden, chosen.layers)
     points = shapes.uniform_points(4096, seed, "shapes", "said")
     truth = np.stack([one.distance(points) for one in family])
     accuracy = shapes.accuracy(shapes.predictions(network, weights, points), truth)
@@ -199,9 +203,9 @@ def sirens(
 
 def shape_experiment(
     networks: Path,
-    held_out: float,
+    measured: Mapping,
     settings: Mapping,
-    walks: Mapping,
+    paths: Mapping,
     seed: int,
     state: str,
     table: Path,
@@ -215,11 +219,11 @@ def shape_experiment(
     weights = {name: torch.from_numpy(values).to(on) for name, values in files.read(networks, "networks").items()}
     family = [shapes.shape(seed, i) for i in range(len(weights["layer0.bias"]))]
     network = shapes.siren(trained["hidden"], trained["layers"])
-    concepts = shape_experiments.family(family, network, weights, held_out, seed)
+    concepts = shape_experiments.family(family, network, weights, Shapes(**measured), seed)
     chosen = spaces.Settings(**settings)
     with logs.steps(chosen.steps, "shapes") as progress:
         space = shape_experiments.embed(concepts, chosen, seed, Path(state), device=on, progress=progress)
-    _write(*experiments.shapes(space, concepts, seed, **walks), "shapes", table, arrays)
+    _write(*experiments.shapes(space, concepts, seed, Interpolation(**paths)), "shapes", table, arrays)
     Path(state).unlink(missing_ok=True)
 
 

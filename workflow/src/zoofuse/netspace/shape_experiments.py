@@ -10,11 +10,8 @@ from torch import Tensor
 
 from zoofuse.core import rng
 from zoofuse.netspace import shapes, spaces
+from zoofuse.settings.netspace import Shapes
 from zoofuse.zoo import align
-
-COMPARED = 16384  # points that the space compares on, half of them near the shapes it is trained on
-PROBES = 512  # of these, anywhere in the cube: what the encoder reads distances at
-MEASURED = 4096  # points that accuracies are measured at
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,6 +25,7 @@ class Family:
         network, weights: their SIRENs, name -> (n, ...).
         points, predictions: (m, 3), what the space compares on, and the distances (n, m) predicted there.
         trained, held_out: rows of the SIRENs that the space is trained on, and of those it is not.
+        settings: how many points the space compares on, the encoder reads, and accuracies are measured at.
     """
 
     shapes: Sequence[shapes.Shape]
@@ -37,25 +35,27 @@ class Family:
     predictions: np.ndarray
     trained: np.ndarray
     held_out: np.ndarray
+    settings: Shapes
 
     def encoder_inputs(self, rows: np.ndarray) -> np.ndarray:
         """What the encoder reads, of the order of 1."""
-        return 4 * self.predictions[rows, :PROBES]
+        return 4 * self.predictions[rows, : self.settings.probes]
 
     def of(self, rows: np.ndarray) -> dict[str, Tensor]:
         return {name: values[rows] for name, values in self.weights.items()}
 
 
-def family(of: Sequence[shapes.Shape], network: spaces.Network, weights, held_out: float, seed: int) -> Family:
-    """held_out: share of the SIRENs that the space is not trained on, at least 2."""
+def family(of: Sequence[shapes.Shape], network: spaces.Network, weights, settings: Shapes, seed: int) -> Family:
+    """The SIRENs of n shapes, by name -> (n, ...); a share of them, at least 2, is held out."""
     order = rng.permutation(len(of), seed, "shapes", "held out")
-    count = max(2, round(held_out * len(of)))
+    count = max(2, round(settings.held_out * len(of)))
     trained, rest = np.sort(order[count:]), np.sort(order[:count])
-    points = [shapes.uniform_points(COMPARED // 2, seed, "shapes", "compared")]
-    share = COMPARED // 2 // len(trained)
+    points = [shapes.uniform_points(settings.compared // 2, seed, "shapes", "compared")]
+    share = settings.compared // 2 // len(trained)
     points += [shapes.near_points(of[i], share, seed, "shapes", "compared", i) for i in trained]
     points = np.concatenate(points)
-    return Family(of, network, weights, points, shapes.predictions(network, weights, points), trained, rest)
+    predictions = shapes.predictions(network, weights, points)
+    return Family(of, network, weights, points, predictions, trained, rest, settings)
 
 
 def embed(
@@ -84,7 +84,7 @@ def reconstruct(space: spaces.Space, sirens: Family, rows: np.ndarray, seed: int
     noisy = spaces.with_noise(original, decoded, seed, "shapes")
     average = {name: v.mean(0, keepdim=True).expand(len(rows), *v.shape[1:]) for name, v in trained.items()}
 
-    anywhere = shapes.uniform_points(MEASURED, seed, "shapes", "measured")
+    anywhere = shapes.uniform_points(sirens.settings.measured, seed, "shapes", "measured")
     compared = {"original": original, "decoded": decoded}
     predictions = {key: shapes.predictions(network, of, anywhere) for key, of in compared.items()}
     trained_predictions = shapes.predictions(network, trained, anywhere)
@@ -92,7 +92,10 @@ def reconstruct(space: spaces.Space, sirens: Family, rows: np.ndarray, seed: int
     nearest = {name: values[gaps["original"].argmin(1)] for name, values in trained.items()}
     compared |= {"noise": noisy, "average": average, "nearest": nearest}
     near = np.stack(
-        [shapes.near_points(one, MEASURED, seed, "shapes", "near", i) for one, i in zip(one_of, rows, strict=True)]
+        [
+            shapes.near_points(one, sirens.settings.measured, seed, "shapes", "near", i)
+            for one, i in zip(one_of, rows, strict=True)
+        ]
     )
     measured = {}
     for prefix, points in (("", np.repeat(anywhere[None], len(rows), 0)), ("near_", near)):
@@ -143,7 +146,7 @@ def interpolate(space: spaces.Space, sirens: Family, seed: int, pairs: int, poin
     The accuracy against the two shapes' true distances, mixed at the same share, along codes (decoded) and along
     weights (raw); and the mean difference of the predictions' slope from 1, a distance's (decoded_slope, raw_slope).
     """
-    inputs = shapes.uniform_points(MEASURED // 4, seed, "shapes", "walk")
+    inputs = shapes.uniform_points(sirens.settings.measured // 4, seed, "shapes", "walk")
     truth = np.stack([sirens.shapes[i].distance(inputs) for i in sirens.held_out[: pairs + 1]])
     along_path = {key: [] for key in ("decoded", "raw", "decoded_slope", "raw_slope")}
     for share in np.linspace(0, 1, points, dtype=np.float32):

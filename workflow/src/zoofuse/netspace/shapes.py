@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,13 @@ from torch import Tensor
 from zoofuse.core import files, rng
 from zoofuse.models import fit
 from zoofuse.netspace import spaces
+from zoofuse.settings.netspace import Shapes
 
 KINDS = ("chair", "table", "lamp")
 OMEGA = 30.0  # published, of every sine
 NEAR = 0.06  # a point near a shape lies in a part's box grown by this
 TOLERANCE = 1e-2  # published
-POOL = 8192  # points that a SIREN is trained on
-GRID = 48  # points along each side of the cube, for a mesh
+GRID = 48  # points along each side of the cube, for the meshes of the figure
 
 
 @dataclass(frozen=True)
@@ -132,35 +132,40 @@ def fresh(network: spaces.Network, models: np.ndarray, seed: int, name: str = "s
 
 
 def train(
-    family: Sequence[Shape], seed: int, state_path: Path, *, hidden: int, layers: int, steps: int, points: int,
-    learning_rate: float, loss: str = "l1", device: str = "cpu", progress: fit.Progress | None = None,
-) -> dict[str, Tensor]:  # fmt: skip
+    family: Sequence[Shape],
+    seed: int,
+    state_path: Path,
+    settings: Shapes,
+    *,
+    device: str = "cpu",
+    progress: fit.Progress | None = None,
+) -> dict[str, Tensor]:
     """A SIREN for each shape, all in one batched product, name -> (n, ...).
 
-    Adam on the error, absolute (l1) or squared (mse, published), at `points` points in a step, half of all near each
-    one's shape. What was stopped goes on from the file `state_path` to the same bits.
+    Adam on the error, absolute (l1) or squared (mse, published), at some points in a step, half of all near each one's
+    shape. What was stopped goes on from the file `state_path` to the same bits.
     """
-    network, models = siren(hidden, layers), np.arange(len(family))
-    half = POOL // 2
+    network, models = siren(settings.hidden, settings.layers), np.arange(len(family))
+    half = settings.pool // 2
     anywhere = [uniform_points(half, seed, "shapes", "uniform", i) for i in models]
     near = [near_points(one, half, seed, "shapes", "near", i) for i, one in enumerate(family)]
     pool = np.concatenate([np.stack(anywhere), np.stack(near)], axis=1)
     targets = np.stack([one.distance(points_of) for one, points_of in zip(family, pool, strict=True)])
     digest = hashlib.sha256(targets.tobytes()).hexdigest()
-    identity = files.digest([seed, digest, hidden, layers, steps, points, learning_rate, loss, device])
+    identity = files.digest([seed, digest, asdict(settings), device])
     pool, targets = torch.from_numpy(pool).to(device), torch.from_numpy(targets)[..., None].to(device)
-    size = {"l1": torch.abs, "mse": torch.square}[loss]
+    size = {"l1": torch.abs, "mse": torch.square}[settings.loss]
 
     def error(weights: spaces.Parameters, step: int) -> Tensor:
-        rows = rng.permutation(POOL, seed, "shapes", "step", step)[:points].copy()
+        rows = rng.permutation(2 * half, seed, "shapes", "step", step)[: settings.points].copy()
         return size(network.predict(weights, pool[:, rows]) - targets[:, rows]).mean((1, 2)).sum()
 
     start = {name: torch.from_numpy(values) for name, values in fresh(network, models, seed).items()}
     weights, _ = spaces.descend(
         start,
         error,
-        steps=steps,
-        learning_rate=learning_rate,
+        steps=settings.training_steps,
+        learning_rate=settings.training_rate,
         state_path=state_path,
         identity=identity,
         device=device,

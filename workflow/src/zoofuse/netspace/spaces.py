@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,9 +24,12 @@ from torch import Tensor
 
 from zoofuse.core import files, rng
 from zoofuse.models import fit
+from zoofuse.settings.fields import Encoder
+from zoofuse.settings.netspace import Netspace
 
-ENCODERS = ("predictions", "parameters")
+ENCODERS = get_args(Encoder)
 LOSSES = ("kl", "mse", "l1")
+_DEFAULT = Netspace()
 
 Parameters = dict[str, Tensor]
 
@@ -74,21 +78,20 @@ class Group:
 class Settings:
     """What a space depends on beside its networks and the seed."""
 
-    encoder: str = "predictions"
-    code: int = 64  # latent dimension; published 4,096
-    hidden: int = 256  # units of the encoder, and of the decoder's two layers
-    width: int = 256  # of a PRep's rows; published 10,000
-    steps: int = 1500
-    networks: int = 8  # in a step
-    inputs: int = 64  # in a step
-    learning_rate: float = 1e-3  # falls to 0 as half a cosine
+    # What these mean stands in `zoofuse.settings.netspace`.
+    encoder: str = _DEFAULT.encoder
+    code: int = _DEFAULT.code
+    hidden: int = _DEFAULT.hidden
+    width: int = _DEFAULT.width
+    steps: int = _DEFAULT.steps
+    networks: int = _DEFAULT.networks
+    inputs: int = _DEFAULT.inputs
+    learning_rate: float = _DEFAULT.learning_rate
     # kl: of softened class probabilities (Hinton et al. 2015); for networks that predict numbers mse or l1
     loss: str = "kl"
-    temperature: float = 4.0
-    # Share of a step's networks that are decoded between two codes, to predict what lies between both.
-    mixed: float = 0.5
-    # For deep networks without normalisation, which a few large steps make degenerate: the largest norm of a step's
-    # gradient (Pascanu et al. 2013), 0 for any, and the share of the steps in which the learning rate rises.
+    temperature: float = _DEFAULT.temperature
+    mixed: float = _DEFAULT.mixed
+    # Spaces of several architectures have these.
     clip: float = 0.0
     rise: float = 0.0
 

@@ -18,16 +18,15 @@ LARGEST = 1_000_000  # CNNs of a concept, equal to the schema's
 
 @functools.cache
 def _listed(root: str, named: tuple[str, ...], where: str) -> folders.Listing:
-    found = folders.listing(root, named, where)
-    if found.unreachable and where != "folders":
-        lines = [f"  {printable(path)}: {cause}" for path, cause in found.unreachable[:10]]
-        more = len(found.unreachable) - len(lines)
+    listing = folders.listing(root, named, where)
+    if listing.unreachable and where != "folders":
+        lines = [f"  {printable(path)}: {cause}" for path, cause in listing.unreachable[:10]]
+        more = len(listing.unreachable) - len(lines)
         lines += [f"  and {more} more"] if more else []
-        total = (
-            f"{where}: {len(found.unreachable)} of {len(found.images) + len(found.unreachable)} images can't be read"
-        )
+        every = len(listing.images) + len(listing.unreachable)
+        total = f"{where}: {len(listing.unreachable)} of {every} images can't be read"
         print("\n".join([f"{total}:", *lines]), file=sys.stderr)
-    return found
+    return listing
 
 
 def folders_digest(root: str, named: list[str]) -> str:
@@ -35,12 +34,12 @@ def folders_digest(root: str, named: list[str]) -> str:
 
     Modification times are left out: a copied folder is the same folder. What can't be read counts with its cause.
     """
-    base, found = folders.spelled(root), []
+    base, contents = folders.spelled(root), []
     for folder in sorted(named):
         listing = _listed(root, (folder,), "folders")
-        found += [(path.relative_to(base).as_posix(), file_size(path)) for path in listing.images]
-        found += [(path.relative_to(base).as_posix(), cause) for path, cause in listing.unreachable]
-    return files.digest(found)
+        contents += [(path.relative_to(base).as_posix(), file_size(path)) for path in listing.images]
+        contents += [(path.relative_to(base).as_posix(), cause) for path, cause in listing.unreachable]
+    return files.digest(contents)
 
 
 @dataclass(frozen=True)

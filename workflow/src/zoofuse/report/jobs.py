@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from zoofuse.core import csv_files, files
+from zoofuse.core import csv_files, files, logs
 from zoofuse.data import images as image_files
 from zoofuse.evaluation import orders as image_orders
+from zoofuse.evaluation import replicates as several
 from zoofuse.evaluation import suspects
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.methods import kernels
@@ -100,6 +102,56 @@ def cyclegan_figure(histories: Sequence[Path], output: Path) -> None:
     kernel_figures.cyclegan_curves(arrays, output)
 
 
+def few_shot(
+    zoos: Sequence[Path],
+    test_images: Path,
+    fusion: str,
+    images: Sequence[int],
+    models: int,
+    draws: int,
+    seed: int,
+    table: Path,
+    figure: Path,
+    threads: int = 1,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Write what so many labelled images of the conjunction are worth to every method's CNNs."""
+    import torch
+
+    from zoofuse.evaluation import few_shot, protocols
+
+    torch.set_num_threads(threads)
+    test = image_files.read_test(test_images)
+    validation = protocols.split(test["labels"], test["groups"], seed, fusion)
+    shown = test["images"], test["labels"], validation, images
+    how, rows = {"draws": draws, "seed": seed, "fusion": fusion}, []
+    with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
+        for path in zoos:
+            cnns = protocols.part(files.read(path, "zoo"), models, 0, None)
+            rows += few_shot.rows(path.stem, few_shot.of_cnns(cnns, *shown, say=say, **how), draws)
+            bar.update()
+    for method, scores in few_shot.without_cnn(*shown, **how):
+        rows += few_shot.rows(method, scores, draws)
+    frame = pd.DataFrame(rows, columns=few_shot.COLUMNS)
+    figures.few_shot(frame, figure)
+    csv_files.write(table, frame)
+
+
+def replicates(
+    predictions: Sequence[Path], runs: Sequence[str], own_images: bool, seed: int, outputs: Mapping[str, Path]
+) -> None:
+    """Write what several runs of one fusion, from different seeds, say together."""
+    each = len(predictions) // len(runs)  # every run has as many files; they lie one run after another
+    read = {
+        name: several.read(predictions[run * each : (run + 1) * each], folder=name if run else None)
+        for run, name in enumerate(runs)
+    }
+    tables, medians = several.tables(read, seed, own_images=own_images)
+    for name, table in tables.items():
+        csv_files.write(outputs[name], table)
+    figures.replicates(medians, tables["replicates"], outputs["figure"])
+
+
 def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str], output: Path) -> None:
     """Plot some kernels before and after translation."""
     of_domain = kernels.read(bank)
@@ -108,3 +160,64 @@ def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str],
     to_a, to_b = (translated[f"{layer}.weight"][translated["domain"] == domain][:SHOWN] for domain in (first, last))
     ends = names[0], names[-1]
     kernel_figures.kernels(of_domain[first][:SHOWN], to_b, of_domain[last][:SHOWN], to_a, output, ends)
+
+
+def shown_figures(
+    zoo: Path,
+    leaderboard: Path,
+    predictions: Sequence[Path],
+    images: Path,
+    tsne: Mapping,
+    outputs: Mapping[str, Path],
+) -> None:
+    """Plot embeddings and cosine similarity of two CNNs: the one selected on validation, and the median one."""
+    from zoofuse.evaluation import predictions as predicted_files
+    from zoofuse.evaluation import protocols
+    from zoofuse.report.report import write_shown
+
+    cnns = files.read(zoo, "zoo")
+    sets = {of.head: of for of in predicted_files.iterate(predictions, "held_out")}
+    held_out_umap = predicted_files.embedding(predictions, "held_out/umap")
+    first, test = next(iter(sets.values())), image_files.read_test(images)
+    about = test["labels"], test["groups"]
+    names, embeddings = [], {"umap": [], "tsne": []}
+    classes: dict[str, list] = {clusterer: [] for clusterer in of_clusterers.CLUSTERERS}
+    for which, (row, how) in _two_cnns(csv_files.read(leaderboard), sets).items():
+        domain, model = str(first.domain[row]), int(first.model[row])
+        name = f"{figures.method_label(zoo.stem, domain)}, CNN {model} ({how})"
+        kept = (cnns["model"] == model) & (cnns["domain"] == domain)
+        features = protocols.features({key: values[kept] for key, values in cnns.items()}, test["images"])[0]
+        points = {"umap": held_out_umap[row], "tsne": protocols.tsne_embedding(features, tsne)}
+        predicted = np.where(first.scores[row], "predicted positive", "predicted negative")
+        for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):
+            figures.embedding_scatter(points[kind], *about, predicted, outputs[f"{kind}_{which}"], f"{title}: {name}")
+            embeddings[kind].append(points[kind])
+        figures.cosine_heatmap(features, *about, outputs[f"cosine_{which}"], name)
+        names.append(name)
+        for clusterer, of in classes.items():
+            of.append(sets[clusterer].scores[row])
+    write_shown(
+        outputs["shown"],
+        images=test["images"],
+        labels=test["labels"],
+        groups=test["groups"],
+        validation=first.images.validation,
+        names=names,
+        embeddings={"UMAP": np.stack(embeddings["umap"]), "t-SNE": np.stack(embeddings["tsne"])},
+        predictions={clusterer: np.stack(of) for clusterer, of in classes.items()},
+    )
+
+
+def _two_cnns(leaderboard: pd.DataFrame, sets: Mapping) -> dict[str, tuple[int, str]]:
+    """Kind -> (row of the CNN, how it was chosen), under the clusterer whose selected CNN is best on validation."""
+    method = next(iter(sets.values())).method
+    held = leaderboard[(leaderboard["method"] == method) & (leaderboard["protocol"] == "held_out")]
+    best = held.loc[held["validation"].idxmax()]
+    of = sets[best["clusterer"]]
+    names = [of.name(row) for row in range(len(of))]
+    median = np.argsort(of.measures["balanced_accuracy"], kind="stable")[len(of) // 2]
+    how = f"of {len(of):,}, {of_clusterers.CLUSTERERS[of.head]}"
+    return {
+        "selected": (names.index(best["selected"]), f"selected on validation {how}"),
+        "median": (int(median), f"the median {how}"),
+    }

@@ -7,10 +7,10 @@ import importlib.resources
 import re
 from collections.abc import Iterable
 
-import jinja2
 from markupsafe import Markup
 
 from zoofuse.core import text
+from zoofuse.core.templates import template
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -43,12 +43,9 @@ def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool =
         "base-uri": "'none'",
         "form-action": "'none'",
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined, finalize=shown,
-    )  # fmt: skip
-    environment.filters |= {"value": _value, "heading": heading}
-    return environment.get_template(f"{name}.html").render(
+    filters = {"value": _value, "heading": heading}
+    options = {"folder": "templates", "filters": filters, "autoescape": True, "finalize": shown}
+    return template("zoofuse.report", f"{name}.html", **options).render(
         context,
         # No quotes but single ones and nothing from outside, so that nothing in it needs to be escaped.
         policy=Markup("; ".join(f"{directive} {sources}" for directive, sources in policy.items())),

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -65,6 +65,7 @@ def build(
         shown        file of `write_shown`; may be left out
         verdicts     layer -> a sentence on its CycleGAN; may be left out
         figures      kind -> image or list of images, kinds kernels_{layer}, cyclegan, cosine
+        older_rows, older  what `run_facts.older_code` returns; may be left out
     zoo: CSV of `tables.zoo_table`. figures: examples, zoo_histogram, zoo_curves, netspace_<setting>.
     netspace: CSV of all of NetSpace's settings.
     images: one mapping per image set, heading -> text or number; image_notes: sentences, such as what was skipped.
@@ -127,7 +128,7 @@ def write_shown(
 
 def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
     name, paths = fusion["name"], fusion["tables"]
-    frames = {key: csv_files.read(file) for key, file in paths.items()}
+    frames = {key: _marked(csv_files.read(file), fusion.get("older_rows", ())) for key, file in paths.items()}
     known = {key: frame for key, frame in frames.items() if key in TABLES}
     of_cnns = {key: [name for name in (f"held_out_{key}", key) if name in frames] for key in CLUSTERERS}
     cnns = {key: pd.concat([frames[name] for name in names]) for key, names in of_cnns.items() if names}
@@ -141,6 +142,7 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "name": name,
         "concepts": list(fusion["concepts"]),
         "counts": _counts(cnns),
+        "older": fusion.get("older", ""),
         "summary": narrative.summary(leaderboard, comparisons),
         "explorer": explorer,
         "shown": shown,
@@ -164,6 +166,13 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "verdicts": dict(fusion.get("verdicts", {})),
         "figures": _figures(fusion.get("figures", {}), name),
     }
+
+
+def _marked(frame: pd.DataFrame, older: Collection[str]) -> pd.DataFrame:
+    """A table with a column `code` where some of its rows come from older code."""
+    named = frame[[name for name in ("method", "baseline") if name in frame]]
+    is_older = named.isin(list(older)).any(axis=1)
+    return frame.assign(code=np.where(is_older, "older", "present")) if is_older.any() else frame
 
 
 def _explorer(views: Sequence[Mapping], comparisons: pd.DataFrame | None, plots: list[dict]) -> list[dict]:

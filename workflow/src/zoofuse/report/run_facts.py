@@ -5,15 +5,34 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+
+from zoofuse.core import code, csv_files, files
 
 PACKAGES = [
     "zoofuse", "torch", "numpy", "scipy", "scikit-learn", "umap-learn", "h5py", "pandas", "matplotlib", "plotly",
     "itables", "snakemake",
 ]  # fmt: skip
+
+
+# Folder of results -> what its files are, with their place in a path that says of which.
+_MADE = {
+    "images": ("images of", 2),
+    "test_images": ("test images of", 2),
+    "zoo": ("zoo of", 2),
+    "aligned": ("aligned zoos of", 2),
+    "kernels": ("kernel banks of", 2),
+    "cyclegan": ("CycleGANs of", 2),
+    "netspace": ("NetSpace of", 2),
+    "generated": ("CNNs of", 3),
+    "evaluation": ("predictions of", 3),
+    "zero_shot": ("zero-shot predictions of", 3),
+    "foreign": ("imported predictions of", 3),
+    "tables": ("table", 3),
+}
 
 
 def versions() -> dict[str, str]:
@@ -25,6 +44,29 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def older_code(root: Path, sources: Mapping[str, Sequence[str]], tables: Iterable[Path] = ()) -> tuple[list[str], str]:
+    """What was made with other code than the present and kept (snakemake --touch).
+
+    Args:
+        root: the folder in which results/ lies.
+        sources: row of a fusion's tables -> the files that it comes from, such as results/zoo/cat/shard-0000.h5.
+        tables: the fusion's CSVs, in `root`.
+
+    Returns:
+        The rows, and a sentence that names all that is older; "" where nothing is.
+    """
+    paths = dict.fromkeys(path for of_row in sources.values() for path in of_row)
+    older = [path for path in paths if not code.is_present(files.made_with(root / path))]
+    kept = [path.relative_to(root) for path in tables if not code.is_present(csv_files.made_with(path))]
+    named: dict[str, list[str]] = {}
+    for path in [*map(Path, older), *kept]:
+        what, place = _MADE[path.parts[1]]
+        named.setdefault(what, []).append(path.parts[place].partition(".")[0])
+    listed = "; ".join(f"{what} {', '.join(dict.fromkeys(names))}" for what, names in named.items())
+    sentence = f"Made by older code and kept: {listed}. The present code may give other numbers." if listed else ""
+    return [row for row, of_row in sources.items() if not set(older).isdisjoint(of_row)], sentence
 
 
 def flatten(settings: Mapping, prefix: str = "") -> list[tuple[str, str]]:

@@ -15,6 +15,19 @@ class ZeroShot:
         8,
         le=100_000,
     )
+    supervised_folds: Pair = says(
+        "Folds of their images, at most; each leaves one out, and what all predict for these gives the threshold.", 8
+    )
+    temperature: Positive = says("Softens the logits of ensemble_softened.", 4)
+    palettes: Count = says(
+        "In how many palettes ensemble_palettes shows each image to the CNNs of what is no colour.", 6
+    )
+    palette_models: Count = says("CNNs of each zoo that ensemble_palettes asks, at most.", 64)
+    palette_images: Pair = says(
+        "Dead leaves, images of random shapes, that lend ensemble_palettes their palettes and tell it which concept is "
+        "a colour.",
+        1000,
+    )
 
 
 @block
@@ -38,6 +51,11 @@ class Umap:
         "Distance between feature vectors.", "euclidean"
     )
     random_state: Seed = says("As published.", 47)
+    held_out_epochs: Count = says(
+        "Epochs of the held-out protocol's embedding, a third of them for the test images; the published protocol's "
+        "500 take more than twice the time.",
+        200,
+    )
 
 
 @block

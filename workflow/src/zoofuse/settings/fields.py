@@ -18,13 +18,17 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Held = Annotated[float, Field(gt=0, le=0.5)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, le=4294967295)]
 Text = Annotated[str, Field(min_length=1)]
 Selectors = Annotated[list[Text], Field(min_length=1)]
 Architecture = Literal[tuple(ARCHITECTURES)]
 # Those of two conv layers, which one CycleGAN can translate together.
 JOINT = tuple(name for name, entry in ARCHITECTURES.items() if len(entry.conv_layers) == 2)
+Balance = Literal["balanced", "published"]
+Choice = Literal["best", "first", "random"]  # of teachers
 Schedule = Literal["constant", "cosine", "linear"]
+Encoder = Literal["predictions", "parameters"]
 Source = Literal["folder", "synthetic", "torchvision"]
 Dataset = Literal["cifar10", "oxford_iiit_pet"]
 Kind = Literal["zoo", "VanillaCNN", "ResNet8", "ResNet14", "ResNet20", "ResNet26", "ResNet32"]

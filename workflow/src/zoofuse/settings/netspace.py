@@ -2,7 +2,21 @@
 
 from typing import Literal
 
-from zoofuse.settings.fields import ONCE, Count, Held, Kind, Millions, Pair, Rate, Share, Units, block, says
+from zoofuse.settings.fields import (
+    ONCE,
+    Count,
+    Encoder,
+    Held,
+    Kind,
+    Millions,
+    NotNegative,
+    Pair,
+    Rate,
+    Share,
+    Units,
+    block,
+    says,
+)
 
 
 @block
@@ -17,7 +31,10 @@ class LatentOptimisation:
         "Held-out CNNs whose codes are moved, and CNNs trained from scratch beside them.", 8, ge=1, le=100_000
     )
     steps: Count = says("Steps of either.", 100)
+    batch: Pair = says("Images in a step, half of each class.", 64)
     learning_rate: Rate = says("Adam's learning rate on a code.", 0.01)
+    scratch_rate: Rate = says("Adam's learning rate for the CNNs trained from scratch.", 0.01)
+    teachers: Count = says("CNNs of the zoo, the best ones, whose mean logits are a goal.", 16)
 
 
 @block
@@ -39,8 +56,12 @@ class Architectures:
     held_out: Held = says("Share of them that the space is not trained on, at least 2.", 0.25)
     training_steps: Count = says("Training steps of each network.", 200)
     batch: int = says("Images in a training step, half of each class.", 64, ge=2, le=1_000_000)
+    training_rate: Rate = says("Adam's learning rate for them, falling to 0 as half a cosine.", 0.01)
     steps: Count = says("Training steps of each of the two spaces, each of one architecture by turns.", 1200)
     learning_rate: Rate = says("Adam's learning rate for the two spaces.", 0.002)
+    # Deep networks without normalisation become degenerate by a few large steps (Pascanu et al. 2013).
+    clip: NotNegative = says("Largest norm of a step's gradient; 0 for any.", 1)
+    rise: Share = says("Share of the steps in which the learning rate rises.", 0.05)
 
 
 @block
@@ -52,6 +73,10 @@ class Shapes:
     training_steps: Count = says("Training steps of every SIREN; published 10000.", 1000)
     training_rate: Rate = says("Adam's learning rate for them, falling to 0 as half a cosine.", 0.002)
     points: Millions = says("Points in a step of theirs.", 256)
+    pool: Pair = says("Points that a SIREN is trained on, half of them near its shape.", 8192)
+    compared: Pair = says("Points that the space compares on, half of them near the shapes it is trained on.", 16384)
+    probes: Count = says("Of these, anywhere in the cube, those that the encoder reads distances at.", 512)
+    measured: int = says("Points that accuracies are measured at, on interpolation paths a quarter.", 4096, ge=4)
     steps: Count = says("Training steps of their space.", 5000)
     networks: int = says("SIRENs in a step of the space.", 16, ge=1, le=100_000)
     inputs: Millions = says("Points in a step of the space.", 256)
@@ -66,6 +91,7 @@ class Shapes:
 class Fuse:
     models: Count = says("CNNs that method netspace makes of a fusion, at most as many as the smaller zoo has.", 64)
     steps: Count = says("Steps in which each code is moved.", 60)
+    batch: Count = says("Images of each concept in a step.", 64)
     learning_rate: Rate = says("Adam's learning rate on a code.", 0.01)
 
 
@@ -73,7 +99,7 @@ class Fuse:
 class Netspace:
     """Networks embedded in a space of codes (snakemake netspace)."""
 
-    encoder: Literal["predictions", "parameters"] = says(
+    encoder: Encoder = says(
         "What the encoder reads of a CNN. predictions: its logits on the probe images; parameters: "
         "the padded representation of its weights, by the published convolutions.",
         "predictions",

@@ -4,7 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoofuse.settings.fields import ONCE, Architecture, Count, Millions, Rate, Schedule, Whole, block, says
+from zoofuse.settings.fields import (
+    ONCE,
+    Architecture,
+    Balance,
+    Choice,
+    Count,
+    Millions,
+    Positive,
+    Rate,
+    Schedule,
+    Share,
+    Whole,
+    block,
+    says,
+)
 
 
 @block
@@ -27,7 +41,7 @@ class Zoo:
     batch_size: Count = says("Images per step (report); the last batch of an epoch may be shorter.", 128)
     learning_rate: Rate = says("Adam's learning rate (report).", 0.01)
     schedule: Schedule = says("Learning rate over the steps; cosine and linear end at zero.", "constant")
-    balance: Literal["balanced", "published"] = says(
+    balance: Balance = says(
         "balanced draws half of each epoch from each class; published draws from all images as they come.", "balanced"
     )
     checkpoint_every: Whole = says(
@@ -90,8 +104,41 @@ class Remedies:
 
 
 @block
+class Recipe(Remedies):
+    """What CNNs with a head for each concept are trained on, and how: those of distil, and of direct beside them."""
+
+    images: Millions = says(
+        "Training images that are drawn for each concept, and as many again, recoloured or not, for each that is no "
+        "colour.",
+        12000,
+    )
+    epochs: Count = says("Epochs per CNN.", 15)
+    batch_size: Count = says("Images per step.", 128)
+    learning_rate: Rate = says("Adam's learning rate, falling to 0 along a cosine.", 0.003)
+    shift: Annotated[int, Field(ge=0, le=16)] = says("Pixels that an image is moved at most, each way.", 3)
+    loans: Count = says(
+        "How often validation images lend each other their colours to see how much of what a zoo knows goes over "
+        "with them; the mean decides whether the concept is a colour.",
+        20,
+    )
+    # More is asked of a second one, whose CNNs may have taken to colours only because the first one's colours are
+    # missing among its images.
+    colour_from: Share = says("The concept that depends most on colours is a colour if more than this goes over.", 0.5)
+    second_colour_from: Share = says("Another concept is a colour too if more than this goes over.", 0.75)
+
+
+@block
+class Judged(Remedies):
+    judges: Count = says(
+        "CNNs for each concept, trained on its images, that tell which concept is a colour and which negatives "
+        "mislead.",
+        2,
+    )
+
+
+@block
 class Teachers:
-    choice: Literal["best", "first", "random"] = says(
+    choice: Choice = says(
         "Which CNNs of each zoo teach. best: those that did best on their own validation images, whose labels "
         "this uses; first: the first ones, for which no label is used; random: untrained CNNs.",
         "best",
@@ -99,7 +146,7 @@ class Teachers:
 
 
 @block
-class Distil(Teachers, Remedies):
+class Distil(Teachers, Recipe):
     models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)
     teachers: Count = says("CNNs of each zoo that teach.", 16)
     student: Architecture | None = says("Architecture of the distilled CNNs; null takes the zoo's.", None)
@@ -107,6 +154,13 @@ class Distil(Teachers, Remedies):
 
 @block
 class DistilWeights(Teachers):
+    images: Millions = says("Dead leaves, images of random shapes, that teachers and students see.", 10000)
+    epochs: Count = says("Epochs per CNN.", 20)
+    batch_size: Count = says("Images per step.", 128)
+    learning_rate: Rate = says("Adam's learning rate, falling to 0 along a cosine.", 0.003)
+    teachers: Count = says("CNNs of each zoo that teach.", 32)
+    temperature: Positive = says("Softens the teachers' logits.", 4)
+    shapes: Count = says("Shapes in an image of dead leaves.", 24)
     palettes: Whole = says(
         "In how many palettes each image is shown to the teachers of what is no colour, whose mean "
         "prediction is the target.",

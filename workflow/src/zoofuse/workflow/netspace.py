@@ -70,8 +70,8 @@ class NetSpace:
 
     def architectures_space(self) -> dict:
         own = self.architectures
-        changed = {"encoder": "predictions", "learning_rate": own["learning_rate"], "clip": 1, "rise": 0.05}
-        return self.space(own["steps"]) | changed
+        changed = {key: own[key] for key in ("learning_rate", "clip", "rise")}
+        return self.space(own["steps"]) | changed | {"encoder": "predictions"}
 
     def shapes_space(self) -> dict:
         """Those of the other spaces where the space of shapes has none of its own."""
@@ -79,9 +79,8 @@ class NetSpace:
         return self.space(self.shapes["steps"]) | {key: self.shapes[key] for key in keys} | {"encoder": "predictions"}
 
     def sirens(self) -> dict:
-        own = self.shapes
-        trained = {"steps": own["training_steps"], "learning_rate": own["training_rate"]}
-        return {key: own[key] for key in ("hidden", "layers", "points", "loss")} | trained
+        keys = ("hidden", "layers", "points", "pool", "loss", "training_steps", "training_rate")
+        return {key: self.shapes[key] for key in keys}
 
     def chosen(self, setting: str) -> dict:
         """The settings of one experiment."""

@@ -14,16 +14,12 @@ MEMORY = 4000  # MB of a job's first attempt
 def code_of(script: str, functions: Sequence[str] = ()) -> Callable[[object], str]:
     """A param: the digest of the code that a rule's script runs, so that an edit re-runs what depends on it.
 
-    Args:
-        script: name of a file in workflow/scripts, without its suffix.
-        functions: as `core.code.digest` takes them.
+    Arguments as `core.code.description` takes them, whose result the param is.
     """
-    return lambda wildcards: _digest(script, tuple(functions))  # a function: most calls plan few of the rules
+    return lambda wildcards: _description(script, tuple(functions))  # a function: most calls plan few of the rules
 
 
-@functools.cache
-def _digest(script: str, functions: tuple[str, ...]) -> str:
-    return code.digest(WORKFLOW / "scripts" / f"{script}.py", functions)
+_description = functools.cache(code.description)
 
 
 def calls(function: str) -> dict:

@@ -17,6 +17,7 @@ from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
 from zoofuse.workflow.netspace import NetSpace
 from zoofuse.workflow.params import WORKFLOW, method_code
+from zoofuse.workflow.sources import sources
 
 CLUSTERERS = ("kmeans", "dbscan", "one_class_svm")
 LEADERBOARD = ("leaderboard", "comparisons", "zero_shot", "selection", "groups")
@@ -320,10 +321,10 @@ class Run:
     def evaluation_settings(self) -> dict:
         return {key: self.config["evaluation"][key] for key in ("embeddings", "umap", "tsne", *CLUSTERERS)}
 
-    def supervised_settings(self) -> dict:
-        """What the CNNs of the oracle are trained with: the zoo's own settings."""
-        keys = ("architecture", "epochs", "images_per_epoch", "batch_size", "learning_rate", "schedule")
-        return {key: self.config["zoo"][key] for key in keys}
+    def recipe(self) -> dict:
+        """How distilled CNNs are trained, and those of the oracle beside them."""
+        keys = ("images", "epochs", "batch_size", "learning_rate", "shift")
+        return {key: self.config["distil"][key] for key in keys}
 
     def _predictions(self, folder: str, fusion: str, methods: Iterable[str]) -> list[str]:
         return [
@@ -332,9 +333,13 @@ class Run:
             for shard in self.evaluation_ranges(fusion, method)
         ]
 
-    def evaluated(self, fusion: str) -> list[str]:
-        """Predictions of every method's CNNs by the published and the held-out protocol."""
-        return self._predictions("evaluation", fusion, self.methods(fusion))
+    def evaluated(self, fusion: str, methods: Iterable[str] | None = None) -> list[str]:
+        """Predictions of methods' CNNs (default: every one's) by the published and the held-out protocol."""
+        return self._predictions("evaluation", fusion, self.methods(fusion) if methods is None else methods)
+
+    def zero_shot(self, fusion: str, methods: Iterable[str] | None = None) -> list[str]:
+        """As `evaluated`, by the product of the CNNs' heads."""
+        return self._predictions("zero_shot", fusion, self.methods(fusion) if methods is None else methods)
 
     def probe_images(self, fusion: str) -> list[str]:
         """The images of a fusion's concepts; none if one is an existing zoo, as probes need all."""
@@ -346,7 +351,7 @@ class Run:
         return [
             *self.evaluated(fusion),
             f"results/evaluation/{fusion}/baselines.h5",
-            *self._predictions("zero_shot", fusion, self.methods(fusion)),
+            *self.zero_shot(fusion),
             f"results/zero_shot/{fusion}/baselines.h5",
         ]
 
@@ -421,7 +426,7 @@ class Run:
         return f"results/generated/{fusion}/{self.shown_method(fusion)}.h5"
 
     def shown_predictions(self, fusion: str) -> list[str]:
-        return self._predictions("evaluation", fusion, [self.shown_method(fusion)])
+        return self.evaluated(fusion, [self.shown_method(fusion)])
 
     def report(self) -> dict[str, str | list[str]]:
         """Every file the report shows, by `<kind>` or, of a fusion, `<kind>_<fusion>`."""
@@ -445,6 +450,7 @@ class Run:
             inputs[f"figures_{name}"] = [f"results/figures/{name}/{figure}.png" for figure in figures]
             inputs[f"shown_{name}"] = f"results/figures/{name}/shown.h5"
             summary = f"results/tables/{name}/summary.csv"
+            inputs[f"made_{name}"] = sorted({path for paths in sources(self, name).values() for path in paths})
             inputs[f"tables_{name}"] = [path for path in self.tables(name) if path != summary]
             if self.is_published(name):
                 inputs[f"published_{name}"] = [f"results/tables/{name}/published_{c}.csv" for c in CLUSTERERS]
@@ -452,6 +458,10 @@ class Run:
         inputs["beside"] = [f"results/figures/{name}/methods.png" for name in self.fusions]
         inputs["beside"] += [f"results/tables/{name}/summary.csv" for name in self.fusions]
         return inputs
+
+    def sources(self) -> dict[str, dict[str, list[str]]]:
+        """Fusion -> row of its tables -> the files that it comes from."""
+        return {name: sources(self, name) for name in self.fusions}
 
     def exported(self) -> list[str]:
         """A config.json for each fusion and method that generates CNNs.

@@ -29,10 +29,10 @@ def match(cnn: CNN, reference: CNN) -> list[np.ndarray]:
     for sweep in range(ROUNDS):
         before = [order.copy() for order in orders]
         for at, layer in enumerate(layers):
-            own, theirs = cnn[f"{layer}.weight"], reference[f"{layer}.weight"]
+            kernels, wanted = cnn[f"{layer}.weight"], reference[f"{layer}.weight"]
             if at:
-                own = own[:, orders[at - 1]]
-            agreement = theirs.reshape(len(theirs), -1) @ own.reshape(len(own), -1).T
+                kernels = kernels[:, orders[at - 1]]
+            agreement = wanted.reshape(len(wanted), -1) @ kernels.reshape(len(kernels), -1).T
             agreement += np.outer(reference[f"{layer}.bias"], cnn[f"{layer}.bias"])
             if sweep and at + 1 < len(layers):  # as input channels of the next layer
                 follower = f"{layers[at + 1]}.weight"
@@ -90,13 +90,13 @@ def nearest_parent(cnns: CNN, parents: CNN) -> np.ndarray:
     ranked by their first layer's best match; the whole CNN is matched for the CANDIDATES nearest.
     """
     names = [name for name in cnns if name.startswith("conv")]
-    kernels = {key: _first_layer(of) for key, of in (("own", cnns), ("parents", parents))}
-    found = np.empty(len(cnns["conv1.bias"]), np.float32)
-    for row, own in enumerate(kernels["own"]):
+    of_parents = _first_layer(parents)
+    nearest = np.empty(len(cnns["conv1.bias"]), np.float32)
+    for row, kernels in enumerate(_first_layer(cnns)):
         one = {name: cnns[name][row] for name in names}
-        agreement = np.einsum("oi,pji->poj", own, kernels["parents"])
+        agreement = np.einsum("oi,pji->poj", kernels, of_parents)
         best = np.array([matrix[linear_sum_assignment(matrix, maximize=True)].sum() for matrix in agreement])
-        gap = (kernels["parents"] ** 2).sum((1, 2)) - 2 * best
+        gap = (of_parents**2).sum((1, 2)) - 2 * best
         distances = []
         for parent in np.argsort(gap, kind="stable")[:CANDIDATES]:
             other = {name: parents[name][parent] for name in names}
@@ -104,8 +104,8 @@ def nearest_parent(cnns: CNN, parents: CNN) -> np.ndarray:
             apart = sum(float(((one[name] - other[name]) ** 2).sum()) for name in names)
             length = sum(float((one[name] ** 2).sum() + (other[name] ** 2).sum()) for name in names) / 2
             distances.append(np.sqrt(apart / length) if length else 0.0)
-        found[row] = min(distances)
-    return found
+        nearest[row] = min(distances)
+    return nearest
 
 
 def alike(cnns: CNN, others: CNN) -> bool:
@@ -137,8 +137,8 @@ def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int
             continue
         for domain in dict.fromkeys(cnns["domain"].tolist()):
             rows = np.flatnonzero(cnns["domain"] == domain)[:limit]
-            found = nearest_parent({name: cnns[name][rows] for name in names}, everyone)
-            yield dict(zip(NEAREST, (method, domain, len(rows), np.median(found), found.min()), strict=True))
+            nearest = nearest_parent({name: cnns[name][rows] for name in names}, everyone)
+            yield dict(zip(NEAREST, (method, domain, len(rows), np.median(nearest), nearest.min()), strict=True))
 
 
 def _first_layer(cnns: CNN) -> np.ndarray:

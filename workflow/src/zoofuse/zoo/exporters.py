@@ -9,11 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import torch
 
 from zoofuse.core import files, logs
+from zoofuse.core.templates import template
 from zoofuse.core.temporary import atomic_folder
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
@@ -34,11 +34,11 @@ def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.Path
     states.sort(key=lambda name: (name.split(".")[0], name.endswith("bias")))
     with atomic_folder(folder) as temporary, logs.bar(len(zoos["model"]), "CNNs", str(folder)) as bar:
         for row, model in enumerate(zoos["model"].tolist()):
-            one = {name: values[row] for name, values in zoos.items()}
+            tensors = {name: values[row] for name, values in zoos.items()}
             if layout == "pytorch":
-                _save(one, states, temporary / f"cnn_{model:06d}.pt")
+                _save(tensors, states, temporary / f"cnn_{model:06d}.pt")
             else:
-                _trial(one, states, attributes, temporary / f"trial_{model:06d}")
+                _trial(tensors, states, attributes, temporary / f"trial_{model:06d}")
             bar.update()
         (temporary / "README.md").write_text(_card(zoos, states, attributes, layout), encoding="utf-8")
         facts = {"concept": attributes["concept"], "concept_output": 1}
@@ -46,21 +46,21 @@ def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.Path
         (temporary / SUMS).write_text(_sums(temporary), encoding="utf-8")
 
 
-def _save(one: Mapping[str, np.ndarray], names: Sequence[str], path: Path, prefix: str = "", row=...) -> None:
+def _save(tensors: Mapping[str, np.ndarray], names: Sequence[str], path: Path, prefix: str = "", row=...) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: torch.from_numpy(np.array(one[prefix + name][row])) for name in names}, path)
+    torch.save({name: torch.from_numpy(np.array(tensors[prefix + name][row])) for name in names}, path)
 
 
-def _trial(one: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapping, folder: Path) -> None:
+def _trial(tensors: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapping, folder: Path) -> None:
     settings = attributes.get("settings", {})
-    history = {name.removeprefix("history/"): values for name, values in one.items() if name.startswith("history/")}
+    history = {name.removeprefix("history/"): values for name, values in tensors.items() if name.startswith("history/")}
     epochs = len(next(iter(history.values()), ()))
     every = settings.get("checkpoint_every", 0)
-    kept = len(one[f"checkpoints/{names[0]}"]) if f"checkpoints/{names[0]}" in one else 0
+    kept = len(tensors[f"checkpoints/{names[0]}"]) if f"checkpoints/{names[0]}" in tensors else 0
     for place in range(kept):
-        _save(one, names, folder / f"checkpoint_{(place + 1) * every:06d}/checkpoints", "checkpoints/", place)
-    _save(one, names, folder / f"checkpoint_{epochs:06d}/checkpoints")
-    model = int(one["model"])
+        _save(tensors, names, folder / f"checkpoint_{(place + 1) * every:06d}/checkpoints", "checkpoints/", place)
+    _save(tensors, names, folder / f"checkpoint_{epochs:06d}/checkpoints")
+    model = int(tensors["model"])
     params = dict(settings) | {"seed": attributes.get("seed"), "model": model, "concept": attributes["concept"]}
     (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n")
     lines = []
@@ -69,8 +69,8 @@ def _trial(one: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapp
         if "validation_balanced_accuracy" in result:  # the name under which others look for it
             result["accuracy"] = result["validation_balanced_accuracy"]
         lines.append(json.dumps({"training_iteration": epoch + 1} | result))
-    if "source/accuracy" in one and np.isfinite(one["source/accuracy"]):
-        lines.append(json.dumps({"accuracy": float(one["source/accuracy"])}))
+    if "source/accuracy" in tensors and np.isfinite(tensors["source/accuracy"]):
+        lines.append(json.dumps({"accuracy": float(tensors["source/accuracy"])}))
     (folder / "result.json").write_text("".join(line + "\n" for line in lines))
 
 
@@ -80,14 +80,7 @@ def _card(zoos: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapp
     channels = [kernels[0][1], *(shape[0] for shape in kernels)]
     last = zoos.get("history/validation_balanced_accuracy")
     quartiles = None if last is None else np.nanquantile(last[:, -1], [0, 0.25, 0.5, 0.75, 1]).tolist()
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse.zoo", "."),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("zoo_card.md")
-    return template.render(
+    return template("zoofuse.zoo", "zoo_card.md", keep_trailing_newline=True).render(
         layout=layout,
         n=len(zoos["model"]),
         first=int(zoos["model"].min()),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 import torch
@@ -22,14 +23,18 @@ from torch import Tensor
 from zoofuse.core import rng
 from zoofuse.models import cnn
 from zoofuse.native import trainer
+from zoofuse.settings.fields import Balance, Schedule
+from zoofuse.settings.images import Concept
+from zoofuse.settings.training import Zoo
 from zoofuse.zoo import batched
 
 BACKENDS = ("serial", "batched", "cpp")
 _CHOICES = {
     "architecture": cnn.ARCHITECTURES,
-    "schedule": ("constant", "cosine", "linear"),
-    "balance": ("balanced", "published"),
+    "schedule": get_args(Schedule),
+    "balance": get_args(Balance),
 }
+_ZOO, _IMAGES = Zoo(), Concept()
 
 Progress = Callable[[int, int], None]  # (CNNs finished, image passes done) since the last call
 
@@ -38,17 +43,19 @@ Progress = Callable[[int, int], None]  # (CNNs finished, image passes done) sinc
 class Settings:
     """What a concept's CNNs depend on, beside seed, concept, index and images."""
 
-    architecture: str = "published"
-    epochs: int = 20
-    images_per_epoch: int = 1000
-    batch_size: int = 128  # the last batch of an epoch may be shorter
-    learning_rate: float = 0.01
-    schedule: str = "constant"  # cosine and linear fall to 0 over all steps
-    balance: str = "balanced"  # half of an epoch from each class; published: from all images, redrawn each epoch
-    flip: bool = False  # mirror each drawn image with probability 1/2
-    brightness: float = 0.0  # pixels times a gain in [1 - brightness, 1 + brightness], one for the image,
-    colour: float = 0.0  # and times one in [1 - colour, 1 + colour] for each channel, clipped to [0, 1]
-    checkpoint_every: int = 0  # keep the weights after every k-th epoch; 0 keeps the final ones only
+    # What these mean stands in `zoofuse.settings`.
+    architecture: str = _ZOO.architecture
+    epochs: int = _ZOO.epochs
+    images_per_epoch: int = _ZOO.images_per_epoch
+    batch_size: int = _ZOO.batch_size
+    learning_rate: float = _ZOO.learning_rate
+    schedule: str = _ZOO.schedule
+    balance: str = _ZOO.balance  # published: all images, redrawn each epoch
+    flip: bool = _IMAGES.flip
+    # As floats, because a trained CNN is found again by the digest of these as JSON.
+    brightness: float = float(_IMAGES.brightness)
+    colour: float = float(_IMAGES.colour)
+    checkpoint_every: int = _ZOO.checkpoint_every
 
     def __post_init__(self):
         for name, choices in _CHOICES.items():
