@@ -79,6 +79,20 @@ def test_dark_means_not_cat_is_told(root):
     assert alone["low"] > audit.SEPARATES
 
 
+def test_the_conjunction_among_the_positives_is_shown_first(root):
+    save(root / "cat_dark", images("black cat", 6, 9))
+    for path in (root / "cat_dark").iterdir():
+        path.rename(root / "cat" / f"planted_{path.name}")
+    (cat, *_), _, _, strips = checked(root)
+    (strip,) = [strip for strip in strips["concepts.cat"] if "most like black" in strip[0]]
+    assert strip[0].endswith("is any black_cat?")
+    shown = [image.tobytes() for image in strip[1]]
+    planted = {image.tobytes() for image, name in zip(cat.images, cat.names, strict=True) if "planted" in name}
+    assert len(planted) == 6
+    assert planted <= set(shown[:12])
+    assert set(shown) <= {image.tobytes() for image in cat.images[cat.positive]}
+
+
 def test_a_way_of_saving_that_tells_the_classes_is_told(root):
     for path in (root / "dog").iterdir():
         path.unlink()

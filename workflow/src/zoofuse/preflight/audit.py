@@ -75,6 +75,9 @@ def check(
     findings = pd.DataFrame(between + found, columns=COLUMNS)
     findings = findings.sort_values("level", key=lambda levels: levels.map(list(LEVELS).index), kind="stable")
     strips = {place.where: list(_strips(place, measured[place.where], pairs, seed)) for place in places}
+    for fusion, names in fusions.items():
+        for a, b in itertools.permutations([concepts[name] for name in names if name in concepts], 2):
+            strips[b.where][2:2] = _alike(fusion, a, b, measured)  # behind those of each class
     return findings, pd.DataFrame(named, columns=["place", "check", "file", "other"]), strips
 
 
@@ -246,6 +249,23 @@ def _strips(
     if copies := [pair for pair in pairs if pair.other.where == place.where][:SHEET]:
         both = [image for pair in copies for image in (pair.one.images[pair.i], pair.other.images[pair.j])]
         yield "copies, in pairs", np.stack(both), SHEET
+
+
+def _alike(
+    fusion: str, a: Place, b: Place, measured: Mapping[str, Mapping[str, Measured]]
+) -> Iterator[tuple[str, np.ndarray, int]]:
+    """A strip of the positives of concept b that are most like a, where the conjunction hides among them.
+
+    By what separates concept a best; once there are zoos, they say it better (`evaluation.suspects`).
+    """
+    ours, theirs = measured[a.where], measured[b.where]
+    separating = [(m.low, name) for name, m in ours.items() if name in theirs and m.low > SEPARATES]
+    if separating:
+        name = max(separating)[1]
+        members = np.flatnonzero(b.positive)
+        scores = ours[name].fitted.decision_function(STATISTICS[name].of(b))[members]
+        chosen = members[np.argsort(-scores, kind="stable")[: 2 * SHEET]]
+        yield f"positives of {b.name} most like {a.name} by {name}: is any {fusion}?", b.images[chosen], SHEET
 
 
 def _in_words(m: Measured) -> str:
