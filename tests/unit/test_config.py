@@ -7,7 +7,9 @@ import jsonschema
 import pytest
 import yaml
 
-from zoofuse import config, config_renamed, config_table
+from zoofuse import config
+from zoofuse.config import renamed as config_renamed
+from zoofuse.config import table as config_table
 from zoofuse.data import synthetic
 from zoofuse.methods import registry
 

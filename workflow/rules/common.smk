@@ -17,8 +17,8 @@ HOME = Path(workflow.current_basedir).parents[1]
 # The package needs no installation.
 sys.path.insert(0, str(HOME / "workflow" / "src"))
 
-from zoofuse import config_files, estimate, interruptions
-from zoofuse.config import complete, is_overlay
+from zoofuse import estimate, interruptions
+from zoofuse.config import complete, files, is_overlay
 from zoofuse.core import code, text
 from zoofuse.workflow import netspace
 from zoofuse.workflow.interpreter import interpreter_fault
@@ -40,7 +40,7 @@ def planned(config):
     warn = functools.cache(lambda message: logger.warning(text.visible(message)))  # once for each call
     given = (workflow.configfiles, workflow.config_settings.config_args)
     try:
-        run = Run(complete(config, config_files.read(*given) if main else None), main=main, warn=warn)
+        run = Run(complete(config, files.read(*given) if main else None), main=main, warn=warn)
         if begun is not None:
             run.resume(str(begun))
         elif main:
