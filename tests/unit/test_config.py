@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from zoofuse import config
-from zoofuse.config import renamed as config_renamed
+from zoofuse.config import old_keys
 from zoofuse.config import table as config_table
 from zoofuse.data import synthetic
 from zoofuse.methods import registry
@@ -232,9 +232,9 @@ def test_faults_of_variants_say_what_to_write(variants, method, message):
     assert str(error.value).count("\n") == 1
 
 
-@pytest.mark.parametrize("name", config_renamed.VARIANTS)
+@pytest.mark.parametrize("name", old_keys.VARIANTS)
 def test_the_variant_that_an_old_name_is_told_is_valid(name):
-    variants = {name: yaml.safe_load(config_renamed.VARIANTS[name])}
+    variants = {name: yaml.safe_load(old_keys.VARIANTS[name])}
     assert config.complete(of_variants(variants, name))["fusions"]["black_cat"]["methods"] == [name, "random"]
 
 

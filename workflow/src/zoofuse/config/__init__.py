@@ -12,7 +12,7 @@ import jsonschema
 
 from zoofuse import settings
 from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
-from zoofuse.config.renamed import blocks, renamed
+from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
 from zoofuse.data import grid
 from zoofuse.methods import registry
