@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "zoofuse", usage="zoofuse COMMAND ...", description=ABOUT, epilog="zoofuse COMMAND --help says more.", **raw
     )
     parser.add_argument("--version", action="version", version=f"zoofuse {zoofuse.__version__}, its workflow in {HOME}")
-    commands = parser.add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(prog="zoofuse", metavar="COMMAND", help=argparse.SUPPRESS)
 
     def command(name: str, call: Callable, about: str, epilog: str = "", **more) -> argparse.ArgumentParser:
         one = commands.add_parser(name, description=about, epilog=epilog, **more, **raw)
@@ -147,16 +147,16 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument(
         "files", nargs="+", metavar="FILE", help="HDF5 files, tables, folders of models or of shared zoos"
     )
-    return parser  # fmt: skip
+    return parser
 
 
 def _snakemake(ours: list[str], given: list[str]) -> int:
     from snakemake import cli  # here, as it takes a second to import
 
-    begin = [*ours, "--snakefile", zoofuse.snakefile()]
-    # --directory changes the folder only after the configuration was read.
+    begin = list(ours)
     if not names(given, "--configfiles?") and os.path.exists(CONFIGURATION):
-        begin += ["--configfile", CONFIGURATION]
+        begin += ["--configfile", CONFIGURATION]  # which takes all names up to the next option
+    begin += ["--snakefile", zoofuse.snakefile()]
     if not names(given, *HOW_MANY):
         begin += ["--cores", "all"]
     # Jobs are started by the name `python` where this environment's path holds spaces.
