@@ -175,7 +175,15 @@ def test_predict_refuses(words, message, model, capsys):
 
 
 def test_info_of_each_kind(model, capsys):
-    files.write("zoo.h5", "zoo", weights(2) | {"model": np.arange(2)}, concept="cat", settings={"epochs": 3})
+    files.write(
+        "zoo.h5",
+        "zoo",
+        weights(2) | {"model": np.arange(2)},
+        concept="cat",
+        settings={"epochs": 3},
+        seed=1,
+        images="0" * 64,
+    )
     csv_files.write("table.csv", pd.DataFrame({"method": ["distil"], "auroc": [0.9]}))
     exporters.write(["zoo.h5"], "pytorch", "shared")
     images("new")
@@ -206,7 +214,7 @@ def flip(path: str) -> None:
 
 
 def test_info_finds_what_is_corrupt(model, capsys):
-    files.write("zoo.h5", "zoo", weights(2) | {"model": np.arange(2)}, concept="cat")
+    files.write("zoo.h5", "zoo", weights(2) | {"model": np.arange(2)}, concept="cat", images="0" * 64)
     csv_files.write("table.csv", pd.DataFrame({"method": ["distil"] * 9, "auroc": [0.9] * 9}))
     exporters.write(["zoo.h5"], "pytorch", "shared")
     for path in ("zoo.h5", "table.csv", f"{model}/model.safetensors", "shared/cnn_000001.pt"):
@@ -214,7 +222,7 @@ def test_info_finds_what_is_corrupt(model, capsys):
     wanted = {
         "zoo.h5": "checksum mismatch",
         "table.csv": "checksum mismatch",
-        model: "model.safetensors: corrupt",
+        model: "model.safetensors: does not belong to config.json (checksum mismatch)",
         "shared": "cnn_000001.pt is corrupt or edited",
     }
     for path, words in wanted.items():

@@ -110,8 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         "Write a commented configuration for two to five folders of images, one for each concept.",
         "  zoofuse init photos/blue photos/dress\n"
         "  zoofuse init blue dress --negative other_colours other_clothes --test blue_dresses others\n\n"
-        "Without --negative and --test it looks beside the folders for not_blue, blue_random and the like, and for "
-        "test/yes and test/no.",
+        "Without --negative and --test it looks beside the folders for not_blue, blue_random and the like,\n"
+        "and for test/yes and test/no.",
     )
     init.add_argument("folders", nargs="+", metavar="FOLDER", help="images that show the concept of the folder's name")
     init.add_argument("--negative", nargs="+", metavar="FOLDER", help="for each concept, images that do not show it")
@@ -138,8 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     info = command(
         "info",
         _info,
-        "Say what a file of zoofuse is: its kind, what it was made from, and whether its checksum holds. The exit code "
-        "is 1 if it is corrupt, or not one of zoofuse's.",
+        "Say what a file of zoofuse is: its kind, what it was made from, and whether its checksum holds.\n"
+        "The exit code is 1 if it is corrupt, or not one of zoofuse's.",
         "  zoofuse info results/zoo/blue/shard-0000.h5\n"
         "  zoofuse info results/models/blue_dress/distil\n"
         "  zoofuse info results/tables/blue_dress/leaderboard.csv",
