@@ -46,7 +46,7 @@ format: .venv/.installed-test
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
-	@$(BIN)/python -m zoofuse.config_table config/README.md
+	@$(BIN)/python -m zoofuse.config.table config/README.md
 
 clean:
 	rm -rf .venv

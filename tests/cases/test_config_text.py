@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from zoofuse import config, config_files
+from zoofuse import config
+from zoofuse.config import files as config_files
 from zoofuse.data import images, synthetic
 from zoofuse.evaluation import few_shot, protocols
 from zoofuse.preflight import folder_checks

@@ -14,7 +14,8 @@ import yaml
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
-from zoofuse import config, config_files
+from zoofuse import config
+from zoofuse.config import files as config_files
 
 TRIES = round(400 * float(os.environ.get("ZOOFUSE_FUZZ", "1")))
 # As they are written without quotes: YAML takes most of them for something else than text.

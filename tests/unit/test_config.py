@@ -1,15 +1,19 @@
 """A configuration is completed or refused with words that say what to write."""
 
 import copy
+import dataclasses
 import re
 
 import jsonschema
 import pytest
 import yaml
 
-from zoofuse import config, config_renamed, config_table
+from zoofuse import config
+from zoofuse.config import old_keys
+from zoofuse.config import table as config_table
 from zoofuse.data import synthetic
 from zoofuse.methods import registry
+from zoofuse.settings.training import Distil
 
 COMPLETE = {
     "images_root": "photos",
@@ -169,9 +173,9 @@ def test_a_variant_is_its_method_with_other_options():
     known = registry.known(done["variants"])
     names = list(known)
     assert names[names.index("distil") :][:4] == ["distil", "plain", "one", "distil_weights"]
-    assert known["plain"].settings(done) == {
-        "models": 8, "remedies": [], "student": None, "choice": "best", "teachers": 16,
-    }  # fmt: skip
+    settings = known["plain"].settings(done)
+    assert settings == dataclasses.asdict(Distil(remedies=[]))
+    assert (settings["models"], settings["teachers"], settings["choice"], settings["student"]) == (8, 16, "best", None)
     assert (known["plain"].label, known["one"].label, known["one"].make) == ("plain", "x", known["distil"].make)
     assert registry.counts({"a": 20, "b": 30}, done) | {"plain": 8, "one": 1} == registry.counts(
         {"a": 20, "b": 30}, done
@@ -204,7 +208,7 @@ def test_the_best_of_the_translated_are_fewer():
     ("variants", "method", "message"),
     [
         ({"mine": {"method": "distil", "remedys": []}}, "mine",
-         "variants.mine.remedys: unknown key; write remedies. Known here: choice, label, method, models, remedies"),
+         "variants.mine.remedys: unknown key; write remedies. Known here: batch_size, choice, colour_from, epochs"),
         ({"mine": {"method": "distil", "remedies": ["fair"]}}, "mine",
          "variants.mine.remedies.0: 'fair' is unknown; write one of filtered_negatives, colour_transfer"),
         ({"mine": {"method": "distil", "models": 0}}, "mine",
@@ -230,9 +234,9 @@ def test_faults_of_variants_say_what_to_write(variants, method, message):
     assert str(error.value).count("\n") == 1
 
 
-@pytest.mark.parametrize("name", config_renamed.VARIANTS)
+@pytest.mark.parametrize("name", old_keys.VARIANTS)
 def test_the_variant_that_an_old_name_is_told_is_valid(name):
-    variants = {name: yaml.safe_load(config_renamed.VARIANTS[name])}
+    variants = {name: yaml.safe_load(old_keys.VARIANTS[name])}
     assert config.complete(of_variants(variants, name))["fusions"]["black_cat"]["methods"] == [name, "random"]
 
 

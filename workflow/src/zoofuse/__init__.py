@@ -8,3 +8,10 @@ def load(path):
     from zoofuse.export import models  # here, so that `import zoofuse` stays cheap
 
     return models.load(path)
+
+
+def snakefile() -> str:
+    """Path of the workflow's Snakefile, for `module zoofuse: snakefile: zoofuse.snakefile()`."""
+    from zoofuse.core import code
+
+    return str(code.HOME / "workflow" / "Snakefile")

@@ -2,12 +2,10 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from zoofuse.core import code
 from zoofuse.methods import registry
 
-WORKFLOW = Path(__file__).parents[3]
 MEMORY = 4000  # MB of a job's first attempt
 
 

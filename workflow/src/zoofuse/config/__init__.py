@@ -11,8 +11,8 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
-from zoofuse.config_files import Written, dotted, quoted, read_as, shown, size_fault, unusable
-from zoofuse.config_renamed import blocks, renamed
+from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
+from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
 from zoofuse.data import grid
 from zoofuse.methods import registry
@@ -34,7 +34,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
 
     Args:
         config: what the user wrote; it stays as it is.
-        written: what `config_files.read` says of the files it comes from, for the messages.
+        written: what `config.files.read` says of the files it comes from, for the messages.
 
     Returns:
         A copy in which every setting has a value, ~ in the folders' names is the home directory, and each fusion names

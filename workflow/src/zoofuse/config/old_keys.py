@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from zoofuse.config_files import dotted
+from zoofuse.config.files import dotted
 from zoofuse.core.text import printable
 from zoofuse.methods.registry import LETTERS
 

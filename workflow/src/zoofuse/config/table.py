@@ -1,4 +1,4 @@
-"""Every setting and every method as tables, written into config/README.md: python -m zoofuse.config_table FILE.
+"""Every setting and every method as tables, written into config/README.md: python -m zoofuse.config.table FILE.
 
 The schema for editors is written beside, so that both follow from `zoofuse.settings`.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from zoofuse import config, settings
 from zoofuse.methods import registry
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
+SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.json"
 BEGIN, END = "<!-- settings: generated from zoofuse.settings by `make format` -->", "<!-- end of settings -->"
 
 
