@@ -29,7 +29,7 @@ use rule call as example_figure with:
 
 use rule call as suspects_figure with:
     input:
-        unpack(of(run.judges)),
+        unpack(of(run.images.judges)),
         images=of(run.images.of_fusion),
     output:
         table="results/tables/{fusion}/suspects.csv",

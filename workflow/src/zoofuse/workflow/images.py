@@ -23,6 +23,10 @@ class Images:
         """The images of a fusion's concepts; an existing zoo brings none."""
         return [f"results/images/{name}.h5" for name in self.run.fusion_concepts(fusion) if name in self.run.trained]
 
+    def judges(self, fusion: str) -> dict[str, str]:
+        """The first file of each zoo, whose CNNs judge the images of the other concepts."""
+        return {f"zoo_{side}": self.run.zoo(concept)[0] for side, concept in self.run.by_side(fusion).items()}
+
     @functools.cached_property
     def places(self) -> dict[str, dict]:
         """Where in the configuration -> concept or test that names images."""

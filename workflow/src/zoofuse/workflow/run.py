@@ -420,14 +420,6 @@ class Run:
         """The published tables, if the fusion is the published one."""
         return [self.published_table(clusterer) for clusterer in CLUSTERERS] if self.is_published(fusion) else []
 
-    def has_suspects(self, fusion: str) -> bool:
-        """Whether any of a fusion's concepts brings images that could show the conjunction."""
-        return bool(set(self.fusion_concepts(fusion)) & set(self.trained))
-
-    def judges(self, fusion: str) -> dict[str, str]:
-        """The first file of each zoo, whose CNNs judge the images of the other concepts."""
-        return {f"zoo_{side}": self.zoo(concept)[0] for side, concept in self.by_side(fusion).items()}
-
     def shown_method(self, fusion: str) -> str:
         """The method whose CNNs the figures show: the first one named."""
         return self.methods(fusion)[0]
@@ -451,7 +443,7 @@ class Run:
         for name, fusion in self.fusions.items():
             figures = ["cosine_selected", "cosine_median", "few_shot"]
             figures += ["replicates"] if self.config["replicates"] else []
-            figures += ["suspects"] if self.has_suspects(name) else []
+            figures += ["suspects"] if self.images.of_fusion(name) else []
             if "cyclegan" in fusion["methods"]:
                 figures += [f"kernels_{layer}" for layer in self.layers]
                 if name not in self.imported_fusions:
