@@ -19,10 +19,26 @@ from zoofuse.models import cnn
 
 DOCS = sorted(path.name for path in Path(__file__).parents[2].glob("docs/*.md"))
 PAGES = ["README.md", "config/README.md", *(f"docs/{name}" for name in DOCS)]
-PROGRAMS = ("snakemake", "make", "pip", "conda", "mkdir", "squeue", "scancel", "python", "sbatch")
+PROGRAMS = (
+    "snakemake",
+    "make",
+    "pip",
+    "conda",
+    "mkdir",
+    "squeue",
+    "scancel",
+    "python",
+    "sbatch",
+    "docker",
+    "apptainer",
+    "hf",
+)
 # Not run, and why; each must begin a command of the pages.
 NOT_RUN = {
     "pip install": "installs: make run and CI do it",
+    "docker": "needs Docker: test_container plans a run with the image's files",
+    "apptainer": "needs the image",
+    "hf auth login": "needs an account: test_hub has a hub of its own",
     "squeue": "needs a cluster: tests/slurm has one",
     "scancel": "needs a cluster: tests/slurm has one",
     "snakemake --cores 2 --configfile my.yaml --config replicates": "needs finished runs: test_walk makes them",
