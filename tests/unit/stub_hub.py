@@ -66,7 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/api/models/(.+?/.+?)/commit/main", path):
             lines = [json.loads(line)["value"] for line in body.splitlines() if json.loads(line)["key"] == "file"]
             sha = self.hub.commit(match[1], {line["path"]: base64.b64decode(line["content"]) for line in lines})
-            return self._json(200, {"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/commit/{sha}"})
+            return self._json(
+                200, {"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/{match[1]}/commit/{sha}"}
+            )
         return self._json(404, {"error": path})
 
     def do_HEAD(self):
@@ -97,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.hub.downloads.append(f"{repo}/{name}")
         content = files[name]
-        self._send(200, content, {"X-Repo-Commit": sha, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'})
+        size = {"X-Linked-Size": str(self.hub.sizes[name])} if name in self.hub.sizes else {}
+        self._send(200, content, {"X-Repo-Commit": sha, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'} | size)
 
     def _json(self, status, value, headers=None):
         self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json"} | (headers or {}))

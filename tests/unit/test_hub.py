@@ -1,12 +1,11 @@
 """Models and zoos go to a model hub and come back as they were; what was tampered with, or is too large, is refused."""
 
-import json
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from stub_hub import Hub
 
 import zoofuse
@@ -32,100 +31,93 @@ def write_model(folder, seed: int) -> None:
     models.write(folder, weights, config, models.card(config, [], IMAGES))
 
 
-# What a user's process does, with the addresses and the token that users set in their environment; steps that raise
-# give their message. Afterwards the hub is down, and what was downloaded is still there.
-USER = """
-import json, pathlib, sys, urllib.request
-import zoofuse
-from zoofuse.export import hub, models
-
-values = {}
-for name, step in json.load(open("steps.json")).items():
-    try:
-        value = eval(step, globals(), values)
-        if isinstance(value, models.Model):
-            value = {layer: weights.tolist() for layer, weights in value.weights.items()}
-    except ValueError as error:
-        value = str(error)
-    values[name] = value
-json.dump(values, open("values.json", "w"))
-"""
-
-
 @pytest.fixture
-def user(tmp_path):
-    """A function: the hub and {name: expression}, in which earlier names are values -> {name: value or message}."""
+def user(tmp_path, monkeypatch):
+    """A function that lets zoofuse meet a hub, with the address and the token that users set in their environment.
 
-    def user(hub: Hub, steps: dict[str, str], **environment) -> dict:
-        (tmp_path / "steps.json").write_text(json.dumps(steps))
-        variables = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_writes"}
-        variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
-        subprocess.run([sys.executable, "-c", USER], cwd=tmp_path, env=os.environ | variables, check=True)
-        return json.loads((tmp_path / "values.json").read_text())
+    huggingface_hub reads them when it is imported, so each test imports it anew.
+    """
 
-    return user
+    def modules():
+        return [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]
+
+    def user(stub: Hub, token: str = "hf_writes") -> None:
+        variables = {"HF_ENDPOINT": stub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": token}
+        variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        for name in modules():
+            monkeypatch.delitem(sys.modules, name)
+
+    monkeypatch.chdir(tmp_path)
+    yield user
+    for name in modules():
+        del sys.modules[name]
 
 
-def listed(folder) -> dict[str, list]:
-    return {name: values.tolist() for name, values in zoofuse.load(folder).weights.items()}
+def same(model: models.Model, folder) -> bool:
+    weights = zoofuse.load(folder).weights
+    return set(weights) == set(model.weights) and all(
+        torch.equal(weights[name], model.weights[name]) for name in weights
+    )
+
+
+def refused(match: str, call, *arguments, **options) -> None:
+    with pytest.raises(model_files.ModelError, match=match):
+        call(*arguments, **options)
 
 
 def test_a_model_goes_to_the_hub_and_comes_back_bit_by_bit(tmp_path, user):
-    for seed in (1, 2):
-        write_model(tmp_path / f"model{seed}", seed)
-    write_model(tmp_path / "broken", 1)
-    (tmp_path / "broken/config.json").write_bytes((tmp_path / "model2/config.json").read_bytes())
-    first = {name: (tmp_path / "model1" / name).read_bytes() for name in sorted(os.listdir(tmp_path / "model1"))}
+    one, two = tmp_path / "model1", tmp_path / "model2"
+    write_model(one, 1)
+    write_model(two, 2)
+    first = {name: (one / name).read_bytes() for name in sorted(os.listdir(one))}
     assert list(first) == ["README.md", "config.json", "model.onnx", "model.safetensors"]
+    with Hub() as stub:
+        user(stub)
+        commit = hub.push(one, "me/model")
+        assert stub.repos["me/model"][commit] == first
+        assert same(zoofuse.load("me/model"), one)
+        again = hub.push(two, "me/model", message="Train again")
+        assert list(stub.repos["me/model"]) == [commit, again]
+        assert same(zoofuse.load("me/model"), two)
+        assert not same(zoofuse.load("me/model"), one)
+        assert same(zoofuse.load("me/model", revision=commit), one)
+        pinned = models.Model.from_pretrained(f"me/model@{commit}")
+        pinned.save_pretrained(tmp_path / "saved")
+        assert {name: (tmp_path / "saved" / name).read_bytes() for name in os.listdir(tmp_path / "saved")} == first
+        assert "me/model/model.onnx" not in stub.downloads
+    assert same(zoofuse.load("me/model", revision=commit), one)  # the hub is gone, the download is still there
+    refused(r"'a/b': there is no such folder here, and it can't be fetched \(", zoofuse.load, "a/b")
+
+
+def test_what_a_hub_should_not_hold_is_refused(tmp_path, user):
+    write_model(tmp_path / "model", 1)
+    write_model(tmp_path / "broken", 1)
+    write_model(tmp_path / "other", 2)
+    (tmp_path / "broken/config.json").write_bytes((tmp_path / "other/config.json").read_bytes())
+    first = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     flipped = bytearray(first["model.safetensors"])
     flipped[-1] ^= 1
     with Hub() as stub:
-        stub.commit("them/tampered", first | {"model.safetensors": bytes(flipped)})
+        user(stub)
+        stub.commit("them/weights", first | {"model.safetensors": bytes(flipped)})
+        stub.commit("them/config", first | {"config.json": first["config.json"].replace(b"0.25", b"0.75")})
         stub.commit("them/zoo", {"README.md": b"# A zoo\n", "cnn_000001.pt": b"x"})
-        steps = {
-            "commit": "hub.push('model1', 'me/model')",
-            "one": "zoofuse.load('me/model')",
-            "again": "hub.push('model2', 'me/model', message='Train again')",
-            "newest": "zoofuse.load('me/model')",
-            "pinned": "zoofuse.load('me/model', revision=commit)",
-            "at": "zoofuse.load('me/model@' + commit)",
-            "saved": "models.Model.from_pretrained('me/model', revision=commit).save_pretrained('saved')",
-            "tampered": "zoofuse.load('them/tampered')",
-            "zoo": "zoofuse.load('them/zoo')",
-            "none": "zoofuse.load('them/none')",
-            "no revision": "zoofuse.load('me/model', revision='v9')",
-            "twice": "zoofuse.load('me/model@v1', revision='v2')",
-            "broken": "hub.push('broken', 'me/broken')",
-        }
-        values = user(stub, steps)
-        assert list(stub.repos["me/model"]) == [values["commit"], values["again"]]
-        assert stub.repos["me/model"][values["commit"]] == first
+        refused(r"safetensors: does not belong to config.json \(checksum mismatch\)", zoofuse.load, "them/weights")
+        refused(r"config.json: corrupt or edited \(checksum mismatch\)", zoofuse.load, "them/config")
+        refused(r"'them/zoo': no model in this repository \(config.json is missing\)", zoofuse.load, "them/zoo")
+        refused(r"there is no such folder here, and it can't be fetched \(404", zoofuse.load, "them/none")
+        refused(r"it can't be fetched \(404", zoofuse.load, "them/weights", revision="v9")
+        refused("given twice, as v1 and as v2", zoofuse.load, "me/model@v1", revision="v2")
+        refused("does not belong to config.json", hub.push, tmp_path / "broken", "me/broken")
         assert "me/broken" not in stub.repos
-        assert "me/model/model.onnx" not in stub.downloads
         stub.sizes["model.safetensors"] = 10**12
         stub.commit("them/huge", first)
-        refused = user(
-            stub, {"huge": "zoofuse.load('them/huge')", "push": "hub.push('model1', 'me/other')"}, HF_TOKEN="no"
-        )
+        refused("'them/huge': model.safetensors has 1,000,000,000,000 bytes", zoofuse.load, "them/huge")
         assert "them/huge/config.json" not in stub.downloads
-    offline = user(stub, {"pinned": f"zoofuse.load('me/model@{values['commit']}')", "other": "zoofuse.load('a/b')"})
-
-    of_model1, of_model2 = listed(tmp_path / "model1"), listed(tmp_path / "model2")
-    for name in ("one", "pinned", "at"):
-        assert values[name] == of_model1
-    assert values["newest"] == of_model2 != of_model1
-    assert offline["pinned"] == of_model1
-    assert {name: (tmp_path / "saved" / name).read_bytes() for name in first} == first
-    assert "model.safetensors: does not belong to config.json (checksum mismatch)" in values["tampered"]
-    assert "'them/zoo': no model in this repository (config.json is missing)" in values["zoo"]
-    for name in ("none", "no revision"):
-        assert "there is no such folder here, and it can't be fetched (" in values[name]
-    assert "given twice, as v1 and as v2" in values["twice"]
-    assert "does not belong to config.json" in values["broken"]
-    assert "model.safetensors has 1,000,000,000,000 bytes" in refused["huge"]
-    assert "model1: can't be uploaded to me/other (" in refused["push"]
-    assert "hf auth login" in refused["push"]
-    assert "it can't be fetched (" in offline["other"]
+        user(stub, token="hf_reads")
+        refused(r"model: can't be uploaded to me/other \(.*hf auth login", hub.push, tmp_path / "model", "me/other")
 
 
 @pytest.fixture
@@ -138,9 +130,9 @@ def zoo(tmp_path):
 
 
 def test_a_zoo_goes_to_the_hub_whole_or_not_at_all(tmp_path, zoo, user):
-    steps = {"commit": "hub.push('zoo', 'me/zoo', private=True)"}
     with Hub() as stub:
-        (commit,) = user(stub, steps).values()
+        user(stub)
+        commit = hub.push(zoo, "me/zoo", private=True)
     there = {path.relative_to(zoo).as_posix(): path.read_bytes() for path in zoo.rglob("*") if path.is_file()}
     assert stub.repos["me/zoo"][commit] == there
     assert len(there) == 3 * 3 + 3
@@ -189,4 +181,4 @@ def test_a_model_without_a_card_can_be_saved_again(tmp_path):
     (tmp_path / "model/README.md").unlink()
     models.Model.from_pretrained(tmp_path / "model").save_pretrained(tmp_path / "saved")
     assert not (tmp_path / "saved/README.md").exists()
-    assert listed(tmp_path / "saved") == listed(tmp_path / "model")
+    assert same(zoofuse.load(tmp_path / "saved"), tmp_path / "model")

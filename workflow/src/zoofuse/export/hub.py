@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import zoofuse
-from zoofuse.core import text
+from zoofuse.core import sums, text
 from zoofuse.export import model_files
 from zoofuse.export.model_files import CARD, CONFIG, ONNX, WEIGHTS, ModelError
-from zoofuse.zoo import exporters
 
 _REPO = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 _READ = [CONFIG, WEIGHTS, CARD]
@@ -103,9 +102,9 @@ def push(
 
 def _checked(folder: Path) -> list[str]:
     """The names of the files of a model or a shared zoo, whose digests hold."""
-    if (folder / exporters.SUMS).exists():
+    if (folder / sums.NAME).exists():
         try:
-            return exporters.check_sums(folder)
+            return sums.check(folder)
         except ValueError as error:
             raise ModelError(str(error)) from None
     model_files.read(folder)

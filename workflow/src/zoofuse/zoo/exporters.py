@@ -3,7 +3,6 @@
 `imports` reads both back. Each folder has a data card and the SHA-256 of every file.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoofuse.core import cards, files, logs, text
+from zoofuse.core import cards, files, logs, sums
 from zoofuse.core.temporary import atomic_folder
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
 
 LAYOUTS = {"pytorch": "one state_dict for each CNN", "trials": "one Ray Tune trial for each CNN"}
-SUMS = "SHA256SUMS"
 
 
 def write(
@@ -50,7 +48,7 @@ def write(
         (temporary / "README.md").write_text(_card(zoos, states, attributes, layout, source), encoding="utf-8")
         facts = {"concept": attributes["concept"], "concept_output": 1}
         (temporary / files.ZOO_FACTS).write_text(json.dumps(facts, indent=2) + "\n")
-        (temporary / SUMS).write_text(_sums(temporary), encoding="utf-8")
+        (temporary / sums.NAME).write_text(sums.of(temporary), encoding="utf-8")
 
 
 def _save(one: Mapping[str, np.ndarray], names: Sequence[str], path: Path, prefix: str = "", row=...) -> None:
@@ -115,31 +113,3 @@ def _card(
         quartiles=quartiles,
         attributes=attributes,
     )
-
-
-def check_sums(folder: Path) -> list[str]:
-    """The names of a shared zoo's files, after a comparison of all of them with its SHA256SUMS.
-
-    Args:
-        folder: that `write` wrote.
-
-    Raises:
-        ValueError: a file is missing, changed, not listed or a link.
-    """
-    listed = set((folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines())
-    there = set(_sums(folder).splitlines())
-    if wrong := sorted(line.partition("  ")[2] for line in listed ^ there):
-        raise ValueError(f"{folder}: {text.printable(wrong[0])} does not match {SUMS}. Export the zoo again, or, if "
-                         "you changed it on purpose, write its new line there (sha256sum FILE).")  # fmt: skip
-    return [SUMS, *sorted(line.partition("  ")[2] for line in there)]
-
-
-def _sums(folder: Path) -> str:
-    """What `sha256sum --check` reads: every file but the list of sums itself."""
-    lines = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
-        name = path.relative_to(folder).as_posix()
-        if name != SUMS:
-            with open(path, "rb") as handle:
-                lines.append(f"{hashlib.file_digest(handle, 'sha256').hexdigest()}  {name}\n")
-    return "".join(lines)
