@@ -18,8 +18,12 @@ include: "workflow/rules/common.smk"
 
 # A configuration that names images replaces the default one; any other is laid over it.
 if is_overlay(config):
+    default = str(HOME / "config" / ("photos.yaml" if "images_root" in config else "config.yaml"))
 
-    configfile: str(HOME / "config" / ("photos.yaml" if "images_root" in config else "config.yaml"))
+    configfile: default
+
+    if workflow.modifier.skip_configfile:  # a module that is given its configuration
+        config = laid_over(default, config)
 
 
 run = planned(config)
@@ -29,7 +33,7 @@ if workflow.is_main_process and workflow.output_settings.dryrun:
     check_interpreter()
     # The size of an existing zoo is unknown once its file is gone; without it no cost can be estimated.
     if all(concept["models"] for concept in config["concepts"].values()):
-        logger.info(estimate.text(config))
+        logger.info(estimate.text(config, Path(placed("results/bench"))))
 
 
 pathvars:
@@ -73,9 +77,9 @@ include: "workflow/rules/bench.smk"
 
 onstart:
     check_interpreter()
-    if not os.access("results" if os.path.exists("results") else ".", os.W_OK):
+    if not os.access(run.results if os.path.exists(run.results) else ".", os.W_OK):
         raise user_error(
-            "results: the folder can't be written. Make it writable, or call snakemake in another folder."
+            f"{run.results}: the folder can't be written. Make it writable, or call snakemake in another folder."
         )
 
 

@@ -157,30 +157,40 @@ module zoofuse:
         {snakefile!r}
     config:
         config
-
+{prefix}
 
 use rule * from zoofuse
 """
 
 
+def called(folder: Path, settings: dict, prefix: str = "") -> None:
+    """A project whose own Snakefile takes over all rules."""
+    (folder / "workflow").mkdir()
+    (folder / "config").mkdir()
+    line = f"    prefix:\n        {prefix!r}\n" if prefix else ""
+    text = CALLER.format(snakefile=str(TESTS.parent / "Snakefile"), prefix=line)
+    (folder / "workflow/Snakefile").write_text(text)
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(settings))
+
+
+def alone(folder: Path, *arguments: str) -> str:
+    """What snakemake says in a process that knows zoofuse from nowhere else."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    options = {"cwd": folder, "env": environment, "text": True}
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    run = subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1", *arguments], **options)
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
 def test_case_03_the_workflow_is_used_as_a_module(tmp_path):
     """As the workflow catalog deploys it, in a process that knows zoofuse from nowhere else."""
     draw_folders(tmp_path / "photos")
-    (tmp_path / "workflow").mkdir()
-    (tmp_path / "config").mkdir()
-    (tmp_path / "workflow/Snakefile").write_text(CALLER.format(snakefile=str(TESTS.parent / "Snakefile")))
     settings = copy.deepcopy(CONFIG)
     settings["zoo"]["epochs"] = 1
-    (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(settings))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
-    options = {"cwd": tmp_path, "env": environment, "text": True}
-    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    run = subprocess.run([*command, "-n"], **options)
-    assert run.returncode == 0, run.stdout
-    assert re.search(r"published_table +3\n", run.stdout)  # files of the workflow, not of the caller
-    run = subprocess.run([*command, "results/zoo/cat/shard-0000.h5"], **options)
-    assert run.returncode == 0, run.stdout
+    called(tmp_path, settings)
+    assert re.search(r"published_table +3\n", alone(tmp_path, "-n"))  # files of the workflow, not of the caller
+    alone(tmp_path, "results/zoo/cat/shard-0000.h5")
     assert len(files.read(tmp_path / "results/zoo/cat/shard-0000.h5", "zoo")["model"]) == 4
 
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_project import CONFIG
 
-from zoofuse import config, estimate
+from zoofuse import config
+from zoofuse.workflow import estimate
 
 DRAWN = {"source": "synthetic", "positive": ["cat"], "negative": ["non-cat"]}
 VALID = [

@@ -12,8 +12,8 @@ PACKAGE = Path(zoofuse.__file__).parent
 # A room imports only rooms that stand before it.
 ROOMS = (
     *("core", "data", "models", "settings", "native", "zoo", "methods", "importers", "evaluation", "report", "export"),
-    *("config_files", "config_renamed", "config", "config_table", "preflight", "netspace", "benchmarks", "estimate"),
-    *("interruptions", "workflow"),
+    *("config_files", "config_renamed", "config", "config_table", "preflight", "netspace", "benchmarks"),
+    *("interruptions", "workflow", "cli"),
 )
 LINES = 500
 

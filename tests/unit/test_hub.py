@@ -9,6 +9,7 @@ import torch
 from stub_hub import Hub
 
 import zoofuse
+from zoofuse.cli import main
 from zoofuse.core import files
 from zoofuse.export import hub, model_files, models
 from zoofuse.models import cnn
@@ -129,10 +130,12 @@ def zoo(tmp_path):
     return tmp_path / "zoo"
 
 
-def test_a_zoo_goes_to_the_hub_whole_or_not_at_all(tmp_path, zoo, user):
+def test_a_zoo_goes_to_the_hub_whole_or_not_at_all(tmp_path, zoo, user, capsys):
     with Hub() as stub:
         user(stub)
-        commit = hub.push(zoo, "me/zoo", private=True)
+        assert main.main(["push", str(zoo), "me/zoo", "--private"]) == 0
+    (commit,) = stub.repos["me/zoo"]
+    assert capsys.readouterr().out == f'Uploaded. This very version: zoofuse.load("me/zoo@{commit}")\n'
     there = {path.relative_to(zoo).as_posix(): path.read_bytes() for path in zoo.rglob("*") if path.is_file()}
     assert stub.repos["me/zoo"][commit] == there
     assert len(there) == 3 * 3 + 3

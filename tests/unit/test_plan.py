@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from zoofuse import config, estimate
+from zoofuse import config
 from zoofuse.core import csv_files, files
 from zoofuse.methods.cyclegan.settings import PRESETS
 from zoofuse.models import cnn
+from zoofuse.workflow import estimate
 
 METHODS = ["cyclegan", "random", "parent_a", "parent_b"]
 TEST = {"source": "synthetic", "positive": ["black cat"], "negative": ["non-black"]}
@@ -208,5 +209,5 @@ def test_the_published_size_on_the_terminal(root):
 
 
 def test_no_torch_for_a_plan():
-    code = "import sys, zoofuse.estimate; sys.exit('torch' in sys.modules)"
+    code = "import sys, zoofuse.workflow.estimate; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path}; {code}"], check=True)

@@ -32,13 +32,20 @@ PROGRAMS = (
     "docker",
     "apptainer",
     "hf",
+    "zoofuse",
+    "snakedeploy",
 )
 # Not run, and why; each must begin a command of the pages.
 NOT_RUN = {
     "pip install": "installs: make run and CI do it",
     "docker": "needs Docker: test_container plans a run with the image's files",
     "apptainer": "needs the image",
-    "hf auth login": "needs an account: test_hub has a hub of its own",
+    "hf auth login": "needs an account",
+    "zoofuse push": "needs a hub: tests/unit/test_hub.py has one",
+    "conda env create": "needs conda",
+    "snakedeploy": "needs a repository that is online: tests/cases/test_package.py has what it writes",
+    "zoofuse predict": "needs an exported CNN: tests/unit/test_cli.py",
+    "zoofuse info": "needs an exported CNN: tests/unit/test_cli.py",
     "squeue": "needs a cluster: tests/slurm has one",
     "scancel": "needs a cluster: tests/slurm has one",
     "snakemake --cores 2 --configfile my.yaml --config replicates": "needs finished runs: test_walk makes them",
@@ -104,6 +111,10 @@ def test_every_command_of_the_pages_works(root, scratch):
             cores = [] if {"--cores", "--workflow-profile"} & set(words) else ["--cores", "2"]
             plan = [] if {"-n", "--unlock"} & set(words) else ["-n"]
             calls[page, command] = [*cores, *plan, *words[1:]]
+        elif words[0] == "zoofuse":
+            plan = [] if words[1] == "init" else ["-n"]
+            command = [sys.executable, "-m", "zoofuse.cli.main", *words[1:], *plan]
+            subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.DEVNULL)
         elif words[0] == "make":
             subprocess.run(["make", "-n", *words[1:]], cwd=root, check=True, stdout=subprocess.DEVNULL)
         else:
@@ -148,3 +159,10 @@ def test_the_configurations_of_the_pages_are_complete(root):
         shown = yaml.safe_load(text)
         config.complete(shown if "concepts" in shown else {"concepts": _concepts_of(shown)} | shown)
     assert blocks(root, "README.md", "yaml")[0] == blocks(root, "config/README.md", "yaml")[0]
+
+
+def test_the_github_workflow_runs_the_two_commands_of_the_readme(root):
+    job = yaml.safe_load((root / ".github/workflows/ci.yml").read_text())["jobs"]["make"]
+    assert "make ${{ matrix.target }}" in [step.get("run") for step in job["steps"]]
+    shown = [command for command in commands(root, "README.md") if command.startswith("make ")]
+    assert [f"make {target}" for target in job["strategy"]["matrix"]["target"]] == shown

@@ -1,5 +1,6 @@
 """The container's recipe: what it copies is enough to plan a run from another folder, and its Python will do."""
 
+import os
 import re
 import shlex
 import shutil
@@ -35,10 +36,11 @@ def test_what_the_dockerfile_copies_is_enough(root, tmp_path):
             assert (project / words[words.index("-c") + 1]).is_file()
             extras = tomllib.loads((project / "pyproject.toml").read_text())["project"]["optional-dependencies"]
             assert set(re.fullmatch(r"\.\[(.*)\]", words[-1])[1].split(",")) <= set(extras)
-    (entry,) = (rest for step, rest in steps if step == "ENTRYPOINT")
-    program, option, snakefile = eval(entry)
-    assert (program, option) == ("snakemake", "--snakefile")
-    command = [sys.executable, "-m", program, option, f"{files}{snakefile}", "--cores", "2", "-n"]
-    run = subprocess.run(command, cwd=files / "work", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert {"pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"} <= set(os.listdir(project))
+    assert ("ENTRYPOINT", '["zoofuse"]') in steps
+    command = [sys.executable, "-m", "zoofuse.cli.main", "plan", "--cores", "2"]
+    environment = os.environ | {"PYTHONPATH": str(project / "workflow/src")}
+    options = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    run = subprocess.run(command, cwd=files / "work", env=environment, **options)
     assert run.returncode == 0, run.stdout
     assert "train_zoo_shard" in run.stdout

@@ -2,31 +2,52 @@
 import functools
 import inspect
 import os
+import re
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
-# Where this workflow lies; `workflow.basedir` is the caller's folder where it is used as a module.
-if not isinstance(workflow.current_basedir, os.PathLike):  # files of a repository elsewhere, fetched one by one
+# Of this file, not of the Snakefile that is called: that may use this workflow as a module.
+RULES = workflow.current_basedir
+LOCAL = isinstance(RULES, os.PathLike)  # else files of a repository elsewhere, fetched one by one
+PACKAGE = RULES.join("../src/zoofuse/__init__.py")
+CLONE = LOCAL and os.path.exists(PACKAGE)
+if CLONE:  # its package needs no installation
+    sys.path.insert(0, os.path.abspath(RULES.join("../src")))
+
+try:
+    import zoofuse
+except ModuleNotFoundError as error:
+    if error.name != "zoofuse":
+        raise
     raise WorkflowError(
-        "zoofuse is used as a module from a local copy only, as its scripts need the whole folder. Clone it, and write "
-        "the path of its Snakefile."
-    )
-HOME = Path(workflow.current_basedir).parents[1]
-# The package needs no installation.
-sys.path.insert(0, str(HOME / "workflow" / "src"))
+        "The zoofuse package isn't installed, and the workflow's scripts need it. Run pip install zoofuse in this "
+        "environment, or write the path of a clone's Snakefile."
+    ) from None
 
-from zoofuse import config_files, estimate, interruptions
+from zoofuse import config_files, interruptions
 from zoofuse.config import complete, is_overlay
 from zoofuse.core import code, text
-from zoofuse.workflow import netspace
+from zoofuse.workflow import estimate, netspace
 from zoofuse.workflow.interpreter import interpreter_fault
 from zoofuse.workflow.names import NAME, Refused, all_but, only
 from zoofuse.workflow.params import calls, code_of, needs
 from zoofuse.workflow.run import CLUSTERERS, LEADERBOARD, REPLICATES, Run
 
 code.run_this_package()
+HOME = code.HOME
+
+if not LOCAL or (CLONE and not os.path.samefile(PACKAGE, zoofuse.__file__)):
+    with workflow.sourcecache.open(PACKAGE) as file:
+        version = re.search('__version__ = "(.*)"', file.read())[1]
+    if version != zoofuse.__version__:
+        raise WorkflowError(
+            f"The workflow is that of zoofuse {version}, and zoofuse {zoofuse.__version__} is installed. Run pip install "
+            f"zoofuse=={version}, or name the tag v{zoofuse.__version__} of the workflow."
+        )
 
 
 def user_error(message):
@@ -40,7 +61,8 @@ def planned(config):
     warn = functools.cache(lambda message: logger.warning(text.visible(message)))  # once for each call
     given = (workflow.configfiles, workflow.config_settings.config_args)
     try:
-        run = Run(complete(config, config_files.read(*given) if main else None), main=main, warn=warn)
+        written = config_files.read(*given) if main else None
+        run = Run(complete(config, written), main=main, warn=warn, results=placed("results"))
         if begun is not None:
             run.resume(str(begun))
         elif main:
@@ -51,6 +73,19 @@ def planned(config):
     if begun is None:  # jobs on other nodes get the settings and sizes of zoos that this run began with
         workflow.config_settings.config_args = [*workflow.config_settings.config_args, f"begun={run.begun()}"]
     return run
+
+
+def laid_over(default, config):
+    """A configuration on top of the one in the file `default`."""
+    with open(default, encoding="utf-8") as file:
+        whole = yaml.safe_load(file)
+    update_config(whole, config)
+    return whole
+
+
+def placed(path):
+    """A path in the params, under the `prefix` of a module as outputs are."""
+    return workflow.modifier.path_modifier.replace_prefix(path)
 
 
 def of(function, **fixed):

@@ -22,7 +22,7 @@ rule train_cyclegan:
         seed=run.seed,
         # The state of an unfinished training run. It is not an output, because Snakemake deletes
         # outputs before a job starts.
-        state="results/cyclegan/{fusion}/{layer}{pair}/.state.h5",
+        state=placed("results/cyclegan/{fusion}/{layer}{pair}/.state.h5"),
     message:
         "Training the CycleGAN of {wildcards.layer}{wildcards.pair} for {wildcards.fusion}"
     script:

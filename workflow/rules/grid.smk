@@ -47,7 +47,7 @@ rule grid_concept:
         concept=of(run.grids.concept),
         settings=of(run.grids.concept_settings),
         training=run.grids.training(),
-        store="results/grid/{grid}/zoo/.trained-{concept}",
+        store=placed("results/grid/{grid}/zoo/.trained-{concept}"),
         seed=run.seed,
     message:
         "Training the zoo of {wildcards.concept} of grid {wildcards.grid}"

@@ -39,7 +39,7 @@ use rule call as netspace_embed with:
         settings=run.netspace.zoo_space(),
         # The state of an unfinished training run. It is not an output, because Snakemake deletes
         # outputs before a job starts.
-        state="results/netspace/{fusion}/.space.h5",
+        state=placed("results/netspace/{fusion}/.space.h5"),
     message:
         "Training the NetSpace of {wildcards.fusion}"
 
@@ -117,7 +117,7 @@ use rule call as netspace_architectures with:
         settings=run.netspace.architectures_space(),
         architecture=config["zoo"]["architecture"],
         seed=run.seed,
-        state="results/netspace/{fusion}/.{setting}.h5",
+        state=placed("results/netspace/{fusion}/.{setting}.h5"),
     message:
         "Running the NetSpace experiment {wildcards.setting} on {wildcards.fusion}"
 
@@ -177,7 +177,7 @@ use rule call as netspace_sirens with:
         models=run.netspace.shapes["models"],
         settings=run.netspace.sirens(),
         seed=run.seed,
-        state="results/netspace/.sirens.h5",
+        state=placed("results/netspace/.sirens.h5"),
     message:
         "Training SIRENs for {params.models} chairs, tables and lamps"
 
@@ -200,7 +200,7 @@ use rule call as netspace_shapes with:
         settings=run.netspace.shapes_space(),
         walks=run.netspace.settings["interpolation"],
         seed=run.seed,
-        state="results/netspace/.shapes.h5",
+        state=placed("results/netspace/.shapes.h5"),
     message:
         "Running the NetSpace experiment on shapes"
 

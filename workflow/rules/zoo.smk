@@ -21,7 +21,7 @@ rule train_zoo_shard:
         seed=run.seed,
         # CNNs that are already trained. Not an output, because Snakemake deletes outputs before a job
         # starts.
-        store="results/zoo/{concept}/.trained",
+        store=placed("results/zoo/{concept}/.trained"),
     message:
         "Training CNNs {params.models} of the zoo of {wildcards.concept}"
     script:

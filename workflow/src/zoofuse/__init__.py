@@ -19,3 +19,10 @@ def load(name, revision=None):
     from zoofuse.export import models  # here, so that `import zoofuse` stays cheap
 
     return models.load(name, revision)
+
+
+def snakefile() -> str:
+    """Path of the workflow's Snakefile, for `module zoofuse: snakefile: zoofuse.snakefile()`."""
+    from zoofuse.core import code
+
+    return str(code.HOME / "workflow" / "Snakefile")

@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+_BROUGHT = PACKAGE / "_workflow"  # by a wheel (setup.py)
+# Where the workflow lies: its Snakefile, workflow/, config/ and resources/.
+HOME = _BROUGHT if _BROUGHT.is_dir() else PACKAGE.parents[2]
 SOURCES = (".cpp", ".hpp", ".h")
 # What words a job prints decides no number.
 ASIDE = ("core/logs.py", "core/text.py")
@@ -23,8 +26,11 @@ ASIDE = ("core/logs.py", "core/text.py")
 def run_this_package() -> None:
     """Let the Python processes that this one starts import this very package, whatever version is installed.
 
-    Snakemake hands its own search path on to scripts, but behind what is installed.
+    Snakemake hands its own search path on to scripts, but behind what is installed. An installed package is left to
+    Python: its folder holds other packages too, which must not come before Python's own modules.
     """
+    if HOME == _BROUGHT:
+        return
     own, others = str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")
     if others.split(os.pathsep)[0] != own:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [own, others]))

@@ -117,6 +117,26 @@ def attributes(path: str | os.PathLike, kind: str) -> dict:
         return {name: json.loads(_attribute(opened.handle, name)) for name in names}
 
 
+class Facts(NamedTuple):
+    """What a file says of itself."""
+
+    kind: str
+    version: str  # of the zoofuse that wrote it
+    datasets: dict[str, tuple[tuple[int, ...], str]]  # name -> shape, dtype
+    attributes: dict  # as `attributes` returns them
+
+
+def facts(path: str | os.PathLike) -> Facts:
+    """What a file of any kind says of itself, its checksum verified. Errors as for `read`."""
+    with _opened(path) as opened:
+        kind, version = str(_attribute(opened.handle, "kind")), str(_attribute(opened.handle, "zoofuse"))
+        shapes = {
+            name: (item.shape or (), "text" if h5py.check_string_dtype(item.dtype) else str(item.dtype))
+            for name, item in opened.datasets.items()
+        }
+    return Facts(kind, version, shapes, attributes(path, kind))
+
+
 def read_state(path: str | os.PathLike, kind: str, identity: str) -> dict[str, np.ndarray] | None:
     """Read the saved state of an interrupted training run, if it belongs to this one.
 

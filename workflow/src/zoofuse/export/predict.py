@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SUFFIXES = folders.SUFFIXES
 MAX_SHOWN = 1000  # images in the gallery; about 3 kB each
 BATCH = 64  # images that are scored together
+ADVICE = " Write --config predict=FOLDER."  # ends the message about a folder that is not there
 _LONGEST = 112  # pixels of the longer side of a thumbnail
 _BARS = 60
 _MAX_NAMED = 10
@@ -94,7 +95,7 @@ def _existing(folder: str) -> str:
         if cause is None or os.path.isdir(name):
             return name
         if os.path.lexists(name):
-            raise ImageError(f"predict: {_quoted(folder)} is {cause}. Write --config predict=FOLDER.")
+            raise ImageError(f"predict: {_quoted(folder)} is {cause}.{ADVICE}")
     hint = ""
     with contextlib.suppress(OSError, ValueError):
         above, last = os.path.split(folder.rstrip("/"))
@@ -107,7 +108,7 @@ def _existing(folder: str) -> str:
         elif close := difflib.get_close_matches(last, names, 1):
             hint = f" Did you mean {_quoted(close[0])}?"
     raise ImageError(f"predict: there is no folder {_quoted(folder)} (looked for "
-                     f"{_quoted(os.path.abspath(folder))}).{hint} Write --config predict=FOLDER.")  # fmt: skip
+                     f"{_quoted(os.path.abspath(folder))}).{hint}{ADVICE}")  # fmt: skip
 
 
 def digest(folder: str | os.PathLike) -> str:

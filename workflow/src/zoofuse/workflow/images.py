@@ -101,7 +101,7 @@ class Images:
 
     def concept_folders(self, concept: str) -> list[str]:
         self.run.concept(concept)
-        return self._folders(f"concepts.{concept}", f"results/images/{concept}.h5")
+        return self._folders(f"concepts.{concept}", f"{self.run.results}/images/{concept}.h5")
 
     def concept_archive(self, concept: str) -> dict[str, str]:
         self.run.concept(concept)
@@ -109,7 +109,7 @@ class Images:
 
     def test_folders(self, fusion: str) -> list[str]:
         self.run.fusion(fusion)
-        return self._folders(f"fusions.{fusion}.test", f"results/test_images/{fusion}.h5")
+        return self._folders(f"fusions.{fusion}.test", f"{self.run.results}/test_images/{fusion}.h5")
 
     def test_archive(self, fusion: str) -> dict[str, str]:
         self.run.fusion(fusion)

@@ -2,12 +2,10 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from zoofuse.core import code
 from zoofuse.methods import registry
 
-WORKFLOW = Path(__file__).parents[3]
 MEMORY = 4000  # MB of a job's first attempt
 
 
@@ -23,7 +21,7 @@ def code_of(script: str, functions: Sequence[str] = ()) -> Callable[[object], st
 
 @functools.cache
 def _digest(script: str, functions: tuple[str, ...]) -> str:
-    return code.digest(WORKFLOW / "scripts" / f"{script}.py", functions)
+    return code.digest(code.HOME / "workflow" / "scripts" / f"{script}.py", functions)
 
 
 def calls(function: str) -> dict:

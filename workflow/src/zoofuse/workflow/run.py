@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zoofuse.config import sides
+from zoofuse.core.code import HOME
 from zoofuse.core.files import digest
 from zoofuse.evaluation import foreign_predictions
 from zoofuse.importers import foreign, imports
@@ -16,7 +17,7 @@ from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
 from zoofuse.workflow.netspace import NetSpace
-from zoofuse.workflow.params import WORKFLOW, method_code
+from zoofuse.workflow.params import method_code
 
 CLUSTERERS = ("kmeans", "dbscan", "one_class_svm")
 LEADERBOARD = ("leaderboard", "comparisons", "zero_shot", "selection", "groups")
@@ -34,10 +35,19 @@ class Run:
         config: as `config.complete` returns it. The sizes of existing zoos are filled in.
         main: whether this process plans the run; jobs on other nodes look at no images or zoos.
         warn: takes messages for the user.
+        results: the folder of all outputs. The paths that methods return begin with "results", which Snakemake
+            replaces where the workflow is a module with a `prefix`.
     """
 
-    def __init__(self, config: dict, *, main: bool = True, warn: Callable[[str], None] = print):
-        self.config, self.main, self.warn = config, main, warn
+    def __init__(
+        self,
+        config: dict,
+        *,
+        main: bool = True,
+        warn: Callable[[str], None] = print,
+        results: str = "results",
+    ):
+        self.config, self.main, self.warn, self.results = config, main, warn, results
         self.concepts, self.fusions = config["concepts"], config["fusions"]
         self.trained = [name for name, concept in self.concepts.items() if "zoo" not in concept]
         self.imported = [name for name in self.concepts if name not in self.trained]
@@ -89,7 +99,7 @@ class Run:
             return count_zoo(self.config, concept)
         except ValueError as error:
             self.zoo_faults[concept] = str(error)
-            folder = Path(f"results/zoo/{concept}")
+            folder = Path(f"{self.results}/zoo/{concept}")
             return models_made(Path(self._existing(settings["zoo"])), folder, settings["models"])
 
     def _existing(self, path: str) -> str:
@@ -399,7 +409,7 @@ class Run:
 
     @staticmethod
     def published_table(clusterer: str) -> str:
-        return str(WORKFLOW.parent / "resources" / "published" / f"{clusterer}.csv")
+        return str(HOME / "resources" / "published" / f"{clusterer}.csv")
 
     def published(self, fusion: str) -> list[str]:
         """The published tables, if the fusion is the published one."""
