@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from zoofuse.core import csv_files, files
+from zoofuse.core import cards, csv_files, files
 from zoofuse.data import images as image_files
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import models
@@ -50,7 +50,7 @@ def export_model(
     used = [files.attributes(path, "images") for path in concepts] + [files.attributes(images, "test_images")]
     folder = outputs["config"].parent
     models.write(folder, weights, exported, models.card(exported, others, used))
-    value, low, high = (models.score(number) for number in exported["test"]["auroc"])
+    value, low, high = (cards.score(number) for number in exported["test"]["auroc"])
     say(f"{folder}: CNN {choice.domain}/{choice.model}, AUROC {value} ({low} to {high}) on the test split.")
 
 
