@@ -1,5 +1,7 @@
 """The gallery in a real browser: slider, number and keyboard move the threshold; phone, dark, without JavaScript."""
 
+import base64
+
 import numpy as np
 import pytest
 import torch
@@ -12,14 +14,22 @@ from zoofuse.models import cnn
 PICTURES = 60
 
 
-@pytest.fixture(scope="module")
-def model():
-    weights = cnn.initial_weights(cnn.ARCHITECTURES["published"], 1, "predict", np.arange(1))
+def exported(architecture: str, concepts: list[str]) -> models.Model:
+    weights = cnn.initial_weights(cnn.ARCHITECTURES[architecture], 1, "predict", np.arange(1))
     weights = {name.replace("fc1", "heads"): values[0] for name, values in weights.items()}
     weights["heads.weight"] *= 30  # scores that differ
+    for part in ("weight", "bias"):
+        weights[f"heads.{part}"] = np.resize(
+            weights[f"heads.{part}"], (len(concepts), *weights[f"heads.{part}"].shape[1:])
+        )
     about = {"fusion": "black_cat", "method": "cyclegan", "domain": "A", "model": 12, "threshold": 0.3}
-    config = models.configuration(weights, ["black", "cat"], **about)
+    config = models.configuration(weights, concepts, **about)
     return models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return exported("published", ["black", "cat"])
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +49,14 @@ def look(browser, made):
     """A function that opens the page and, at the end of the test, wants it to have kept quiet."""
     said, asked, contexts = [], [], []
 
-    def look(**settings):
+    def look(path=made[0], **settings):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(made[0].as_uri())
+        page.goto(path.as_uri())
         return page
 
     yield look
@@ -98,6 +108,82 @@ def test_a_threshold_can_be_typed_and_predictions_shown_apart(look, made):
         assert page.eval_on_selector_all("#images li:not(.border)", visible) == count
     page.click("text=Go to the threshold")
     assert page.evaluate("document.activeElement.className") == "border"
+
+
+def pictures(folder) -> list[str]:
+    """Files of every kind that browsers read. Chromium decodes them as Pillow does."""
+    rows, columns = np.mgrid[:300, :400]
+    large = np.stack([rows * 255 // 300, columns * 255 // 400, (rows * columns) % 256], 2).astype(np.uint8)
+    small = synthetic.draw(["black cat"], 1, 1, "dropped")[0][0]
+    picture = Image.fromarray(small).resize((90, 70))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    clear = picture.convert("RGBA")
+    clear.putalpha(Image.fromarray((columns[:70, :90] * 2).astype(np.uint8)))
+    saved = {
+        "<img src=x onerror=alert(1)>.png": (Image.fromarray(large), {}),
+        "flat.png": (Image.fromarray(large[:20]), {}),
+        "same.png": (Image.fromarray(small), {}),
+        "tiny.png": (Image.fromarray(large).resize((5, 3)), {}),
+        "grey.png": (picture.convert("L"), {}),
+        "clear.png": (clear, {}),
+        "palette.gif": (picture, {}),
+        "whole.webp": (picture, {"lossless": True}),
+        "turned.jpg": (picture, {"exif": turned, "quality": 95}),
+        "coarse.jpg": (picture.resize((333, 222)), {"quality": 60}),
+    }
+    for name, (image, options) in saved.items():
+        image.save(folder / name, **options)
+    return list(saved)
+
+
+def test_dropped_images_get_zoofuses_scores(look, made, model, tmp_path):
+    page, names = look(), pictures(tmp_path)
+    page.set_input_files("#files", [tmp_path / name for name in names])
+    page.wait_for_function("n => document.querySelectorAll('#dropped b').length === n", arg=len(names))
+    found = page.eval_on_selector_all("#dropped li", """items => items.map(item => [
+        item.querySelector("span").textContent, Number(item.dataset.score), item.className])""")  # fmt: skip
+    assert {name for name, _, _ in found} == set(names)
+    for name, score, marked in found:
+        wanted = model.predict(tmp_path / name)[0]
+        assert score == pytest.approx(wanted, abs=1e-4), name
+        assert (marked == "yes") == (score >= 0.3)
+    assert len({round(score, 3) for _, score, _ in found}) > 5
+    probabilities = page.inner_text("#dropped li:has-text('same.png') span:last-child")
+    black, cat = model.probabilities(tmp_path / "same.png")[0]
+    assert probabilities == f"black {black:.4f}, cat {cat:.4f}"
+
+    content = base64.b64encode((tmp_path / "same.png").read_bytes()).decode()
+    data = page.evaluate_handle("""content => {
+        const data = new DataTransfer(), bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+        data.items.add(new File([bytes], "again.png", {type: "image/png"}));
+        data.items.add(new File(["no image"], "bad.jpg", {type: "image/jpeg"}));
+        return data;
+    }""", content)  # fmt: skip
+    page.dispatch_event("body", "drop", {"dataTransfer": data})
+    page.wait_for_selector("#dropped .gone")
+    same = model.predict(tmp_path / "same.png")[0]
+    score = page.eval_on_selector("#dropped li:has-text('again.png')", "item => Number(item.dataset.score)")
+    assert score == pytest.approx(same, abs=1e-4)
+    page.fill("#threshold", str(same + 0.01))
+    assert page.eval_on_selector("#dropped li:has-text('again.png')", "item => item.className") == ""
+    page.fill("#threshold", str(same - 0.01))
+    assert page.eval_on_selector("#dropped li:has-text('again.png')", "item => item.className") == "yes"
+
+
+def test_a_deeper_model_with_three_heads_scores_alike(look, made, tmp_path):
+    model = exported("deep", ["small", "black", "cat"])
+    picture = next(made[0].parent.glob("*.png"))
+    (tmp_path / "images").mkdir()
+    Image.open(picture).save(tmp_path / "images/one.png")
+    predictions = predict.predict(model, tmp_path / "images", say=print)
+    predict.page(tmp_path / "page.html", predictions, model, tmp_path / "images")
+    page = look(tmp_path / "page.html")
+    page.set_input_files("#files", picture)
+    page.wait_for_selector("#dropped b")
+    score = page.eval_on_selector("#dropped li", "item => Number(item.dataset.score)")
+    assert score == pytest.approx(model.predict(picture)[0], abs=1e-4)
+    assert 0.01 < score < 0.99
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

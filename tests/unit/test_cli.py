@@ -265,7 +265,7 @@ def test_info_of_foreign_files_is_a_sentence(here, capsys):
 # ------------------------------------------------------------------ help
 
 
-@pytest.mark.parametrize("command", ["", *main.SNAKEMAKE, "init", "predict", "info"])
+@pytest.mark.parametrize("command", ["", *main.SNAKEMAKE, "init", "predict", "push", "info"])
 def test_help_teaches_by_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main([*filter(None, [command]), "--help"])

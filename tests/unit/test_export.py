@@ -10,6 +10,8 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+import yaml
+from huggingface_hub import ModelCard
 from PIL import Image
 
 import zoofuse
@@ -283,6 +285,24 @@ def test_config_and_card_say_what_was_measured(folder, test):
         "0123456789abcdef",
     ):
         assert reported in card
+
+
+def test_a_model_hub_reads_the_cards_front_matter(folder):
+    config = json.loads((folder / "config.json").read_text())
+    card = ModelCard.load(folder / "README.md")
+    assert card.text.lstrip().startswith("# black_cat, by cyclegan")
+    data = card.data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("unknown", "zoofuse", "image-classification")
+    assert data.datasets is None  # folders of somebody's own
+    assert data.metrics == ["roc_auc", "balanced_accuracy"]
+    assert data.model_name == "black_cat, cyclegan"
+    assert [result.metric_type for result in data.eval_results] == data.metrics
+    for result, key in zip(data.eval_results, ("auroc", "balanced_accuracy"), strict=True):
+        value, low, high = config["test"][key]
+        assert (result.metric_value, result.metric_args) == (value, {"low": low, "high": high})
+        assert f"95 % interval ({low:.3f} to {high:.3f})" in result.metric_name
+        assert (result.dataset_type, result.dataset_name) == ("folder", "black_cat: 30 test images")
+    assert yaml.safe_load(data.to_yaml()) == yaml.safe_load(card.content.split("---\n")[1])
 
 
 def test_controls_stand_beside_it_with_verdicts_on_the_same_heads():

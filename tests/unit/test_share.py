@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from zoofuse.core import files
 from zoofuse.importers import imports
@@ -102,6 +103,23 @@ def test_the_card_tells_what_the_zoo_holds(tmp_path, shards):
                  "| conv2.weight | 16 x 6 x 5 x 5 |", "lowest 0.500", "highest 0.610",
                  "**Degenerate** (a constant prediction): 1"):  # fmt: skip
         assert reported in card
+
+
+@pytest.mark.parametrize(("source", "licence", "datasets"), [
+    ({"source": "synthetic", "dataset": None}, "mit", None),
+    ({"source": "torchvision", "dataset": "cifar10"}, "unknown", ["uoft-cs/cifar10"]),
+    (None, "unknown", None),
+])  # fmt: skip
+def test_a_model_hub_reads_the_cards_front_matter(tmp_path, shards, source, licence, datasets):
+    exporters.write(shards, "trials", tmp_path / "shared", source)
+    data = ModelCard.load(tmp_path / "shared/README.md").data
+    assert (data.license, data.datasets, data.library_name) == (licence, datasets, "zoofuse")
+    (result,) = data.eval_results
+    last = 0.5 + 0.01 * np.array([0, 1, 2, 3, 4, 5, 11])
+    assert result.metric_value == pytest.approx(np.median(last))
+    assert result.metric_args == {"low": pytest.approx(0.515), "high": pytest.approx(0.545)}
+    assert result.metric_name == "Balanced accuracy, median of 7 CNNs and quartiles (0.515 to 0.545)"
+    assert result.dataset_type == (source["source"] if source else "unknown")
 
 
 def test_trials_have_what_ray_tune_leaves(tmp_path, shards):

@@ -29,12 +29,19 @@ PROGRAMS = (
     "scancel",
     "python",
     "sbatch",
+    "docker",
+    "apptainer",
+    "hf",
     "zoofuse",
     "snakedeploy",
 )
 # Not run, and why; each must begin a command of the pages.
 NOT_RUN = {
     "pip install": "installs: make run and CI do it",
+    "docker": "needs Docker: test_container plans a run with the image's files",
+    "apptainer": "needs the image",
+    "hf auth login": "needs an account",
+    "zoofuse push": "needs a hub: tests/unit/test_hub.py has one",
     "conda env create": "needs conda",
     "snakedeploy": "needs a repository that is online: tests/cases/test_package.py has what it writes",
     "zoofuse predict": "needs an exported CNN: tests/unit/test_cli.py",

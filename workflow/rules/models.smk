@@ -45,5 +45,6 @@ use rule call as share_zoo with:
         **needs(minutes=60),
     params:
         **calls("zoo.exporters:write"),
+        source=of(run.images.origin),
     message:
         "Exporting the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"

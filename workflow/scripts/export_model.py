@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoofuse.core import csv_files, files, logs
+from zoofuse.core import cards, csv_files, files, logs
 from zoofuse.data import images
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import models
@@ -35,5 +35,5 @@ with logs.job(snakemake.log[0]) as say:
     image_files.append(files.attributes(inputs.images, "test_images"))
     folder = Path(snakemake.output.config).parent
     models.write(folder, weights, config, models.card(config, others, image_files))
-    value, low, high = (models.score(number) for number in config["test"]["auroc"])
+    value, low, high = (cards.score(number) for number in config["test"]["auroc"])
     say(f"{folder}: CNN {choice.domain}/{choice.model}, AUROC {value} ({low} to {high}) on the test split.")

@@ -3,11 +3,22 @@
 __version__ = "0.1.0"
 
 
-def load(path):
-    """The exported model in the folder `path`: `.predict(images)`, `.threshold`, `.concepts`; see zoofuse.export."""
+def load(name, revision=None):
+    """The exported model in a folder or a hub's repository: `.predict(images)`, `.threshold`, `.concepts`.
+
+    Args:
+        name: the model's folder, or a repository, "user/repo" or "user/repo@revision" (pip install "zoofuse[hub]").
+        revision: of a repository: a commit, which pins its files, or a tag or branch.
+
+    Returns:
+        A zoofuse.export.models.Model.
+
+    Raises:
+        ValueError: there is no model, or it is corrupt; the message names the file.
+    """
     from zoofuse.export import models  # here, so that `import zoofuse` stays cheap
 
-    return models.load(path)
+    return models.load(name, revision)
 
 
 def snakefile() -> str:

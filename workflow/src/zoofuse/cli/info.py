@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoofuse.core import csv_files, files, regular
+from zoofuse.core import csv_files, files, regular, sums
 from zoofuse.core.errors import FileError
 from zoofuse.core.text import printable
 from zoofuse.export import model_files
@@ -22,7 +22,6 @@ KINDS = {
     "netspace": "a NetSpace",
     "networks": "networks for a NetSpace",
 }
-SUMS = "SHA256SUMS"
 LONGEST = 300  # characters of one value
 
 
@@ -97,7 +96,7 @@ def _table(path: Path) -> tuple[str, bool]:
 
 def _shared_zoo(folder: Path) -> tuple[str, bool]:
     """A zoo that `snakemake to_pytorch` wrote."""
-    lines = regular.read_regular(folder / SUMS, 2**28).decode("utf-8", "replace").splitlines()
+    lines = regular.read_regular(folder / sums.NAME, 2**28).decode("utf-8", "replace").splitlines()
     wrong = []
     for line in lines:
         digest, _, name = line.partition("  ")
@@ -110,7 +109,7 @@ def _shared_zoo(folder: Path) -> tuple[str, bool]:
     if wrong:
         more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         return f"{printable(folder)}: a shared zoo that is not intact:\n  " + "\n  ".join(wrong[:10]) + more, False
-    return f"{printable(folder)}: a shared zoo of {len(lines)} files. All checksums in {SUMS} hold.", True
+    return f"{printable(folder)}: a shared zoo of {len(lines)} files. All checksums in {sums.NAME} hold.", True
 
 
 def _said(

@@ -24,6 +24,7 @@ measure these beside their baselines.
   zoofuse run                             run everything, up to results/report.html
   zoofuse export                          export CNNs to results/models/
   zoofuse predict MODEL FOLDER            score the images of a folder by an exported CNN
+  zoofuse push FOLDER user/repo           publish an exported CNN or a shared zoo on a model hub
   zoofuse info FILE                       say what a file is, and whether it is intact
 
 Without zoofuse.yaml, run, plan, check and export work on synthetic images: try zoofuse plan in an empty folder.
@@ -128,12 +129,23 @@ def _parser() -> argparse.ArgumentParser:
         "  zoofuse predict results/models/blue_dress/distil photos/new\n\n"
         "writes predictions/blue_dress/distil.csv and .html. A score of at least the model's threshold is a yes.",
     )
-    predict.add_argument(
-        "model", metavar="MODEL", help="folder of an exported CNN, such as results/models/blue_dress/distil"
-    )
+    predict.add_argument("model", metavar="MODEL", help="folder of an exported CNN, or user/name of one on a model hub")
     predict.add_argument("folder", metavar="FOLDER", help="images, or folders of images; or one image")
     predict.add_argument("--output", default="predictions", metavar="FOLDER", help="default: predictions")
     predict.add_argument("--cores", type=int, metavar="N", default=os.cpu_count() or 1, help="default: all")
+
+    push = command(
+        "push",
+        _push,
+        "Upload an exported CNN or a shared zoo to a model hub, after checking its digests.",
+        "  zoofuse push results/models/blue_dress/distil user/blue-dress\n"
+        "  zoofuse push results/pytorch/blue user/blue-zoo --private\n\n"
+        'It needs pip install "zoofuse[hub]", and once hf auth login. Others load the CNN in Python by\n'
+        'zoofuse.load("user/blue-dress").',
+    )
+    push.add_argument("folder", metavar="FOLDER", help="of an exported CNN, or of a zoo that to_pytorch wrote")
+    push.add_argument("repo", metavar="REPO", help="user/name; created if there is none")
+    push.add_argument("--private", action="store_true", help="create a private repository")
 
     info = command(
         "info",
@@ -184,6 +196,14 @@ def _predict(given: argparse.Namespace) -> int:
     from zoofuse.cli import predict
 
     print(predict.write(given.model, given.folder, given.output, given.cores))
+    return 0
+
+
+def _push(given: argparse.Namespace) -> int:
+    from zoofuse.export import hub
+
+    commit = hub.push(given.folder, given.repo, private=given.private or None)
+    print(f'Uploaded. This very version: zoofuse.load("{given.repo}@{commit}")')
     return 0
 
 

@@ -206,6 +206,14 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     return config.model_dump(exclude_unset=True), _weights(folder / WEIGHTS, config)
 
 
+def card(path: str | os.PathLike) -> str:
+    """The model card, README.md, of the model that `read` has read; "" if it has none that can be read."""
+    try:
+        return regular.read_regular(_folder(path) / CARD, MAX_CONFIG).decode(errors="replace")
+    except (OSError, regular.NotRegular):
+        return ""
+
+
 def _folder(path: str | os.PathLike) -> Path:
     try:
         name = os.fsdecode(os.fsencode(path))

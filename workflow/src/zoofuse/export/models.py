@@ -7,23 +7,21 @@ nothing in it was selected by labels of the conjunction (see `choose_cnn`).
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 import zoofuse
-from zoofuse.core import intervals, text
+from zoofuse.core import cards, intervals
 from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import protocols, zero_shot
-from zoofuse.export import model_files, model_inputs
+from zoofuse.export import hub, model_files, model_inputs
 from zoofuse.models import cnn
 
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
@@ -39,10 +37,11 @@ _MEMORY = 1 << 28  # bytes of activations
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """An exported CNN: its weights, conv1.weight (6, 3, 5, 5), ..., heads.weight (k, f), and its config.json."""
+    """An exported CNN: its weights, conv1.weight (6, 3, 5, 5), ..., heads.weight (k, f), config.json and its card."""
 
     weights: Mapping[str, Tensor]
     config: Mapping
+    card: str = ""
 
     def __repr__(self) -> str:
         parameters = sum(values.numel() for values in self.weights.values())
@@ -62,6 +61,16 @@ class Model:
     def threshold(self) -> float:
         """A score of at least this is a yes."""
         return self.config["threshold"]
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, *, revision: str | None = None, **download) -> "Model":
+        """`load` under the name that other libraries give it; arguments and errors are the same."""
+        return load(name, revision, **download)
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Write the model's folder, as `write` does; `load` reads the same weights back, bit by bit."""
+        weights = {name: values.numpy() for name, values in self.weights.items()}
+        write(folder, weights, {key: value for key, value in self.config.items() if key != "checksum"}, self.card)
 
     def predict(self, images: model_inputs.Images) -> np.ndarray:
         """Score one image or several.
@@ -107,17 +116,22 @@ class Model:
         return probabilities
 
 
-def load(path: str | os.PathLike) -> Model:
+def load(name: str | os.PathLike, revision: str | None = None, **download) -> Model:
     """Read an exported model.
 
     Args:
-        path: the model's folder, or one of the files in it.
+        name: the model's folder, one of the files in it, or a repository of a model hub: "user/repo" or
+            "user/repo@revision". What exists here under that name is never looked for on the hub.
+        revision: of a repository: a commit, which pins its files, or a tag or branch.
+        download: further arguments of huggingface_hub.snapshot_download, such as cache_dir or token.
 
     Raises:
         model_files.ModelError: there is no model, or it is corrupt; the message names file and key (a ValueError).
     """
-    config, weights = model_files.read(path)
-    return Model({name: torch.from_numpy(values) for name, values in weights.items()}, config)
+    folder = hub.fetched(name, revision, **download)
+    config, weights = model_files.read(folder)
+    tensors = {layer: torch.from_numpy(values) for layer, values in weights.items()}
+    return Model(tensors, config, model_files.card(folder))
 
 
 class Choice(NamedTuple):
@@ -322,13 +336,13 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
 
 
 def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: Mapping, card: str) -> None:
-    """Write the four files of a model, each completely or not at all.
+    """Write the files of a model, each completely or not at all.
 
     Args:
         folder: the model's folder.
         weights: name -> float32 array.
         config: config.json without its checksums.
-        card: the model card.
+        card: the model card; "" for none.
 
     Raises:
         model_files.ModelError: `load` would refuse the configuration.
@@ -340,7 +354,7 @@ def write(folder: str | os.PathLike, weights: Mapping[str, np.ndarray], config: 
     contents = {
         model_files.WEIGHTS: data,
         model_files.ONNX: onnx_model(weights, config).SerializeToString(),
-        model_files.CARD: card.encode(),
+        **({model_files.CARD: card.encode()} if card else {}),
         model_files.CONFIG: model_files.content(config),  # last, because it has the weights' checksum
     }
     for name, content in contents.items():
@@ -375,25 +389,22 @@ def baselines(zero_shot_table: pd.DataFrame, comparisons: pd.DataFrame, method: 
 
 def card(config: Mapping, others: Sequence[Mapping], images: Sequence[Mapping]) -> str:
     """The model card as Markdown; `others` of `baselines`, `images` the attributes of the files of images used."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse.export", "."),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
+    test = config["test"]
+    trained_on = [of_file["source"] for of_file in images if "concept" in of_file]
+    tested_on = [of_file["source"] for of_file in images if "concept" not in of_file]
+    front = cards.origin([*(trained_on or [None]), *tested_on]) | cards.KIND
+    front |= {"tags": ["zoofuse", "pytorch", "onnx", "safetensors"]}
+    front |= cards.model_index(
+        f"{config['fusion']}, {config['method']}",
+        (
+            tested_on[0]["source"] if tested_on else "unknown",
+            f"{config['fusion']}: {test['positive'] + test['negative']} test images",
+        ),
+        {
+            "roc_auc": ("AUROC, 95 % interval", *test["auroc"]),
+            "balanced_accuracy": ("Balanced accuracy, 95 % interval", *test["balanced_accuracy"]),
+        },
     )
-    environment.filters |= {"score": score, "code": _code}
-    template = environment.get_template("model_card.md")
-    return template.render(config=config, others=others, images=images, supervision=SUPERVISION[config["supervision"]])
-
-
-def score(value: float | None) -> str:
-    """A measure with three decimals, or a dash if it is undefined."""
-    return "-" if pd.isna(value) else f"{value:.3f}"
-
-
-def _code(name: str) -> str:
-    """A name from outside as Markdown code, so that it is shown literally."""
-    shown = text.printable(name)
-    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
-    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"
+    supervision = SUPERVISION[config["supervision"]]
+    context = {"config": config, "others": others, "images": images, "supervision": supervision}
+    return cards.render("zoofuse.export", "model_card.md", front, **context)

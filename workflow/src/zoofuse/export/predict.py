@@ -309,7 +309,8 @@ def page(
         bars=np.quantile(scores, (np.arange(_BARS) + 0.5) / _BARS).tolist(),
         lowest=scores[-1],
         highest=scores[0],
-        scores=base64.b64encode(scores.astype("<f4").tobytes()).decode(),
+        scores=_packed(scores),
+        network=_network(model),
         unreadable=[
             (text.printable(name), text.visible(cause))
             for name, cause in predictions.unreadable.itertuples(index=False)
@@ -317,6 +318,25 @@ def page(
     )
     with atomic_path(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
+
+
+def _network(model: Model) -> dict:
+    """What the page needs to score other images: shapes, and the weights layer after layer."""
+    architecture = model.config["architecture"]
+    layers = [*(f"conv{i}" for i in range(1, len(architecture["channels"]))), "heads"]
+    arrays = [model.weights[f"{layer}.{part}"].numpy().ravel() for layer in layers for part in ("weight", "bias")]
+    return {
+        "channels": architecture["channels"],
+        "kernel": architecture["kernel_size"],
+        "size": architecture["image_size"],
+        "concepts": pages.shown(model.concepts),
+        "weights": _packed(np.concatenate(arrays)),
+    }
+
+
+def _packed(values: np.ndarray) -> str:
+    """float32 values as the page's script reads them."""
+    return base64.b64encode(values.astype("<f4").tobytes()).decode()
 
 
 def shown(n: int) -> np.ndarray:

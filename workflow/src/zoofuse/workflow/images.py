@@ -43,6 +43,11 @@ class Images:
             source["images"] = self.run.config["synthetic"]["images" if "models" in place else "test_images"]
         return source
 
+    def origin(self, concept: str) -> dict | None:
+        """`source` and `dataset` of the images that a concept's zoo is trained on; None for an existing zoo."""
+        place = self.places.get(f"concepts.{concept}")
+        return place and {key: place.get(key) for key in ("source", "dataset")}
+
     def concept_source(self, concept: str) -> dict:
         keys = ("validation_share", "validation_max", "unreadable", "duplicates")
         return self.source(self.run.concept(concept)) | self._settings(keys)

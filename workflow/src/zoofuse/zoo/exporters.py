@@ -3,31 +3,36 @@
 `imports` reads both back. Each folder has a data card and the SHA-256 of every file.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import torch
 
-from zoofuse.core import files, logs
+from zoofuse.core import cards, files, logs, sums
 from zoofuse.core.temporary import atomic_folder
 from zoofuse.models import cnn
 from zoofuse.zoo import zoo
 
 LAYOUTS = {"pytorch": "one state_dict for each CNN", "trials": "one Ray Tune trial for each CNN"}
-SUMS = "SHA256SUMS"
 
 
-def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.PathLike) -> None:
+def write(
+    paths: Sequence[str | os.PathLike], layout: str, folder: str | os.PathLike, source: Mapping | None = None
+) -> None:
     """Write the CNNs of a concept's zoo files into `folder`, which is replaced as a whole when all are there.
 
     pytorch: cnn_000012.pt, a state_dict saved by torch.save. trials: trial_000012/ with params.json, result.json (one
     line for each epoch, where the zoo has a history) and checkpoint_000020/checkpoints, the state_dict after that many
     epochs, and earlier ones where the zoo kept them. Numbers are the CNNs' indices.
+
+    Args:
+        paths: the concept's zoo files.
+        layout: a key of LAYOUTS.
+        folder: the folder.
+        source: `source` and `dataset` of the images that the CNNs were trained on; None if they are unknown.
     """
     zoos, attributes = zoo.read(list(paths)), files.attributes(paths[0], "zoo")
     states = [name for name in zoos if "." in name and "/" not in name]
@@ -40,10 +45,10 @@ def write(paths: Sequence[str | os.PathLike], layout: str, folder: str | os.Path
             else:
                 _trial(one, states, attributes, temporary / f"trial_{model:06d}")
             bar.update()
-        (temporary / "README.md").write_text(_card(zoos, states, attributes, layout), encoding="utf-8")
+        (temporary / "README.md").write_text(_card(zoos, states, attributes, layout, source), encoding="utf-8")
         facts = {"concept": attributes["concept"], "concept_output": 1}
         (temporary / files.ZOO_FACTS).write_text(json.dumps(facts, indent=2) + "\n")
-        (temporary / SUMS).write_text(_sums(temporary), encoding="utf-8")
+        (temporary / sums.NAME).write_text(sums.of(temporary), encoding="utf-8")
 
 
 def _save(one: Mapping[str, np.ndarray], names: Sequence[str], path: Path, prefix: str = "", row=...) -> None:
@@ -74,22 +79,26 @@ def _trial(one: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapp
     (folder / "result.json").write_text("".join(line + "\n" for line in lines))
 
 
-def _card(zoos: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapping, layout: str) -> str:
+def _card(
+    zoos: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapping, layout: str, source: Mapping | None
+) -> str:
     layers = list(dict.fromkeys(name.split(".")[0] for name in names))
     kernels = [zoos[f"{layer}.weight"].shape[1:] for layer in layers if layer.startswith("conv")]
     channels = [kernels[0][1], *(shape[0] for shape in kernels)]
     last = zoos.get("history/validation_balanced_accuracy")
     quartiles = None if last is None else np.nanquantile(last[:, -1], [0, 0.25, 0.5, 0.75, 1]).tolist()
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoofuse.zoo", "."),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("zoo_card.md")
-    return template.render(
+    n, front = len(zoos["model"]), cards.origin([source]) | cards.KIND | {"tags": ["zoofuse", "pytorch", "model-zoo"]}
+    if quartiles is not None:
+        words = f"Balanced accuracy, median of {n} CNNs and quartiles"
+        measured = (source["source"] if source else "unknown", f"{attributes['concept']}: validation images")
+        metrics = {"balanced_accuracy": (words, quartiles[2], quartiles[1], quartiles[3])}
+        front |= cards.model_index(attributes["concept"], measured, metrics)
+    return cards.render(
+        "zoofuse.zoo",
+        "zoo_card.md",
+        front,
         layout=layout,
-        n=len(zoos["model"]),
+        n=n,
         first=int(zoos["model"].min()),
         last=int(zoos["model"].max()),
         example=int(zoos["model"][0]),
@@ -104,14 +113,3 @@ def _card(zoos: Mapping[str, np.ndarray], names: Sequence[str], attributes: Mapp
         quartiles=quartiles,
         attributes=attributes,
     )
-
-
-def _sums(folder: Path) -> str:
-    """What `sha256sum --check` reads."""
-    lines = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with open(path, "rb") as handle:
-            lines.append(
-                f"{hashlib.file_digest(handle, 'sha256').hexdigest()}  {path.relative_to(folder).as_posix()}\n"
-            )
-    return "".join(lines)
