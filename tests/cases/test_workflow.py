@@ -195,8 +195,8 @@ def test_case_03_the_workflow_is_used_as_a_module(tmp_path):
 
 
 @pytest.mark.parametrize("prefix", ["", "deep/below"])
-def test_case_03_a_module_reaches_the_report(made, tmp_path, prefix):
-    """From the tables and figures of a finished project, which it finds where its own would be."""
+def test_case_03_a_module_finds_its_results(made, tmp_path, prefix):
+    """It plans the report alone, from the tables and figures of a finished project that lie where its own would."""
     project = tmp_path / "project"
     shutil.copytree(made.folder, project, copy_function=shutil.copy2)
     shutil.rmtree(project / ".snakemake")  # what the module's jobs were made with has other names
@@ -206,10 +206,8 @@ def test_case_03_a_module_reaches_the_report(made, tmp_path, prefix):
         results.parent.mkdir(parents=True)
         (project / "results").rename(results)
     (results / "report.html").unlink()
-    assert alone(project, "-n").split("Job stats:")[1].split("total")[0].split()[4:] == ["all", "1", "report", "1"]
-    alone(project)
-    assert (results / "report.html").stat().st_size > 100_000
-    assert not prefix or not (project / "results").exists()
+    stats = alone(project, "-n").split("Job stats:")[1].split("total")[0]
+    assert sorted(re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)) == [("all", "1"), ("report", "1")]
 
 
 # ------------------------------------------------------------------ 05: snakemake --report
