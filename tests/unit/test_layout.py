@@ -13,7 +13,8 @@ from zoofuse.native import build, layout
 
 rng = np.random.default_rng(0)
 RANGE = layout.TESTED
-SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47, "held_out_epochs": 200}
+SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
+HELD_OUT = SETTINGS | {"held_out_epochs": 200}
 
 if not layout.available()[0]:
     pytest.skip(f"no layouts in C++: {layout.available()[1]}", allow_module_level=True)
@@ -50,10 +51,10 @@ def test_the_bits_are_those_of_umap_learn():
 
 def test_so_are_those_of_new_points(monkeypatch):
     pairs = [(x[::2], x[1::2]) for x in sets(5)]
-    together = protocols.places(pairs, SETTINGS)
+    together = protocols.places(pairs, HELD_OUT)
     monkeypatch.setattr(layout, "FEWEST", 1000)
     for (points, new), pair in zip(together, pairs, strict=True):
-        alone, new_alone = protocols.place(*pair, SETTINGS)
+        alone, new_alone = protocols.place(*pair, HELD_OUT)
         assert np.array_equal(points, alone)
         assert np.array_equal(new, new_alone)
         assert len(np.unique(new, axis=0)) > 1

@@ -47,7 +47,7 @@ def test_the_workflow_catalog_is_told_what_is_there(root):
 
 def test_the_changelog_and_the_pages_tell_of_this_version(root):
     assert re.search(
-        rf"^## (Unreleased|\[?{re.escape(zoofuse.__version__)})", (root / "CHANGELOG.md").read_text(), re.M
+        rf"^## (\[Unreleased\]|\[?{re.escape(zoofuse.__version__)})", (root / "CHANGELOG.md").read_text(), re.M
     )
 
 
