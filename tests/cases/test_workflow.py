@@ -194,6 +194,22 @@ def test_case_03_the_workflow_is_used_as_a_module(tmp_path):
     assert len(files.read(tmp_path / "results/zoo/cat/shard-0000.h5", "zoo")["model"]) == 4
 
 
+@pytest.mark.parametrize("prefix", ["", "deep/below"])
+def test_case_03_a_module_finds_its_results(made, tmp_path, prefix):
+    """It plans the report alone, from the tables and figures of a finished project that lie where its own would."""
+    project = tmp_path / "project"
+    shutil.copytree(made.folder, project, copy_function=shutil.copy2)
+    shutil.rmtree(project / ".snakemake")  # what the module's jobs were made with has other names
+    called(project, CONFIG, prefix)
+    results = project / prefix / "results"
+    if prefix:
+        results.parent.mkdir(parents=True)
+        (project / "results").rename(results)
+    (results / "report.html").unlink()
+    stats = alone(project, "-n").split("Job stats:")[1].split("total")[0]
+    assert sorted(re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)) == [("all", "1"), ("report", "1")]
+
+
 # ------------------------------------------------------------------ 05: snakemake --report
 
 ONLY = """import sys

@@ -223,7 +223,7 @@ def test_info_finds_what_is_corrupt(model, capsys):
         "zoo.h5": "checksum mismatch",
         "table.csv": "checksum mismatch",
         model: "model.safetensors: does not belong to config.json (checksum mismatch)",
-        "shared": "cnn_000001.pt is corrupt or edited",
+        "shared": "cnn_000001.pt does not match SHA256SUMS",
     }
     for path, words in wanted.items():
         code, said, _ = run("info", path, capsys=capsys)
@@ -231,7 +231,7 @@ def test_info_finds_what_is_corrupt(model, capsys):
         assert words in said
         assert "holds" not in said
     os.remove("shared/cnn_000000.pt")
-    assert "cnn_000000.pt: no such file" in run("info", "shared", capsys=capsys)[1]
+    assert "cnn_000000.pt does not match SHA256SUMS" in run("info", "shared", capsys=capsys)[1]
 
 
 def test_info_of_foreign_files_is_a_sentence(here, capsys):

@@ -1,12 +1,10 @@
 """`zoofuse info`: what a file is, what it was made from, and whether it is intact."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoofuse.core import csv_files, files, regular, sums
-from zoofuse.core.errors import FileError
+from zoofuse.core import csv_files, files, sums
 from zoofuse.core.text import printable
 from zoofuse.export import model_files
 from zoofuse.importers import formats
@@ -56,7 +54,7 @@ def about(path: str) -> tuple[str, bool]:
         if formats.is_hdf5(place):
             kind = "an HDF5 file without zoofuse's checksum"
         return f"{shown}: not a file of zoofuse's ({kind.partition(';')[0]}).", False
-    except ValueError as error:  # worded for users; most begin with the path
+    except (ValueError, OSError) as error:  # worded for users; most begin with the path
         words = str(error)
         return words if words.startswith(shown) else f"{shown}: {words}", False
 
@@ -96,20 +94,8 @@ def _table(path: Path) -> tuple[str, bool]:
 
 def _shared_zoo(folder: Path) -> tuple[str, bool]:
     """A zoo that `snakemake to_pytorch` wrote."""
-    lines = regular.read_regular(folder / sums.NAME, 2**28).decode("utf-8", "replace").splitlines()
-    wrong = []
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        try:
-            with files.reader(folder / name) as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    wrong.append(f"{name} is corrupt or edited")
-        except FileError as error:
-            wrong.append(str(error))
-    if wrong:
-        more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
-        return f"{printable(folder)}: a shared zoo that is not intact:\n  " + "\n  ".join(wrong[:10]) + more, False
-    return f"{printable(folder)}: a shared zoo of {len(lines)} files. All checksums in {sums.NAME} hold.", True
+    names = sums.check(folder)
+    return f"{printable(folder)}: a shared zoo of {len(names) - 1} files. All checksums in {sums.NAME} hold.", True
 
 
 def _said(
