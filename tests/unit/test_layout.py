@@ -13,8 +13,8 @@ from zoofuse.native import build, layout
 
 rng = np.random.default_rng(0)
 RANGE = layout.TESTED
-SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
-HELD_OUT = SETTINGS | {"held_out_epochs": 200}
+PUBLISHED = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 47}
+SETTINGS = PUBLISHED | {"held_out_epochs": 200}
 
 if not layout.available()[0]:
     pytest.skip(f"no layouts in C++: {layout.available()[1]}", allow_module_level=True)
@@ -38,7 +38,7 @@ def sets(n: int) -> list[np.ndarray]:
 
 
 def plain(features, new=None):
-    reducer = umap.UMAP(n_components=2, n_jobs=1, **SETTINGS)
+    reducer = umap.UMAP(n_components=2, n_jobs=1, **PUBLISHED)
     points = reducer.fit_transform(features)
     return points if new is None else (points, reducer.transform(new))
 
@@ -51,10 +51,10 @@ def test_the_bits_are_those_of_umap_learn():
 
 def test_so_are_those_of_new_points(monkeypatch):
     pairs = [(x[::2], x[1::2]) for x in sets(5)]
-    together = protocols.places(pairs, HELD_OUT)
+    together = protocols.places(pairs, SETTINGS)
     monkeypatch.setattr(layout, "FEWEST", 1000)
     for (points, new), pair in zip(together, pairs, strict=True):
-        alone, new_alone = protocols.place(*pair, HELD_OUT)
+        alone, new_alone = protocols.place(*pair, SETTINGS)
         assert np.array_equal(points, alone)
         assert np.array_equal(new, new_alone)
         assert len(np.unique(new, axis=0)) > 1
@@ -71,7 +71,7 @@ def test_a_dead_cnn_among_others_is_at_zero():
 def test_umap_learn_is_left_as_it_was():
     before = umap.umap_.optimize_layout_euclidean
     with pytest.raises(ValueError, match="NaN"):
-        layout.fit([umap.UMAP(n_jobs=1, **SETTINGS) for _ in range(5)], [np.full((20, 3), np.nan)] * 5)
+        layout.fit([umap.UMAP(n_jobs=1, **PUBLISHED) for _ in range(5)], [np.full((20, 3), np.nan)] * 5)
     assert umap.umap_.optimize_layout_euclidean is before
 
 
