@@ -196,7 +196,7 @@ def test_case_03_the_workflow_is_used_as_a_module(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "deep/below"])
 def test_case_03_a_module_finds_its_results(made, tmp_path, prefix):
-    """It plans the report alone, from the tables and figures of a finished project that lie where its own would."""
+    """It makes the report alone, from the tables and figures of a finished project that lie where its own would."""
     project = tmp_path / "project"
     shutil.copytree(made.folder, project, copy_function=shutil.copy2)
     shutil.rmtree(project / ".snakemake")  # what the module's jobs were made with has other names
@@ -208,6 +208,8 @@ def test_case_03_a_module_finds_its_results(made, tmp_path, prefix):
     (results / "report.html").unlink()
     stats = alone(project, "-n").split("Job stats:")[1].split("total")[0]
     assert sorted(re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)) == [("all", "1"), ("report", "1")]
+    alone(project)
+    assert "black_cat" in (results / "report.html").read_text()
 
 
 # ------------------------------------------------------------------ 05: snakemake --report
