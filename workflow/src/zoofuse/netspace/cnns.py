@@ -324,6 +324,7 @@ def reconstruct(space: spaces.Space, concept: Concept, seed: int) -> dict[str, n
     pairwise = (classes[:, None] == decoded_classes).mean(2)  # originals by decoded ones
     others = (pairwise.sum(0) - pairwise.diagonal()) / max(1, len(rows) - 1)
     scores = {"original": balanced_accuracy(logits, labels), "decoded": balanced_accuracy(decoded_logits, labels)}
+    varied = all(np.ptp(values) > 0 for values in scores.values())  # else it is not defined
     conv = [name for name in weights if name.startswith("conv")]
     apart = dict.fromkeys(("distance", "distance_control"), np.inf)
     for part in _parts(concept.trained):
@@ -341,7 +342,7 @@ def reconstruct(space: spaces.Space, concept: Concept, seed: int) -> dict[str, n
         "agreement_mean_code": (classes == one.argmax(-1)).mean(1),
         "agreement_majority": (classes == majority).mean(1),
         "specific": pairwise.diagonal() - others,
-        "correlation": np.nan_to_num([stats.spearmanr(*scores.values()).statistic]),
+        "correlation": np.array([stats.spearmanr(*scores.values()).statistic if varied else 0.0]),
     } | apart
 
 

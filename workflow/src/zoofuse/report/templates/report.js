@@ -154,4 +154,8 @@ const enhance = async box => {
   cell.setAttribute("aria-label", element.caption.textContent);
   region.querySelector(".dt-info")?.setAttribute("role", "status");
 };
-for (const box of document.querySelectorAll(".table")) visible(box, () => enhance(box));
+for (const box of document.querySelectorAll(".table")) {
+  const build = once(() => enhance(box));
+  visible(box, build);
+  box.closest("details")?.addEventListener("toggle", build);  // figures that are drawn later may have moved it away
+}
