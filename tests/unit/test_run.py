@@ -457,3 +457,9 @@ def test_a_job_that_failed_asks_for_more():
 def test_no_torch_and_no_snakemake_for_a_run():
     code = "import sys, zoofuse.workflow.run; sys.exit(bool({'torch', 'snakemake', 'pandas'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path}; {code}"], check=True)
+
+
+@pytest.mark.parametrize(("models", "threads", "expected"), [(1, 8, 1), (4, 8, 4), (4, 2, 2)])
+def test_a_pair_of_a_grid_takes_no_core_that_trains_no_cnn(models, threads, expected):
+    run = Run(config.complete(PLANTED | {"distil": {"models": models}, "zoo": {"threads": threads}}))
+    assert run.grids.pair_threads == expected

@@ -69,7 +69,7 @@ rule grid_pair:
         "<benchmarks>/grid_pair/{grid}-{conjunction}.jsonl"
     conda:
         "../envs/zoofuse.yaml"
-    threads: run.threads
+    threads: run.grids.pair_threads
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:

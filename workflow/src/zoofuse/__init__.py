@@ -14,7 +14,7 @@ def load(name, revision=None):
         A zoofuse.export.models.Model.
 
     Raises:
-        ValueError: there is no model, or it is corrupt; the message names the file.
+        ValueError: the model is missing or corrupt; the message names the file.
     """
     from zoofuse.export import models  # here, so that `import zoofuse` stays cheap
 

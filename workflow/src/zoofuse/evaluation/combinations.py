@@ -82,7 +82,7 @@ def parents(
 class Palettes:
     """Predictions that do not depend on the palette, but those of a concept of colour.
 
-    A concept that is no colour must not depend on an image's colours. Its CNNs are shown the image in
+    A concept that is not a colour must not depend on an image's colours. Its CNNs are shown the image in
     the palettes of invented images, and their mean probability is the evidence. Neither images nor
     labels of the concepts are used.
     """

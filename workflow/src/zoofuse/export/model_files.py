@@ -199,7 +199,7 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
         config.json, and name -> float32 array for every tensor of model.safetensors.
 
     Raises:
-        ModelError: there is no model, it is corrupt, or it exceeds a limit.
+        ModelError: the model is missing, corrupt or exceeds a limit.
     """
     folder = _folder(path)
     config = _configuration(folder / CONFIG)

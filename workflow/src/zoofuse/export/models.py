@@ -126,7 +126,7 @@ def load(name: str | os.PathLike, revision: str | None = None, **download) -> Mo
         download: further arguments of huggingface_hub.snapshot_download, such as cache_dir or token.
 
     Raises:
-        model_files.ModelError: there is no model, or it is corrupt; the message names file and key (a ValueError).
+        model_files.ModelError: the model is missing or corrupt; the message names file and key (a ValueError).
     """
     folder = hub.fetched(name, revision, **download)
     config, weights = model_files.read(folder)

@@ -184,9 +184,9 @@ def on_leaves(
 ) -> np.ndarray:
     """Targets float32 (m, concepts): the teachers' mean probability for each of m images without labels.
 
-    palettes: in how many palettes of other such images each image is shown to the teachers of what is no colour
-    (`follows_colour`), whose mean prediction is the target; 0 for none. A concept that is no colour must not depend on
-    the palette; that its CNNs' predictions do is what their images lacked, not what the concept is.
+    palettes: in how many palettes of other such images each image is shown to the teachers of concepts that are not
+    colours (`follows_colour`), whose mean prediction is the target; 0 for none. A concept that is not a colour must not
+    depend on the palette. That its CNNs' predictions do comes from what their images lacked, not from the concept.
     """
     predictions = [probability(of_side, inputs, temperature) for of_side in teachers.values()]
     if palettes:

@@ -245,16 +245,16 @@ baseline("pixels", images_only=True, label="raw pixels", about="The pixels inste
 baseline("pca", images_only=True, in_grids=False, label="PCA of pixels",
          about="The first 50 principal components of the pixels.")  # fmt: skip
 baseline("product", label="product of two parents", about="One CNN of each zoo, their probabilities multiplied.")
-baseline("ensemble", label="all parents together", about="The mean probability of each zoo, multiplied.")
+baseline("ensemble", label="ensemble of all parents", about="The mean probability of each zoo, multiplied.")
 baseline("product_logits", label="two parents, logits summed", about="One CNN of each zoo, their logits added.")
-baseline("ensemble_logits", label="all parents, logits summed", about="The mean logit of each zoo, added.")
-baseline("ensemble_softened", label="all parents, softened",
+baseline("ensemble_logits", label="ensemble, logits summed", about="The mean logit of each zoo, added.")
+baseline("ensemble_softened", label="ensemble, softened",
          about="The mean probability of each zoo at temperature 4, multiplied.")  # fmt: skip
-baseline("ensemble_calibrated", label="all parents, calibrated", supervision="concept labels",
+baseline("ensemble_calibrated", label="ensemble, calibrated", supervision="concept labels",
          about="The same of logits brought to scale on the concepts' validation images.")  # fmt: skip
-baseline("ensemble_minimum", label="all parents, minimum", about="The smaller one of the zoos' mean probabilities.")
-baseline("ensemble_palettes", label="all parents, palettes averaged",
-         about="ensemble, its predictions of what is no colour averaged over palettes.")  # fmt: skip
+baseline("ensemble_minimum", label="ensemble, minimum", about="The smaller one of the zoos' mean probabilities.")
+baseline("ensemble_palettes", label="ensemble, palettes averaged",
+         about="The ensemble; predictions for concepts that are not colours are averaged over palettes.")  # fmt: skip
 baseline("supervised", label="supervised CNN", supervision="target labels",
          about="CNNs trained on the conjunction itself, on the validation half: the oracle.")  # fmt: skip
 

@@ -20,7 +20,7 @@ class ZeroShot:
     )
     temperature: Positive = says("Softens the logits of ensemble_softened.", 4)
     palettes: Count = says(
-        "In how many palettes ensemble_palettes shows each image to the CNNs of what is no colour.", 6
+        "Palettes in which ensemble_palettes shows each image to the CNNs of concepts that are not colours.", 6
     )
     palette_models: Count = says("CNNs of each zoo that ensemble_palettes asks, at most.", 64)
     palette_images: Pair = says(

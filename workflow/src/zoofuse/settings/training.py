@@ -108,8 +108,8 @@ class Recipe(Remedies):
     """What CNNs with a head for each concept are trained on, and how: those of distil, and of direct beside them."""
 
     images: Millions = says(
-        "Training images that are drawn for each concept, and as many again, recoloured or not, for each that is no "
-        "colour.",
+        "Training images sampled for each concept, and as many again, with or without colour transfer, for each "
+        "concept that is not a colour.",
         12000,
     )
     epochs: Count = says("Epochs per CNN.", 15)
@@ -162,7 +162,7 @@ class DistilWeights(Teachers):
     temperature: Positive = says("Softens the teachers' logits.", 4)
     shapes: Count = says("Shapes in an image of dead leaves.", 24)
     palettes: Whole = says(
-        "In how many palettes each image is shown to the teachers of what is no colour, whose mean "
-        "prediction is the target.",
+        "Palettes in which each image is shown to the teachers of concepts that are not colours; their mean prediction "
+        "is the target.",
         0,
     )

@@ -109,6 +109,11 @@ class Grids:
         made = [name for name in self.methods(grid) if self.run.entry(name).makes_cnns]
         return [self.run.method_code(name) for name in made]
 
+    @property
+    def pair_threads(self) -> int:
+        """Threads of a pair's job: no more than the CNNs it trains at once, as each is trained by one."""
+        return min(self.run.threads, self.run.config["distil"]["models"])
+
     def pair_settings(self, grid: str) -> dict:
         """What the measurement of a pair depends on, beside its files."""
         config = self.run.config
