@@ -49,7 +49,7 @@ def schema_text() -> str:
 def _settings(schema: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
     """(dotted path, schema, needed) of every setting that is no mapping."""
     for name, sub in schema.get("properties", {}).items():
-        if isinstance(sub.get("additionalProperties"), dict):
+        if sub.get("additionalProperties", {}) is True or "properties" in (sub.get("additionalProperties") or {}):
             yield from _settings(sub["additionalProperties"], f"{prefix}{name}.<name>.")
         elif sub.get("type") == "object":
             yield from _settings(sub, f"{prefix}{name}.")

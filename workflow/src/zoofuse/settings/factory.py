@@ -1,9 +1,11 @@
 """Settings of factory zoos: populations of CNNs of k classes with varied hyper-parameters."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from zoofuse.models.network import ACTIVATIONS
-from zoofuse.settings.fields import block, says
+from pydantic import Field
+
+from zoofuse.models.network import ACTIVATIONS, NETWORKS
+from zoofuse.settings.fields import NAME, Count, Held, Millions, Selectors, Source, Text, Whole, block, says
 
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "linear")
@@ -61,3 +63,51 @@ class Factors:
         "integer",
         minimum=0,
     )
+
+
+@block
+class Factory:
+    """A population of CNNs of two or more classes (snakemake factory)."""
+
+    source: Source = says("Where the images come from.", "folder")
+    dataset: Text = says(
+        "Of source torchvision: cifar10 or oxford_iiit_pet, which are downloaded, or a data set that lies under "
+        "images_root as torchvision leaves it (MNIST, FashionMNIST, KMNIST, USPS, SVHN, STL10, CIFAR10, CIFAR100, "
+        "GTSRB, Flowers102, Food101, DTD).",
+        None,
+    )
+    classes: dict[str, Selectors] = says(
+        "Name of a class: its folders under images_root or, for synthetic and torchvision, its words, such as "
+        "{cat: [cat], other: [dog, rabbit]}. Of a data set all its classes by default.",
+        {},
+        extra=NAME,
+    )
+    images: Count = says("Synthetic images per class (source synthetic).", 300, ge=20, le=1_000_000)
+    test_share: Held = says("Share of each class held out as test images, but where a data set has its own.", 0.1)
+    held_out: Count = says(
+        "At most so many images per class to validate on, a share of images.validation_share, and as many to test on.",
+        100,
+    )
+    architecture: Literal[tuple(NETWORKS)] = says(
+        "The CNN. cnn_s: that of the Model Zoos (2,464 parameters for one channel); small_cnn_zoo: that of the Small "
+        "CNN Zoo (4,970 for one channel); the others as for zoo.architecture.",
+        "cnn_s",
+    )
+    layers: list[Text] = says(
+        "The CNN's layers instead of a named architecture, such as [conv 8 3 padding=1, activation, max 2, dropout, "
+        "linear]; the last one is linear, without a number (docs/factory.md).",
+        None,
+        min_length=1,
+    )
+    channels: Annotated[int, Field(ge=1, le=3)] | None = says(
+        "Of the images: 1 (grey) or 3; null takes the architecture's own, for layers 3.", None
+    )
+    size: Annotated[int, Field(ge=8, le=64)] | None = says(
+        "Rows and columns of the images; null takes the architecture's own, for layers 32.", None
+    )
+    models: Millions = says("CNNs in the zoo; more of them train only those that are missing.", 64)
+    images_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] | None = says(
+        "Training images each CNN draws per epoch; null draws each image that it may see once.", None
+    )
+    checkpoint_every: Whole = says("As zoo.checkpoint_every.", 0)
+    factors: Factors = Factors()

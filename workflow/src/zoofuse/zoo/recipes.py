@@ -12,6 +12,7 @@ import numpy as np
 
 from zoofuse import settings
 from zoofuse.core import rng
+from zoofuse.models.network import NETWORKS, Network
 from zoofuse.settings.factory import Factors
 
 DRAWN = ("uniform", "log_uniform", "choice")  # ways to draw a factor for each CNN; grid goes through all values
@@ -79,6 +80,21 @@ def recipe(factors: Mapping[str, Any], seed: int, zoo: str, model: int) -> Recip
                 factor = round(factor) if _kind(name) == "integer" else factor
         values[name] = int(model) if factor is None else float(factor) if _kind(name) == "number" else factor
     return Recipe(**values)
+
+
+def network(named: Mapping[str, Any], classes: int) -> Network:
+    """The CNN of a factory zoo, whose activation is still each recipe's.
+
+    Args:
+        named: the settings layers (or None or missing), architecture, channels and size.
+        classes: number of its outputs.
+
+    Raises:
+        ValueError: a layer can't be read or doesn't fit; worded for users, without the zoo's name.
+    """
+    own = NETWORKS[named["architecture"]]
+    layers, channels, size = (named["layers"], 3, 32) if named.get("layers") else (own.layers, own.channels, own.size)
+    return Network(tuple(layers), named["channels"] or channels, named["size"] or size, classes)
 
 
 def combinations(factors: Mapping[str, Any]) -> int:
