@@ -1,15 +1,21 @@
 """Settings of factory zoos: populations of CNNs of k classes with varied hyper-parameters."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from zoofuse.models.network import ACTIVATIONS, NETWORKS
-from zoofuse.settings.fields import NAME, Count, Held, Millions, Selectors, Source, Text, Whole, block, says
+from zoofuse.settings.fields import NAME, Count, Held, Millions, Schedule, Selectors, Source, Text, Whole, block, says
 
-OPTIMISERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "cosine", "linear")
-INITIALISATIONS = ("default", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal", "orthogonal")
+WORDS = {
+    "optimiser": ("adam", "adamw", "sgd"),
+    "initialisation": (
+        *("default", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal", "orthogonal"),
+    ),
+    "activation": ACTIVATIONS,
+    "schedule": get_args(Schedule),
+}
+"""The factors that are words -> what they may be."""
 
 
 def number(about: str, default: float | None, kind: str = "number", **bounds) -> Any:
@@ -25,10 +31,9 @@ def number(about: str, default: float | None, kind: str = "number", **bounds) ->
     return says(about, default, extra={"type": kinds} | bounds)
 
 
-def word(about: str, default: str, choices: tuple[str, ...]) -> Any:
-    """A factor that is one of some words; arguments as of `number`."""
-    extra = {"type": ["string", "array", "object"], "words": [*choices]}
-    return says(f"{about} Words: {', '.join(choices)}.", default, extra=extra)
+def word(about: str, default: str, name: str) -> Any:
+    """A factor that is one of WORDS[name]; arguments as of `number`."""
+    return says(f"{about} Words: {', '.join(WORDS[name])}.", default, extra={"type": ["string", "array", "object"]})
 
 
 @block
@@ -37,14 +42,14 @@ class Factors:
     {grid: [1, 2]}), or drawn for each CNN: {uniform: [low, high]}, {log_uniform: [low, high]} or {choice: [1, 2]}."""
 
     learning_rate: Any = number("The optimiser's learning rate.", 0.001, exclusiveMinimum=0, maximum=10)
-    optimiser: Any = word("As in PyTorch.", "adam", OPTIMISERS)
+    optimiser: Any = word("As in PyTorch.", "adam", "optimiser")
     momentum: Any = number("Of sgd.", 0.9, minimum=0, exclusiveMaximum=1)
     weight_decay: Any = number("As the optimiser has it: an L2 penalty, but decoupled with adamw.", 0, minimum=0)
     dropout: Any = number("Share of values that each dropout layer drops.", 0, minimum=0, maximum=0.9)
     initialisation: Any = word(
-        "Of the weights; biases begin at 0, but with default, PyTorch's own.", "default", INITIALISATIONS
+        "Of the weights; biases begin at 0, but with default, PyTorch's own.", "default", "initialisation"
     )
-    activation: Any = word("What the layers called activation compute.", "relu", ACTIVATIONS)
+    activation: Any = word("What the layers called activation compute.", "relu", "activation")
     data_share: Any = number(
         "Share of the training images that a CNN may see, drawn for each CNN.", 1, exclusiveMinimum=0, maximum=1
     )
@@ -55,7 +60,7 @@ class Factors:
         "Images per step; the last batch of an epoch may be shorter.", 32, "integer", minimum=1, maximum=65536
     )
     epochs: Any = number("Epochs per CNN.", 10, "integer", minimum=1, maximum=100_000)
-    schedule: Any = word("Learning rate over the steps; cosine and linear end at zero.", "constant", SCHEDULES)
+    schedule: Any = word("Learning rate over the steps; cosine and linear end at zero.", "constant", "schedule")
     seed: Any = number(
         "CNNs of the same seed begin with the same weights and see the same images in the same order; null gives each "
         "CNN its own, its index.",

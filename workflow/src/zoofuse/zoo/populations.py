@@ -122,7 +122,7 @@ def task(settings: Settings, data: Mapping[str, np.ndarray], seed: int, zoo: str
 
 
 def initial_weights(network: Network, how: str, stream: tuple) -> dict[str, np.ndarray]:
-    """Weights by one of settings.factory.INITIALISATIONS, each as torch.nn.init has it, kaiming's with ReLU's gain.
+    """Weights by an initialisation of settings.factory.WORDS, each as torch.nn.init has it, kaiming's with ReLU's gain.
 
     Args:
         network: the CNN.

@@ -13,7 +13,7 @@ import numpy as np
 from zoofuse import settings
 from zoofuse.core import rng
 from zoofuse.models.network import NETWORKS, Network
-from zoofuse.settings.factory import Factors
+from zoofuse.settings.factory import WORDS, Factors
 
 DRAWN = ("uniform", "log_uniform", "choice")  # ways to draw a factor for each CNN; grid goes through all values
 _DEFAULTS = Factors()
@@ -167,18 +167,17 @@ def _kind(name: str) -> str:
 
 
 def _example(name: str, how: str) -> str:
-    schema = _schema(name)
-    if "words" in schema:
-        return f"[{', '.join(schema['words'][:2])}]"
-    return "[1, 4]" if schema["type"][0] == "integer" else "[0.1, 0.5]"
+    if name in WORDS:
+        return f"[{', '.join(WORDS[name][:2])}]"
+    return "[1, 4]" if _kind(name) == "integer" else "[0.1, 0.5]"
 
 
 def _value(name: str, value: Any) -> Any:
     """One value, checked by its schema."""
     schema, kind = _schema(name), _kind(name)
     if kind == "string":
-        if value not in schema["words"]:
-            raise ValueError(f"{value!r} is unknown; write one of {', '.join(schema['words'])}.")
+        if value not in WORDS[name]:
+            raise ValueError(f"{value!r} is unknown; write one of {', '.join(WORDS[name])}.")
         return value
     if value is None and "null" in schema["type"]:
         return value
