@@ -1,5 +1,8 @@
 """Small CNNs written as chains of layers."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from zoofuse.models.architectures import ARCHITECTURES
@@ -8,7 +11,10 @@ from zoofuse.models.network import ACTIVATIONS, NETWORKS, Network
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("published", 3674), ("wide", 12146), ("deep", 94274), ("cnn_s", 2464), ("small_cnn_zoo", 4970)],
+    [
+        *[("published", 3674), ("wide", 12146), ("deep", 94274)],
+        *[("cnn_s", 2464), ("cnn3", 10853), ("small_cnn_zoo", 4970)],
+    ],
 )
 def test_named_networks_have_the_parameters_of_their_sources(name, parameters):
     assert NETWORKS[name].parameters == parameters
@@ -76,3 +82,62 @@ def test_activations_have_one_name_each():
         assert Network(("conv 2 3", "activation", "linear"), activation=name).steps[1].kind == name
     with pytest.raises(ValueError, match="write one of relu, gelu"):
         Network(("conv 2 3", "activation", "linear"), activation="swish")
+
+
+def modules(network):
+    """The same chain in PyTorch's own modules."""
+    from torch import nn
+
+    activations = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh, "leaky": nn.LeakyReLU}
+    chain = []
+    for step in network.steps:
+        if step.kind == "conv":
+            options = {"stride": step.stride, "padding": step.padding, "groups": step.groups, "bias": step.bias}
+            chain.append(nn.Conv2d(step.takes[0], step.gives[0], step.kernel, **options))
+        elif step.kind == "linear":
+            chain += [nn.Flatten(), nn.Linear(math.prod(step.takes), step.gives[0], bias=step.bias)]
+        elif step.kind in ("max", "average"):
+            chain.append({"max": nn.MaxPool2d, "average": nn.AvgPool2d}[step.kind](step.kernel, step.stride))
+        elif step.kind in activations:
+            chain.append(activations[step.kind]())
+        else:
+            chain.append(nn.AdaptiveAvgPool2d(1) if step.kind == "global" else nn.Dropout(0.5))
+    return nn.Sequential(*chain)
+
+
+ODD = Network(
+    ("conv 6 3 stride=2 padding=1 groups=3 bias=no", "tanh", "average 3 stride=2", "conv 4 3", "global", "linear"),
+    classes=7,
+)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ["published", "cnn_s", "cnn3", "small_cnn_zoo", "odd"])
+def test_the_forward_pass_is_that_of_pytorch_s_modules(name, activation):
+    import torch
+
+    from zoofuse.models import forward
+
+    network = replace(ODD if name == "odd" else NETWORKS[name], activation=activation)
+    net = modules(network).eval()
+    weights = dict(zip(network.shapes, net.parameters(), strict=True))
+    x = torch.randn(3, network.channels, network.size, network.size)
+    torch.testing.assert_close(forward.logits(network, weights, x), net(x), atol=1e-6, rtol=1e-5)
+
+
+def test_dropout_is_asked_for_at_every_dropout_layer_only():
+    import torch
+
+    from zoofuse.models import forward
+
+    network = NETWORKS["cnn_s"]
+    weights = {name: torch.randn(shape) for name, shape in network.shapes.items()}
+    shapes = []
+
+    def dropped(x, layer):
+        shapes.append((layer, tuple(x.shape)))
+        return 0 * x
+
+    logits = forward.logits(network, weights, torch.randn(2, 1, 28, 28), dropped)
+    assert shapes == [(0, (2, 8, 12, 12)), (1, (2, 6, 4, 4)), (2, (2, 20))]
+    torch.testing.assert_close(logits, weights["fc2.bias"].expand(2, -1))

@@ -199,11 +199,21 @@ NETWORKS = {name: chain(architecture) for name, architecture in ARCHITECTURES.it
         (
             *("conv 8 5", "max 2", "activation", "dropout"),
             *("conv 6 5", "max 2", "activation", "dropout"),
-            *("conv 4 2", "activation", "dropout"),
+            *("conv 4 2", "activation"),
             *("linear 20", "activation", "dropout", "linear"),
         ),
         channels=1,
         size=28,
+        classes=10,
+    ),
+    # CNN3 of the same authors' code, the zoos of WeightCLIP (Asefaw et al. 2026): 10,853 parameters.
+    "cnn3": Network(
+        (
+            *("conv 16 3", "max 2", "activation", "dropout"),
+            *("conv 32 3", "max 2", "activation", "dropout"),
+            *("conv 15 3", "max 2", "activation", "dropout"),
+            *("linear 20", "activation", "dropout", "linear"),
+        ),
         classes=10,
     ),
     # Unterthiner et al. 2020, "Predicting Neural Network Accuracy from Weights", the Small CNN Zoo: 4,970 parameters
