@@ -49,7 +49,6 @@ wildcard_constraints:
     layer=r"conv\d+|joint",
     pair=r"|-[a-e]{2}",
     shard=r"\d+",
-    clusterer=only(CLUSTERERS),
     grid=NAME,
     conjunction=NAME,
 
