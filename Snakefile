@@ -90,6 +90,7 @@ localrules:
     test_images,
     models,
     to_pytorch,
+    trials,
 
 
 rule all:
@@ -128,3 +129,8 @@ rule models:
 rule to_pytorch:
     input:
         [f"results/{layout}/{concept}" for layout in ("pytorch", "trials") for concept in config["concepts"]],
+
+
+rule trials:
+    input:
+        [f"results/trials/{concept}" for concept in config["concepts"]],
