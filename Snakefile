@@ -49,7 +49,6 @@ wildcard_constraints:
     layer=r"conv\d+|joint",
     pair=r"|-[a-e]{2}",
     shard=r"\d+",
-    clusterer=only(CLUSTERERS),
     grid=NAME,
     conjunction=NAME,
 
@@ -92,6 +91,7 @@ localrules:
     test_images,
     models,
     to_pytorch,
+    trials,
 
 
 rule all:
@@ -130,3 +130,8 @@ rule models:
 rule to_pytorch:
     input:
         [f"results/{layout}/{concept}" for layout in ("pytorch", "trials") for concept in config["concepts"]],
+
+
+rule trials:
+    input:
+        [f"results/trials/{concept}" for concept in config["concepts"]],

@@ -188,7 +188,7 @@ def test_init_says_what_to_do_next_and_refuses_to_replace(installed, place, conf
 def test_the_installed_workflow_runs_without_a_clone(installed, place, configured):
     code, said = call(installed / "zoofuse", "plan", cwd=place)
     assert code == 0, said
-    assert re.search(r"^published_table +3$", said, re.MULTILINE)
+    assert re.search(r"^published_tables +1$", said, re.MULTILINE)
     assert re.search(r"^report +1$", said, re.MULTILINE)
     assert "all of them" in said  # the estimate
     target = "results/zoo/cat/shard-0000.h5"
@@ -255,7 +255,7 @@ def test_a_deployed_workflow_runs_with_the_package(installed, deployed, online):
     command = [installed / "python", "-m", "snakemake", "--cores", "1"]
     code, said = call(*command, "-n", cwd=deployed, **online)
     assert code == 0, said
-    assert re.search(r"^published_table +3$", said, re.MULTILINE)
+    assert re.search(r"^published_tables +1$", said, re.MULTILINE)
     settings = yaml.safe_load((deployed / "config/config.yaml").read_text()) | {"synthetic": {"images": 20}}
     (deployed / "config/config.yaml").write_text(yaml.safe_dump(settings))
     code, said = call(*command, "results/images/cat.h5", cwd=deployed, **online)
@@ -292,7 +292,7 @@ def test_the_installed_snakefile_is_a_module(installed, place, tmp_path):
     command = [installed / "python", "-m", "snakemake", "--cores", "1"]
     code, said = call(*command, "-n", cwd=tmp_path)
     assert code == 0, said
-    assert re.search(r"^zoofuse_published_table +3$", said, re.MULTILINE)
+    assert re.search(r"^zoofuse_published_tables +1$", said, re.MULTILINE)
     code, said = call(*command, "deep/below/results/images/cat.h5", cwd=tmp_path)
     assert code == 0, said
     assert len(files.read(tmp_path / "deep/below/results/images/cat.h5", "images")["labels"]) == 40

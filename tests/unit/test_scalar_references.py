@@ -9,6 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from zoofuse.core import rng
 from zoofuse.models import cnn
@@ -102,7 +103,7 @@ def test_adam_and_validation(kind):
     assert made["passes"][0] == EPOCHS * PER_EPOCH
 
 
-# -- functions inside cyclegan.cpp and layout.cpp
+# -- functions inside functions.h and layout.cpp
 
 
 def export(source, name: str, code: str, folder, kind: str) -> ctypes.CDLL:
@@ -118,14 +119,14 @@ def ulps(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exponential_tanh_and_sigmoid(kind, tmp_path):
+def test_functions(kind, tmp_path):
     code = 'extern "C" void functions(const float* x, int64_t n, float* y) {\n  for (int64_t i = 0; i < n; i++) {\n'
-    for i, function in enumerate(("exponential", "tanh", "sigmoid")):
+    for i, function in enumerate(("exponential", "tanh", "sigmoid", "error_function")):
         code += f"    y[{i} * n + i] = {function}(broadcast(x[i]))[i % LANES];\n"
     functions = export(cyclegan_steps._SOURCE, "cyclegan", code + "  }\n}\n", tmp_path, kind).functions
 
     def compute(x: np.ndarray) -> np.ndarray:
-        y = np.empty((3, len(x)), np.float32)
+        y = np.empty((4, len(x)), np.float32)
         functions(ctypes.c_void_p(x.ctypes.data), ctypes.c_int64(len(x)), ctypes.c_void_p(y.ctypes.data))
         return y
 
@@ -135,10 +136,12 @@ def test_exponential_tanh_and_sigmoid(kind, tmp_path):
     assert ulps(found[0], np.exp(exact)) <= 2
     np.testing.assert_allclose(found[1], np.tanh(exact), rtol=1e-6)
     np.testing.assert_allclose(found[2], 1 / (1 + np.exp(-exact)), rtol=1e-6)
+    assert ulps(found[3], torch.erf(torch.from_numpy(exact)).numpy()) <= 1.5
     ends = compute(np.array([-np.inf, -100, 100, np.inf, np.nan], np.float32))
     np.testing.assert_allclose(ends[0, :4], np.exp([-87.0, -87, 87, 87]), rtol=1e-6)
     np.testing.assert_array_equal(ends[1], np.array([-1, -1, 1, 1, np.nan], np.float32))
     np.testing.assert_allclose(ends[2], [0, 0, 1, 1, np.nan], atol=1e-30)
+    np.testing.assert_array_equal(ends[3], ends[1])
 
 
 def test_power_of_the_layout(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 
 from zoofuse.core import csv_files, files
 from zoofuse.evaluation import suspects
-from zoofuse.report import jobs
+from zoofuse.report import prediction_figures
 
 
 def dark_lovers(n: int) -> dict[str, np.ndarray]:
@@ -43,6 +43,7 @@ def test_a_zoo_without_linear_layers_is_not_asked(tmp_path):
     files.write(tmp_path / "cat.h5", "images", planted())
     files.write(tmp_path / "zoo.h5", "zoo", conv)
     zoos = {"zoo_a": tmp_path / "zoo.h5", "zoo_b": tmp_path / "zoo.h5"}
-    jobs.suspects_figure([tmp_path / "cat.h5"], ["black", "cat"], zoos, tmp_path / "t.csv", tmp_path / "f.png")
+    written = tmp_path / "t.csv", tmp_path / "f.png"
+    prediction_figures.suspects_figure([tmp_path / "cat.h5"], ["black", "cat"], zoos, *written)
     assert csv_files.read(tmp_path / "t.csv").empty
     assert (tmp_path / "f.png").stat().st_size > 100

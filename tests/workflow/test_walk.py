@@ -147,7 +147,7 @@ def test_order_of_keys_and_unrelated_settings_re_run_nothing(made):
 def test_a_setting_re_runs_what_depends_on_it_only(made):
     planned = made.planned("tables", config=changed(evaluation={"dbscan": {"eps": 1}}))
     assert set(planned) == {
-        "tables", "evaluate_shard", "evaluate_references", "leaderboard", "clusterer_table", "summary_table",
+        "tables", "evaluate_shard", "evaluate_references", "leaderboard", "clusterer_tables",
     }  # fmt: skip
     planned = made.planned("tables", config=changed(cyclegan={"epochs": 3}))
     assert "train_zoo_shard" not in planned
@@ -188,7 +188,7 @@ def test_asking_for_one_file_makes_only_what_it_needs(project):
     planned = project.planned("results/tables/black_cat/kmeans.csv", config=CONFIG)
     assert planned == {
         "prepare_images": 2, "prepare_test_images": 1, "train_zoo_shard": 4, "extract_kernels": 2,
-        "train_cyclegan": 2, "generate": 8, "generate_by_training": 3, "evaluate_shard": 11, "clusterer_table": 1,
+        "train_cyclegan": 2, "generate": 8, "generate_by_training": 3, "evaluate_shard": 11, "clusterer_tables": 1,
     }  # fmt: skip
 
 

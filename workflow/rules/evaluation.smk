@@ -20,34 +20,22 @@ use rule call as evaluate_shard with:
         "Evaluating shard {wildcards.shard} of {wildcards.method} on {wildcards.fusion}"
 
 
-use rule call as clusterer_table with:
+use rule call as clusterer_tables with:
     input:
         predictions=of(run.evaluated),
     output:
-        output=shown(
-            "results/tables/{fusion}/{held_out}{clusterer}.csv", "clusterer", "Tables", shows="{held_out}{clusterer}"
-        ),
+        **{
+            name: shown(f"results/tables/{{fusion}}/{name}.csv", "clusterer", "Tables", shows=name)
+            for clusterer in CLUSTERERS
+            for name in (clusterer, f"held_out_{clusterer}")
+        },
+        summary="results/tables/{fusion}/summary.csv",
     log:
-        "<logs>/clusterer_table/{fusion}-{held_out}{clusterer}.log",
-    wildcard_constraints:
-        held_out="|held_out_",
+        "<logs>/clusterer_tables/{fusion}.log",
     params:
-        **calls("evaluation.jobs:clusterer_table"),
+        **calls("evaluation.jobs:clusterer_tables"),
     message:
-        "Writing the {wildcards.held_out}{wildcards.clusterer} table of {wildcards.fusion}"
-
-
-use rule call as summary_table with:
-    input:
-        tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
-    output:
-        output="results/tables/{fusion}/summary.csv",
-    log:
-        "<logs>/summary_table/{fusion}.log",
-    params:
-        **calls("evaluation.jobs:summary_table"),
-    message:
-        "Writing the summary table of {wildcards.fusion}"
+        "Writing the tables of {wildcards.fusion}, clusterer by clusterer"
 
 
 use rule call as list_test_images with:

@@ -37,7 +37,7 @@ use rule call as suspects_figure with:
     log:
         "<logs>/suspects_figure/{fusion}.log",
     params:
-        **calls("report.jobs:suspects_figure"),
+        **calls("report.prediction_figures:suspects_figure"),
         names=of(run.fusion_concepts),
     message:
         "Plotting the images of {wildcards.fusion} that may show the conjunction"
@@ -55,7 +55,7 @@ use rule call as orders_figure with:
     resources:
         **needs(minutes=120),
     params:
-        **calls("report.jobs:orders_figure"),
+        **calls("report.prediction_figures:orders_figure"),
         models=config["evaluation"]["orders"]["models"],
         orders=config["evaluation"]["orders"]["orders"],
         evaluation=run.evaluation_settings(),

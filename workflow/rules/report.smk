@@ -1,21 +1,24 @@
-use rule call as published_table with:
+use rule call as published_tables with:
     input:
-        table="results/tables/{fusion}/{clusterer}.csv",
-        published=local(of(run.published_table)),
+        tables=[f"results/tables/{{fusion}}/{clusterer}.csv" for clusterer in CLUSTERERS],
+        published=local(of(run.published)),
     output:
-        output=shown(
-            "results/tables/{fusion}/published_{clusterer}.csv",
-            "published",
-            "Tables",
-            shows="published rows",
-            clusterer="{clusterer}",
-        ),
+        beside=[
+            shown(
+                f"results/tables/{{fusion}}/published_{clusterer}.csv",
+                "published",
+                "Tables",
+                shows="published rows",
+                clusterer=clusterer,
+            )
+            for clusterer in CLUSTERERS
+        ],
     log:
-        "<logs>/published_table/{fusion}-{clusterer}.log",
+        "<logs>/published_tables/{fusion}.log",
     params:
-        **calls("evaluation.jobs:published_table"),
+        **calls("evaluation.jobs:published_tables"),
     message:
-        "Writing the published {wildcards.clusterer} rows beside ours"
+        "Writing the published rows of {wildcards.fusion} beside ours"
 
 
 rule report:

@@ -78,7 +78,7 @@ use rule call as few_shot with:
         **needs(minutes=60),
     params:
         **config["evaluation"]["few_shot"],
-        **calls("report.jobs:few_shot"),
+        **calls("report.prediction_figures:few_shot"),
         variants=config["variants"],
         seed=run.seed,
     message:

@@ -11,10 +11,19 @@ from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.zoo import align, zoo
 
 
-def clusterer_table(predictions: Sequence[Path], held_out: str, clusterer: str, output: Path) -> None:
-    """Write all CNNs' rows of one clusterer; held_out: "held_out_", or "" for the published protocol."""
-    protocol = "held_out" if held_out else "published"
-    csv_files.write(output, of_clusterers.clusterer_table(predictions, protocol, clusterer))
+def clusterer_tables(predictions: Sequence[Path], outputs: Mapping[str, Path]) -> None:
+    """Write all CNNs' rows of each clusterer, by both protocols, and what each method reaches as published.
+
+    Args:
+        predictions: of all methods and baselines.
+        outputs: "kmeans", "held_out_kmeans" and so on, and "summary".
+    """
+    for clusterer in of_clusterers.CLUSTERERS:
+        for prefix, protocol in (("", "published"), ("held_out_", "held_out")):
+            table = of_clusterers.clusterer_table(predictions, protocol, clusterer)
+            csv_files.write(outputs[f"{prefix}{clusterer}"], table)
+    published = {clusterer: csv_files.read(outputs[clusterer]) for clusterer in of_clusterers.CLUSTERERS}
+    csv_files.write(outputs["summary"], of_clusterers.summary(published))
 
 
 def leaderboard(predictions: Sequence[Path], seed: int, outputs: Mapping[str, Path]) -> None:
@@ -23,14 +32,10 @@ def leaderboard(predictions: Sequence[Path], seed: int, outputs: Mapping[str, Pa
         csv_files.write(outputs[name], table)
 
 
-def summary_table(tables: Sequence[Path], output: Path) -> None:
-    """Write what each method reaches, by clusterer."""
-    csv_files.write(output, of_clusterers.summary({path.stem: csv_files.read(path) for path in tables}))
-
-
-def published_table(table: Path, published: Path, output: Path) -> None:
-    """Write the published rows beside this run's."""
-    csv_files.write(output, of_clusterers.beside_published(csv_files.read(table), published))
+def published_tables(tables: Sequence[Path], published: Sequence[Path], beside: Sequence[Path]) -> None:
+    """Write the published rows beside this run's; all three go through the clusterers in the same order."""
+    for table, theirs, output in zip(tables, published, beside, strict=True):
+        csv_files.write(output, of_clusterers.beside_published(csv_files.read(table), theirs))
 
 
 def search_table(tables: Sequence[Path], output: Path) -> None:

@@ -16,19 +16,19 @@ def pointer(kind: str) -> type[ctypes.c_void_p]:
     return type(f"pointer_to_{kind}", (ctypes.c_void_p,), {"kind": kind})
 
 
-def library(source: Path, kind: str, structure: type[ctypes.Structure]) -> ctypes.CDLL:
+def library(source: Path, kind: str, structure: type[ctypes.Structure], defines: tuple[str, ...] = ()) -> ctypes.CDLL:
     """`build.library`, whose struct is found to be `structure`, which otherwise raises TypeError."""
-    loaded = build.library(source, kind)
+    loaded = build.library(source, kind, defines)
     loaded.zoofuse_fields.argtypes, loaded.zoofuse_fields.restype = [], ctypes.c_char_p
     check(loaded.zoofuse_fields().decode(), structure, source.name)
     return loaded
 
 
-def available(source: Path, structure: type[ctypes.Structure]) -> tuple[bool, str]:
+def available(source: Path, structure: type[ctypes.Structure], defines: tuple[str, ...] = ()) -> tuple[bool, str]:
     """`build.available`, but a struct that is not `structure` raises TypeError: no machine is to blame for that."""
-    able, reason = build.available(source)
+    able, reason = build.available(source, defines)
     if able:
-        library(source, build.instruction_set(), structure)
+        library(source, build.instruction_set(), structure, defines)
     return able, reason
 
 

@@ -53,18 +53,18 @@ def arithmetic(kind: str) -> str:
     return "x86" if kind in ("avx512", "avx2", "generic") else kind
 
 
-def available(source: Path) -> tuple[bool, str]:
+def available(source: Path, defines: tuple[str, ...] = ()) -> tuple[bool, str]:
     """Whether this C++ runs here (building it if need be), and how or why not, in one line."""
     try:
-        library(source, instruction_set())
+        library(source, instruction_set(), defines)
     except (OSError, RuntimeError) as error:
         return False, str(error)
     return True, f"C++ with {instruction_set()} vectors"
 
 
 @functools.cache
-def library(source: Path, kind: str) -> ctypes.CDLL:
-    """The loaded library for an instruction set.
+def library(source: Path, kind: str, defines: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """The loaded library for an instruction set, with further macros, such as "LINES=3".
 
     A library in the cache that is cut, corrupt or cannot be loaded is built once more.
 
@@ -73,7 +73,7 @@ def library(source: Path, kind: str) -> ctypes.CDLL:
         OSError: the cache cannot be written.
     """
     with cache_folder() as folder:
-        name, command = _recipe(source, kind)
+        name, command = _recipe(source, kind, defines)
         code = _read(folder, name)
         if code is not None:
             with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ def built(source: Path, kind: str) -> Path:
         return folder.path / name
 
 
-def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
+def _recipe(source: Path, kind: str, defines: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     """The library's name in the cache, which changes with all that it depends on, and the command that makes it."""
     wanted = [os.environ.get("CXX") or "c++", "g++", "clang++"]
     compiler = next(filter(None, map(shutil.which, wanted)), None)
@@ -103,7 +103,8 @@ def _recipe(source: Path, kind: str) -> tuple[str, list[str]]:
     code, version, _ = _run([compiler, "--version"])
     contract = f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}"
     # Whole paths, as the compiler runs in another folder.
-    command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), str(source.absolute())]
+    macros = [f"-D{define}" for define in defines]
+    command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), *macros, str(source.absolute())]
     parts = [*_texts(source), *command[:-1], version if code == 0 else "", sys.platform]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return f"{source.stem}-{kind}-{key}.so", command

@@ -33,6 +33,7 @@
 #endif
 
 #include "fields.h"
+#include "functions.h"
 #include "simd.h"
 
 namespace {
@@ -51,29 +52,6 @@ template <int H, int... k> inline void sum_lanes(V* rows, std::integer_sequence<
                   shuffle(rows[i], rows[i + H], std::integer_sequence<int, (k & H ? LANES + k - H : k + H)...>());
     if constexpr (H > 1) sum_lanes<H / 2>(rows, lanes);
 }
-
-// ---- functions of a vector ----
-// Reference: `test_exponential_tanh_and_sigmoid` in tests/unit/test_scalar_references.py.
-
-inline V exponential(V x) {  // within 2 units in the last place; outside +-87 as at the ends; NaN stays NaN
-    x = x > 87 ? broadcast(87) : x < -87 ? broadcast(-87) : x;
-    const V turns = x * 1.44269504f;  // powers of two
-    const I whole = __builtin_convertvector(turns + (turns < 0 ? broadcast(-0.5f) : broadcast(0.5f)), I);
-    const V n = __builtin_convertvector(whole, V);
-    const V r = fused(n, broadcast(2.12194440e-4f), fused(n, broadcast(-0.693359375f), x));  // ln 2 in two parts
-    V sum = broadcast(1 / 5040.0f);
-    for (float term : {1 / 720.0f, 1 / 120.0f, 1 / 24.0f, 1 / 6.0f, 0.5f, 1.0f, 1.0f}) sum = fused(sum, r, broadcast(term));
-    return sum * (V)((whole + 127) << 23);
-}
-
-inline V tanh(V x) {  // Lambert's continued fraction near 0, where 1 - 2 / (e^2x + 1) would cancel
-    const V z = x * x;
-    const V all = broadcast(945), below = fused(z, fused(z, broadcast(15), broadcast(420)), all);
-    const V small = x * fused(z, 105 + z, all) / below;
-    return z < 0.36f ? small : 1 - 2 / (exponential(2 * x) + 1);
-}
-
-inline V sigmoid(V x) { return 1 / (1 + exponential(-x)); }
 
 // ---- convolutions ----
 

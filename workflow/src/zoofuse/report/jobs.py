@@ -7,18 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoofuse.core import csv_files, files, logs
+from zoofuse.core import csv_files, files
 from zoofuse.data import images as image_files
-from zoofuse.evaluation import orders as image_orders
 from zoofuse.evaluation import replicates as several
-from zoofuse.evaluation import suspects
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.methods import kernels
 from zoofuse.report import figures, kernel_figures
 from zoofuse.zoo import zoo
 
 SHOWN = 4  # kernels of each domain
-SHEET = 48  # images of each two concepts
 
 
 def zoo_figures(
@@ -42,53 +39,6 @@ def example_figure(concepts: Sequence[Path], tests: Sequence[Path], output: Path
     figures.examples({name: (one["images"], one["labels"]) for name, one in sets.items()}, output)
 
 
-def suspects_figure(
-    images: Sequence[Path], names: Sequence[str], inputs: Mapping[str, Path], table: Path, figure: Path
-) -> None:
-    """List and plot the positives of each concept that another concept's zoo is surest of.
-
-    Args:
-        images: the images files of those of a fusion's concepts that have images.
-        names: all concepts, in their order.
-        inputs: zoo_a, zoo_b, ...: a file of each concept's zoo.
-        table, figure: what is written.
-    """
-    shown = {path.stem: files.read(path, "images", ["images", "labels", "names"]) for path in images}
-    judges = [zoo.read([path]) for name, path in sorted(inputs.items()) if name.startswith("zoo_")]
-    ranked = suspects.ranked(shown, dict(zip(names, judges, strict=True)))
-    csv_files.write(table, ranked, float_format="%.4f")
-    strips = []
-    for (concept, other), rows in ranked.groupby(["concept", "other"], sort=False):
-        rows = rows[:SHEET]
-        title = f"Positives of {concept} that the zoo of {other} is surest of: {rows['probability'].iloc[0]:.2f} to "
-        title += f"{rows['probability'].iloc[-1]:.2f}"
-        strips.append((title, shown[concept]["images"][rows["row"]], SHEET // 3))
-    figures.contact_sheet(strips, figure)
-
-
-def orders_figure(
-    zoo: Path, images: Path, models: int, orders: int, evaluation: dict, seed: int, table: Path, figure: Path
-) -> None:
-    """Evaluate CNNs as published, with the test images in other orders too.
-
-    Args:
-        zoo: CNNs of one method, of which the first `models` of each domain are evaluated.
-        images: the test images.
-        orders: how many besides the given one.
-        evaluation: the configuration's block.
-        seed: the run's.
-        table, figure: what is written.
-    """
-    made = files.read(zoo, "zoo")
-    of_domain = [np.flatnonzero(made["domain"] == domain)[:models] for domain in np.unique(made["domain"])]
-    few = {name: values[np.concatenate(of_domain)] for name, values in made.items()}
-    test = image_files.read_test(images)
-    truth = test["labels"] == 1
-    measured = image_orders.ranges(image_orders.accuracies(few, test["images"], truth, evaluation, orders, seed))
-    csv_files.write(table, measured, float_format="%.4f")
-    figures.orders(measured, figure)
-
-
 def method_figure(tables: Sequence[Path], published: Sequence[Path], output: Path) -> None:
     """Plot every CNN's accuracy by method and clusterer."""
     ours = {path.stem: csv_files.read(path) for path in tables}
@@ -100,41 +50,6 @@ def cyclegan_figure(histories: Sequence[Path], output: Path) -> None:
     read = {path.parent.name: csv_files.read(path).set_index("epoch") for path in histories}
     arrays = {name: {column: table[column].to_numpy() for column in table} for name, table in read.items()}
     kernel_figures.cyclegan_curves(arrays, output)
-
-
-def few_shot(
-    zoos: Sequence[Path],
-    test_images: Path,
-    fusion: str,
-    images: Sequence[int],
-    models: int,
-    draws: int,
-    seed: int,
-    table: Path,
-    figure: Path,
-    threads: int = 1,
-    say: Callable[[str], None] = print,
-) -> None:
-    """Write what so many labelled images of the conjunction are worth to every method's CNNs."""
-    import torch
-
-    from zoofuse.evaluation import few_shot, protocols
-
-    torch.set_num_threads(threads)
-    test = image_files.read_test(test_images)
-    validation = protocols.split(test["labels"], test["groups"], seed, fusion)
-    shown = test["images"], test["labels"], validation, images
-    how, rows = {"draws": draws, "seed": seed, "fusion": fusion}, []
-    with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
-        for path in zoos:
-            cnns = protocols.part(files.read(path, "zoo"), models, 0, None)
-            rows += few_shot.rows(path.stem, few_shot.of_cnns(cnns, *shown, say=say, **how), draws)
-            bar.update()
-    for method, scores in few_shot.without_cnn(*shown, **how):
-        rows += few_shot.rows(method, scores, draws)
-    frame = pd.DataFrame(rows, columns=few_shot.COLUMNS)
-    figures.few_shot(frame, figure)
-    csv_files.write(table, frame)
 
 
 def replicates(

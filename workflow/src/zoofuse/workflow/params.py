@@ -24,7 +24,7 @@ def calls(function: str) -> dict:
     """The params of a rule that calls a function of the package: its name and the digest of its code.
 
     Args:
-        function: such as "evaluation.jobs:summary_table".
+        function: such as "evaluation.jobs:leaderboard".
     """
     return {"function": f"zoofuse.{function}", "code": code_of("call", [f"zoofuse.{function}"])}
 

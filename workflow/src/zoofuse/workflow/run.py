@@ -413,13 +413,12 @@ class Run:
     def is_published(self, fusion: str) -> bool:
         return self.fusion_concepts(fusion) == PUBLISHED_CONCEPTS
 
-    @staticmethod
-    def published_table(clusterer: str) -> str:
-        return str(HOME / "resources" / "published" / f"{clusterer}.csv")
-
     def published(self, fusion: str) -> list[str]:
         """The published tables, if the fusion is the published one."""
-        return [self.published_table(clusterer) for clusterer in CLUSTERERS] if self.is_published(fusion) else []
+        return [
+            str(HOME / "resources" / "published" / f"{clusterer}.csv")
+            for clusterer in (CLUSTERERS if self.is_published(fusion) else ())
+        ]
 
     def shown_method(self, fusion: str) -> str:
         """The method whose CNNs the figures show: the first one named."""
