@@ -105,6 +105,7 @@ def test_shares_and_noise_are_what_the_recipe_says(data):
     ],
 )
 def test_initialisations_are_those_of_torch(how, spread):
+    torch.manual_seed(0)
     wide = Network(("conv 48 3", "relu", "conv 64 5", "relu", "global", "linear 96", "linear"), 3, 16, 10)
     weights = populations.initial_weights(wide, how, (1, "x"))
     for name, shape in wide.shapes.items():
