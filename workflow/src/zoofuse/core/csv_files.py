@@ -23,8 +23,8 @@ COLUMN = "checksum"
 TEXT = (
     "advice", "against", "baseline", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion",
     "group", "half", "head", "image", "implementation", "layer", "level", "measure", "message", "method", "note",
-    "other", "parameters", "place", "protocol", "rule", "selected", "selected_on", "setting", "supervision",
-    "verdict", "what",
+    "other", "parameters", "place", "predictor", "protocol", "rule", "selected", "selected_on", "setting",
+    "supervision", "verdict", "what", "zoo",
 )  # fmt: skip
 _PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 _STORED = re.compile(rb"[,:]([0-9a-f]{16})((?: [\w.:-]+)*)\n\Z")
