@@ -5,10 +5,20 @@ import itertools
 
 import pytest
 
-from zoofuse.native import bindings, build, cyclegan_steps, layout, trainer
+from zoofuse.models.network import NETWORKS
+from zoofuse.native import bindings, build, cyclegan_steps, layout, network_trainer, trainer
 
 SHARED = {"trainer": trainer._Job, "cyclegan_steps": cyclegan_steps._Step, "layout": layout._Set}
-MODULES = {"trainer": trainer, "cyclegan_steps": cyclegan_steps, "layout": layout}
+SHARED |= {"network_trainer": network_trainer._Job}
+MODULES = {"trainer": trainer, "cyclegan_steps": cyclegan_steps, "layout": layout, "network_trainer": network_trainer}
+NETWORK = NETWORKS["small_cnn_zoo"]
+MACROS = {"network_trainer": network_trainer._defines(NETWORK)}
+HEADERS = {
+    "trainer": {"fields.h", "lanes.h", "simd.h"},
+    "cyclegan_steps": {"fields.h", "functions.h", "simd.h"},
+    "layout": {"fields.h", "simd.h"},
+    "network_trainer": {"fields.h", "functions.h", "lanes.h", "layers.h", "simd.h"},
+}
 needs_compiler = pytest.mark.skipif(not trainer.available()[0], reason=f"no C++: {trainer.available()[1]}")
 
 
@@ -17,7 +27,7 @@ def changed(structure, fields):
 
 
 def load(name, structure):
-    return bindings.library(MODULES[name]._SOURCE, build.instruction_set(), structure)
+    return bindings.library(MODULES[name]._SOURCE, build.instruction_set(), structure, MACROS.get(name, ()))
 
 
 def refused(name, fields, field):
@@ -82,7 +92,7 @@ def test_nothing_computes_with_a_structure_that_differs(name, monkeypatch):
     structure, fields = SHARED[name], list(SHARED[name]._fields_)
     monkeypatch.setattr(MODULES[name], f"_{structure.__name__[1:]}", changed(structure, fields[1::-1] + fields[2:]))
     with pytest.raises(TypeError, match=f"at field '{fields[1][0]}'"):
-        MODULES[name].available()
+        MODULES[name].available(*([NETWORK] if name in MACROS else []))
 
 
 def test_padding_at_the_end_is_found_too():
@@ -132,4 +142,5 @@ def test_a_library_changes_with_the_headers_it_includes(tmp_path):
 def test_every_header_counts_for_the_libraries_of_this_package(name):
     source = MODULES[name]._SOURCE
     texts = build._texts(source)
-    assert texts[1:] == [source.with_name(header).read_text() for header in ("fields.h", "simd.h")]
+    assert len(texts) == 1 + len(HEADERS[name])
+    assert {*texts[1:]} == {source.with_name(header).read_text() for header in HEADERS[name]}

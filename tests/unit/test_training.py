@@ -136,7 +136,7 @@ def test_after_an_interrupt_no_further_cnn_is_begun(data):
 
     job = training._Job(data, Settings(), 0, "red", np.arange(100), "cpu")
     with pytest.raises(KeyboardInterrupt):
-        training._one_by_one(train_one, job, 2, interrupt)
+        training.one_by_one(train_one, job, 2, interrupt)
     assert len(begun) < 50
 
 

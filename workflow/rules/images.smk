@@ -25,6 +25,8 @@ use rule call as prepare_images with:
         output="results/images/{concept}.h5",
     log:
         "<logs>/prepare_images/{concept}.log",
+    wildcard_constraints:
+        concept=all_but(config["factory"], then="."),
     # Bad images should be reported before any CNN is trained.
     priority: 100
     threads: 2

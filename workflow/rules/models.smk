@@ -30,7 +30,7 @@ use rule call as export_model with:
 
 use rule call as share_zoo with:
     input:
-        paths=of(run.zoo),
+        paths=of(run.factories.zoo),
     output:
         folder=directory("results/{layout}/{concept}"),
     log:

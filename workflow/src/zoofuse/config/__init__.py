@@ -11,6 +11,7 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
+from zoofuse.config import factories
 from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
@@ -66,7 +67,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
     if "concepts" in config and all(path and path[0] not in ("concepts", "fusions", "variants") for path in wrong):
         config = _filled(_without(config, [path[:1] for path in wrong]), schema)
-        faults += _contradictions(config, named)
+        faults += [*_contradictions(config, named), *factories.faults(config)]
     if faults:
         listed = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigError(visible(f"The configuration can't be used:\n{listed}"))
@@ -74,6 +75,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
         if root in config:
             config[root] = os.path.expanduser(config[root])
     config["replicates"] = [os.path.expanduser(folder) for folder in config["replicates"]]
+    config["factory"] = {name: factories.completed(factory) for name, factory in config["factory"].items()}
     for concept in config["concepts"].values():
         if "zoo" not in concept:
             concept["models"] = concept["models"] or TRAINED
@@ -308,7 +310,7 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
     for name in config["variants"]:
         if name.lower() in registry.known({}):
             yield f"variants.{name}: is the name of a method or baseline; write another one."
-    for kind in ("concepts", "fusions", "variants"):
+    for kind in ("concepts", "fusions", "variants", "factory"):
         names: dict[str, str] = {}
         for name in config[kind]:
             if (other := names.setdefault(name.lower(), name)) != name:
@@ -392,6 +394,9 @@ def _bad_paths(config: dict) -> Iterator[str]:
     for where, place in _places(config).items():
         for side in ("positive", "negative") if place["source"] == "folder" else ():
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
+    for name, factory in config["factory"].items():
+        classes = factory["classes"].items() if factory["source"] == "folder" else ()
+        paths += [(f"factory.{name}.classes.{title}", folder) for title, folders in classes for folder in folders]
     for where, path in paths:
         if re.search(r"\$\{\w+\}", path):
             yield f"{where}: {shown(path)}: variables are not replaced in a configuration; write the whole path."

@@ -49,9 +49,10 @@ def schema_text() -> str:
 def _settings(schema: dict, prefix: str) -> Iterator[tuple[str, dict, bool]]:
     """(dotted path, schema, needed) of every setting that is no mapping."""
     for name, sub in schema.get("properties", {}).items():
-        if isinstance(sub.get("additionalProperties"), dict):
+        every = sub.get("additionalProperties")
+        if isinstance(every, dict) and "properties" in every:
             yield from _settings(sub["additionalProperties"], f"{prefix}{name}.<name>.")
-        elif sub.get("type") == "object":
+        elif sub.get("type") == "object" and not every:
             yield from _settings(sub, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", sub, name in schema.get("required", [])

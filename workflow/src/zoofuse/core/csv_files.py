@@ -21,10 +21,11 @@ COLUMN = "checksum"
 # Text columns of all tables, so that a group "007" stays text and "NA" is a name like any other. A name in this
 # list must not be a numeric column of another table.
 TEXT = (
-    "advice", "against", "baseline", "check", "clusterer", "concept", "device", "domain", "features", "file", "fusion",
-    "group", "half", "head", "image", "implementation", "layer", "level", "measure", "message", "method", "note",
-    "other", "parameters", "place", "predictor", "protocol", "rule", "selected", "selected_on", "setting",
-    "supervision", "verdict", "what", "zoo",
+    "activation", "advice", "against", "architecture", "balance", "baseline", "check", "clusterer", "concept", "device",
+    "domain", "features", "file", "fusion", "group", "half", "head", "image", "implementation", "initialisation",
+    "layer", "level", "measure", "message", "method", "note", "optimiser", "other", "parameters", "place",
+    "predictor", "protocol", "rule", "schedule", "selected", "selected_on", "setting", "supervision", "verdict", "what",
+    "zoo",
 )  # fmt: skip
 _PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 _STORED = re.compile(rb"[,:]([0-9a-f]{16})((?: [\w.:-]+)*)\n\Z")

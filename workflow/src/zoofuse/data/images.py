@@ -293,14 +293,14 @@ def summary(attributes: Mapping) -> str:
     return line
 
 
-def split(digests: Iterable[str], seed: int, share: float, most: int) -> np.ndarray:
-    """Which images of one class are held out: uint8 (n,), 1 for validation, at least one and at most `most`.
+def split(digests: Iterable[str], seed: int, share: float, most: int, stream: str = "validation") -> np.ndarray:
+    """Which images of one class are held out: uint8 (n,), 1 for those that are, at least one and at most `most`.
 
     Every image has a random key from `seed` and its own pixels; the smallest keys are the validation set. So it does
     not depend on names, order or the other class; where the size of the validation set stays the same, added images
     never move one from training to validation.
     """
-    keys = np.array([rng.bits(1, seed, "validation", digest)[0] for digest in digests], dtype=np.uint64)
+    keys = np.array([rng.bits(1, seed, stream, digest)[0] for digest in digests], dtype=np.uint64)
     held_out = min(max(1, round(share * len(keys))), most)
     chosen = np.zeros(len(keys), np.uint8)
     chosen[np.argsort(keys, kind="stable")[:held_out]] = 1
@@ -343,8 +343,9 @@ def _assembled(
         "digests": np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images], dtype=str),
         "unreadable": np.array(unreadable, dtype=str),
     }
-    kept, copies, conflicts = _distinct(
-        where, arrays["labels"].tolist(), names, arrays["digests"].tolist(), source["duplicates"]
+    sides = {1: "positive", 0: "negative"}
+    kept, copies, conflicts = distinct(
+        where, arrays["labels"].tolist(), names, arrays["digests"].tolist(), source["duplicates"], sides
     )
     arrays = _kept(arrays, kept)
     lost = f"{copies} are copies, {conflicts} lie in both classes, {len(unreadable)} can't be read"
@@ -373,18 +374,20 @@ def gathered(
 ) -> Gathered:
     """One class: the folders, or selectors, `wanted`; `part` is "train" for a concept and "test" for a test set.
 
+    Images from folders have source["size"] rows and columns, by default 32; others 32.
     Raises ImageError as `list_folder` does, and for unreadable images unless source["unreadable"] is "skip".
     """
     if source["source"] == "folder":
         base = spelled(root)
         found = listing(root, wanted, where)
-        files_read, paths, skipped = _decoded(found.images, 32, threads, where)
+        size = source.get("size", 32)
+        files_read, paths, skipped = _decoded(found.images, size, threads, where)
         lost = sorted([*found.unreachable, *skipped])
         total = len(found.images) + len(found.unreachable)
         refuse_unreadable([(printable(path), cause) for path, cause in lost], total, source["unreadable"])
         named = [(_name(path, base), cause) for path, cause in lost]
         names, others, aside = ([_name(path, base) for path in part] for part in (paths, found.others, found.aside))
-        images = stacked([one.pixels for one in files_read], 32)
+        images = stacked([one.pixels for one in files_read], size)
         return Gathered(
             images,
             names,
@@ -406,25 +409,37 @@ def gathered(
     return Gathered(images, names, [_prefix(name) or name for name in names], skipped)
 
 
-def _distinct(
-    where: str, labels: list[int], names: list[str], digests: list[str], policy: str
+def distinct(
+    where: str, labels: list[int], names: list[str], digests: list[str], policy: str, classes: Mapping[int, str]
 ) -> tuple[np.ndarray, int, int]:
-    """Which images stay, bool (n,); how many go as copies within a class; how many as lying in both classes."""
-    first: dict[tuple[str, int], str] = {}
+    """Which images stay where no two may have the same pixels.
+
+    Args:
+        where: place in the configuration, for messages.
+        labels, names, digests: of each image.
+        policy: "drop" keeps one copy of a class, and none of an image that lies in several; else ImageError.
+        classes: label -> name of the class, for messages.
+
+    Returns:
+        Which images stay, bool (n,); how many go as copies within a class; how many as lying in several classes.
+    """
+    first: dict[str, dict[int, str]] = {}  # digest -> label -> name of its first image
     copies, pairs = [], []
     for label, name, digest in zip(labels, names, digests, strict=True):
-        copies.append((digest, label) in first)
+        same = first.setdefault(digest, {})
+        copies.append(label in same)
         if copies[-1]:
-            pairs.append((first[digest, label], name))
-        elif label == 0 and (digest, 1) in first:
-            pairs.append((first[digest, 1] + " (positive)", name + " (negative)"))
-        first.setdefault((digest, label), name)
-    conflicts = [(digest, 0) in first and (digest, 1) in first for digest in digests]
+            pairs.append((same[label], name))
+        elif same:
+            other = next(iter(same))
+            pairs.append((f"{same[other]} ({classes[other]})", f"{name} ({classes[label]})"))
+        same.setdefault(label, name)
+    conflicts = [len(first[digest]) > 1 for digest in digests]
     if pairs and policy != "drop":
         raise ImageError(
-            f"{where}: {len(pairs)} images are copies of others (same pixels at 32x32):\n"
+            f"{where}: {len(pairs)} images are copies of others (same pixels):\n"
             f"{_listed(f'{b} is {a}' for a, b in pairs)}\n"
-            "Remove them, or write images.duplicates: drop (keeps one of each, and none that lies in both classes)."
+            "Remove them, or write images.duplicates: drop (keeps one of each, and none that lies in several classes)."
         )
     kept = ~(np.array(copies, dtype=bool) | np.array(conflicts, dtype=bool))
     return kept, int((~kept).sum()) - sum(conflicts), sum(conflicts)

@@ -44,7 +44,7 @@
     FIELD(double, weight_decay)                                                                \
     FIELD(uint64_t, dropout_key)                                                               \
     FIELD(int64_t, dropout_threshold) /* 0: no dropout */                                      \
-    FIELD(float, dropout_scale)                                                                \
+    FIELD(double, dropout_scale)                                                               \
     FIELD(float*, weights)          /* (parameters,) in and out */                             \
     FIELD(float*, checkpoints)      /* (k, parameters) */                                      \
     FIELD(double*, loss)            /* (epochs,) */                                            \
@@ -246,7 +246,8 @@ void evaluate(Workspace& my, const uint8_t* images, const int32_t* labels, int64
 Workspace* workspace(const Job& job) {
     Workspace* my = new Workspace();  // zeros
     std::memcpy(my->weights, job.weights, sizeof my->weights);
-    my->dropout = {job.dropout_threshold > 0, job.dropout_key, 0, (uint32_t)job.dropout_threshold, job.dropout_scale};
+    my->dropout = {job.dropout_threshold > 0, job.dropout_key, 0, (uint32_t)job.dropout_threshold,
+                   (float)job.dropout_scale};
     pack(*my);
     return my;
 }

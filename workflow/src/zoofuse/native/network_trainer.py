@@ -32,7 +32,7 @@ class _Job(ctypes.Structure):  # JOB of network.cpp
         + [(name, ctypes.c_int64) for name in ("validation", "test", "epochs", "per_epoch", "batch_size")]
         + [(name, ctypes.c_int64) for name in ("optimiser", "last_wins")]
         + [(name, ctypes.c_double) for name in ("momentum", "weight_decay")]
-        + [("dropout_key", ctypes.c_uint64), ("dropout_threshold", ctypes.c_int64), ("dropout_scale", ctypes.c_float)]
+        + [("dropout_key", ctypes.c_uint64), ("dropout_threshold", ctypes.c_int64), ("dropout_scale", ctypes.c_double)]
         + [(name, pointer("float32")) for name in ("weights", "checkpoints")]
         + [("loss", pointer("float64"))]
         + [(name, pointer("int64")) for name in ("validation_counts", "test_counts", "passes", "stop")]

@@ -10,6 +10,7 @@ import functools
 from pydantic import TypeAdapter
 
 from zoofuse.settings.evaluation import Evaluation
+from zoofuse.settings.factory import Factory
 from zoofuse.settings.fields import JOINT as JOINT
 from zoofuse.settings.fields import NAME, ONCE, Text, Whole, block, says
 from zoofuse.settings.grid import Grid
@@ -51,6 +52,11 @@ class Configuration:
     )
     grid: dict[str, Grid] = says(
         "Grids of conjunctions: attributes by objects with pairs held out, by name (snakemake grid).", {}, extra=NAME
+    )
+    factory: dict[str, Factory] = says(
+        "Factory zoos: CNNs of two or more classes with varied hyper-parameters, by name (snakemake factory).",
+        {},
+        extra=NAME,
     )
     images: Images = Images()
     synthetic: Synthetic = Synthetic()

@@ -13,6 +13,7 @@ from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, models_made
+from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
@@ -54,13 +55,13 @@ class Run:
         self.imported = [name for name in self.concepts if name not in self.trained]
         self.imported_fusions = [name for name, fusion in self.fusions.items() if "generators" in fusion]
         self.layers = list(ARCHITECTURES[config["zoo"]["architecture"]].conv_layers)
-        # GPUs a training job asks for.
-        self.gpus = 0 if config["zoo"]["device"] == "cpu" else 1
+        self.gpus = 0 if config["zoo"]["device"] == "cpu" else 1  # that a training job asks for
         self.threads = config["zoo"]["threads"]
         self.seed = config["seed"]
         self.zoo_faults: dict[str, str] = {}  # concept -> why its existing zoo can't be read
         self.settings = digest(config)  # before any size is filled in
-        self.images, self.netspace, self.grids = Images(self), NetSpace(self), Grids(self)
+        self.images, self.netspace = Images(self), NetSpace(self)
+        self.grids, self.factories = Grids(self), Factories(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are given
 

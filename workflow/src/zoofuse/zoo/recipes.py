@@ -12,7 +12,8 @@ import numpy as np
 
 from zoofuse import settings
 from zoofuse.core import rng
-from zoofuse.settings.factory import Factors
+from zoofuse.models.network import NETWORKS, Network
+from zoofuse.settings.factory import WORDS, Factors
 
 DRAWN = ("uniform", "log_uniform", "choice")  # ways to draw a factor for each CNN; grid goes through all values
 _DEFAULTS = Factors()
@@ -79,6 +80,21 @@ def recipe(factors: Mapping[str, Any], seed: int, zoo: str, model: int) -> Recip
                 factor = round(factor) if _kind(name) == "integer" else factor
         values[name] = int(model) if factor is None else float(factor) if _kind(name) == "number" else factor
     return Recipe(**values)
+
+
+def network(named: Mapping[str, Any], classes: int) -> Network:
+    """The CNN of a factory zoo, whose activation is still each recipe's.
+
+    Args:
+        named: the settings layers (or None or missing), architecture, channels and size.
+        classes: number of its outputs.
+
+    Raises:
+        ValueError: a layer can't be read or doesn't fit; worded for users, without the zoo's name.
+    """
+    own = NETWORKS[named["architecture"]]
+    layers, channels, size = (named["layers"], 3, 32) if named.get("layers") else (own.layers, own.channels, own.size)
+    return Network(tuple(layers), named["channels"] or channels, named["size"] or size, classes)
 
 
 def combinations(factors: Mapping[str, Any]) -> int:
@@ -151,18 +167,17 @@ def _kind(name: str) -> str:
 
 
 def _example(name: str, how: str) -> str:
-    schema = _schema(name)
-    if "words" in schema:
-        return f"[{', '.join(schema['words'][:2])}]"
-    return "[1, 4]" if schema["type"][0] == "integer" else "[0.1, 0.5]"
+    if name in WORDS:
+        return f"[{', '.join(WORDS[name][:2])}]"
+    return "[1, 4]" if _kind(name) == "integer" else "[0.1, 0.5]"
 
 
 def _value(name: str, value: Any) -> Any:
     """One value, checked by its schema."""
     schema, kind = _schema(name), _kind(name)
     if kind == "string":
-        if value not in schema["words"]:
-            raise ValueError(f"{value!r} is unknown; write one of {', '.join(schema['words'])}.")
+        if value not in WORDS[name]:
+            raise ValueError(f"{value!r} is unknown; write one of {', '.join(WORDS[name])}.")
         return value
     if value is None and "null" in schema["type"]:
         return value

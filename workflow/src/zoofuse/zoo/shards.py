@@ -1,4 +1,4 @@
-"""Shards of a concept's zoo, trained into a store. What was trained once is never trained again."""
+"""Shards of a zoo, trained into a store. What was trained once is never trained again."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -51,36 +51,69 @@ def train_shard(
     attributes |= {"classes": ["other", concept], "backend": backend, "device": device}
     attributes["instruction_set"] = build.instruction_set()
 
-    store.mkdir(parents=True, exist_ok=True)
-    found = _stored(store, recipe, models, say)
-    missing = [model for model in models if model not in found]
-    if found:
-        say(f"{concept}: {len(models) - len(missing)} of {len(models)} CNNs are already trained.")
     passes = settings.epochs * settings.images_per_epoch
     # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
     # seldom wait for each other; a GPU is given all at once.
     rounds = -(-1_000_000 // passes)
     step = {"cpp": rounds * threads, "serial": threads, "batched": 16 if device == "cpu" else len(models)}[backend]
-    with logs.bar(len(missing), "CNNs", f"{concept} {models.start}-{models.stop - 1}") as bar:
+
+    def train(part: np.ndarray, progress: training.Progress) -> dict[str, np.ndarray]:
+        trained = training.train(
+            data, settings, seed, concept, part, backend=backend, device=device, threads=threads, progress=progress
+        )
+        arrays = trained.weights | {"model": part.astype(np.int32)}
+        arrays |= {f"history/{name}": values for name, values in trained.history.items()}
+        return arrays | {f"checkpoints/{name}": values for name, values in trained.checkpoints.items()}
+
+    if new := fill(output, models, store, title=concept, step=step, train=train, attributes=attributes, say=say):
+        degenerate = count_degenerate(files.read(output, "zoo", ["history/validation_positive_share"]))
+        say(f"{concept}: {new} CNNs trained, {new * passes:,} image passes; {degenerate} of "
+            f"{len(models)} in this shard are degenerate (constant prediction).")  # fmt: skip
+
+
+def fill(
+    output: Path,
+    models: range,
+    store: Path,
+    *,
+    title: str,
+    step: int,
+    train: Callable[[np.ndarray, training.Progress], dict[str, np.ndarray]],
+    attributes: dict,
+    say: Callable[[str], None],
+) -> int:
+    """Write the zoo file of the CNNs `models` from those that a store holds and those that are trained now.
+
+    Args:
+        output: the zoo file.
+        models: global indices.
+        store: a folder of zoo files of this zoo; it is made, and holds the shard at the end.
+        title: the zoo's name, for messages.
+        step: CNNs between two writes to the store.
+        train: makes the arrays of a zoo file from the indices of CNNs, reporting how far it is.
+        attributes: of the file; `recipe` tells the CNNs of other settings apart.
+        say: takes lines about what is done.
+
+    Returns:
+        How many CNNs were trained.
+    """
+    recipe = attributes["recipe"]
+    store.mkdir(parents=True, exist_ok=True)
+    stored = _stored(store, recipe, models, say)
+    missing = [model for model in models if model not in stored]
+    if stored:
+        say(f"{title}: {len(models) - len(missing)} of {len(models)} CNNs are already trained.")
+    with logs.bar(len(missing), "CNNs", f"{title} {models.start}-{models.stop - 1}") as bar:
         rate = _Rate(bar)
         for start in range(0, len(missing), step):
             part = np.array(missing[start : start + step])
-            trained = training.train(
-                data, settings, seed, concept, part, backend=backend, device=device, threads=threads, progress=rate
-            )
-            arrays = trained.weights | {"model": part.astype(np.int32)}
-            arrays |= {f"history/{name}": values for name, values in trained.history.items()}
-            arrays |= {f"checkpoints/{name}": values for name, values in trained.checkpoints.items()}
             path = store / f"part-{recipe[:8]}-{part[0]:06d}-{part[-1]:06d}.h5"
-            files.write(path, "zoo", arrays, **attributes)
-            found |= dict.fromkeys(part.tolist(), path)
-    _join(found, models, output, attributes)
-    tell_mixed([output], concept, say)
-    if missing:
-        degenerate = count_degenerate(files.read(output, "zoo", ["history/validation_positive_share"]))
-        say(f"{concept}: {len(missing)} CNNs trained, {len(missing) * passes:,} image passes; {degenerate} of "
-            f"{len(models)} in this shard are degenerate (constant prediction).")  # fmt: skip
+            files.write(path, "zoo", train(part, rate), **attributes)
+            stored |= dict.fromkeys(part.tolist(), path)
+    _join(stored, models, output, attributes)
+    tell_mixed([output], title, say)
     _keep(store, output, recipe)
+    return len(missing)
 
 
 class _Rate:

@@ -253,7 +253,7 @@ def train(
     if backend == "batched":
         batched.train(job, threads, progress)
     else:
-        _one_by_one(trainer.train_one if backend == "cpp" else _train_one, job, threads, progress)
+        one_by_one(trainer.train_one if backend == "cpp" else _train_one, job, threads, progress)
     return job.trained()
 
 
@@ -309,8 +309,16 @@ class _Job:
         return Trained(self.weights, history, self.checkpoints)
 
 
-def _one_by_one(train_one: Callable, job: _Job, threads: int, progress: Progress | None) -> None:
-    """Train each CNN on a thread of its own; `train_one(job, row, passes, stop)` adds to `passes`, heeds `stop`."""
+def one_by_one(train_one: Callable, job, threads: int, progress: Progress | None) -> None:
+    """Train each of the CNNs `job.models` on a thread of its own.
+
+    Args:
+        train_one: called as train_one(job, row, passes, stop); adds images to `passes`, (1,) int64, and ends where
+            `stop`, (1,) int64, is not 0.
+        job: what is trained, for `train_one`.
+        threads: so many at a time.
+        progress: see `Progress`.
+    """
     rows, passes, stop = deque(range(len(job.models))), np.zeros(len(job.models), np.int64), np.zeros(1, np.int64)
     finished = deque()
 

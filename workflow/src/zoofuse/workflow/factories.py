@@ -1,0 +1,88 @@
+"""Factory zoos in a run: populations of CNNs with varied hyper-parameters."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoofuse.config import factories
+from zoofuse.data.folders import spelled
+from zoofuse.preflight.folder_checks import folders_digest
+from zoofuse.workflow.names import known, shard_ranges
+
+if TYPE_CHECKING:
+    from zoofuse.workflow.run import Run
+
+
+class Factories:
+    """What the jobs of a run's factory zoos read and depend on. Their zoos lie beside those of concepts, so that the
+    wildcard that names one is called concept."""
+
+    def __init__(self, run: "Run"):
+        self.run, self.settings = run, run.config["factory"]
+
+    def _settings(self, concept: str) -> dict:
+        return known(self.settings, concept, "factory zoo")
+
+    def source(self, concept: str) -> dict:
+        """What the images are made from."""
+        settings, images = self._settings(concept), self.run.config["images"]
+        source = {key: settings.get(key) for key in ("source", "dataset", "classes", "size", "channels", "held_out")}
+        source |= {key: images[key] for key in ("validation_share", "unreadable", "duplicates")}
+        match settings["source"]:
+            case "synthetic":
+                source |= {key: settings[key] for key in ("images", "test_share")}
+            case "torchvision":  # which has test images of its own
+                source["leaks"] = images["leaks"]
+            case "folder":
+                source["test_share"] = settings["test_share"]
+                source["folders"] = folders_digest(self.run.config["images_root"], self._folders(settings))
+        return source
+
+    @staticmethod
+    def _folders(settings: dict) -> list[str]:
+        return [folder for folders in settings["classes"].values() for folder in folders]
+
+    def folders(self, concept: str) -> list[str]:
+        """The folders that the images lie in."""
+        settings = self._settings(concept)
+        root = Path(self.run.config["images_root"])
+        named = self._folders(settings) if settings["source"] == "folder" else []
+        return [str(spelled(root / folder)) for folder in named]
+
+    def archive(self, concept: str) -> dict[str, str]:
+        """The archive that the workflow fetches a data set's images in."""
+        dataset = self._settings(concept).get("dataset")
+        fetched = dataset in self.run.config["downloads"]
+        return {"archive": f"resources/downloads/{dataset}.tar.gz"} if fetched else {}
+
+    def training(self, concept: str) -> dict:
+        """What a CNN's numbers depend on."""
+        settings, of = self._settings(concept), factories.network(self._settings(concept))
+        network = {"layers": of.layers, "channels": of.channels, "size": of.size, "classes": of.classes}
+        return {"network": network} | {
+            key: settings[key] for key in ("factors", "images_per_epoch", "checkpoint_every")
+        }
+
+    def _shards(self, concept: str) -> dict[str, tuple[int, int]]:
+        return shard_ranges(self._settings(concept)["models"], self.run.config["zoo"]["shard_size"])
+
+    def shard_models(self, concept: str, shard: str) -> tuple[int, int]:
+        """[start, stop) of a zoo file's global indices."""
+        return known(self._shards(concept), shard, f"shard of factory zoo {concept}")
+
+    def zoo(self, concept: str) -> list[str]:
+        """The zoo files of a concept or of a factory zoo."""
+        if concept not in self.settings:
+            return self.run.zoo(concept)
+        return [f"results/zoo/{concept}/shard-{shard}.h5" for shard in self._shards(concept)]
+
+    def all(self) -> list[str]:
+        """Every factory zoo, and its table.
+
+        Raises:
+            ValueError: the configuration has none.
+        """
+        if not self.settings:
+            raise ValueError(
+                "There is no factory zoo in the configuration. Call with --configfile config/factory.yaml."
+            )
+        return [path for name in self.settings for path in (*self.zoo(name), f"results/zoo/{name}/models.csv")]
