@@ -229,8 +229,8 @@ def test_stop_and_ties():
     first = network_trainer.train(*given, passes=passes, validation=(x, y))
     assert passes[0] == 20
     assert first.validation[0, :, 0].sum() == 20, "with no weights all logits tie, and the first class is predicted"
-    last = network_trainer.train(*given, validation=(x, y), last_wins=True)
-    assert last.validation[0, :, -1].sum() == 20
+    last = network_trainer.train(*given, validation=(x, y), first_two=True)
+    assert last.validation[0, :, 1].sum() == 20
     stopped = network_trainer.train(*given, stop=np.ones(1, np.int64), validation=(x, y))
     assert not stopped.validation.any()
     assert np.isnan(stopped.loss).all()

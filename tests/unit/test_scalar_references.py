@@ -99,7 +99,7 @@ def test_adam_and_validation(kind):
         concept = np.array([np.argmax(logits(trained, image)) == 1 for image in x[:33]])
         assert made["predicted"][epoch].tolist() == [concept[labels[:33] == label].sum() for label in (0, 1)]
     np.testing.assert_array_equal(made["weights"], made["checkpoints"][-1])
-    assert np.abs(made["weights"] - trainer._flat(initial(), 0)).max() > 1e-3
+    assert np.abs(made["weights"] - trainer.flatten(initial(), 0)).max() > 1e-3
     assert made["passes"][0] == EPOCHS * PER_EPOCH
 
 

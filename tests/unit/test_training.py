@@ -1,6 +1,7 @@
 """What a CNN's training must keep to, whichever backend runs it."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,13 +80,28 @@ def test_another_architecture_is_a_line_of_shapes(data, monkeypatch):
     deeper = cnn.Architecture(channels=(3, 4, 5, 7), kernel_size=3)
     monkeypatch.setitem(cnn.ARCHITECTURES, "deeper", deeper)
     monkeypatch.setitem(training._CHOICES, "architecture", ("published", "deeper"))
-    settings = Settings(architecture="deeper", epochs=1, images_per_epoch=40, batch_size=20)
-    assert training.choose_backend(settings)[0] == "serial"
+    settings = replace(ALL, architecture="deeper")
+    assert training.choose_backend(settings)[0] == ("cpp" if trainer.available()[0] else "serial")
     assert training.choose_backend(settings, "cuda")[0] == "batched"
-    one, other = (training.train(data, settings, 1, "cat", np.arange(2), backend=b) for b in ("serial", "batched"))
-    same(one, other, {"rtol": 1e-3, "atol": 1e-4})
+    backends = ("serial", "batched", "cpp") if trainer.available()[0] else ("serial", "batched")
+    one, *others = (training.train(data, settings, 1, "cat", np.arange(2), backend=name) for name in backends)
+    for other in others:
+        same(one, other, {"rtol": 1e-3, "atol": 1e-4})
     assert one.weights["conv3.weight"].shape == (2, 7, 5, 3, 3)
-    with pytest.raises(ValueError, match="published"):
+    if trainer.available()[0]:
+        same(others[1], training.train(data, settings, 1, "cat", np.arange(2), backend="cpp", threads=2))
+        last = training.train(data, settings, 1, "cat", np.array([1]), backend="cpp")
+        np.testing.assert_array_equal(last.weights["fc1.weight"][0], others[1].weights["fc1.weight"][1])
+
+
+def test_an_architecture_too_large_for_the_cpp_trainer_is_trained_by_pytorch(data, monkeypatch):
+    monkeypatch.setitem(cnn.ARCHITECTURES, "huge", cnn.Architecture(channels=(3, 4000, 4), kernel_size=3))
+    monkeypatch.setitem(training._CHOICES, "architecture", ("published", "huge"))
+    settings = Settings(architecture="huge", epochs=1, images_per_epoch=40, batch_size=20)
+    backend, reason = training.choose_backend(settings)
+    assert backend == "serial"
+    assert "at most 4,000,000 values" in reason
+    with pytest.raises(ValueError, match=r"cpp cannot be used here: .* at most 4,000,000 values"):
         training.train(data, settings, 1, "cat", np.arange(2), backend="cpp")
 
 

@@ -39,7 +39,7 @@
     FIELD(int64_t, per_epoch)                                                                  \
     FIELD(int64_t, batch_size)                                                                 \
     FIELD(int64_t, optimiser)       /* 0 adam, 1 adamw, 2 sgd */                               \
-    FIELD(int64_t, last_wins)       /* of classes whose logits tie */                          \
+    FIELD(int64_t, first_two)       /* predict by the first two logits alone */                \
     FIELD(double, momentum)                                                                    \
     FIELD(double, weight_decay)                                                                \
     FIELD(uint64_t, dropout_key)                                                               \
@@ -230,14 +230,15 @@ template <class Work> void each_image(Workspace& my, const uint8_t* images, int6
     }
 }
 
-// Adds to counts[label][prediction]. The first of equal logits wins, and a NaN; with last_wins the last.
-void evaluate(Workspace& my, const uint8_t* images, const int32_t* labels, int64_t n, bool last_wins, int64_t* counts) {
+// Adds to counts[label][prediction]: the first of the highest logits, and a NaN is the highest. first_two: of the first
+// two logits alone, and the second unless the first is higher.
+void evaluate(Workspace& my, const uint8_t* images, const int32_t* labels, int64_t n, bool first_two, int64_t* counts) {
     const V* logits = my.value<MAPS - 1>();
     each_image(my, images, n, [&](int64_t image, int lane) {
-        int best = 0;
-        for (int k = 1; k < CLASSES; k++) {
+        int best = first_two && !(logits[0][lane] > logits[1][lane]);
+        for (int k = 1; k < CLASSES && !first_two; k++) {
             const float value = logits[k][lane], before = logits[best][lane];
-            if (last_wins ? !(before > value) : value > before || (value != value && before == before)) best = k;
+            if (value > before || (value != value && before == before)) best = k;
         }
         counts[labels[image] * CLASSES + best]++;
     });
@@ -281,9 +282,9 @@ void zoofuse_train(const Job* job) {
         }
         job->loss[epoch] = loss / job->per_epoch;
         constexpr int CELLS = CLASSES * CLASSES;
-        evaluate(*my, job->validation_images, job->validation_labels, job->validation, job->last_wins,
+        evaluate(*my, job->validation_images, job->validation_labels, job->validation, job->first_two,
                  job->validation_counts + CELLS * epoch);
-        evaluate(*my, job->test_images, job->test_labels, job->test, job->last_wins, job->test_counts + CELLS * epoch);
+        evaluate(*my, job->test_images, job->test_labels, job->test, job->first_two, job->test_counts + CELLS * epoch);
         if (job->keep[epoch]) {
             std::memcpy(checkpoint, my->weights, sizeof my->weights);
             checkpoint += PARAMETERS;

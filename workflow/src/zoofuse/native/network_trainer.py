@@ -30,7 +30,7 @@ class _Job(ctypes.Structure):  # JOB of network.cpp
         + [("validation_images", pointer("uint8")), ("validation_labels", pointer("int32"))]
         + [("test_images", pointer("uint8")), ("test_labels", pointer("int32")), ("keep", pointer("uint8"))]
         + [(name, ctypes.c_int64) for name in ("validation", "test", "epochs", "per_epoch", "batch_size")]
-        + [(name, ctypes.c_int64) for name in ("optimiser", "last_wins")]
+        + [(name, ctypes.c_int64) for name in ("optimiser", "first_two")]
         + [(name, ctypes.c_double) for name in ("momentum", "weight_decay")]
         + [("dropout_key", ctypes.c_uint64), ("dropout_threshold", ctypes.c_int64), ("dropout_scale", ctypes.c_double)]
         + [(name, pointer("float32")) for name in ("weights", "checkpoints")]
@@ -81,7 +81,7 @@ def train(
     flip: np.ndarray | None = None,
     gain: np.ndarray | None = None,
     targets: np.ndarray | None = None,
-    last_wins: bool = False,
+    first_two: bool = False,
     passes: np.ndarray | None = None,
     stop: np.ndarray | None = None,
     kind: str | None = None,
@@ -108,7 +108,8 @@ def train(
         gain: float32 (epochs, per_epoch, channels), factors of an image's channels.
         targets: float32 (N, classes) in [0, 1], NaN where unknown: each output is then a logistic regression of its
             own, and the labels do not matter.
-        last_wins: predict the last one of classes whose logits tie, instead of the first one.
+        first_two: predict by the first two logits alone, and class 1 where they tie, as zoos of concepts do, instead of
+            the first of the highest logits.
         passes: int64 (1,), which counts the images trained on.
         stop: int64 (1,); once it is not 0, training ends after the current step, and what is returned is unfinished.
         kind: an instruction set's name, this machine's by default.
@@ -130,7 +131,7 @@ def train(
         optimiser=_optimiser(optimiser),
         momentum=momentum,
         weight_decay=weight_decay,
-        last_wins=last_wins,
+        first_two=first_two,
         checkpoint_epochs=checkpoint_epochs,
         share=dropout,
         dropout_key=dropout_key,

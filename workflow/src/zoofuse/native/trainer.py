@@ -37,7 +37,7 @@ def available() -> tuple[bool, str]:
 def train_one(job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
     """Train CNN `row` of a training job on the calling thread; the interpreter is free meanwhile."""
     settings, plan = job.settings, job.plan(slice(row, row + 1))
-    weights = _flat(job.weights, row)
+    weights = flatten(job.weights, row)
     checkpoints = np.empty((len(settings.checkpoint_epochs), len(weights)), np.float32)
     arrays = {
         **job.bytes,
@@ -62,8 +62,8 @@ def train_one(job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
     }
     pointers = {name: None if array is None else array.ctypes.data for name, array in arrays.items()}
     _library().zoofuse_train(ctypes.byref(_Job(**pointers, **sizes)))
-    _unflatten(weights, job.weights, row)
-    _unflatten(checkpoints, job.checkpoints, row)
+    unflatten(weights, job.weights, row)
+    unflatten(checkpoints, job.checkpoints, row)
 
 
 def gradient(
@@ -89,7 +89,7 @@ def gradient(
     call = _library(kind).zoofuse_gradient
     loss = call(*pointers, len(order), flat.ctypes.data, result.ctypes.data)
     shapes = {name: value[None] * 0 for name, value in weights.items()}
-    _unflatten(result, shapes, 0)
+    unflatten(result, shapes, 0)
     return loss, {name: value[0] for name, value in shapes.items()}
 
 
@@ -100,7 +100,7 @@ def logits(weights: dict[str, np.ndarray], images: np.ndarray, kind: str | None 
     stacked = {name: np.asarray(weights[name], np.float32) for name in names}
     result = np.empty((len(stacked["fc1.bias"]), len(images), 2), np.float32)
     for row, of_cnn in enumerate(result):
-        flat = _flat(stacked, row)
+        flat = flatten(stacked, row)
         _library(kind).zoofuse_logits(images.ctypes.data, len(images), flat.ctypes.data, of_cnn.ctypes.data)
     return result
 
@@ -123,11 +123,13 @@ def peak(seconds: float = 0.2) -> float:
     return _library().zoofuse_peak(seconds)
 
 
-def _flat(stacked: dict[str, np.ndarray], row: int) -> np.ndarray:
+def flatten(stacked: dict[str, np.ndarray], row: int) -> np.ndarray:
+    """(parameters,): CNN `row` of arrays (n, ...), one after another."""
     return np.concatenate([value[row].ravel() for value in stacked.values()])
 
 
-def _unflatten(flat: np.ndarray, stacked: dict[str, np.ndarray], row: int) -> None:
+def unflatten(flat: np.ndarray, stacked: dict[str, np.ndarray], row: int) -> None:
+    """The inverse: into CNN `row` of arrays (n, ...), or with flat (k, parameters) of arrays (n, k, ...)."""
     start = 0
     for value in stacked.values():
         size = value[row].size if flat.ndim == 1 else value[row, 0].size

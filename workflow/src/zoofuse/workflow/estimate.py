@@ -14,7 +14,7 @@ from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import settings as cyclegan
 from zoofuse.models.architectures import ARCHITECTURES
 
-SERIAL = 8  # the same of the published CNN in PyTorch, which distilling more than two concepts takes
+GENERATED = 2  # the same of the published CNN with more than two outputs, whose C++ trainer is generated
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 EVALUATED = 9_000  # bytes for a CNN and 300 images, arrays and rows
 LAYERS = {"zoo": 3, "VanillaCNN": 4}  # of the architectures in a NetSpace; of ResNet8 and so on the name says it
@@ -120,7 +120,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         entries = registry.known(config["variants"])
         methods = {method: entries[method] for method in fusion["methods"]}
         if trained := [of for of in methods.values() if of.effort == "training"]:
-            way = slower if len(parents) == 2 else max(slower, SERIAL)
+            way = slower if len(parents) == 2 else max(slower, GENERATED)
             work = []
             for of in trained:
                 student = of.settings(config).get("student")

@@ -1,5 +1,6 @@
 """Shards of a zoo, trained into a store. What was trained once is never trained again."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from zoofuse.core import devices, files, logs
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import link_or_copy
 from zoofuse.data import images
+from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.native import build
 from zoofuse.zoo import training
 from zoofuse.zoo.zoo import count_degenerate, read, tell_mixed
@@ -54,7 +56,7 @@ def train_shard(
     passes = settings.epochs * settings.images_per_epoch
     # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
     # seldom wait for each other; a GPU is given all at once.
-    rounds = -(-1_000_000 // passes)
+    rounds = math.ceil(1_000_000 / passes / ARCHITECTURES[settings.architecture].slower)
     step = {"cpp": rounds * threads, "serial": threads, "batched": 16 if device == "cpu" else len(models)}[backend]
 
     def train(part: np.ndarray, progress: training.Progress) -> dict[str, np.ndarray]:

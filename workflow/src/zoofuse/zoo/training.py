@@ -1,8 +1,9 @@
 """Train a concept's CNNs, each from its own weights on its own order of images, in one of three ways.
 
-`serial` is the obvious PyTorch loop and the reference, `batched` trains all CNNs at once (any architecture, made for
-GPUs), `cpp` is C++ for the published architecture on CPUs. Given the same CNN index they compute the same numbers
-within float32 rounding. Published settings: Adam, learning rate 0.01, batches of 128, 20 epochs (code of the report).
+`serial` is the obvious PyTorch loop and the reference, `batched` trains all CNNs at once (made for GPUs), `cpp` is C++
+on CPUs, written for the published architecture and generated for the others. Given the same CNN index they compute the
+same numbers within float32 rounding. Published settings: Adam, learning rate 0.01, batches of 128, 20 epochs (code of
+the report).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse.core import rng
-from zoofuse.models import cnn
-from zoofuse.native import trainer
+from zoofuse.models import cnn, network
+from zoofuse.native import network_trainer, trainer
 from zoofuse.settings.fields import Balance, Schedule
 from zoofuse.settings.images import Concept
 from zoofuse.settings.training import Zoo
@@ -208,14 +209,10 @@ def choose_backend(settings: Settings, device: str = "cpu", outputs: int = 2) ->
     """The backend that `auto` stands for on this machine, for CNNs with so many outputs, and why in one line."""
     if torch.device(device).type != "cpu":
         return "batched", f"batched: all CNNs at once on {device}"
-    if settings.architecture != trainer.ARCHITECTURE:
-        return "serial", f"serial: one PyTorch CNN per thread, as the C++ trainer knows only {trainer.ARCHITECTURE!r}"
-    if outputs != 2:
-        return "serial", "serial: one PyTorch CNN per thread, as the C++ trainer knows only CNNs of two outputs"
-    available, reason = trainer.available()
+    available, reason = _cpp(settings, outputs)
     if available:
         return "cpp", f"cpp: {reason}"
-    return "serial", f"serial: one PyTorch CNN per thread (slower), as the C++ trainer is missing: {reason}"
+    return "serial", f"serial: one PyTorch CNN per thread (slower), as there is no C++ trainer: {reason}"
 
 
 def train(
@@ -243,7 +240,7 @@ def train(
     if backend not in BACKENDS:
         raise ValueError(f"backend: {backend!r} is unknown; write auto or one of {', '.join(BACKENDS)}.")
     if backend == "cpp":
-        _check_fused(settings, device, data.outputs)
+        _check_cpp(settings, device, data.outputs)
     size = cnn.ARCHITECTURES[settings.architecture].image_size
     if data.images.shape[1:3] != (size, size):
         raise ValueError(f"images are {data.images.shape[1:3]}, {settings.architecture!r} takes {size} x {size}.")
@@ -253,14 +250,34 @@ def train(
     if backend == "batched":
         batched.train(job, threads, progress)
     else:
-        one_by_one(trainer.train_one if backend == "cpp" else _train_one, job, threads, progress)
+        in_cpp = trainer.train_one if _is_published(settings, data.outputs) else _train_in_cpp
+        one_by_one(in_cpp if backend == "cpp" else _train_one, job, threads, progress)
     return job.trained()
 
 
-def _check_fused(settings: Settings, device: str, outputs: int) -> None:
-    available, reason = trainer.available()
-    if (settings.architecture, torch.device(device).type, outputs) != (trainer.ARCHITECTURE, "cpu", 2):
-        available, reason = False, f"it trains architecture {trainer.ARCHITECTURE!r} with two outputs on the CPU only"
+def _cpp(settings: Settings, outputs: int) -> tuple[bool, str]:
+    """Whether C++ trains these CNNs here (building it if need be), and how or why not, in one line."""
+    if _is_published(settings, outputs):
+        return trainer.available()
+    try:
+        chain = network.chain(_architecture(settings, outputs))
+    except ValueError as error:  # larger than a network may be
+        return False, str(error)
+    return network_trainer.available(chain)
+
+
+def _is_published(settings: Settings, outputs: int) -> bool:
+    return (settings.architecture, outputs) == (trainer.ARCHITECTURE, 2)
+
+
+def _architecture(settings: Settings, outputs: int) -> cnn.Architecture:
+    return replace(cnn.ARCHITECTURES[settings.architecture], classes=outputs)
+
+
+def _check_cpp(settings: Settings, device: str, outputs: int) -> None:
+    available, reason = _cpp(settings, outputs)
+    if torch.device(device).type != "cpu":
+        available, reason = False, "it trains on the CPU only"
     if not available:
         raise ValueError(f"backend: cpp cannot be used here: {reason}. Write auto.")
 
@@ -271,7 +288,7 @@ class _Job:
     def __init__(self, data: Data, settings: Settings, seed: int, concept: str, models: np.ndarray, device: str):
         self.data, self.settings, self.models, self.device = data, settings, models, torch.device(device)
         self.seed, self.concept = seed, concept
-        self.architecture = replace(cnn.ARCHITECTURES[settings.architecture], classes=data.outputs)
+        self.architecture = _architecture(settings, data.outputs)
         self.weights = cnn.initial_weights(self.architecture, seed, concept, models)
         kept = (len(models), len(settings.checkpoint_epochs))
         shapes = self.architecture.shapes.items() if settings.checkpoint_every else ()
@@ -356,6 +373,28 @@ def _torch_threads(n: int):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _train_in_cpp(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
+    """One CNN of any architecture but the published one."""
+    plan, images = job.plan(slice(row, row + 1)), job.bytes
+    trained = network_trainer.train(
+        *(network.chain(job.architecture), images["images"], images["labels"], plan.order[0]),
+        *(job.settings.learning_rates, trainer.flatten(job.weights, row)),
+        batch_size=job.settings.batch_size,
+        validation=(images["validation_images"], images["validation_labels"]),
+        checkpoint_epochs=job.settings.checkpoint_epochs,
+        flip=None if plan.flip is None else plan.flip[0],
+        gain=None if plan.gain is None else plan.gain[0],
+        targets=job.data.targets,
+        first_two=True,
+        passes=passes,
+        stop=stop,
+    )
+    trainer.unflatten(trained.weights, job.weights, row)
+    trainer.unflatten(trained.checkpoints, job.checkpoints, row)
+    job.loss[row] = trained.loss
+    job.predicted[row] = trained.validation[:, :2, 1]
 
 
 def _train_one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
