@@ -7,6 +7,7 @@ from torch import nn
 
 from zoofuse.core import rng
 from zoofuse.models.network import NETWORKS, Network
+from zoofuse.native import network_trainer
 from zoofuse.zoo import populations
 from zoofuse.zoo.recipes import Recipe
 
@@ -22,6 +23,7 @@ LAYERS = (
     "linear",
 )
 NETWORK = Network(LAYERS, channels=1, size=12, classes=3)
+BACKENDS = ["serial"] + ["cpp"] * network_trainer.available(NETWORK)[0]
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +60,11 @@ def test_cnns_learn_and_the_file_has_what_others_rely_on(data):
     np.testing.assert_array_equal(arrays["checkpoints/conv1.weight"][~short, 2], arrays["conv1.weight"][~short])
 
 
-def test_a_cnn_does_not_depend_on_the_others_or_on_threads(data):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_cnn_does_not_depend_on_the_others_or_on_threads(data, backend):
     varied = settings(learning_rate={"log_uniform": [0.001, 0.1]}, dropout=0.2, label_noise={"uniform": [0, 0.4]})
-    together = populations.train(varied, data, 1, "zoo", np.arange(5), threads=3)
-    alone = populations.train(varied, data, 1, "zoo", np.array([3]))
+    together = populations.train(varied, data, 1, "zoo", np.arange(5), backend=backend, threads=3)
+    alone = populations.train(varied, data, 1, "zoo", np.array([3]), backend=backend)
     for name, values in alone.items():
         np.testing.assert_array_equal(together[name][3:4], values, err_msg=name)
     assert len(np.unique(together["conv1.weight"][:, 0, 0, 0, 0])) == 5
@@ -140,9 +143,33 @@ def test_dropout_drops_its_share(data):
     network = Network(("conv 4 3", "relu", "global", "linear 300", "tanh", "dropout", "linear"), 1, 12, 3)
     factors = {"epochs": 1, "batch_size": 1, "optimiser": "sgd", "momentum": 0.0, "learning_rate": 1.0, "dropout": 0.4}
     one = populations.task(populations.Settings(network, factors, images_per_epoch=1), data, 1, "zoo", 0)
-    result = populations.Result.empty(one)
-    populations.train_one(one, result, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    result = populations.train_one_serially(one, np.zeros(1, np.int64), np.zeros(1, np.int64))
     moved = (result.weights != one.weights)[-3 - 900 : -3].reshape(3, 300)
     assert (moved == moved[0]).all()
     assert 0.5 < moved[0].mean() < 0.7
     assert one.recipe == Recipe(**{**vars(Recipe()), **factors})
+
+
+@pytest.mark.skipif("cpp" not in BACKENDS, reason="no C++ compiler")
+def test_both_backends_train_the_same_cnns(data):
+    varied = settings(
+        optimiser={"grid": ["adam", "adamw", "sgd"]}, dropout=0.2, weight_decay=0.01, label_noise=0.1, epochs=2
+    )
+    varied = populations.Settings(**vars(varied) | {"checkpoint_every": 1})
+    serial, cpp = (populations.train(varied, data, 1, "zoo", np.arange(3), backend=backend) for backend in BACKENDS)
+    assert serial.keys() == cpp.keys()
+    for name, values in serial.items():
+        if values.dtype.kind != "f":
+            np.testing.assert_array_equal(values, cpp[name], err_msg=name)
+        elif "accuracy" not in name and "share" not in name:
+            np.testing.assert_allclose(values, cpp[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    assert np.abs(serial["history/test_accuracy"] - cpp["history/test_accuracy"]).max() < 0.1
+
+
+def test_the_backend_is_the_one_asked_for():
+    assert populations.choose_backend(settings(), "serial")[0] == "serial"
+    assert populations.choose_backend(settings(), "auto")[0] == BACKENDS[-1]
+    huge = populations.Settings(Network(("conv 4096 1", "conv 4096 1", "global", "linear"), 1, 64, 3), {})
+    assert populations.choose_backend(huge)[0] == "serial"
+    with pytest.raises(ValueError, match=r"cpp cannot be used here: .* at most .* values"):
+        populations.choose_backend(huge, "cpp")

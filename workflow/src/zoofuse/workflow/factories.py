@@ -75,6 +75,26 @@ class Factories:
             return self.run.zoo(concept)
         return [f"results/zoo/{concept}/shard-{shard}.h5" for shard in self._shards(concept)]
 
+    def origin(self, concept: str) -> dict | None:
+        """`source` and `dataset` of the images that a zoo is trained on; None where they are unknown."""
+        if concept not in self.settings:
+            return self.run.images.origin(concept)
+        return {key: self.settings[concept].get(key) for key in ("source", "dataset")}
+
+    def reported(self) -> list[str]:
+        """The zoos that are exported and reported on: factory zoos, or those of concepts where there is none."""
+        return list(self.settings or self.run.concepts)
+
+    def report(self) -> dict[str, list[str]]:
+        """What the report on zoos reads of each."""
+        inputs = {}
+        for name in self.reported():
+            inputs[f"zoo_{name}"] = self.zoo(name)
+            inputs[f"models_{name}"] = [f"results/zoo/{name}/models.csv"]
+            if name in self.settings or name in self.run.trained:
+                inputs[f"images_{name}"] = [f"results/images/{name}.h5"]
+        return inputs
+
     def all(self) -> list[str]:
         """Every factory zoo, and its table.
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from zoofuse.core import rng
 from zoofuse.models import forward
 from zoofuse.models.network import Network
-from zoofuse.native import dropout
+from zoofuse.native import dropout, network_trainer
+from zoofuse.native.network_trainer import Trained
 from zoofuse.zoo import recipes, training
 from zoofuse.zoo.recipes import Recipe
 
@@ -66,31 +67,12 @@ class Task:
     order: np.ndarray  # int32 (epochs, per_epoch), rows of the training images
     weights: np.ndarray  # float32 (parameters,), where it begins, in the order of `network.shapes`
     dropout_key: int  # 64 bits, see `native.dropout.mask`
-    checkpoint_every: int
+    checkpoint_epochs: list[int]  # counted from 1, after which weights are kept
 
     @cached_property
     def rates(self) -> np.ndarray:
         """float64 (steps,): the learning rates."""
         return self.recipe.learning_rates(self.order.shape[1])
-
-
-@dataclass
-class Result:
-    """What a backend fills in for one CNN."""
-
-    weights: np.ndarray  # float32 (parameters,)
-    checkpoints: np.ndarray  # float32 (checkpoints, parameters)
-    loss: np.ndarray  # float64 (epochs,), the mean over an epoch's images as they were trained on
-    validation: np.ndarray  # int64 (epochs, classes, classes), images by [label, prediction]
-    test: np.ndarray
-
-    @classmethod
-    def empty(cls, task: Task) -> Result:
-        epochs, classes = len(task.order), task.network.classes
-        kept = epochs // task.checkpoint_every if task.checkpoint_every else 0
-        counts = [np.zeros((epochs, classes, classes), np.int64) for _ in range(2)]
-        checkpoints = np.empty((kept, len(task.weights)), np.float32)
-        return cls(task.weights.copy(), checkpoints, np.full(epochs, np.nan), *counts)
 
 
 def task(settings: Settings, data: Mapping[str, np.ndarray], seed: int, zoo: str, model: int) -> Task:
@@ -117,7 +99,7 @@ def task(settings: Settings, data: Mapping[str, np.ndarray], seed: int, zoo: str
         order.astype(np.int32).reshape(recipe.epochs, per_epoch),
         np.concatenate([value.ravel() for value in weights.values()]),
         int(rng.bits(1, seed, "dropout", zoo, own)[0]),
-        settings.checkpoint_every,
+        settings.checkpoints(recipe.epochs),
     )
 
 
@@ -164,7 +146,16 @@ def choose_backend(settings: Settings, backend: str = "auto") -> tuple[str, str]
     Raises:
         ValueError: cpp is asked for and can't train this.
     """
-    return "serial", "serial: one PyTorch CNN per thread"
+    if backend == "serial":
+        return backend, "serial: one PyTorch CNN per thread"
+    activations = recipes.values(settings.factors.get("activation", settings.network.activation))
+    for activation in activations:
+        available, reason = network_trainer.available(replace(settings.network, activation=activation))
+        if not available and backend == "cpp":
+            raise ValueError(f"zoo.backend: cpp cannot be used here: {reason}. Write auto.")
+        if not available:
+            return "serial", f"serial: one PyTorch CNN per thread (slower), as C++ can't be used: {reason}"
+    return "cpp", f"cpp: {reason}, compiled for this network"
 
 
 def train(
@@ -195,7 +186,15 @@ def train(
         with NaN after a CNN's last epoch, and `checkpoints/<parameter>` (n, checkpoints, ...), likewise.
     """
     job = _Job(settings, data, seed, zoo, np.asarray(models))
-    training.one_by_one({"serial": _serial}[backend], job, threads, progress)
+    train_one = {"cpp": _train_in_cpp, "serial": train_one_serially}[backend]
+
+    def one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
+        of = job.task(row)
+        trained = train_one(of, passes, stop)
+        if passes[0] == of.order.size:  # else it was stopped
+            job.keep(row, trained)
+
+    training.one_by_one(one, job, threads, progress)
     return job.arrays
 
 
@@ -220,7 +219,7 @@ class _Job:
     def task(self, row: int) -> Task:
         return task(self.settings, self.data, self.seed, self.zoo, int(self.models[row]))
 
-    def keep(self, row: int, result: Result) -> None:
+    def keep(self, row: int, result: Trained) -> None:
         """Write one CNN's results into its row."""
         epochs, start = len(result.loss), 0
         with np.errstate(invalid="ignore", divide="ignore"):  # a concept's images have no test
@@ -245,28 +244,44 @@ def _accuracy(counts: np.ndarray) -> np.ndarray:
     return np.trace(counts, axis1=1, axis2=2) / counts.sum((1, 2))
 
 
-def _serial(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
-    torch.set_num_threads(1)  # a setting of each thread; one CNN's bits must not depend on it
-    of = job.task(row)
-    result = Result.empty(of)
-    if train_one(of, result, passes, stop):
-        job.keep(row, result)
+def _train_in_cpp(of: Task, passes: np.ndarray, stop: np.ndarray) -> Trained:
+    data, recipe = of.data, of.recipe
+    return network_trainer.train(
+        of.network,
+        data["images"],
+        of.labels,
+        of.order,
+        of.rates,
+        of.weights,
+        batch_size=recipe.batch_size,
+        optimiser=recipe.optimiser,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        dropout=recipe.dropout,
+        dropout_key=of.dropout_key,
+        validation=(data["validation_images"], data["validation_labels"]),
+        test=(data["test_images"], data["test_labels"]),
+        checkpoint_epochs=of.checkpoint_epochs,
+        passes=passes,
+        stop=stop,
+    )
 
 
-def train_one(of: Task, result: Result, passes: np.ndarray, stop: np.ndarray) -> bool:
+def train_one_serially(of: Task, passes: np.ndarray, stop: np.ndarray) -> Trained:
     """The reference: one CNN in plain PyTorch, on the calling thread.
 
     Args:
         of: what to train.
-        result: is filled in.
         passes: (1,) int64, to which images that were trained on are added.
-        stop: (1,) int64; training ends where it is not 0.
-
-    Returns:
-        Whether it was trained to its end.
+        stop: (1,) int64; once it is not 0, training ends after the current step, and the result is unfinished.
     """
+    torch.set_num_threads(1)  # a setting of each thread; one CNN's bits must not depend on it
     network, recipe = of.network, of.recipe
     sizes = [int(np.prod(shape)) for shape in network.shapes.values()]
+    epochs, kept = len(of.order), of.checkpoint_epochs
+    counts = [np.zeros((epochs, network.classes, network.classes), np.int64) for _ in range(2)]
+    checkpoints = np.empty((len(kept), len(of.weights)), np.float32)
+    result = Trained(of.weights.copy(), checkpoints, np.full(epochs, np.nan), *counts)
     flat = torch.from_numpy(result.weights)  # whose memory the parameters share
     parts = zip(network.shapes.items(), flat.split(sizes), strict=True)
     weights = {name: part.view(shape).requires_grad_() for (name, shape), part in parts}
@@ -284,7 +299,7 @@ def train_one(of: Task, result: Result, passes: np.ndarray, stop: np.ndarray) ->
         total = 0.0
         for part in recipe.batches(len(order)):
             if stop[0]:
-                return False
+                return result
             rows = order[part]
             z = forward.logits(network, weights, _normalised(images[rows]), dropped if recipe.dropout else None)
             loss = F.cross_entropy(z, labels[rows])
@@ -298,9 +313,9 @@ def train_one(of: Task, result: Result, passes: np.ndarray, stop: np.ndarray) ->
         result.loss[epoch] = total / len(order)
         for name in ("validation", "test"):
             getattr(result, name)[epoch] = _confusion(network, weights, of.data, name)
-        if of.checkpoint_every and (epoch + 1) % of.checkpoint_every == 0:
-            result.checkpoints[(epoch + 1) // of.checkpoint_every - 1] = result.weights
-    return True
+        if epoch + 1 in kept:
+            checkpoints[kept.index(epoch + 1)] = result.weights
+    return result
 
 
 def _optimiser(recipe: Recipe, parameters: list[Tensor]) -> torch.optim.Optimizer:
