@@ -27,7 +27,7 @@ def faults(config: dict) -> Iterator[str]:
                 yield f"{where}.pruned: {twin} is the name of another zoo; give that one another name."
         bad_factors = list(_factor_faults(where, factory["factors"]))
         classes = list(_class_faults(where, factory))
-        yield from bad_factors
+        yield from bad_factors or _repeated(where, factory)
         yield from classes
         if not classes:
             yield from _network_faults(where, factory, [] if bad_factors else factory["factors"])
@@ -106,6 +106,17 @@ def _factor_faults(where: str, factors: dict) -> Iterator[str]:
             recipes.checked(name, factor)
         except ValueError as error:
             yield f"{where}.factors.{name}: {error}"
+
+
+def _repeated(where: str, factory: dict) -> Iterator[str]:
+    factors = {name: recipes.checked(name, factor) for name, factor in factory["factors"].items()}
+    ways = {next(iter(factor)) for factor in factors.values() if isinstance(factor, dict)}
+    different = recipes.combinations(factors)
+    if factors["seed"] is not None and ways <= {"grid"} and factory["models"] > different:
+        yield (
+            f"{where}.models: {factory['models']} CNNs, but the factors make only {different} different ones; write "
+            f"models: {different}, or leave factors.seed out, which gives each CNN its own."
+        )
 
 
 def _network_faults(where: str, factory: dict, factors: dict) -> Iterator[str]:
