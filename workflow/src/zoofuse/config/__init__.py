@@ -395,7 +395,8 @@ def _bad_paths(config: dict) -> Iterator[str]:
         for side in ("positive", "negative") if place["source"] == "folder" else ():
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
     for name, factory in config["factory"].items():
-        classes = factory["classes"].items() if factory["source"] == "folder" else ()
+        paths += [(f"factory.{name}.zoo", factory["zoo"])] if factory["zoo"] else []
+        classes = factory["classes"].items() if factory["source"] == "folder" and not factory["zoo"] else ()
         paths += [(f"factory.{name}.classes.{title}", folder) for title, folders in classes for folder in folders]
     for where, path in paths:
         if re.search(r"\$\{\w+\}", path):
