@@ -59,6 +59,7 @@ include: "workflow/rules/images.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/zoo.smk"
 include: "workflow/rules/factory.smk"
+include: "workflow/rules/zoo_report.smk"
 include: "workflow/rules/kernels.smk"
 include: "workflow/rules/cyclegan.smk"
 include: "workflow/rules/generate.smk"
@@ -136,4 +137,4 @@ rule to_pytorch:
 
 rule trials:
     input:
-        [f"results/trials/{concept}" for concept in config["concepts"]],
+        [f"results/trials/{name}" for name in run.factories.reported()],

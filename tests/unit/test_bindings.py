@@ -17,7 +17,7 @@ HEADERS = {
     "trainer": {"fields.h", "lanes.h", "simd.h"},
     "cyclegan_steps": {"fields.h", "functions.h", "simd.h"},
     "layout": {"fields.h", "simd.h"},
-    "network_trainer": {"fields.h", "functions.h", "lanes.h", "layers.h", "simd.h"},
+    "network_trainer": {"fields.h", "functions.h", "lanes.h", "layers.h", "simd.h", "sparse.h"},
 }
 needs_compiler = pytest.mark.skipif(not trainer.available()[0], reason=f"no C++: {trainer.available()[1]}")
 

@@ -43,6 +43,7 @@ def test_factors_and_the_network_are_filled_in():
         (KINDS | {"factors": {"epochs": 0}}, "factors.epochs: 0 is out of range; write at least 1"),
         (KINDS | {"classes": {"cat": ["catt"], "dog": ["dog"]}}, "classes.cat: selector 'catt': unknown word 'catt'"),
         (KINDS | {"classes": {"cat": ["cat"]}}, "classes: names 1; name at least 2"),
+        (KINDS | {"models": 9, "factors": {"seed": [0, 1], "epochs": [1, 2]}}, "models: 9 .* only 4 different ones"),
         ({"classes": {}}, "classes: missing; name each class and what shows it"),
         (KINDS | {"dataset": "MNIST"}, "dataset: is for source torchvision only"),
         (
@@ -62,6 +63,16 @@ def test_a_factory_zoo_shares_no_name_with_another_zoo():
         completed(cat=KINDS)
     with pytest.raises(config.ConfigError, match="Zoo and zoo differ in capitals only"):
         completed(Zoo=KINDS, zoo=KINDS)
+
+
+def test_pruned_twins_are_zoos_of_their_own():
+    done = config.complete({"concepts": CONCEPTS, "factory": {"zoo": KINDS | {"pruned": [50, 90]}}})
+    run = Run(done).factories
+    assert run.zoo("zoo-pruned-90") == ["results/zoo/zoo-pruned-90/shard-0000.h5"]
+    assert run.pruning("zoo-pruned-90") == {"sparsity": 0.9, "epochs": 2}
+    assert run.parents("zoo-pruned-90", "0000") == run.zoo("zoo")[0]
+    with pytest.raises(config.ConfigError, match="zoo-pruned-50 is the name of another zoo"):
+        completed(**{"zoo": KINDS | {"pruned": [50]}, "zoo-pruned-50": KINDS})
 
 
 def test_a_larger_zoo_changes_nothing_that_a_cnn_depends_on():

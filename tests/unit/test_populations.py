@@ -8,7 +8,7 @@ from torch import nn
 from zoofuse.core import rng
 from zoofuse.models.network import NETWORKS, Network
 from zoofuse.native import network_trainer
-from zoofuse.zoo import populations
+from zoofuse.zoo import populations, recipes
 from zoofuse.zoo.recipes import Recipe
 
 LAYERS = (
@@ -37,6 +37,10 @@ def data() -> dict[str, np.ndarray]:
         pixels[labels == 2] += 190
         made |= {f"{part}images": pixels, f"{part}labels": labels}
     return made
+
+
+def task(settings: populations.Settings, data: dict[str, np.ndarray], model: int) -> populations.Task:
+    return populations.task(settings, data, 1, "zoo", recipes.recipe(settings.factors, 1, "zoo", model))
 
 
 def settings(**factors) -> populations.Settings:
@@ -72,7 +76,7 @@ def test_a_cnn_does_not_depend_on_the_others_or_on_threads(data, backend):
 
 def test_cnns_of_one_seed_begin_alike(data):
     varied = settings(seed={"grid": [0, 1]}, optimiser={"grid": ["adam", "sgd"]})
-    tasks = [populations.task(varied, data, 1, "zoo", model) for model in range(4)]
+    tasks = [task(varied, data, model) for model in range(4)]
     same = [one for one in tasks if one.recipe.seed == 0]
     assert len(same) == 2
     np.testing.assert_array_equal(same[0].weights, same[1].weights)
@@ -82,7 +86,7 @@ def test_cnns_of_one_seed_begin_alike(data):
 
 
 def test_shares_and_noise_are_what_the_recipe_says(data):
-    one = populations.task(settings(data_share=0.5, label_noise=0.2), data, 1, "zoo", 0)
+    one = task(settings(data_share=0.5, label_noise=0.2), data, 0)
     assert one.order.shape == (3, 45)
     assert [len(np.unique(epoch)) for epoch in one.order] == [45] * 3
     assert len(np.unique(one.order)) == 45
@@ -91,7 +95,7 @@ def test_shares_and_noise_are_what_the_recipe_says(data):
     assert set(wrong) <= set(np.unique(one.order))
     assert len({(int(a), int(b)) for a, b in zip(one.labels[wrong], data["labels"][wrong], strict=True)}) > 2
     longer = populations.Settings(NETWORK, {"epochs": 2, "data_share": 0.5}, images_per_epoch=60)
-    order = populations.task(longer, data, 1, "zoo", 0).order
+    order = task(longer, data, 0).order
     counts = np.unique(order, return_counts=True)[1]
     assert set(counts) == {2, 3}, "120 images drawn from 45"
 
@@ -142,7 +146,7 @@ def test_dropout_drops_its_share(data):
     """One step of SGD: dropped units of the last hidden layer give no gradient to the last weights."""
     network = Network(("conv 4 3", "relu", "global", "linear 300", "tanh", "dropout", "linear"), 1, 12, 3)
     factors = {"epochs": 1, "batch_size": 1, "optimiser": "sgd", "momentum": 0.0, "learning_rate": 1.0, "dropout": 0.4}
-    one = populations.task(populations.Settings(network, factors, images_per_epoch=1), data, 1, "zoo", 0)
+    one = task(populations.Settings(network, factors, images_per_epoch=1), data, 0)
     result = populations.train_one_serially(one, np.zeros(1, np.int64), np.zeros(1, np.int64))
     moved = (result.weights != one.weights)[-3 - 900 : -3].reshape(3, 300)
     assert (moved == moved[0]).all()

@@ -47,6 +47,33 @@ use rule call as train_population with:
         "Training CNNs {params.models} of the factory zoo {wildcards.concept}"
 
 
+use rule call as prune_population with:
+    input:
+        images=of(run.factories.images),
+        parents=of(run.factories.parents),
+    output:
+        output="results/zoo/{concept}/shard-{shard}.h5",
+    log:
+        "<logs>/prune_population/{concept}-{shard}.log",
+    benchmark:
+        "<benchmarks>/prune_population/{concept}-{shard}.jsonl"
+    wildcard_constraints:
+        concept=only(run.factories.pruned),
+    threads: run.threads
+    resources:
+        **needs(minutes=120),
+    params:
+        **calls("zoo.pruned:train"),
+        parent=of(run.factories.parent),
+        training=of(run.factories.training),
+        pruning=of(run.factories.pruning),
+        models=of(run.factories.shard_models),
+        seed=run.seed,
+        store=placed("results/zoo/{concept}/.trained"),
+    message:
+        "Pruning CNNs {params.models} of {params.parent}"
+
+
 use rule call as models_table with:
     input:
         paths=of(run.factories.zoo),

@@ -1,5 +1,5 @@
 # Exports: single models (snakemake models), and zoos in formats that other tools can read
-# (snakemake to_pytorch).
+# (snakemake to_pytorch, snakemake trials).
 
 
 use rule call as export_model with:
@@ -41,6 +41,6 @@ use rule call as share_zoo with:
         **needs(minutes=60),
     params:
         **calls("zoo.exporters:write"),
-        source=of(run.images.origin),
+        source=of(run.factories.origin),
     message:
         "Exporting the zoo of {wildcards.concept}: results/{wildcards.layout}/{wildcards.concept}"

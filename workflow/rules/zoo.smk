@@ -8,7 +8,7 @@ rule train_zoo_shard:
     benchmark:
         "<benchmarks>/train_zoo_shard/{concept}-{shard}.jsonl"
     wildcard_constraints:
-        concept=all_but([*run.imported, *config["factory"]]),
+        concept=all_but([*run.imported, *config["factory"], *run.factories.pruned]),
     conda:
         "../envs/zoofuse.yaml"
     threads: run.threads

@@ -22,12 +22,20 @@ def faults(config: dict) -> Iterator[str]:
         where = f"factory.{name}"
         if (other := taken.setdefault(name.lower(), name)) != name or name in config["concepts"]:
             yield f"{where}: {other} is the name of another zoo, whose files would be the same; write another name."
+        for twin in twins(name, factory):
+            if twin.lower() in taken or twin in config["factory"]:
+                yield f"{where}.pruned: {twin} is the name of another zoo; give that one another name."
         bad_factors = list(_factor_faults(where, factory["factors"]))
         classes = list(class_faults(where, factory))
-        yield from bad_factors
+        yield from bad_factors or _repeated(where, factory)
         yield from classes
         if not classes:
             yield from _network_faults(where, factory, [] if bad_factors else factory["factors"])
+
+
+def twins(name: str, factory: dict) -> dict[str, int]:
+    """Name of each zoo of pruned twins -> percentage of weights that are pruned."""
+    return {f"{name}-pruned-{percent}": percent for percent in factory["pruned"]}
 
 
 def completed(factory: dict) -> dict:
@@ -99,6 +107,17 @@ def _factor_faults(where: str, factors: dict) -> Iterator[str]:
             recipes.checked(name, factor)
         except ValueError as error:
             yield f"{where}.factors.{name}: {error}"
+
+
+def _repeated(where: str, factory: dict) -> Iterator[str]:
+    factors = {name: recipes.checked(name, factor) for name, factor in factory["factors"].items()}
+    ways = {next(iter(factor)) for factor in factors.values() if isinstance(factor, dict)}
+    different = recipes.combinations(factors)
+    if factors["seed"] is not None and ways <= {"grid"} and factory["models"] > different:
+        yield (
+            f"{where}.models: {factory['models']} CNNs, but the factors make only {different} different ones; write "
+            f"models: {different}, or leave factors.seed out, which gives each CNN its own."
+        )
 
 
 def _network_faults(where: str, factory: dict, factors: dict) -> Iterator[str]:

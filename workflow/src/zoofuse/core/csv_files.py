@@ -23,8 +23,9 @@ COLUMN = "checksum"
 TEXT = (
     "activation", "advice", "against", "architecture", "balance", "baseline", "check", "clusterer", "concept", "device",
     "domain", "features", "file", "fusion", "group", "half", "head", "image", "implementation", "initialisation",
-    "layer", "level", "measure", "message", "method", "note", "optimiser", "other", "parameters", "place", "protocol",
-    "rule", "schedule", "selected", "selected_on", "setting", "supervision", "verdict", "what",
+    "layer", "level", "measure", "message", "method", "note", "optimiser", "other", "parameters", "place",
+    "predictor", "protocol", "rule", "schedule", "selected", "selected_on", "setting", "supervision", "verdict", "what",
+    "zoo",
 )  # fmt: skip
 _PLACEHOLDER = b"\x01" * 16  # as long as a checksum; `text.cell` lets no such character into a table
 _STORED = re.compile(rb"[,:]([0-9a-f]{16})((?: [\w.:-]+)*)\n\Z")

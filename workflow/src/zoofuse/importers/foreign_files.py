@@ -6,6 +6,7 @@ child keeps the last opened file between requests.
 
 import contextlib
 import io
+import json
 import math
 import pickle
 import re
@@ -343,7 +344,7 @@ def state(path: str, safetensors: bool, largest: int) -> tuple[dict, dict]:
         largest: Most bytes to read, compressed and uncompressed.
 
     Returns:
-        tensors: name and shape of each.
+        tensors: name and shape of each. metadata: that of a safetensors file, text by name.
     """
     close()
     try:
@@ -372,7 +373,14 @@ def state(path: str, safetensors: bool, largest: int) -> tuple[dict, dict]:
     if len(tensors) > MAX_TENSORS:
         raise Unreadable(f"holds {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read")
     _open.update({_shown(name): tensor for name, tensor in tensors.items()})
-    return {"tensors": [[name, list(tensor.shape)[:MAX_DEPTH]] for name, tensor in _open.items()]}, {}
+    metadata = {}
+    if safetensors:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = {_shown(name): _shown(value) for name, value in header.get("__metadata__", {}).items()}
+    return {
+        "tensors": [[name, list(tensor.shape)[:MAX_DEPTH]] for name, tensor in _open.items()],
+        "metadata": metadata,
+    }, {}
 
 
 def take(names: dict[str, str]) -> tuple[dict, dict]:

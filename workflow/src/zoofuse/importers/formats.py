@@ -84,11 +84,12 @@ def described(head: bytes, size: int) -> str | None:
     """
     if not size:
         return "empty file"
+    # Before the others, because the header's length may read like the first bytes of any of them.
+    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:
+        return "a safetensors file; rename it so that it ends in .safetensors"
     for pattern, description in _WEIGHTS.items():
         if re.match(pattern, head, re.DOTALL):
             return description
-    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:
-        return "a safetensors file; rename it so that it ends in .safetensors"
     kind = content_kind(head)
     if kind == "a Git LFS pointer":
         return LFS

@@ -222,7 +222,7 @@ def _members_of(layout: Layout, models: range, shapes, names, concept: str, say)
         if linear and len(theirs) < len(shapes):
             raise Mismatch("has no linear layer of the expected shape, unlike the zoo's first CNN")
         wanted = {ours: name for ours, name in theirs.items() if linear or ours[:2] != "fc"}
-        arrays = _ask("take", names=wanted, library="PyTorch")[1]
+        arrays = ask("take", names=wanted, library="PyTorch")[1]
         if {ours: values.shape for ours, values in arrays.items()} != {ours: shapes[ours] for ours in wanted}:
             raise Mismatch("truncated or corrupt")
         return arrays
@@ -250,10 +250,11 @@ def _tensors(layout: Layout, member: Path) -> dict[str, tuple[int, ...]]:
         raise Mismatch(fault)
     file = checkpoint(member) if layout.kind == "trials" else member
     request = {"path": os.fspath(file), "safetensors": layout.kind == "safetensors", "largest": MAX_FILE}
-    return {name: tuple(shape) for name, shape in _ask("state", library="PyTorch", **request)[0]["tensors"]}
+    return {name: tuple(shape) for name, shape in ask("state", library="PyTorch", **request)[0]["tensors"]}
 
 
-def _ask(operation: str, **arguments) -> tuple[dict, dict[str, np.ndarray]]:
+def ask(operation: str, **arguments) -> tuple[dict, dict[str, np.ndarray]]:
+    """As `foreign.Reader.ask`, of the shared child; raises Mismatch where the file can't be read."""
     try:
         with foreign.reader() as child:
             return child.ask(operation, **arguments)

@@ -30,6 +30,7 @@ struct Layer {
     int kernel, stride, padding, groups;
     int weight, bias;  // where they start in the flat parameters; -1: none
     bool relu;         // a convolution's own, of what it gives
+    bool pool;         // a convolution's own max-pooling of 2 x 2
 };
 
 struct Buffer {
@@ -82,12 +83,30 @@ constexpr int first_trained() {
 constexpr int PARAMETERS = count_parameters(), FIRST_TRAINED = first_trained();
 constexpr int CLASSES = BUFFERS[MAPS - 1].channels;
 
+template <int l> struct Convolution {
+    static constexpr Layer L = LAYERS[l];
+    using In = Map<L.in>;
+    using Out = Map<L.out>;
+    static constexpr int K = L.kernel, FROM = In::CHANNELS / L.groups, TO = Out::CHANNELS / L.groups;
+    // A row of taps is one run of neighbours, unless groups cut it.
+    static constexpr int RUNS = L.groups == 1 ? 1 : K, RUN = L.groups == 1 ? K * FROM : FROM;
+    static constexpr int weight_at(int out, int in, int ky, int kx) {
+        return L.weight + ((out * FROM + in) * K + ky) * K + kx;
+    }
+};
+
 struct Dropout {
     bool active;
     uint64_t key;
     uint32_t step, threshold;
     float scale;
 };
+
+}  // namespace
+
+#include "sparse.h"
+
+namespace {
 
 struct alignas(64) Workspace {
     V values[values_before(MAPS)], gradients[gradients_before(MAPS)];
@@ -98,6 +117,8 @@ struct alignas(64) Workspace {
     int first, images;  // place in the batch of the first image of this group, and how many there are
     I present;          // lanes with an image
     Dropout dropout;
+    SparseWorkspace sparse;
+    I pixels[values_before(MAPS)];  // where a pooled value came from, in its image with its ring
 
     template <int b> V* value() { return values + values_before(b); }
     template <int b> V* gradient_of() { return gradients + gradients_before(b); }
@@ -121,22 +142,14 @@ template <int N, int MOST, class Work> inline void in_blocks(Work work) {
 
 // ---- convolution ----
 
-template <int l> struct Convolution {
-    static constexpr Layer L = LAYERS[l];
-    using In = Map<L.in>;
-    using Out = Map<L.out>;
-    static constexpr int K = L.kernel, FROM = In::CHANNELS / L.groups, TO = Out::CHANNELS / L.groups;
-    // A row of taps is one run of neighbours, unless groups cut it.
-    static constexpr int RUNS = L.groups == 1 ? 1 : K, RUN = L.groups == 1 ? K * FROM : FROM;
-    static constexpr int weight_at(int out, int in, int ky, int kx) {
-        return L.weight + ((out * FROM + in) * K + ky) * K + kx;
-    }
-};
-
+// N positions of a row, or the window of a pooling: the greatest of it goes to `out`, and to `pixel` where it came from,
+// -1 where ReLU stopped it. Ties and NaN as in PyTorch: the first maximum in row-major order wins, a NaN wins over
+// numbers.
 template <int l, int N, int CHANNELS>
-inline void convolve_block(const V* in, const float* weights, const float* bias, V* out) {
+inline void convolve_block(const V* in, const float* weights, const float* bias, V* out, I* pixel, int corner) {
     using C = Convolution<l>;
-    constexpr int STEP = C::L.stride * C::In::CHANNELS;
+    constexpr int STEP = C::L.stride * C::In::CHANNELS, DOWN = C::L.stride * C::In::LINE;
+    constexpr auto place = [](int q) { return C::L.pool ? q / 2 * DOWN + q % 2 * STEP : q * STEP; };
     V sum[N][CHANNELS];
 #pragma GCC unroll 8
     for (int c = 0; c < CHANNELS; c++)
@@ -153,12 +166,29 @@ inline void convolve_block(const V* in, const float* weights, const float* bias,
                 for (int c = 0; c < CHANNELS; c++) kernel[c] = broadcast(weights[c]);
 #pragma GCC unroll 4
                 for (int q = 0; q < N; q++) {
-                    const V value = x[tap + q * STEP];
+                    const V value = x[tap + place(q)];
 #pragma GCC unroll 8
                     for (int c = 0; c < CHANNELS; c++) sum[q][c] = fused(value, kernel[c], sum[q][c]);
                 }
             }
         }
+    if constexpr (C::L.pool) {
+        constexpr int WIDTH = C::In::SIZE + 2 * C::In::RING;
+#pragma GCC unroll 8
+        for (int c = 0; c < CHANNELS; c++) {
+            V best = sum[0][c];
+            I where = I{} + corner;
+#pragma GCC unroll 3
+            for (int q = 1; q < N; q++) {
+                const I wins = (sum[q][c] > best) | (sum[q][c] != sum[q][c]);
+                best = wins ? sum[q][c] : best;
+                where = wins ? I{} + (corner + C::L.stride * (q / 2 * WIDTH + q % 2)) : where;
+            }
+            out[c] = C::L.relu ? (best < 0 ? V{} : best) : best;
+            pixel[c] = C::L.relu ? (best <= 0 ? I{} - 1 : where) : where;
+        }
+        return;
+    }
 #pragma GCC unroll 4
     for (int q = 0; q < N; q++)
 #pragma GCC unroll 8
@@ -179,15 +209,21 @@ template <int l> void convolve(Workspace& my) {
                 const int channel = group * C::TO + first;
                 const float* weights = my.forward + C::L.weight + channel * C::FROM * C::K * C::K;
                 const float* bias = my.weights + C::L.bias + channel;
-                const auto from = [&](int column) {
-                    const int stride = C::L.stride, padding = C::L.padding;
-                    return in + In::at(row * stride - padding, column * stride - padding) + group * C::FROM;
+                const auto block = [&](auto count, int column) {
+                    constexpr int STRIDE = C::L.stride * (C::L.pool ? 2 : 1), WIDTH = In::SIZE + 2 * In::RING;
+                    const int at = Out::at(row, column) + channel, padding = C::L.padding;
+                    convolve_block<l, decltype(count)::value, CHANNELS>(
+                        in + In::at(row * STRIDE - padding, column * STRIDE - padding) + group * C::FROM, weights, bias,
+                        out + at, my.pixels + values_before(C::L.out) + at, STRIDE * (row * WIDTH + column));
                 };
-                int column = 0;
-                for (; column + QUAD <= Out::SIZE; column += QUAD)
-                    convolve_block<l, QUAD, CHANNELS>(from(column), weights, bias, out + Out::at(row, column) + channel);
-                if constexpr (LEFT > 0)
-                    convolve_block<l, LEFT, CHANNELS>(from(column), weights, bias, out + Out::at(row, column) + channel);
+                const auto quad = std::integral_constant<int, QUAD>();
+                if constexpr (C::L.pool) {
+                    for (int column = 0; column < Out::SIZE; column++) block(quad, column);
+                } else {
+                    int column = 0;
+                    for (; column + QUAD <= Out::SIZE; column += QUAD) block(quad, column);
+                    if constexpr (LEFT > 0) block(std::integral_constant<int, LEFT>(), column);
+                }
             });
 }
 
@@ -202,7 +238,7 @@ template <int l> void pack_convolution(Workspace& my) {
                     for (int c = 0; c < size; c++)
                         *packed++ = my.weights[C::weight_at(group * C::TO + first + c, in, 0, tap)];
         });
-        in_blocks<C::FROM, BLOCK>([&](auto size, int first) {
+        if constexpr (!C::L.pool && l > FIRST_TRAINED) in_blocks<C::FROM, BLOCK>([&](auto size, int first) {
             float* packed = my.backward + C::L.weight + (group * C::FROM + first) * C::TO * TAPS;
             for (int tap = 0; tap < TAPS; tap++)
                 for (int out = 0; out < C::TO; out++)
@@ -558,7 +594,9 @@ template <int l> inline void forward_layer(Workspace& my) {
 
 template <int l> inline void backward_layer(Workspace& my) {
     constexpr Layer L = LAYERS[l];
-    if constexpr (L.kind == CONV) {
+    if constexpr (is_sparse(l)) {
+        sparse_gradients<l>(my);
+    } else if constexpr (L.kind == CONV) {
         if constexpr (L.relu) {
             using Out = Map<L.out>;
             const V* out = my.value<L.out>();
@@ -603,7 +641,24 @@ template <int l> inline void backward_layer(Workspace& my) {
 template <int l = 0> inline void pack(Workspace& my) {
     if constexpr (LAYERS[l].kind == CONV) pack_convolution<l>(my);
     if constexpr (LAYERS[l].kind == LINEAR) pack_linear<l>(my);
+    if constexpr (is_sparse(l)) pack_sparse<l>(my);
     if constexpr (l + 1 < DEPTH) pack<l + 1>(my);
+}
+
+// my.gradient from the sums.
+template <int l = 0> inline void collect(Workspace& my) {
+    constexpr Layer L = LAYERS[l];
+    if constexpr (L.weight >= 0) {
+        constexpr int OUT = Map<L.out>::CHANNELS;
+        if constexpr (is_sparse(l)) {
+            collect_sparse<l>(my);
+        } else {
+            const int count = L.kind == CONV ? OUT * Convolution<l>::FROM * L.kernel * L.kernel : OUT * Map<L.in>::COUNT;
+            for (int i = L.weight; i < L.weight + count; i++) my.gradient[i] = total(my.sums[i]);
+        }
+        for (int i = L.bias; L.bias >= 0 && i < L.bias + OUT; i++) my.gradient[i] = total(my.sums[i]);
+    }
+    if constexpr (l + 1 < DEPTH) collect<l + 1>(my);
 }
 
 }  // namespace

@@ -166,6 +166,7 @@ double cross_entropy(const Workspace& my, const V* logits, I label, int64_t size
 // The loss summed over the batch; its mean's gradient goes to my.gradient.
 double loss_and_gradient(Workspace& my, const Batch& batch) {
     std::memset(my.sums, 0, sizeof my.sums);
+    std::memset(my.sparse.sums, 0, sizeof my.sparse.sums);
     const V* logits = my.value<MAPS - 1>();
     V* gradient = my.gradient_of<MAPS - 1>();
     double loss = 0;
@@ -184,7 +185,7 @@ double loss_and_gradient(Workspace& my, const Batch& batch) {
         }
         backward_layer<DEPTH - 1>(my);
     }
-    for (int i = 0; i < PARAMETERS; i++) my.gradient[i] = total(my.sums[i]);
+    collect(my);
     return loss;
 }
 

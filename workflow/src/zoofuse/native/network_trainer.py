@@ -19,6 +19,8 @@ _SOURCE = Path(__file__).with_name("network.cpp")
 _MOST_FLOATS = 4_000_000  # of all maps of an image: more would need gigabytes for each thread
 _SIDE = 3  # zeros that network.cpp's convolution_gradient reads beside a row: QUAD - 1
 
+_GROUPS, _RELU, _POOL = 7, -2, -1  # places in a row of LAYERS_TABLE
+
 Set = tuple[np.ndarray, np.ndarray]
 
 
@@ -290,8 +292,13 @@ def _tables(network: Network) -> tuple[list[list[int]], list[list]]:
         start += int(np.prod(shape))
     for place, step in enumerate(network.steps):
         previous = layers[-1] if layers else None
+        # A convolution does these itself. ReLU and max-pooling give the same in either order.
         if step.kind == "relu" and previous and previous[0] == "CONV":
-            previous[-1] = 1  # the convolution does it itself
+            previous[_RELU] = 1
+            continue
+        if _is_pooled(step, previous):
+            previous[_POOL] = 1
+            buffers[-1][1:] = [step.gives[1], 0, 0]
             continue
         source = len(buffers) - 1
         if step.kind == "conv":
@@ -301,8 +308,14 @@ def _tables(network: Network) -> tuple[list[list[int]], list[list]]:
             buffers.append([channels, size, 0, _SIDE if step.kind == "conv" else 0])
         at = [starts.get(f"{step.name}.{part}", -1) for part in ("weight", "bias")]
         shape = [step.kernel, step.stride, step.padding, step.groups]
-        layers.append([step.kind.upper(), place, source, len(buffers) - 1, *shape, *at, 0])
+        layers.append([step.kind.upper(), place, source, len(buffers) - 1, *shape, *at, 0, 0])
     return buffers, layers
+
+
+def _is_pooled(step: Layer, previous: list | None) -> bool:
+    if step.kind != "max" or (step.kernel, step.stride) != (2, 2) or previous is None:
+        return False
+    return previous[0] == "CONV" and previous[_GROUPS] == 1 and not previous[_POOL]
 
 
 def _in_place(step: Layer, previous: list | None) -> bool:

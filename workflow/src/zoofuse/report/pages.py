@@ -15,7 +15,14 @@ from zoofuse.core.templates import template
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool = False, **context) -> str:
+def render(
+    name: str,
+    *,
+    shared: Iterable[str] = (),
+    scripts: Iterable[str] = (),
+    styles_at_run_time: bool = False,
+    **context,
+) -> str:
     """A page from the package's `name`.html, which extends base.html, with base.css, `name`.css and `name`.js.
 
     Every value is escaped for HTML, and its control characters become visible. The page's content security policy
@@ -23,7 +30,8 @@ def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool =
     javascript: nor eval; no address can be asked for anything.
 
     Args:
-        name: of the template: report, check or gallery.
+        name: of the template: report, check, gallery or zoo_report.
+        shared: further files of the package, such as plots.js, that come before the page's own.
         scripts: texts that the page's script may add as script elements.
         styles_at_run_time: the page's scripts set styles (Plotly does), so that styles can't be told by their hash.
         context: the template's variables, besides policy, style and script, which are set here.
@@ -31,8 +39,8 @@ def render(name: str, *, scripts: Iterable[str] = (), styles_at_run_time: bool =
     Returns:
         The HTML.
     """
-    style = _asset("base.css") + _asset(f"{name}.css")
-    script = _asset(f"{name}.js")
+    assets = ["base.css", *shared, f"{name}.css", f"{name}.js"]
+    style, script = ("".join(_asset(asset) for asset in assets if asset.endswith(kind)) for kind in (".css", ".js"))
     hashes = [_source(content) for content in (script, *scripts) if content]
     policy = {
         "default-src": "'none'",

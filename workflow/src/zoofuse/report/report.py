@@ -5,14 +5,8 @@ scripts, the figures, the images and long tables are stored compressed in the pa
 """
 
 import base64
-import functools
-import gzip
-import importlib.metadata
-import importlib.resources
 import io
-import json
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +15,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
 from zoofuse.core import csv_files, files, text
 from zoofuse.core.errors import FileError
@@ -30,6 +23,7 @@ from zoofuse.evaluation.tables import CLUSTERERS, of_protocol
 from zoofuse.report import charts, narrative, pages
 from zoofuse.report.captions import ALT, CAPTIONS, HIDDEN, NETSPACE, PER_CNN, TABLES
 from zoofuse.report.charts import PROTOCOLS
+from zoofuse.report.embedded import as_json, library, pack, packed_library
 from zoofuse.report.figures import method_label
 from zoofuse.report.run_facts import flatten
 
@@ -89,10 +83,12 @@ def build(
         "environment": flatten(environment or {}),
         "times": None if times is None or times.empty else _table(times, "Run times by rule"),
         "sizes": None if sizes is None or sizes.empty else _table(sizes, "Sizes of result folders"),
-        "templates": Markup(_json(charts.templates()).replace("<", "\\u003c")),
-        "libraries": {name: _packed_library(name) for name in LIBRARIES},
+        "templates": Markup(as_json(charts.templates()).replace("<", "\\u003c")),
+        "libraries": {name: packed_library(name) for name in LIBRARIES},
     }
-    html = pages.render("report", scripts=map(_library, LIBRARIES), styles_at_run_time=True, **context)
+    html = pages.render(
+        "report", shared=["plots.js", "plots.css"], scripts=map(library, LIBRARIES), styles_at_run_time=True, **context
+    )
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
@@ -146,7 +142,7 @@ def _fusion(index: int, fusion: Mapping, folder: Path, rows: int) -> dict:
         "summary": narrative.summary(leaderboard, comparisons),
         "explorer": explorer,
         "shown": shown,
-        "data": _packed(_json({"figures": plots, "shown": shown})),
+        "data": pack(as_json({"figures": plots, "shown": shown})),
         "tables": [
             table
             for key in TABLES
@@ -274,7 +270,7 @@ def _table(
         for name, places in zip(frame, digits, strict=True)
     ]
     rows = [list(row) for row in zip(*columns, strict=True)]
-    packed = _packed(_json(rows)) if total > _SHORT else None
+    packed = pack(as_json(rows)) if total > _SHORT else None
     return {
         "caption": f"{caption}, {note}" if note == PER_CNN else caption,
         "note": "" if note == PER_CNN else note,
@@ -378,33 +374,6 @@ def _shown(path: str | os.PathLike, plots: list[dict]) -> dict:
         "points": [[at.tolist() for at in placed] for placed in points],
         "predictions": [predicted.astype(int).tolist() for predicted in predictions],
     }
-
-
-def _json(data) -> str:
-    return json.dumps(pages.shown(data), separators=(",", ":"), allow_nan=False)
-
-
-def _packed(text: str) -> str:
-    """Text as base64 of its gzip, which the page's script undoes; the same text gives the same bytes."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
-
-
-@functools.cache
-def _library(name: str) -> str:
-    """The text of a script element: Plotly, or a module that gives jQuery with DataTables away in an event."""
-    if name == "plotly":
-        return get_plotlyjs()
-    bundle = importlib.resources.files("itables").joinpath("html", "dt_bundle.js").read_text(encoding="utf-8")
-    exported = re.search(r"([\w$]+) as jQuery\b", bundle)
-    if exported is None:
-        version = importlib.metadata.version("itables")
-        raise ValueError(f"itables {version}: its bundle of DataTables exports no jQuery; install another version.")
-    return f'{bundle}\ndocument.dispatchEvent(new CustomEvent("datatables", {{detail: {exported[1]}}}));'
-
-
-@functools.cache
-def _packed_library(name: str) -> str:
-    return _packed(_library(name))
 
 
 def _digits(frame: pd.DataFrame) -> list[int | None]:

@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from zoofuse.models.network import ACTIVATIONS, NETWORKS
-from zoofuse.settings.fields import NAME, Count, Held, Millions, Schedule, Selectors, Source, Text, Whole, block, says
+from zoofuse.settings.fields import (
+    NAME,
+    ONCE,
+    Count,
+    Held,
+    Millions,
+    Schedule,
+    Selectors,
+    Source,
+    Text,
+    Whole,
+    block,
+    says,
+)
 
 WORDS = {
     "optimiser": ("adam", "adamw", "sgd"),
@@ -115,4 +128,13 @@ class Factory:
         "Training images each CNN draws per epoch; null draws each image that it may see once.", None
     )
     checkpoint_every: Whole = says("As zoo.checkpoint_every.", 0)
+    pruned: list[Annotated[int, Field(ge=1, le=99)]] = says(
+        "Percentages of weights to prune: each makes a zoo of pruned twins beside this one, such as NAME-pruned-50, "
+        "the smallest weights of each CNN set to 0.",
+        [],
+        extra=ONCE,
+    )
+    pruned_epochs: Annotated[int, Field(ge=1, le=100_000)] = says(
+        "Epochs that pruned twins are trained on for, with what was set to 0 kept so.", 2
+    )
     factors: Factors = Factors()

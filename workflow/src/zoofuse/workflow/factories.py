@@ -18,9 +18,20 @@ class Factories:
 
     def __init__(self, run: "Run"):
         self.run, self.settings = run, run.config["factory"]
+        twins = {parent: factories.twins(parent, settings) for parent, settings in self.settings.items()}
+        self.pruned = {name: (parent, percent) for parent, of in twins.items() for name, percent in of.items()}
 
     def _settings(self, concept: str) -> dict:
-        return known(self.settings, concept, "factory zoo")
+        """Of a factory zoo, or of the one that pruned twins come from."""
+        return known(self.settings, self.parent(concept), "factory zoo")
+
+    def parent(self, concept: str) -> str:
+        """The zoo whose CNNs pruned twins come from; any other zoo itself."""
+        return self.pruned[concept][0] if concept in self.pruned else concept
+
+    def pruning(self, concept: str) -> dict:
+        """How pruned twins are made."""
+        return {"sparsity": self.pruned[concept][1] / 100, "epochs": self._settings(concept)["pruned_epochs"]}
 
     def source(self, concept: str) -> dict:
         """What the images are made from."""
@@ -71,12 +82,40 @@ class Factories:
 
     def zoo(self, concept: str) -> list[str]:
         """The zoo files of a concept or of a factory zoo."""
-        if concept not in self.settings:
+        if concept not in {**self.settings, **self.pruned}:
             return self.run.zoo(concept)
         return [f"results/zoo/{concept}/shard-{shard}.h5" for shard in self._shards(concept)]
 
+    def origin(self, concept: str) -> dict | None:
+        """`source` and `dataset` of the images that a zoo is trained on; None where they are unknown."""
+        if concept not in self.settings:
+            return self.run.images.origin(concept)
+        return {key: self.settings[concept].get(key) for key in ("source", "dataset")}
+
+    def reported(self) -> list[str]:
+        """The zoos that are exported and reported on: factory zoos, or those of concepts where there is none."""
+        return list(self.settings or self.run.concepts)
+
+    def report(self) -> dict[str, list[str]]:
+        """What the report on zoos reads of each."""
+        inputs = {}
+        for name in self.reported():
+            inputs[f"zoo_{name}"] = self.zoo(name)
+            inputs[f"models_{name}"] = [f"results/zoo/{name}/models.csv"]
+            if name in self.settings or name in self.run.trained:
+                inputs[f"images_{name}"] = [f"results/images/{name}.h5"]
+        return inputs
+
+    def images(self, concept: str) -> str:
+        """The images that a zoo's CNNs are trained on."""
+        return f"results/images/{self.parent(concept)}.h5"
+
+    def parents(self, concept: str, shard: str) -> str:
+        """The zoo file whose CNNs those of a file of pruned twins come from."""
+        return f"results/zoo/{self.parent(concept)}/shard-{shard}.h5"
+
     def all(self) -> list[str]:
-        """Every factory zoo, and its table.
+        """Every factory zoo and its pruned twins, and the table of each.
 
         Raises:
             ValueError: the configuration has none.
@@ -85,4 +124,8 @@ class Factories:
             raise ValueError(
                 "There is no factory zoo in the configuration. Call with --configfile config/factory.yaml."
             )
-        return [path for name in self.settings for path in (*self.zoo(name), f"results/zoo/{name}/models.csv")]
+        return [
+            path
+            for name in (*self.settings, *self.pruned)
+            for path in (*self.zoo(name), f"results/zoo/{name}/models.csv")
+        ]

@@ -129,11 +129,13 @@ def result(epoch: int, history: Mapping[str, float]) -> dict:
 
     Returns:
         test_acc is the accuracy on test images; of a concept's zoo, which has none, the balanced accuracy on
-        validation images. train_acc isn't measured and, like every score that is missing, NaN, as they write it.
+        validation images. train_acc, which only imported zoos have, is like every other
+        score that is missing NaN, as they write it.
     """
     nan = float("nan")
     validation = history.get("validation_accuracy", history.get("validation_balanced_accuracy", nan))
-    scores = {"val_acc": validation, "test_acc": history.get("test_accuracy", validation), "train_acc": nan}
+    scores = {"val_acc": validation, "test_acc": history.get("test_accuracy", validation)}
+    scores["train_acc"] = history.get("train_accuracy", nan)
     scores["train_loss"] = history.get("loss", nan)
     finite = {name: value for name, value in history.items() if math.isfinite(value)}
     return {"training_iteration": epoch} | finite | scores

@@ -99,7 +99,9 @@ def table(paths: Sequence[Path]) -> pd.DataFrame:
     names = [name for name in facts.datasets if name.startswith(("factors/", "history/"))]
     arrays = zoo.read(list(paths), ["model", *names])
     columns = {"model": arrays["model"]}
-    columns |= {f"{name}": arrays[f"factors/{name}"] for name in recipes.NAMES if f"factors/{name}" in names}
+    factors = [name.removeprefix("factors/") for name in names if name.startswith("factors/")]
+    ordered = [name for name in recipes.NAMES if name in factors]
+    columns |= {name: arrays[f"factors/{name}"] for name in dict.fromkeys([*ordered, *factors])}
     for name in set(columns) & _WHOLE:
         columns[name] = columns[name].astype(np.int64)
     if len(columns) == 1:

@@ -6,9 +6,10 @@ the same weights, see the same images in the same order and drop the same units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class Task:
     weights: np.ndarray  # float32 (parameters,), where it begins, in the order of `network.shapes`
     dropout_key: int  # 64 bits, see `native.dropout.mask`
     checkpoint_epochs: list[int]  # counted from 1, after which weights are kept
+    kept: np.ndarray | None = None  # bool (parameters,); the others stay 0, which only PyTorch can do
 
     @cached_property
     def rates(self) -> np.ndarray:
@@ -75,10 +77,9 @@ class Task:
         return self.recipe.learning_rates(self.order.shape[1])
 
 
-def task(settings: Settings, data: Mapping[str, np.ndarray], seed: int, zoo: str, model: int) -> Task:
-    """What the CNN of this index is trained on, and how. Streams are named by the recipe's seed, so that CNNs of one
+def task(settings: Settings, data: Mapping[str, np.ndarray], seed: int, zoo: str, recipe: Recipe) -> Task:
+    """What the CNN of this recipe is trained on, and how. Streams are named by the recipe's seed, so that CNNs of one
     seed begin alike; arguments as of `train`."""
-    recipe = recipes.recipe(settings.factors, seed, zoo, model)
     network = replace(settings.network, activation=recipe.activation)
     labels, own = data["labels"].copy(), recipe.seed
     rows = rng.permutation(len(labels), seed, "data", zoo, own)[: max(1, round(recipe.data_share * len(labels)))]
@@ -185,58 +186,77 @@ def train(
         The arrays of a zoo file: parameters (n, ...), `model`, `factors/<name>` (n,), `history/<score>` (n, epochs)
         with NaN after a CNN's last epoch, and `checkpoints/<parameter>` (n, checkpoints, ...), likewise.
     """
-    job = _Job(settings, data, seed, zoo, np.asarray(models))
+    made = [recipes.recipe(settings.factors, seed, zoo, model) for model in models]
+
+    def task_of(row: int) -> Task:
+        return task(settings, data, seed, zoo, made[row])
+
     train_one = {"cpp": _train_in_cpp, "serial": train_one_serially}[backend]
-
-    def one(job: _Job, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
-        of = job.task(row)
-        trained = train_one(of, passes, stop)
-        if passes[0] == of.order.size:  # else it was stopped
-            job.keep(row, trained)
-
-    training.one_by_one(one, job, threads, progress)
-    return job.arrays
+    arrays = blank(settings, np.asarray(models), made)
+    return train_all(arrays, settings.network, task_of, train_one, threads, progress)
 
 
-class _Job:
-    """The arrays of the CNNs that one call of `train` asks for."""
+def train_all(
+    arrays: dict[str, np.ndarray],
+    network: Network,
+    task_of: Callable[[int], Task],
+    train_one: Callable[[Task, np.ndarray, np.ndarray], Trained],
+    threads: int,
+    progress: training.Progress | None,
+) -> dict[str, np.ndarray]:
+    """Fill the arrays of a zoo file, row after row.
 
-    def __init__(self, settings: Settings, data: Mapping[str, np.ndarray], seed: int, zoo: str, models: np.ndarray):
-        self.settings, self.data, self.seed, self.zoo, self.models = settings, data, seed, zoo, models
-        made = [recipes.recipe(settings.factors, seed, zoo, model) for model in models]
-        n, kept = len(models), len(settings.checkpoints(settings.epochs))
-        shapes = settings.network.shapes
-        self.arrays = {name: np.empty((n, *shape), np.float32) for name, shape in shapes.items()}
-        self.arrays["model"] = models.astype(np.int32)
-        for name in recipes.NAMES:
-            values = np.array([getattr(recipe, name) for recipe in made])
-            self.arrays[f"factors/{name}"] = values if values.dtype.kind == "U" else values.astype(np.float64)
-        self.arrays |= {f"history/{score}": np.full((n, settings.epochs), np.nan) for score in SCORES}
-        if kept:
-            blank = {f"checkpoints/{name}": np.full((n, kept, *of), np.nan, np.float32) for name, of in shapes.items()}
-            self.arrays |= blank
+    Args:
+        arrays: as `blank` makes them.
+        network: of all CNNs.
+        task_of: gives the task of a row.
+        train_one: trains it, as `train_one_serially`.
+        threads, progress: as of `train`.
+    """
 
-    def task(self, row: int) -> Task:
-        return task(self.settings, self.data, self.seed, self.zoo, int(self.models[row]))
+    def one(of: SimpleNamespace, row: int, passes: np.ndarray, stop: np.ndarray) -> None:
+        asked = task_of(row)
+        trained = train_one(asked, passes, stop)
+        if passes[0] == asked.order.size:  # else it was stopped
+            _keep(arrays, network, row, trained)
 
-    def keep(self, row: int, result: Trained) -> None:
-        """Write one CNN's results into its row."""
-        epochs, start = len(result.loss), 0
-        with np.errstate(invalid="ignore", divide="ignore"):  # a concept's images have no test
-            scores = {
-                "loss": result.loss,
-                "validation_accuracy": _accuracy(result.validation),
-                "test_accuracy": _accuracy(result.test),
-                "largest_class_share": result.validation.sum(1).max(1) / result.validation.sum((1, 2)),
-            }
-        for name, values in scores.items():
-            self.arrays[f"history/{name}"][row, :epochs] = values
-        for name, shape in self.settings.network.shapes.items():
-            part = slice(start, start + int(np.prod(shape)))
-            self.arrays[name][row] = result.weights[part].reshape(shape)
-            if kept := len(result.checkpoints):
-                self.arrays[f"checkpoints/{name}"][row, :kept] = result.checkpoints[:, part].reshape(kept, *shape)
-            start = part.stop
+    training.one_by_one(one, SimpleNamespace(models=arrays["model"]), threads, progress)
+    return arrays
+
+
+def blank(settings: Settings, models: np.ndarray, made: Sequence[Recipe]) -> dict[str, np.ndarray]:
+    """The arrays of a zoo file for the CNNs of these indices and recipes, still without weights and scores."""
+    n, kept, epochs = len(models), len(settings.checkpoints(settings.epochs)), settings.epochs
+    shapes = settings.network.shapes
+    arrays = {name: np.empty((n, *shape), np.float32) for name, shape in shapes.items()}
+    arrays["model"] = models.astype(np.int32)
+    for name in recipes.NAMES:
+        values = np.array([getattr(recipe, name) for recipe in made])
+        arrays[f"factors/{name}"] = values if values.dtype.kind == "U" else values.astype(np.float64)
+    arrays |= {f"history/{score}": np.full((n, epochs), np.nan) for score in SCORES}
+    if kept:
+        arrays |= {f"checkpoints/{name}": np.full((n, kept, *of), np.nan, np.float32) for name, of in shapes.items()}
+    return arrays
+
+
+def _keep(arrays: dict[str, np.ndarray], network: Network, row: int, trained: Trained) -> None:
+    """Write one CNN into its row."""
+    epochs, start = len(trained.loss), 0
+    with np.errstate(invalid="ignore", divide="ignore"):  # a concept's images have no test
+        scores = {
+            "loss": trained.loss,
+            "validation_accuracy": _accuracy(trained.validation),
+            "test_accuracy": _accuracy(trained.test),
+            "largest_class_share": trained.validation.sum(1).max(1) / trained.validation.sum((1, 2)),
+        }
+    for name, values in scores.items():
+        arrays[f"history/{name}"][row, :epochs] = values
+    for name, shape in network.shapes.items():
+        part = slice(start, start + int(np.prod(shape)))
+        arrays[name][row] = trained.weights[part].reshape(shape)
+        if kept := len(trained.checkpoints):
+            arrays[f"checkpoints/{name}"][row, :kept] = trained.checkpoints[:, part].reshape(kept, *shape)
+        start = part.stop
 
 
 def _accuracy(counts: np.ndarray) -> np.ndarray:
@@ -284,6 +304,7 @@ def train_one_serially(of: Task, passes: np.ndarray, stop: np.ndarray) -> Traine
     result = Trained(of.weights.copy(), checkpoints, np.full(epochs, np.nan), *counts)
     flat = torch.from_numpy(result.weights)  # whose memory the parameters share
     parts = zip(network.shapes.items(), flat.split(sizes), strict=True)
+    kept_weights = None if of.kept is None else torch.from_numpy(of.kept.astype(np.float32))
     weights = {name: part.view(shape).requires_grad_() for (name, shape), part in parts}
     optimiser = _optimiser(recipe, list(weights.values()))
     places = [at for at, step in enumerate(network.steps) if step.kind == "dropout"]
@@ -307,6 +328,8 @@ def train_one_serially(of: Task, passes: np.ndarray, stop: np.ndarray) -> Traine
             loss.backward()
             optimiser.param_groups[0]["lr"] = float(of.rates[step])
             optimiser.step()
+            if kept_weights is not None:
+                flat.mul_(kept_weights)
             total += loss.item() * len(rows)
             passes += len(rows)
             step += 1
