@@ -240,7 +240,7 @@ def test_what_it_cannot_train_is_said():
     large = Network(("conv 1100 3", "tanh", "linear"), size=64)
     able, reason = network_trainer.available(large)
     assert not able
-    assert "at most 4,000,000 values" in reason
+    assert "at most 256 MB" in reason
     x, y, flat = images(BASIC, 5), labels(BASIC, 5), initial(BASIC)
     with pytest.raises(ValueError, match=r"^labels must be 5 whole numbers from 0 to 9"):
         network_trainer.train(BASIC, x, y + 9, np.zeros((1, 5)), np.zeros(1), flat)

@@ -58,6 +58,20 @@ def test_faults_say_what_to_write(factory, words):
         completed(zoo=factory)
 
 
+def test_folders_are_looked_at_before_any_job(tmp_path):
+    factory = {"zoo": {"classes": {"a": ["one"], "b": ["two"], "c": ["three"]}}}
+    done = config.complete({"concepts": CONCEPTS, "factory": factory, "images_root": str(tmp_path)})
+    for folder, n in (("one", 3), ("two", 2)):
+        (tmp_path / folder).mkdir()
+        for i in range(n):
+            (tmp_path / folder / f"{i}.png").touch()
+    with pytest.raises(ValueError, match=r"classes\.b: 2 usable images, at least 3.*\n.*no folder 'three'"):
+        Run(done, results=str(tmp_path)).factories.folders("zoo")
+    done["factory"]["zoo"]["classes"] = {"a": ["one"], "b": ["one"]}
+    with pytest.raises(ValueError, match="Name folders that do not overlap"):
+        Run(done, results=str(tmp_path)).factories.folders("zoo")
+
+
 def test_a_factory_zoo_shares_no_name_with_another_zoo():
     with pytest.raises(config.ConfigError, match=r"factory\.cat: cat is the name of another zoo"):
         completed(cat=KINDS)

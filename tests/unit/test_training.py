@@ -95,13 +95,13 @@ def test_another_architecture_is_a_line_of_shapes(data, monkeypatch):
 
 
 def test_an_architecture_too_large_for_the_cpp_trainer_is_trained_by_pytorch(data, monkeypatch):
-    monkeypatch.setitem(cnn.ARCHITECTURES, "huge", cnn.Architecture(channels=(3, 4000, 4), kernel_size=3))
+    monkeypatch.setitem(cnn.ARCHITECTURES, "huge", cnn.Architecture(channels=(3, 256, 4096, 4), kernel_size=3))
     monkeypatch.setitem(training._CHOICES, "architecture", ("published", "huge"))
     settings = Settings(architecture="huge", epochs=1, images_per_epoch=40, batch_size=20)
     backend, reason = training.choose_backend(settings)
     assert backend == "serial"
-    assert "at most 4,000,000 values" in reason
-    with pytest.raises(ValueError, match=r"cpp cannot be used here: .* at most 4,000,000 values"):
+    assert "at most 256 MB" in reason
+    with pytest.raises(ValueError, match=r"cpp cannot be used here: .* at most 256 MB"):
         training.train(data, settings, 1, "cat", np.arange(2), backend="cpp")
 
 

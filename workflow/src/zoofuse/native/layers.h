@@ -83,6 +83,15 @@ constexpr int first_trained() {
 constexpr int PARAMETERS = count_parameters(), FIRST_TRAINED = first_trained();
 constexpr int CLASSES = BUFFERS[MAPS - 1].channels;
 
+// Calls work(size, first) for blocks that add up to N: as few as possible of at most MOST, in sizes that differ by one
+// at the most. `size` is a constant.
+template <int N, int MOST, class Work> inline void in_blocks(Work work) {
+    constexpr int BLOCKS = (N + MOST - 1) / MOST, SMALL = N / BLOCKS, LARGER = N % BLOCKS;
+    if constexpr (LARGER > 0)
+        for (int i = 0; i < LARGER; i++) work(std::integral_constant<int, SMALL + 1>(), i * (SMALL + 1));
+    for (int i = LARGER; i < BLOCKS; i++) work(std::integral_constant<int, SMALL>(), LARGER + i * SMALL);
+}
+
 template <int l> struct Convolution {
     static constexpr Layer L = LAYERS[l];
     using In = Map<L.in>;
@@ -129,15 +138,6 @@ inline void add(const Workspace& my, V8& sum, V a) {
     if (my.images < LANES) a = my.present ? a : V{};
 #pragma GCC unroll 2
     for (int i = 0; i < LANES / OCTET; i++) sum += ((const V8*)&a)[i];
-}
-
-// Calls work(size, first) for blocks that add up to N: as few as possible of at most MOST, in sizes that differ by one
-// at the most. `size` is a constant.
-template <int N, int MOST, class Work> inline void in_blocks(Work work) {
-    constexpr int BLOCKS = (N + MOST - 1) / MOST, SMALL = N / BLOCKS, LARGER = N % BLOCKS;
-    if constexpr (LARGER > 0)
-        for (int i = 0; i < LARGER; i++) work(std::integral_constant<int, SMALL + 1>(), i * (SMALL + 1));
-    for (int i = LARGER; i < BLOCKS; i++) work(std::integral_constant<int, SMALL>(), LARGER + i * SMALL);
 }
 
 // ---- convolution ----

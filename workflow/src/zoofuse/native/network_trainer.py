@@ -16,7 +16,7 @@ from zoofuse.native.bindings import pointer
 
 OPTIMISERS = ("adam", "adamw", "sgd")  # the order is network.cpp's
 _SOURCE = Path(__file__).with_name("network.cpp")
-_MOST_FLOATS = 4_000_000  # of all maps of an image: more would need gigabytes for each thread
+_MOST_MEGABYTES = 256  # of memory for each thread
 _SIDE = 3  # zeros that network.cpp's convolution_gradient reads beside a row: QUAD - 1
 
 _GROUPS, _RELU, _POOL = 7, -2, -1  # places in a row of LAYERS_TABLE
@@ -275,9 +275,13 @@ def _defines(network: Network) -> tuple[str, ...]:
         ValueError: it is too large for this trainer.
     """
     buffers, layers = _tables(network)
-    floats = sum((size + 2 * ring) ** 2 * channels for channels, size, ring, _ in buffers)
-    if floats > _MOST_FLOATS:
-        raise ValueError(f"the C++ trainer takes networks of at most {_MOST_FLOATS:,} values; this one has {floats:,}")
+    values = sum((size + 2 * ring) ** 2 * channels for channels, size, ring, _ in buffers)
+    megabytes = (3 * 4 * 16 * values + 60 * network.parameters) / 1e6  # of 16 images, and of sums and moments
+    if megabytes > _MOST_MEGABYTES:
+        raise ValueError(
+            f"the C++ trainer takes networks that need at most {_MOST_MEGABYTES} MB for each thread; this one needs "
+            f"{megabytes:,.0f}"
+        )
     tables = {"LAYERS_TABLE": layers, "BUFFERS_TABLE": buffers}
     return tuple(f"{name}={','.join('{' + ','.join(map(str, row)) + '}' for row in t)}" for name, t in tables.items())
 

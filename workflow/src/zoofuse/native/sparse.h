@@ -15,6 +15,7 @@ typedef int32_t I8 __attribute__((vector_size(32), may_alias));
 typedef int32_t UnalignedI8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float UnalignedV8 __attribute__((vector_size(32), aligned(4), may_alias));
 
+constexpr int SOME = 16;    // channels that go back together
 constexpr int MARGIN = 16;  // floats that vectors may read or write past an image's end
 constexpr int whole(int n, int of) { return (n + of - 1) / of * of; }
 
@@ -29,7 +30,7 @@ template <int l> struct Sparse : Convolution<l> {
     // Floats of a pixel, of a patch's row, of an image; the row in vectors.
     static constexpr int PIXEL = C::FROM < 8 ? C::FROM : whole(C::FROM, 8), ROW = C::K * PIXEL;
     static constexpr int IMAGE = whole(SIZE * SIZE * PIXEL, 16) + MARGIN;
-    static constexpr int WIDTH = LANES > 8 && ROW > 8 ? 16 : 8, WIDE = (ROW + WIDTH - 1) / WIDTH;
+    static constexpr int WIDTH = LANES > 8 && ROW > 16 ? 16 : 8, WIDE = (ROW + WIDTH - 1) / WIDTH;
     static constexpr int VECTORS = C::K * WIDE;
     // The gradient by the image: floats of a pixel, of an image; floats of a vector.
     static constexpr int DEEP = whole(C::FROM, 8), BACK = SIZE * SIZE * DEEP, STEP = LANES > 8 && DEEP % 16 == 0 ? 16 : 8;
@@ -86,24 +87,23 @@ struct alignas(64) SparseWorkspace {
     alignas(64) float gradients[LANES * FEATURE_STRIDE];
     alignas(64) int32_t pixels[LANES * FEATURE_STRIDE];
     // A list.
-    int32_t start[OCTET * FEATURE_STRIDE], feature[FEATURE_STRIDE];
+    int32_t start[OCTET * FEATURE_STRIDE];
     float gradient[OCTET * FEATURE_STRIDE];
 };
 
-// Append those of eight pairs that have a pixel and a gradient.
-inline int append(I8 pixel, V8 gradient, I8 start, int images, int n, int32_t* starts, float* gradients) {
-#if defined(__AVX512VL__)
-    const __mmask8 kept = _mm256_cmp_epi32_mask((__m256i)pixel, _mm256_setzero_si256(), _MM_CMPINT_NLT) &
-                          _mm256_cmp_ps_mask((__m256)gradient, _mm256_setzero_ps(), _CMP_NEQ_UQ) &
-                          (images < 8 ? (1 << images) - 1 : 255);
-    _mm256_storeu_si256((__m256i*)(starts + n), _mm256_maskz_compress_epi32(kept, (__m256i)start));
+// Append those of eight pairs that are wanted and have a gradient.
+inline int append(I8 wanted, V8 gradient, I8 value, int n, int32_t* values, float* gradients) {
+#if defined(__AVX512VL__) && defined(__AVX512DQ__)
+    const __mmask8 kept = _mm256_movepi32_mask((__m256i)wanted) &
+                          _mm256_cmp_ps_mask((__m256)gradient, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    _mm256_storeu_si256((__m256i*)(values + n), _mm256_maskz_compress_epi32(kept, (__m256i)value));
     _mm256_storeu_ps(gradients + n, _mm256_maskz_compress_ps(kept, (__m256)gradient));
     return n + __builtin_popcount(kept);
 #else
-    for (int i = 0; i < 8 && i < images; i++) {
-        starts[n] = start[i];
+    for (int i = 0; i < 8; i++) {
+        values[n] = value[i];
         gradients[n] = gradient[i];
-        n += (pixel[i] >= 0) & (gradient[i] != 0);
+        n += (wanted[i] < 0) & (gradient[i] != 0);
     }
     return n;
 #endif
@@ -130,22 +130,58 @@ inline void add_patches(const int32_t* start, const float* gradient, int n, cons
     if constexpr (FIRST + COUNT < S::VECTORS) add_patches<l, FIRST + COUNT>(start, gradient, n, images, sums);
 }
 
-// back += gradient * weights at each pair's patch.
-template <int l> inline void spread(const int32_t* pixel, const int32_t* feature, const float* gradient, int n,
-                                    const float* weights, float* back) {
+struct Window {  // what goes back through one window of the pooling to each of its positions
+    int n[4];
+    int32_t channel[4][SOME + 8];
+    float gradient[4][SOME + 8];
+};
+
+// back += gradient * weights, of one window. Two positions side by side share what they reach, in registers.
+template <int l> inline void spread(const Window& window, const float* weights, float* back) {
     using S = Sparse<l>;
     typedef typename Vector<S::STEP>::Type W;
-    constexpr int DEEP = S::DEEP / S::STEP, TAPS = S::K * S::K * DEEP, TOGETHER = TAPS <= 36 ? TAPS : S::K * DEEP;
-    for (int i = 0; i < n; i++) {
-        const W* weight = (const W*)(weights + feature[i] % S::TO * (S::K * S::K * S::DEEP));
-        W* to = (W*)back + pixel[i] * DEEP;
-        const W by = gradient[i] - W{};
-        for (int first = 0; first < TAPS; first += TOGETHER)
-#pragma GCC unroll 36
-            for (int t = 0; t < TOGETHER; t++) {
-                W& sum = to[(first + t) / (S::K * DEEP) * (S::SIZE * DEEP) + (first + t) % (S::K * DEEP)];
-                sum = fused(by, weight[first + t], sum);
-            }
+    constexpr int STRIDE = S::L.stride, COLUMNS = S::K + STRIDE, MOST = BLOCK == 6 ? 30 : 13, DEEP = S::DEEP / S::STEP;
+    constexpr int DEEP_MOST = MOST / COLUMNS < 1 ? 1 : MOST / COLUMNS, LAYERS_MOST = DEEP < DEEP_MOST ? DEEP : DEEP_MOST;
+    constexpr int ROWS_MOST = MOST / COLUMNS / LAYERS_MOST < 1 ? 1 : MOST / COLUMNS / LAYERS_MOST;
+    for (int down = 0; down < 2; down++) {
+        if (!(window.n[2 * down] + window.n[2 * down + 1])) continue;
+        in_blocks<DEEP, LAYERS_MOST>([&](auto depth, int layer) {
+            in_blocks<S::K, ROWS_MOST>([&](auto height, int top) {
+                constexpr int D = decltype(depth)::value, ROWS = decltype(height)::value;
+                W* to = (W*)back + (down * STRIDE + top) * S::SIZE * DEEP + layer;
+                W sum[ROWS][COLUMNS][D];
+#pragma GCC unroll 8
+                for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 16
+                    for (int x = 0; x < COLUMNS; x++)
+#pragma GCC unroll 8
+                        for (int d = 0; d < D; d++) sum[r][x][d] = to[(r * S::SIZE + x) * DEEP + d];
+#pragma GCC unroll 2
+                for (int right = 0; right < 2; right++) {
+                    const int q = 2 * down + right;
+                    for (int i = 0; i < window.n[q]; i++) {
+                        const W by = window.gradient[q][i] - W{};
+                        const W* weight =
+                            (const W*)weights + (window.channel[q][i] * S::K + top) * S::K * DEEP + layer;
+#pragma GCC unroll 8
+                        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 16
+                            for (int x = 0; x < S::K; x++)
+#pragma GCC unroll 8
+                                for (int d = 0; d < D; d++) {
+                                    W& own = sum[r][x + right * STRIDE][d];
+                                    own = fused(by, weight[(r * S::K + x) * DEEP + d], own);
+                                }
+                    }
+                }
+#pragma GCC unroll 8
+                for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 16
+                    for (int x = 0; x < COLUMNS; x++)
+#pragma GCC unroll 8
+                        for (int d = 0; d < D; d++) to[(r * S::SIZE + x) * DEEP + d] = sum[r][x][d];
+            });
+        });
     }
 }
 
@@ -171,8 +207,8 @@ template <int l, class Workspace> void sparse_gradients(Workspace& my) {
             for (int at = c; at < S::FEATURES; at += S::TO) {
                 const int place = Out::at(at / S::TO / Out::SIZE, at / S::TO % Out::SIZE) + c;
                 const I8 pixel = ((const I8*)(pixels + place))[octet];
-                n = append(pixel, ((const V8*)(given + at))[octet], pixel * S::PIXEL + lane * S::IMAGE,
-                           my.images - octet * OCTET, n, own.start, own.gradient);
+                n = append((pixel >= 0) & (lane < my.images - octet * OCTET), ((const V8*)(given + at))[octet],
+                           pixel * S::PIXEL + lane * S::IMAGE, n, own.start, own.gradient);
             }
             add_patches<l>(own.start, own.gradient, n, own.images + octet * OCTET * S::IMAGE,
                            sums + c * S::VECTORS * S::WIDTH);
@@ -192,19 +228,24 @@ template <int l, class Workspace> void sparse_gradients(Workspace& my) {
         for (int row = 0; row < Out::SIZE; row++)
             out_of_lanes(pixels + Out::at(row, 0), Out::SIZE * S::TO, own.pixels + row * Out::SIZE * S::TO, FEATURE_STRIDE);
         std::memset(own.back, 0, LANES * S::BACK * sizeof(float));
-        for (int i = 0; i < my.images; i++) {
-            const int32_t* pixel = own.pixels + i * FEATURE_STRIDE;
-            const float* gradient = own.gradients + i * FEATURE_STRIDE;
-            int n = 0, m = 0;
-            for (int f = 0; f < S::FEATURES; f += 8) {
-                const I8 places = *(const UnalignedI8*)(pixel + f);
-                const V8 by = *(const UnalignedV8*)(gradient + f);
-                const int left = S::FEATURES - f;
-                n = append(places, by, places, left, n, own.start, own.gradient);
-                m = append(places, by, lane + f, left, m, own.feature, own.gradient);
-            }
-            spread<l>(own.start, own.feature, own.gradient, n, own.weights + sparse_weights_before<l>(), own.back + i * S::BACK);
-        }
+        const float* weights = own.weights + sparse_weights_before<l>();
+        Window window;
+        for (int first = 0; first < S::TO; first += SOME)  // channels whose weights stay in the nearest cache
+            for (int i = 0; i < my.images; i++)
+                for (int at = 0; at < S::FEATURES; at += S::TO) {
+                    const int p = at / S::TO, corner = 2 * S::L.stride * (p / Out::SIZE * S::SIZE + p % Out::SIZE);
+                    std::memset(window.n, 0, sizeof window.n);
+                    for (int channel = first; channel < first + SOME && channel < S::TO; channel += 8) {
+                        const I8 pixel = *(const UnalignedI8*)(own.pixels + i * FEATURE_STRIDE + at + channel);
+                        const V8 by = *(const UnalignedV8*)(own.gradients + i * FEATURE_STRIDE + at + channel);
+                        const I8 present = lane < S::TO - channel;
+#pragma GCC unroll 4
+                        for (int q = 0; q < 4; q++)
+                            window.n[q] = append((pixel == corner + S::L.stride * (q / 2 * S::SIZE + q % 2)) & present,
+                                                 by, lane + channel, window.n[q], window.channel[q], window.gradient[q]);
+                    }
+                    spread<l>(window, weights, own.back + i * S::BACK + corner * S::DEEP);
+                }
         V* result = my.template gradient_of<S::L.in>();
         V lanes[In::SIZE * S::DEEP + LANES];
         for (int row = 0; row < In::SIZE; row++) {

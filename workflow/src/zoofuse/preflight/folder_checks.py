@@ -9,7 +9,7 @@ from zoofuse.config import missing_root
 from zoofuse.core import files
 from zoofuse.core.regular import file_size
 from zoofuse.core.text import printable
-from zoofuse.data import folders, images
+from zoofuse.data import classes, folders, images
 from zoofuse.data.decoding import ImageError
 from zoofuse.importers import imports
 
@@ -88,6 +88,31 @@ def folder_faults(config: dict) -> dict[str, Fault]:
             if pairs := images.find_leaks(training, listed[where]):
                 faults[where] = Fault(str(images.leak_error(where, pairs)), gone=False)
     return faults
+
+
+def class_fault(config: dict, name: str) -> Fault | None:
+    """What is wrong with the folders of a factory zoo's classes: missing, empty, too few images, overlapping.
+
+    Args:
+        config: A complete configuration.
+        name: Of a factory zoo whose images come from folders.
+    """
+    where, root, words, gone = f"factory.{name}.classes", config["images_root"], [], False
+    named = config["factory"][name]["classes"]
+    places = {f"{where}.{title}": tuple(of_class) for title, of_class in named.items()}
+    places[where] = tuple(folder for of_class in named.values() for folder in of_class)
+    for place, listed in places.items():
+        if place == where and words:
+            break  # what is wrong with one class is wrong with all
+        try:
+            there = _listed(root, listed, place).images
+        except ImageError as error:
+            words.append(missing_root("images_root", root) or str(error))
+            gone = True
+            continue
+        if len(there) < classes.LEAST:
+            words.append(images.too_few(place, len(there), classes.LEAST))
+    return Fault("\n".join(dict.fromkeys(words)), gone) if words else None
 
 
 def made_from(path: Path, place: dict) -> bool:

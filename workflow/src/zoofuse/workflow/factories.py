@@ -1,12 +1,13 @@
 """Factory zoos in a run: populations of CNNs with varied hyper-parameters."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoofuse.config import factories
 from zoofuse.data.folders import spelled
-from zoofuse.preflight.folder_checks import folders_digest
-from zoofuse.workflow.names import known, shard_ranges
+from zoofuse.preflight.folder_checks import Fault, class_fault, folders_digest
+from zoofuse.workflow.names import Refused, known, shard_ranges
 
 if TYPE_CHECKING:
     from zoofuse.workflow.run import Run
@@ -53,11 +54,27 @@ class Factories:
         return [folder for folders in settings["classes"].values() for folder in folders]
 
     def folders(self, concept: str) -> list[str]:
-        """The folders that the images lie in."""
+        """The folders that the images lie in; if they can't be listed, as `Images.concept_folders`.
+
+        Raises:
+            Refused: the folders can't be used.
+        """
         settings = self._settings(concept)
+        if settings["source"] != "folder":
+            return []
         root = Path(self.run.config["images_root"])
-        named = self._folders(settings) if settings["source"] == "folder" else []
-        return [str(spelled(root / folder)) for folder in named]
+        if fault := self._fault(concept):
+            output = Path(f"{self.run.results}/images/{concept}.h5")
+            if not (fault.gone and output.exists()):
+                raise Refused(fault.words)
+            self.run.warn(f"{fault.words}\nWhat was made of these images before is kept; nothing new is made of them.")
+            return [str(root / f"(images of {concept})")]
+        return [str(spelled(root / folder)) for folder in self._folders(settings)]
+
+    @functools.cache  # noqa: B019 - a run lives as long as its process
+    def _fault(self, concept: str) -> Fault | None:
+        """Looked for once; not in a job on another node, as the process that submitted it has looked."""
+        return class_fault(self.run.config, concept) if self.run.main else None
 
     def archive(self, concept: str) -> dict[str, str]:
         """The archive that the workflow fetches a data set's images in."""
