@@ -21,7 +21,7 @@ class Factories:
     def __init__(self, run: "Run"):
         self.run, self.settings = run, run.config["factory"]
         twins = {parent: factories.twins(parent, settings) for parent, settings in self.settings.items()}
-        self.imported = [name for name, settings in self.settings.items() if settings["zoo"]]
+        self.imported = [name for name, settings in self.settings.items() if settings.get("zoo")]
         self.trained = [name for name in self.settings if name not in self.imported]
         self.pruned = {name: (parent, percent) for parent, of in twins.items() for name, percent in of.items()}
 
