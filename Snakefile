@@ -50,6 +50,7 @@ wildcard_constraints:
     pair=r"|-[a-e]{2}",
     shard=r"\d+",
     grid=NAME,
+    tasks=NAME,
     conjunction=NAME,
 
 
@@ -69,6 +70,7 @@ include: "workflow/rules/zero_shot.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/grid.smk"
+include: "workflow/rules/tasks.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/models.smk"

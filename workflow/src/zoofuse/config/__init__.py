@@ -11,7 +11,7 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
-from zoofuse.config import factories
+from zoofuse.config import factories, tasks
 from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
@@ -67,7 +67,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
     if "concepts" in config and all(path and path[0] not in ("concepts", "fusions", "variants") for path in wrong):
         config = _filled(_without(config, [path[:1] for path in wrong]), schema)
-        faults += [*_contradictions(config, named), *factories.faults(config)]
+        faults += [*_contradictions(config, named), *factories.faults(config), *tasks.faults(config)]
     if faults:
         listed = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigError(visible(f"The configuration can't be used:\n{listed}"))
@@ -310,7 +310,7 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
     for name in config["variants"]:
         if name.lower() in registry.known({}):
             yield f"variants.{name}: is the name of a method or baseline; write another one."
-    for kind in ("concepts", "fusions", "variants", "factory"):
+    for kind in ("concepts", "fusions", "variants", "factory", "tasks"):
         names: dict[str, str] = {}
         for name in config[kind]:
             if (other := names.setdefault(name.lower(), name)) != name:
@@ -397,6 +397,8 @@ def _bad_paths(config: dict) -> Iterator[str]:
     for name, factory in config["factory"].items():
         classes = factory["classes"].items() if factory["source"] == "folder" else ()
         paths += [(f"factory.{name}.classes.{title}", folder) for title, folders in classes for folder in folders]
+    for name, of in config["tasks"].items():
+        paths += [(f"tasks.{name}.{part}", of[part]) for part in ("train", "test") if of["source"] == "folder"]
     for where, path in paths:
         if re.search(r"\$\{\w+\}", path):
             yield f"{where}: {shown(path)}: variables are not replaced in a configuration; write the whole path."

@@ -26,7 +26,7 @@ def faults(config: dict) -> Iterator[str]:
             if twin.lower() in taken or twin in config["factory"]:
                 yield f"{where}.pruned: {twin} is the name of another zoo; give that one another name."
         bad_factors = list(_factor_faults(where, factory["factors"]))
-        classes = list(_class_faults(where, factory))
+        classes = list(class_faults(where, factory))
         yield from bad_factors or _repeated(where, factory)
         yield from classes
         if not classes:
@@ -68,7 +68,8 @@ def _archives() -> dict[str, frozenset[str]]:
     return torchvision.VOCABULARY
 
 
-def _class_faults(where: str, factory: dict) -> Iterator[str]:
+def class_faults(where: str, factory: dict) -> Iterator[str]:
+    """Faults of a block `where` with classes (name -> selectors), source and dataset."""
     classes, source, dataset = factory["classes"], factory["source"], factory.get("dataset")
     if source != "torchvision" and dataset is not None:
         yield f"{where}.dataset: is for source torchvision only; write source: torchvision, or leave dataset out."

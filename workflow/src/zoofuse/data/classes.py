@@ -41,6 +41,7 @@ def prepare(
     output: Path,
     threads: int,
     say: Callable[[str], None] = print,
+    block: str = "factory",
 ) -> None:
     """Write the images of a factory zoo (kind "images").
 
@@ -51,23 +52,26 @@ def prepare(
     Args:
         inputs: `archive`, where they come from one.
         source: the settings source, dataset, classes, images, size, channels, test_share, held_out, validation_share,
-            unreadable, duplicates and leaks.
+            unreadable, duplicates and leaks; of folders also `tests`, class -> folders of test images, instead of a
+            test_share.
         name: of the zoo.
         images_root: where folders, and data sets of torchvision, lie.
         seed: the run's seed.
         output: the file.
         threads: that decode images.
         say: takes a line about what was read.
+        block: of the configuration, for messages.
 
     Raises:
         ImageError: all that is wrong with the images.
     """
-    where = f"factory.{name}"
+    where = f"{block}.{name}"
     classes, part = _read(where, "train", inputs, source, images_root, seed, threads)
     part, copies, conflicts = _distinct(where, part, classes, source)
     leaked = 0
-    if source["source"] == "torchvision":
-        _, test = _read(where, "test", inputs, source, images_root, seed, threads)
+    if source["source"] == "torchvision" or source.get("tests"):
+        of_tests = source | {"classes": source["tests"]} if source.get("tests") else source
+        _, test = _read(where, "test", inputs, of_tests, images_root, seed, threads)
         test, *_ = _distinct(f"{where} (test)", test, classes, source)
         known = dict(zip(part.digests, part.names, strict=True))
         same = [row for row, digest in enumerate(test.digests) if digest in known]

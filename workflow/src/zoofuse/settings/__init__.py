@@ -16,6 +16,7 @@ from zoofuse.settings.fields import NAME, ONCE, Text, Whole, block, says
 from zoofuse.settings.grid import Grid
 from zoofuse.settings.images import Concept, Downloads, Fusion, Images, Synthetic, Variant
 from zoofuse.settings.netspace import Netspace
+from zoofuse.settings.tasks import Tasks
 from zoofuse.settings.training import CycleGAN, Distil, Zoo
 
 
@@ -52,6 +53,9 @@ class Configuration:
     )
     grid: dict[str, Grid] = says(
         "Grids of conjunctions: attributes by objects with pairs held out, by name (snakemake grid).", {}, extra=NAME
+    )
+    tasks: dict[str, Tasks] = says(
+        "Sets of binary tasks: some of the classes against the rest, by name (snakemake tasks).", {}, extra=NAME
     )
     factory: dict[str, Factory] = says(
         "Factory zoos: CNNs of two or more classes with varied hyper-parameters, by name (snakemake factory).",

@@ -20,6 +20,7 @@ from zoofuse.workflow.names import Refused, known, shard_ranges
 from zoofuse.workflow.netspace import NetSpace
 from zoofuse.workflow.params import method_code
 from zoofuse.workflow.sources import sources
+from zoofuse.workflow.tasks import Tasks
 
 CLUSTERERS = ("kmeans", "dbscan", "one_class_svm")
 LEADERBOARD = ("leaderboard", "comparisons", "zero_shot", "selection", "groups")
@@ -61,7 +62,7 @@ class Run:
         self.zoo_faults: dict[str, str] = {}  # concept -> why its existing zoo can't be read
         self.settings = digest(config)  # before any size is filled in
         self.images, self.netspace = Images(self), NetSpace(self)
-        self.grids, self.factories = Grids(self), Factories(self)
+        self.grids, self.factories, self.tasks = Grids(self), Factories(self), Tasks(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are given
 
