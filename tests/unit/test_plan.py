@@ -152,8 +152,9 @@ def test_rates_of_this_machine(tmp_path):
     assert estimate.measured(tmp_path) == estimate.Rates()
     tabled(
         tmp_path / "zoo_training.csv",
-        "implementation,device,samples_per_second\n"
-        "serial PyTorch,cpu,900000\nbatched (zoofuse),cuda,700000\ncpp (zoofuse),cpu,90000\n",
+        "architecture,implementation,device,samples_per_second\n"
+        "published,serial PyTorch,cpu,900000\npublished,batched (zoofuse),cuda,700000\n"
+        "published,cpp (zoofuse),cpu,90000\ncnn_s,cpp (zoofuse),cpu,950000\n",
     )
     rates = estimate.measured(tmp_path)
     assert rates.samples_per_second == 700_000

@@ -1,14 +1,16 @@
 """Training samples per second of several implementations that train many small CNNs, on the same images in one run.
 
-They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, and zoofuse's backends. The limit is the
-arithmetic of a training sample (1.6 MFLOP) at the machine's measured multiply-add rate.
+They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, and zoofuse's backends; on CPUs for several
+architectures. The limit is the arithmetic of a training sample (`sample_flop`) at the machine's measured multiply-add
+rate.
 """
 
+import functools
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +21,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoofuse.models import cnn
-from zoofuse.native import trainer
+from zoofuse.models import cnn, forward
+from zoofuse.models.network import ACTIVATIONS, NETWORKS, Network
+from zoofuse.native import network_trainer, trainer
 from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
-from zoofuse.zoo import training
+from zoofuse.zoo import populations, training
 
-SAMPLE_FLOP = 1.6e6  # forward 1.19 MFLOP; backward 0.42, as pooling routes each gradient to one of four positions
+PUBLISHED = "published"
+ARCHITECTURES = (PUBLISHED, "wide", "deep", "cnn_s", "small_cnn_zoo")
 BATCH = 128
-COLUMNS = ["implementation", "device", "n_cnns", "samples_per_second", "spread", "ratio_to_serial", "share_of_peak"]
-SERIAL, OURS = "serial PyTorch", ("batched (zoofuse)", "cpp (zoofuse)")
+COLUMNS = [
+    "architecture",
+    "implementation",
+    "device",
+    "n_cnns",
+    "samples_per_second",
+    "spread",
+    "ratio_to_serial",
+    "share_of_peak",
+]
+SERIAL, PER_THREAD, OURS = "serial PyTorch", "one PyTorch CNN per thread", ("batched (zoofuse)", "cpp (zoofuse)")
 CPP_EPOCHS = 20  # as published; with fewer, planning would take too large a share
 MIN_SECONDS = 0.3  # of each timing
 MIN_REPETITIONS, MAX_SECONDS = 5, 180  # a slow machine gets fewer repetitions after this many seconds
@@ -43,50 +56,85 @@ def run(
     repetitions: int = 7,
     threads: int = 2,
     device: str = "cpu",
+    architectures: Sequence[str] = ARCHITECTURES,
 ) -> pd.DataFrame:
     """Time every implementation on the same images, in interleaved repetitions.
 
     Args:
-        images: uint8 (N, 32, 32, 3).
+        images: uint8 (N, 32, 32, 3); other architectures get their corner and their first channels.
         labels: (N,).
         n_cnns: CNNs that are trained together.
         steps: batches of 128 images for each CNN, repeated until 0.3 s have passed.
         repetitions: of all implementations; at least 5 on a slow machine.
         threads: CPU threads.
         device: "cpu" or "cuda".
+        architectures: names in `NETWORKS`; on a GPU the published one alone is measured.
 
     Returns:
-        One row per implementation: `samples_per_second` is the median over repetitions, `spread` their interquartile
-        range, `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN if no peak could
-        be measured (a CPU without a compiler). `attrs` holds the measured peak in FLOP/s.
+        One row per architecture and implementation: `samples_per_second` is the median over repetitions, `spread` their
+        interquartile range, `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN if
+        no peak could be measured (a CPU without a compiler). `attrs` holds the measured peak in FLOP/s.
     """
+    frames, peaks = [], []
+    for architecture in architectures if device == "cpu" else (PUBLISHED,):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            if architecture == PUBLISHED:
+                found = _implementations(images, labels, n_cnns, steps, threads, torch.device(device))
+            else:
+                found = _of_network(NETWORKS[architecture], images, labels, n_cnns, steps, threads)
+            frames.append(_timed(found, repetitions, threads, device, peaks))
+        finally:
+            torch.set_num_threads(before)
+        frames[-1].insert(0, "architecture", architecture)
+    frame = pd.concat(frames, ignore_index=True)
+    flop = frame["architecture"].map(lambda name: sample_flop(NETWORKS[name]))
+    frame["share_of_peak"] = frame["samples_per_second"] * flop / max(peaks)
+    frame.attrs = {"peak_flops": max(peaks), "threads": threads, "repetitions": repetitions}
+    return frame[COLUMNS]
+
+
+def sample_flop(network: Network) -> float:
+    """Floating-point operations of one training sample in the convolutions and linear layers.
+
+    Forward, then twice as many backward, once in the first layer, whose images need no gradient. Max-pooling of 2 x 2
+    sends each gradient to one of four positions, so that a quarter of them is enough before it. Published: 1.6 million.
+    """
+    trained = [at for at, step in enumerate(network.steps) if step.name]
+    total = 0.0
+    for at in trained:
+        step, after = (
+            network.steps[at],
+            [of for of in network.steps[at + 1 :] if of.kind not in (*ACTIVATIONS, "dropout")],
+        )
+        pooled = step.kind == "conv" and after[0].kind == "max" and (after[0].kernel, after[0].stride) == (2, 2)
+        back = (1 if at == trained[0] else 2) * (0.25 if pooled else 1)
+        total += 2 * step.multiply_adds * (1 + back)
+    return total
+
+
+def _timed(implementations: dict, repetitions: int, threads: int, device: str, peaks: list[float]) -> pd.DataFrame:
+    """A row for each implementation, without `architecture` and `share_of_peak`. Measured peaks go to `peaks`."""
     end = time.monotonic() + MAX_SECONDS
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        implementations = _implementations(images, labels, n_cnns, steps, threads, torch.device(device))
-        stretches = {
-            name: max(1, round(MIN_SECONDS / _time(train, 1, device)))
-            for name, (train, *_) in _warmed(implementations).items()
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in implementations}
-        peaks = []
-        while len(peaks) < repetitions and (len(peaks) < MIN_REPETITIONS or time.monotonic() < end):
-            peaks.append(peak_flops(threads, torch.device(device)))
-            for name, (train, *_) in implementations.items():
-                seconds[name].append(_time(train, stretches[name], device) / stretches[name])
-    finally:
-        torch.set_num_threads(before)
-    peak = max(peaks)
+    stretches = {
+        name: max(1, round(MIN_SECONDS / _time(train, 1, device)))
+        for name, (train, *_) in _warmed(implementations).items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in implementations}
+    done = 0
+    while done < repetitions and (done < MIN_REPETITIONS or time.monotonic() < end):
+        peaks.append(peak_flops(threads, torch.device(device)))
+        for name, (train, *_) in implementations.items():
+            seconds[name].append(_time(train, stretches[name], device) / stretches[name])
+        done += 1
     rates = {name: samples / np.array(seconds[name]) for name, (_, _, samples) in implementations.items()}
     rows = []
     for name, (_, cnns, _) in implementations.items():
         low, median, high = np.quantile(rates[name], [0.25, 0.5, 0.75])
         ratio = np.median(rates[name] / rates[SERIAL])  # neighbours in time, so that changes of the machine cancel
-        rows.append([name, device, cnns, median, high - low, ratio, median * SAMPLE_FLOP / peak])
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame.attrs = {"peak_flops": peak, "threads": threads, "repetitions": len(peaks)}
-    return frame
+        rows.append([name, device, cnns, median, high - low, ratio])
+    return pd.DataFrame(rows, columns=COLUMNS[1:-1])
 
 
 def resident_bytes(n_cnns: int = MEMORY_CNNS, n_images: int = MEMORY_IMAGES) -> int:
@@ -115,7 +163,10 @@ def figure(frame: pd.DataFrame, path: Path) -> None:
                 va="center",
                 size=8,
             )
-        names = [f"{row.implementation}, {row.n_cnns} CNN{'s' if row.n_cnns > 1 else ''}" for row in rows.itertuples()]
+        names = [
+            f"{row.architecture}: {row.implementation}, {row.n_cnns} CNN{'s' if row.n_cnns > 1 else ''}"
+            for row in rows.itertuples()
+        ]
         axis.set_yticks(range(len(rows)), names)
         axis.set_xlim(0, 1.65 * rows["samples_per_second"].max())
         axis.set_xlabel(f"training samples per second on {', '.join(sorted(set(rows['device'])))}, median and IQR")
@@ -149,9 +200,49 @@ def _implementations(
         OURS[0]: ours("batched"),
     }
     if device.type == "cpu":
-        implementations["one PyTorch CNN per thread"] = ours("serial")
+        implementations[PER_THREAD] = ours("serial")
         if trainer.available()[0]:
             implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
+    return implementations
+
+
+def _of_network(
+    network: Network, images: np.ndarray, labels: np.ndarray, n: int, steps: int, threads: int
+) -> dict[str, tuple[Callable, int, int]]:
+    """As `_implementations`, of any network on the CPU."""
+    shown = np.ascontiguousarray(images[:, : network.size, : network.size, : network.channels])
+    data = {"images": shown, "labels": (labels % network.classes).astype(np.uint8)}
+    data |= {f"{part}_{key}": data[key][:0] for part in ("validation", "test") for key in ("images", "labels")}
+    settings = populations.Settings(network, {"epochs": 1, "batch_size": BATCH}, images_per_epoch=steps * BATCH)
+    x = cnn.normalise(torch.from_numpy(shown)).contiguous()  # ready in memory, which favours the others
+    y = torch.from_numpy(data["labels"]).long()
+    order = torch.from_numpy(np.random.default_rng(0).integers(0, len(y), (n, steps * BATCH)))
+    starts = [populations.initial_weights(network, "default", (0, "bench", model)) for model in range(n)]
+    stacked = {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in network.shapes}
+
+    def ours(backend: str, epochs: int = 1) -> tuple[Callable, int, int]:
+        longer = replace(settings, factors={**settings.factors, "epochs": epochs})
+        options = {"backend": backend, "threads": threads}
+        return (
+            lambda: populations.train(longer, data, 0, "bench", np.arange(n), **options),
+            n,
+            n * epochs * steps * BATCH,
+        )
+
+    logits = functools.partial(forward.logits, network)
+    alone = {name: value[:1] for name, value in stacked.items()}
+    one = lambda weights, x: logits({name: value[0] for name, value in weights.items()}, x[0])[None]  # noqa: E731
+    implementations = {
+        SERIAL: (lambda: _train_together(one, alone, x, y, order[:1]), 1, steps * BATCH),
+        "torch.func vmap": (
+            lambda: _train_together(torch.func.vmap(logits), stacked, x, y, order),
+            n,
+            n * steps * BATCH,
+        ),
+        PER_THREAD: ours("serial"),
+    }
+    if network_trainer.available(network)[0]:
+        implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
     return implementations
 
 

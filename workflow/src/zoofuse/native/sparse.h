@@ -15,7 +15,7 @@ typedef int32_t I8 __attribute__((vector_size(32), may_alias));
 typedef int32_t UnalignedI8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float UnalignedV8 __attribute__((vector_size(32), aligned(4), may_alias));
 
-constexpr int SOME = 16;    // channels that go back together
+constexpr int SOME = 32;    // channels that go back together
 constexpr int MARGIN = 16;  // floats that vectors may read or write past an image's end
 constexpr int whole(int n, int of) { return (n + of - 1) / of * of; }
 

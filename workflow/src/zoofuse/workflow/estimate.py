@@ -72,7 +72,9 @@ def measured(folder: Path) -> Rates:
             unusable.append(f"; not used: {str(error).rstrip(chr(46))}")
     if rows := tables["zoo_training"]:
         found["samples_per_second"] = max(
-            float(row["samples_per_second"]) for row in rows if "zoofuse" in row["implementation"]
+            float(row["samples_per_second"])
+            for row in rows
+            if "zoofuse" in row["implementation"] and row.get("architecture", "published") == "published"
         )
     if rows := [row for row in tables["cyclegan"] if row["implementation"] != "plain"]:
         layers = {row["layer"] for row in rows}
