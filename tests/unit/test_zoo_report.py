@@ -88,6 +88,7 @@ def zoo(tmp_path):
     arrays["fc2.weight"][-1], arrays["fc2.bias"][-1] = 0, [0, 1, 0]
     table = {"model": np.arange(N), "learning_rate": 10 ** rng.uniform(-4, -1, N)}
     table |= {"activation": ["relu", "relu"] + ["tanh", "gelu"] * (N // 2 - 1), "epochs": 2}
+    table["seed"] = table["model"]
     scores = {"loss": 1 - scale, "test_accuracy": scale, "largest_class_share": np.where(np.arange(N) == N - 1, 1, 0.4)}
     table |= scores | {f"{name}_{epoch}": values for name, values in scores.items() for epoch in (1, 2)}
     facts = {"concept": "three", "classes": ["a", "b", "c"]}
