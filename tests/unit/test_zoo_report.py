@@ -68,7 +68,7 @@ def test_held_out_cnns_are_not_fitted_to_and_diverged_ones_are_left_out():
         assert first.rows.set_index("predictor").loc[name, "tau"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("accuracy", [np.linspace(0, 1, 19), np.full(50, 0.5)])
+@pytest.mark.parametrize("accuracy", [np.linspace(0, 1, 49), np.full(60, 0.5)])
 def test_too_few_cnns_or_one_accuracy_give_no_row(accuracy):
     features = np.random.default_rng(0).normal(size=(len(accuracy), 7))
     assert accuracy_from_weights.predict(features, accuracy, "zoo", 0).rows.empty
