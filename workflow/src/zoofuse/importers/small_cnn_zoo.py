@@ -4,6 +4,8 @@ weights.npy has a row for each checkpoint, metrics.csv.gz what it was trained by
 columns are which variable. Kernels are Keras's: (rows, columns, in, out), and (in, out) of the dense layer.
 """
 
+from __future__ import annotations
+
 import functools
 import gzip
 import hashlib
@@ -11,13 +13,16 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from zoofuse.core import files
 from zoofuse.core.text import printable
 from zoofuse.importers.foreign_layouts import ZooError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAYOUT = "Small CNN Zoo"
 NAMES = ("weights.npy", "metrics.csv.gz", "layout.csv")
@@ -100,7 +105,8 @@ def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: pd.Series) -
         array = values[start:stop].reshape(shape)
         array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
         weights[name] = np.ascontiguousarray(array, np.float32)
-    factors = {ours: entry[theirs] for ours, theirs in _FACTORS.items() if theirs in entry and pd.notna(entry[theirs])}
+    given = entry.dropna()
+    factors = {ours: given[theirs] for ours, theirs in _FACTORS.items() if theirs in given}
     factors = {name: str(value) if isinstance(value, str) else float(value) for name, value in factors.items()}
     if "initialisation" in factors:
         spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(factors["initialisation"])).lower()
@@ -111,6 +117,8 @@ def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: pd.Series) -
 
 
 def _metrics(path: Path) -> pd.DataFrame:
+    import pandas as pd  # here, because planning a run reads this module
+
     file = path / NAMES[1]
     try:
         with gzip.open(file) as handle:
@@ -137,6 +145,8 @@ def _last_rows(table: pd.DataFrame) -> list[int]:
 
 def _columns(path: Path, shapes: Mapping[str, tuple]) -> dict[str, tuple[int, int, tuple[int, ...]]]:
     """Our parameter -> its first column, the one after its last, and its shape as Keras has it."""
+    import pandas as pd
+
     file = path / NAMES[2]
     layers: dict[str, dict[str, tuple]] = {}
     try:

@@ -109,8 +109,9 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
             shard = min(zoo["shard_size"], sizes[name])
-            hours = shard * passes * slower / rates.samples_per_second / 3600
-            disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
+            own = ARCHITECTURES[concept["architecture"] or zoo["architecture"]]
+            hours = shard * passes * own.slower / rates.samples_per_second / 3600
+            disk = sizes[name] * (kept * 4 * own.parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
         parents = {side: sizes[concept] for side, concept in sides(fusion).items()}
