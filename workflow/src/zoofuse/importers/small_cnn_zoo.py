@@ -4,8 +4,6 @@ weights.npy has a row for each checkpoint, metrics.csv.gz what it was trained by
 columns are which variable. Kernels are Keras's: (rows, columns, in, out), and (in, out) of the dense layer.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import hashlib
@@ -22,7 +20,7 @@ from zoofuse.core.text import printable
 from zoofuse.importers.foreign_layouts import ZooError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # the Snakefile reads this module, and pandas takes a while to import
 
 LAYOUT = "Small CNN Zoo"
 NAMES = ("weights.npy", "metrics.csv.gz", "layout.csv")
@@ -99,14 +97,14 @@ def members(path: Path, models: range, shapes: Mapping[str, tuple]) -> Iterator[
         yield printable(label), functools.partial(_taken, np.asarray(matrix[row]), columns, entry)
 
 
-def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: pd.Series) -> tuple[dict, dict, int, dict]:
+def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: "pd.Series") -> tuple[dict, dict, int, dict]:
     weights = {}
     for name, (start, stop, shape) in columns.items():
         array = values[start:stop].reshape(shape)
         array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
         weights[name] = np.ascontiguousarray(array, np.float32)
-    given = entry.dropna()
-    factors = {ours: given[theirs] for ours, theirs in _FACTORS.items() if theirs in given}
+    known = entry.dropna()
+    factors = {ours: known[theirs] for ours, theirs in _FACTORS.items() if theirs in known}
     factors = {name: str(value) if isinstance(value, str) else float(value) for name, value in factors.items()}
     if "initialisation" in factors:
         spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(factors["initialisation"])).lower()
@@ -116,8 +114,8 @@ def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: pd.Series) -
     return weights, factors, epochs, scores
 
 
-def _metrics(path: Path) -> pd.DataFrame:
-    import pandas as pd  # here, because planning a run reads this module
+def _metrics(path: Path) -> "pd.DataFrame":
+    import pandas as pd
 
     file = path / NAMES[1]
     try:
@@ -130,12 +128,12 @@ def _metrics(path: Path) -> pd.DataFrame:
         if isinstance(error, ZooError):
             raise
         raise ZooError(f"{printable(file)}: not a gzipped CSV ({printable(str(error))}).") from None
-    if "step" not in table or not pd.api.types.is_numeric_dtype(table["step"]) or table.empty:
+    if "step" not in table or not np.issubdtype(table["step"].dtype, np.number) or table.empty:
         raise ZooError(f"{printable(file)}: has no column step with the epoch of each checkpoint.")
     return table
 
 
-def _last_rows(table: pd.DataFrame) -> list[int]:
+def _last_rows(table: "pd.DataFrame") -> list[int]:
     """The row of each CNN's last checkpoint."""
     if "modeldir" not in table:
         return np.flatnonzero(table["step"] == table["step"].max()).tolist()
