@@ -132,7 +132,7 @@ rule models:
 
 rule to_pytorch:
     input:
-        [f"results/{layout}/{concept}" for layout in ("pytorch", "trials") for concept in config["concepts"]],
+        [f"results/{layout}/{name}" for layout in ("pytorch", "trials") for name in run.factories.reported()],
 
 
 rule trials:

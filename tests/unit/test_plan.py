@@ -39,6 +39,20 @@ def test_what_it_knows_of_the_package():
     )
 
 
+def test_factory_zoos_stand_below_the_table():
+    classes = {word: [word] for word in ("cat", "dog", "car", "cup")}
+    zoo = {"source": "synthetic", "classes": classes, "models": 1000, "images_per_epoch": 800, "held_out": 30}
+    zoo |= {"architecture": "published", "factors": {"epochs": [2, 6]}}
+    configuration = configured(factory={"kinds": zoo, "twice": zoo | {"factors": {"epochs": 8}, "checkpoint_every": 4}})
+    once, twice = estimate.factory_stages(configuration, estimate.Rates(samples_per_second=1e5))
+    assert (once.jobs, once.cnns) == (8, 128)
+    assert once.hours * 3600 == pytest.approx(128 * 4 * (800 + 4 * 2 * 30 / 3) / 1e5, rel=0.01)
+    assert twice.hours == pytest.approx(2 * once.hours)
+    assert twice.gigabytes == pytest.approx(3 * once.gigabytes, rel=0.05), "two checkpoints beside the final weights"
+    assert once.gigabytes == pytest.approx(1000 * 4 * 4476 / 1e9, rel=0.05)
+    assert "the factory zoo kinds (snakemake factory), up to 128 CNNs in each of 8 jobs" in estimate.text(configuration)
+
+
 def test_jobs_and_hours():
     rates = estimate.Rates(samples_per_second=1e6, ms_per_step={"conv1": 100, "conv2": 300}, cnns_per_second=2)
     found = by_name(estimate.stages(configured(), rates))

@@ -12,12 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from zoofuse import config
 from zoofuse.core import files
 from zoofuse.importers import populations
 from zoofuse.importers.foreign_layouts import ZooError
 from zoofuse.importers.layer_names import Mismatch
 from zoofuse.models import forward
 from zoofuse.models.network import NETWORKS
+from zoofuse.workflow.run import Run
 from zoofuse.zoo import exporters
 
 N = 3
@@ -227,3 +229,37 @@ def test_unusable_cnns_and_too_many_are_named(tmp_path):
     broken.write_bytes(broken.read_bytes()[:-900])
     with pytest.raises(ZooError, match=r"2 of 3 CNNs can't be used:\n.*seed=1: activation selu is .*\n.*seed=2: "):
         imported(tmp_path / "zoo", NETWORKS["cnn_s"], tmp_path)
+
+
+CONCEPTS = {"cat": {"source": "synthetic", "positive": ["cat"], "negative": ["non-cat"]}}
+
+
+def test_a_configuration_names_one(tmp_path):
+    write_trials(tmp_path / "there", "cnn3")
+    factory = {"tens": {"zoo": "there", "architecture": "cnn3", "models": N}}
+    written = {"zoo_root": str(tmp_path), "concepts": CONCEPTS, "factory": factory}
+    run = Run(config.complete(written))
+    assert run.factories.existing("tens") == str(tmp_path / "there")
+    assert run.factories.reported() == ["tens"]
+    assert list(run.factories.report()) == ["zoo_tens", "models_tens"]  # no images to see where CNNs agree
+    training = run.factories.training("tens")
+    before = run.factories.existing_digest("tens", "0000")
+    populations.import_shard(tmp_path / "there", tmp_path / "zoo.h5", "tens", training, (1, N), [])
+    assert files.read(tmp_path / "zoo.h5", "zoo")["model"].tolist() == [1, 2]
+    assert files.attributes(tmp_path / "zoo.h5", "zoo")["classes"] == [str(digit) for digit in range(10)]
+    params = tmp_path / "there/NN_tune_trainable_seed=1/params.json"
+    params.write_text(params.read_text().replace("0.02", "0.2"))
+    assert run.factories.existing_digest("tens", "0000") != before
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        ({"zoo": "there", "pruned": [50]}, "pruned: an existing zoo has no images"),
+        ({"zoo": "there", "layers": ["conv 4 3", "linear"]}, "classes: missing; name each class of the existing zoo"),
+        ({"zoo": "http://there"}, "zoo: 'http://there' is an address"),
+    ],
+)
+def test_what_an_existing_zoo_can_t_have_is_refused(factory, words):
+    with pytest.raises(config.ConfigError, match=words):
+        config.complete({"concepts": CONCEPTS, "factory": {"tens": factory}})

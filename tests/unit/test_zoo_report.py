@@ -68,7 +68,7 @@ def test_held_out_cnns_are_not_fitted_to_and_diverged_ones_are_left_out():
         assert first.rows.set_index("predictor").loc[name, "tau"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("accuracy", [np.linspace(0, 1, 19), np.full(50, 0.5)])
+@pytest.mark.parametrize("accuracy", [np.linspace(0, 1, 49), np.full(60, 0.5)])
 def test_too_few_cnns_or_one_accuracy_give_no_row(accuracy):
     features = np.random.default_rng(0).normal(size=(len(accuracy), 7))
     assert accuracy_from_weights.predict(features, accuracy, "zoo", 0).rows.empty
@@ -88,6 +88,7 @@ def zoo(tmp_path):
     arrays["fc2.weight"][-1], arrays["fc2.bias"][-1] = 0, [0, 1, 0]
     table = {"model": np.arange(N), "learning_rate": 10 ** rng.uniform(-4, -1, N)}
     table |= {"activation": ["relu", "relu"] + ["tanh", "gelu"] * (N // 2 - 1), "epochs": 2}
+    table["seed"] = table["model"]
     scores = {"loss": 1 - scale, "test_accuracy": scale, "largest_class_share": np.where(np.arange(N) == N - 1, 1, 0.4)}
     table |= scores | {f"{name}_{epoch}": values for name, values in scores.items() for epoch in (1, 2)}
     facts = {"concept": "three", "classes": ["a", "b", "c"]}

@@ -8,7 +8,7 @@ use rule call as prepare_classes with:
     log:
         "<logs>/prepare_classes/{concept}.log",
     wildcard_constraints:
-        concept=only(config["factory"]),
+        concept=only(run.factories.trained),
     priority: 100
     threads: 2
     resources:
@@ -33,7 +33,7 @@ use rule call as train_population with:
     benchmark:
         "<benchmarks>/train_population/{concept}-{shard}.jsonl"
     wildcard_constraints:
-        concept=only(config["factory"]),
+        concept=only(run.factories.trained),
     threads: run.threads
     resources:
         **needs(minutes=120),
@@ -45,6 +45,27 @@ use rule call as train_population with:
         store=placed("results/zoo/{concept}/.trained"),
     message:
         "Training CNNs {params.models} of the factory zoo {wildcards.concept}"
+
+
+use rule call as import_population with:
+    input:
+        path=local(ancient(of(run.factories.existing))),
+    output:
+        output="results/zoo/{concept}/shard-{shard}.h5",
+    log:
+        "<logs>/import_population/{concept}-{shard}.log",
+    wildcard_constraints:
+        concept=only(run.factories.imported),
+    resources:
+        **needs(minutes=60),
+    params:
+        **calls("importers.populations:import_shard"),
+        training=of(run.factories.training),
+        models=of(run.factories.shard_models),
+        classes=of(run.factories.classes),
+        digest=of(run.factories.existing_digest),
+    message:
+        "Importing CNNs {params.models} of the factory zoo {wildcards.concept}"
 
 
 use rule call as prune_population with:

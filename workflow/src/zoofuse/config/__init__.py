@@ -395,7 +395,8 @@ def _bad_paths(config: dict) -> Iterator[str]:
         for side in ("positive", "negative") if place["source"] == "folder" else ():
             paths += [(f"{where}.{side}.{i}", folder) for i, folder in enumerate(place.get(side, []))]
     for name, factory in config["factory"].items():
-        classes = factory["classes"].items() if factory["source"] == "folder" else ()
+        paths += [(f"factory.{name}.zoo", factory["zoo"])] if factory.get("zoo") else []
+        classes = factory["classes"].items() if factory["source"] == "folder" and not factory.get("zoo") else ()
         paths += [(f"factory.{name}.classes.{title}", folder) for title, folders in classes for folder in folders]
     for name, of in config["tasks"].items():
         paths += [(f"tasks.{name}.{part}", of[part]) for part in ("train", "test") if of["source"] == "folder"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from zoofuse.data import on_disk, query
 from zoofuse.data.synthetic import VOCABULARY as SYNTHETIC
-from zoofuse.models.network import Network
+from zoofuse.models.network import NETWORKS, Network
 from zoofuse.zoo import recipes
 
 MOST_CLASSES = 256  # labels are bytes
@@ -52,6 +52,8 @@ def network(factory: dict) -> Network:
         ValueError: as `recipes.network`.
     """
     count = on_disk.CLASSES.get(factory.get("dataset")) if not factory["classes"] else None
+    if factory.get("zoo") and not factory["classes"]:
+        count = NETWORKS[factory["architecture"]].classes
     return recipes.network(factory, count or len(_classes(factory)))
 
 
@@ -71,6 +73,12 @@ def _archives() -> dict[str, frozenset[str]]:
 def class_faults(where: str, factory: dict) -> Iterator[str]:
     """Faults of a block `where` with classes (name -> selectors), source and dataset."""
     classes, source, dataset = factory["classes"], factory["source"], factory.get("dataset")
+    if factory.get("zoo"):
+        if factory["pruned"]:
+            yield f"{where}.pruned: an existing zoo has no images to train its twins on; leave pruned out."
+        if factory.get("layers") and not classes:
+            yield f"{where}.classes: missing; name each class of the existing zoo, such as {{zero: [], one: []}}."
+        return
     if source != "torchvision" and dataset is not None:
         yield f"{where}.dataset: is for source torchvision only; write source: torchvision, or leave dataset out."
     if source == "torchvision":

@@ -34,10 +34,11 @@ class Zoo:
 
     @property
     def factors(self) -> list[str]:
-        """Columns of factors in which CNNs differ."""
+        """Columns of factors in which CNNs differ, but a seed that is each CNN's index."""
         epochs = {f"{name}_{epoch}" for name in self.scores for epoch in range(1, len(self.table.columns))}
         columns = [name for name in self.table if name not in {"model", *self.scores} | epochs]
-        return [name for name in columns if self.table[name].nunique() > 1]
+        different = [name for name in columns if self.table[name].nunique() > 1]
+        return [name for name in different if not self.table[name].equals(self.table["model"])]
 
     @property
     def accuracy(self) -> str | None:

@@ -132,6 +132,33 @@ def import_population(
     say(f"{name}: {len(members)} CNNs imported from {printable(path)} ({layout}), with {listed}.")
 
 
+def import_shard(
+    path: Path,
+    output: Path,
+    concept: str,
+    training: Mapping,
+    models: Sequence[int],
+    classes: Sequence[str],
+    say: Callable[[str], None] = print,
+) -> None:
+    """What a rule calls to import some CNNs of a factory zoo; see `import_population`.
+
+    Args:
+        path: the population's folder.
+        output: the zoo file.
+        concept: the zoo's name.
+        training: the zoo's settings; `network` is its architecture.
+        models: the first index and the one after the last.
+        classes: names of the classes, or none.
+        say: takes a line about what was read.
+
+    Raises:
+        ZooError: as `import_population`.
+    """
+    network = Network(**dict(training["network"]) | {"layers": tuple(training["network"]["layers"])})
+    import_population(path, output, name=concept, network=network, models=range(*models), classes=classes, say=say)
+
+
 def digest(path: str | os.PathLike, models: range) -> str:
     """SHA-256 over what these CNNs are read from, as `imports.digest`.
 

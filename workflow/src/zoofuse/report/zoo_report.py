@@ -55,7 +55,7 @@ def write(
         rows.append(predicted.rows)
         parts.append(_part(zoo, predicted, equal))
         say(f"{name}: {parts[-1]['headline']}")
-    csv_files.write(table, pd.concat(rows, ignore_index=True))
+    csv_files.write(table, pd.concat([part for part in rows if len(part)] or rows[:1], ignore_index=True))
     html = pages.render(
         "zoo_report",
         shared=["plots.css", "plots.js"],

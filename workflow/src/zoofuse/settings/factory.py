@@ -87,6 +87,12 @@ class Factors:
 class Factory:
     """A population of CNNs of two or more classes (snakemake factory)."""
 
+    zoo: Text = says(
+        "An existing population under zoo_root instead of CNNs to train: a folder of trials in the AIML lab's layout "
+        "(ModelZoos, SANE, WeightCLIP), the Small CNN Zoo's folder, or one of .safetensors, .pt or .pth files "
+        "(docs/factory.md).",
+        None,
+    )
     source: Source = says("Where the images come from.", "folder")
     dataset: Text = says(
         "Of source torchvision: cifar10 or oxford_iiit_pet, which are downloaded, or a data set that lies under "

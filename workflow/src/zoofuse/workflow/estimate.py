@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoofuse.config import sides
+from zoofuse.config import factories, sides
 from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import settings as cyclegan
 from zoofuse.models.architectures import ARCHITECTURES
+from zoofuse.models.network import chain
+from zoofuse.zoo import recipes
 
 GENERATED = 2  # the same of the published CNN with more than two outputs, whose C++ trainer is generated
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
+LEAST_WORK = 0.8  # of the published CNN's: smaller layers fill no vector
 EVALUATED = 9_000  # bytes for a CNN and 300 images, arrays and rows
 LAYERS = {"zoo": 3, "VanillaCNN": 4}  # of the architectures in a NetSpace; of ResNet8 and so on the name says it
 AT_ONCE = (1, 8, 64)  # jobs at a time that the plan gives hours for
@@ -172,6 +175,28 @@ def netspace_hours(config: dict, rates: Rates) -> float:
     return (fusions * seconds + siren) / 3600 if fusions else 0.0
 
 
+def factory_stages(config: dict, rates: Rates) -> list[Stage]:
+    """The factory zoos, which are trained by `snakemake factory`.
+
+    Where only the images say how many of them a CNN sees, hours are those of 1000 for each class.
+    """
+    found, published = [], chain(ARCHITECTURES["published"]).multiply_adds
+    for name, factory in config["factory"].items():
+        of = factories.network(factory)
+        epochs = _mean(recipes.values(factory["factors"]["epochs"]))
+        per_epoch = factory["images_per_epoch"] or of.classes * (factory["images"] if factory["classes"] else 1000)
+        scored = 2 * of.classes * factory["held_out"] / 3  # a prediction takes a third of a training step's time
+        work = max(of.multiply_adds / published, LEAST_WORK) * epochs * (per_epoch + scored)
+        kept = 1 + (epochs // factory["checkpoint_every"] if factory["checkpoint_every"] else 0)
+        bytes_each = kept * 4 * of.parameters + 32 * epochs
+        shard = min(config["zoo"]["shard_size"], factory["models"])
+        jobs = math.ceil(factory["models"] / shard)
+        seconds = shard * work / rates.samples_per_second
+        # The files of CNNs that are trained and those of the store are the same ones (hard links).
+        found.append(Stage(name, jobs, shard, seconds / 3600, factory["models"] * bytes_each / 1e9))
+    return found
+
+
 def hours(found: list[Stage], at_once: int) -> float:
     """Hours from start to end with so many jobs at a time: zoos, then CNNs made from them, then their evaluation."""
     total = 0.0
@@ -201,6 +226,11 @@ def text(config: dict, folder: Path = Path("results/bench")) -> str:
             *("  ".join(f"{cell:{'>' if i else '<'}{widths[i]}}" for i, cell in enumerate(line)) for line in lines),
             f"From start to end by jobs at a time: {ends}.",
             *([f"Not in these: snakemake netspace, {_time(more)} of one core beside the zoos."] if more else []),
+            *(
+                f"Not in these: the factory zoo {zoo.name} (snakemake factory), up to {zoo.cnns:,} CNNs in each of "
+                f"{zoo.jobs:,} jobs, {_time(zoo.jobs * zoo.hours)} with one job at a time, {_size(zoo.gigabytes)}."
+                for zoo in factory_stages(config, rates)
+            ),
             f"Rates {rates.source}.",
         ]
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from zoofuse.config import factories
 from zoofuse.data.folders import spelled
+from zoofuse.importers import populations
 from zoofuse.preflight.folder_checks import Fault, class_fault, folders_digest
 from zoofuse.workflow.names import Refused, known, shard_ranges
 
@@ -20,6 +21,8 @@ class Factories:
     def __init__(self, run: "Run"):
         self.run, self.settings = run, run.config["factory"]
         twins = {parent: factories.twins(parent, settings) for parent, settings in self.settings.items()}
+        self.imported = [name for name, settings in self.settings.items() if settings.get("zoo")]
+        self.trained = [name for name in self.settings if name not in self.imported]
         self.pruned = {name: (parent, percent) for parent, of in twins.items() for name, percent in of.items()}
 
     def _settings(self, concept: str) -> dict:
@@ -103,15 +106,29 @@ class Factories:
             return self.run.zoo(concept)
         return [f"results/zoo/{concept}/shard-{shard}.h5" for shard in self._shards(concept)]
 
+    def existing(self, concept: str) -> str:
+        """The folder of an existing population."""
+        return str(Path(self.run.config["zoo_root"]) / self._settings(concept)["zoo"])
+
+    def existing_digest(self, concept: str, shard: str) -> str:
+        """So that a changed population is read again."""
+        return populations.digest(self.existing(concept), range(*self.shard_models(concept, shard)))
+
+    def classes(self, concept: str) -> list[str]:
+        """The names of an existing population's classes; none where the configuration names none."""
+        return list(self._settings(concept)["classes"])
+
     def origin(self, concept: str) -> dict | None:
         """`source` and `dataset` of the images that a zoo is trained on; None where they are unknown."""
-        if concept not in self.settings:
+        if concept not in {**self.settings, **self.pruned}:
             return self.run.images.origin(concept)
-        return {key: self.settings[concept].get(key) for key in ("source", "dataset")}
+        if concept in self.imported:
+            return None
+        return {key: self._settings(concept).get(key) for key in ("source", "dataset")}
 
     def reported(self) -> list[str]:
         """The zoos that are exported and reported on: factory zoos, or those of concepts where there is none."""
-        return list(self.settings or self.run.concepts)
+        return [*self.settings, *self.pruned] or list(self.run.concepts)
 
     def report(self) -> dict[str, list[str]]:
         """What the report on zoos reads of each."""
@@ -119,8 +136,8 @@ class Factories:
         for name in self.reported():
             inputs[f"zoo_{name}"] = self.zoo(name)
             inputs[f"models_{name}"] = [f"results/zoo/{name}/models.csv"]
-            if name in self.settings or name in self.run.trained:
-                inputs[f"images_{name}"] = [f"results/images/{name}.h5"]
+            if name in {*self.trained, *self.pruned, *self.run.trained}:
+                inputs[f"images_{name}"] = [self.images(name)]
         return inputs
 
     def images(self, concept: str) -> str:

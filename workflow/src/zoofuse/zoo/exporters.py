@@ -70,7 +70,8 @@ class _Exported:
         order = list(self.network.shapes)
         self.states = sorted(states, key=lambda name: order.index(name) if name in order else len(order))
         self.layers = aiml.layer_names(self.network)
-        self.settings = dict(attributes.get("settings", {}))
+        settings = attributes.get("settings", {})
+        self.settings = {name: value for name, value in settings.items() if np.isscalar(value)}
         self.classes = attributes.get("classes", ["other", attributes["concept"]])
         self.is_concept = self.classes == ["other", attributes["concept"]]
         self.history = self._part("history/")
