@@ -100,7 +100,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        "results/report.html",
+        run.goals.default(),
 
 
 rule zoos:

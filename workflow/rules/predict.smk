@@ -6,6 +6,7 @@ use rule call as predict with:
     input:
         weights="results/models/{fusion}/{method}/model.safetensors",
         config="results/models/{fusion}/{method}/config.json",
+        made=of(run.goals.scored_inputs),
     output:
         scores="results/predictions/{fusion}/{method}.csv",
         unreadable="results/predictions/{fusion}/{method}.unreadable.csv",
@@ -19,11 +20,11 @@ use rule call as predict with:
         **needs(minutes=240),
     params:
         **calls("export.jobs:predict"),
-        folder=of(run.predicted),
+        folder=of(run.goals.scored),
         # Printed on a terminal, where a file name must not act as an escape sequence.
-        shown=of(lambda: text.printable(run.predicted())),
+        shown=of(lambda: text.printable(run.goals.scored())),
         # Re-runs the job when images are added.
-        digest=of(run.predicted_digest),
+        digest=of(run.goals.scored_digest),
     message:
         "Scoring the images in {params.shown}: results/predictions/{wildcards.fusion}/{wildcards.method}.html"
 

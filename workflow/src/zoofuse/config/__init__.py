@@ -11,7 +11,7 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
-from zoofuse.config import factories, tasks
+from zoofuse.config import factories, tasks, wanted
 from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
@@ -49,7 +49,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
         raise ConfigError("The configuration can't be used: write keys at the top level, such as concepts and fusions.")
     if fault := size_fault(config):  # before anything else walks it
         raise ConfigError(f"The configuration can't be used:\n  {fault}")
-    config = copy.deepcopy(config)
+    config, of_expressions = _without_expressions(copy.deepcopy(config))
     schema = full_schema({name: variant.get("method") for name, variant in blocks(config, "variants")})
     named = [name for name, fusion in blocks(config, "fusions") if "methods" in fusion]
     config = _filled(config, schema)
@@ -62,7 +62,13 @@ def complete(config: dict, written: Written | None = None) -> dict:
     errors = [e for e in errors if e.validator not in lacking or tuple(e.path) not in {path[:-1] for path in odd}]
     refused = {tuple(error.absolute_path) for error in errors}
     misread = {path: fault for path, fault in _misread(config, (), written) if path not in refused}
-    faults = [*written.faults, *odd.values(), *misread.values(), *(_fault(error, written) for error in errors)]
+    faults = [
+        *written.faults,
+        *of_expressions,
+        *odd.values(),
+        *misread.values(),
+        *(_fault(error, written) for error in errors),
+    ]
     unknown = [(*e.absolute_path, key) for e in errors if e.validator == "additionalProperties" for key in _unknown(e)]
     wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
     if "concepts" in config and all(path and path[0] not in ("concepts", "fusions", "variants") for path in wrong):
@@ -87,6 +93,15 @@ def complete(config: dict, written: Written | None = None) -> dict:
             known = registry.methods()
             fusion["methods"] = [method for method in fusion["methods"] if not known[method].needs_images]
     return config
+
+
+def _without_expressions(config: dict) -> tuple[dict, list[str]]:
+    """The configuration with concepts and fusions instead of expressions, and what is wrong with these."""
+    if "want" not in config and not any("expression" in fusion for _, fusion in blocks(config, "fusions")):
+        return config, []
+    from zoofuse.data import synthetic
+
+    return wanted.expanded(config, synthetic.VOCABULARY, synthetic.possible)
 
 
 def sides(fusion: dict) -> dict[str, str]:

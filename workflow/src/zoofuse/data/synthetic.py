@@ -93,6 +93,12 @@ def _matching(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def possible(text: str) -> bool:
+    """Whether any scene matches a selector of known words."""
+    selector = query.parse(text, VOCABULARY)
+    return any(selector.matches(_words(*pair)) for pair in _SCENES)
+
+
 def _words(colour: str, kind: str) -> set[str]:
     return {*colour.split(), kind, "animal" if kind in ANIMALS else "thing"}
 

@@ -11,13 +11,16 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from zoofuse.core import files
 from zoofuse.core.text import printable
 from zoofuse.importers.foreign_layouts import ZooError
+
+if TYPE_CHECKING:
+    import pandas as pd  # the Snakefile reads this module, and pandas takes a while to import
 
 LAYOUT = "Small CNN Zoo"
 NAMES = ("weights.npy", "metrics.csv.gz", "layout.csv")
@@ -94,13 +97,14 @@ def members(path: Path, models: range, shapes: Mapping[str, tuple]) -> Iterator[
         yield printable(label), functools.partial(_taken, np.asarray(matrix[row]), columns, entry)
 
 
-def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: pd.Series) -> tuple[dict, dict, int, dict]:
+def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: "pd.Series") -> tuple[dict, dict, int, dict]:
     weights = {}
     for name, (start, stop, shape) in columns.items():
         array = values[start:stop].reshape(shape)
         array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
         weights[name] = np.ascontiguousarray(array, np.float32)
-    factors = {ours: entry[theirs] for ours, theirs in _FACTORS.items() if theirs in entry and pd.notna(entry[theirs])}
+    known = entry.dropna()
+    factors = {ours: known[theirs] for ours, theirs in _FACTORS.items() if theirs in known}
     factors = {name: str(value) if isinstance(value, str) else float(value) for name, value in factors.items()}
     if "initialisation" in factors:
         spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(factors["initialisation"])).lower()
@@ -110,7 +114,9 @@ def _taken(values: np.ndarray, columns: Mapping[str, tuple], entry: pd.Series) -
     return weights, factors, epochs, scores
 
 
-def _metrics(path: Path) -> pd.DataFrame:
+def _metrics(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
     file = path / NAMES[1]
     try:
         with gzip.open(file) as handle:
@@ -122,12 +128,12 @@ def _metrics(path: Path) -> pd.DataFrame:
         if isinstance(error, ZooError):
             raise
         raise ZooError(f"{printable(file)}: not a gzipped CSV ({printable(str(error))}).") from None
-    if "step" not in table or not pd.api.types.is_numeric_dtype(table["step"]) or table.empty:
+    if "step" not in table or not np.issubdtype(table["step"].dtype, np.number) or table.empty:
         raise ZooError(f"{printable(file)}: has no column step with the epoch of each checkpoint.")
     return table
 
 
-def _last_rows(table: pd.DataFrame) -> list[int]:
+def _last_rows(table: "pd.DataFrame") -> list[int]:
     """The row of each CNN's last checkpoint."""
     if "modeldir" not in table:
         return np.flatnonzero(table["step"] == table["step"].max()).tolist()
@@ -137,6 +143,8 @@ def _last_rows(table: pd.DataFrame) -> list[int]:
 
 def _columns(path: Path, shapes: Mapping[str, tuple]) -> dict[str, tuple[int, int, tuple[int, ...]]]:
     """Our parameter -> its first column, the one after its last, and its shape as Keras has it."""
+    import pandas as pd
+
     file = path / NAMES[2]
     layers: dict[str, dict[str, tuple]] = {}
     try:

@@ -32,6 +32,11 @@ class Configuration:
         [],
         extra=ONCE,
     )
+    want: Text = says(
+        'What a CNN is wanted for, over words of synthetic images: --config want="black and not cat" trains what it '
+        "takes and ends in results/models/black_and_not_cat and a gallery (docs/tasks.md).",
+        None,
+    )
     images_root: Text = says(
         "The folder under which the folders of images lie; relative to where snakemake is called.", "."
     )

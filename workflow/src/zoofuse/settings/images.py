@@ -111,6 +111,11 @@ class Fusion:
         max_length=5,
         extra=ONCE,
     )
+    expression: Text = says(
+        "Instead of concepts: an expression over the configuration's concepts, such as black and not cat. Of a negated "
+        "concept the positive and negative images change places.",
+        None,
+    )
     generators: Text = says("Trained generators under zoo_root (HDF5) instead of training CycleGANs.", None)
     methods: list[str] = says(  # their names are filled in by config.schema
         "Ways to get CNNs for this fusion, each evaluated alike (the table of methods below); the "

@@ -14,6 +14,7 @@ from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, models_made
 from zoofuse.workflow.factories import Factories
+from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
 from zoofuse.workflow.names import Refused, known, shard_ranges
@@ -61,7 +62,7 @@ class Run:
         self.seed = config["seed"]
         self.zoo_faults: dict[str, str] = {}  # concept -> why its existing zoo can't be read
         self.settings = digest(config)  # before any size is filled in
-        self.images, self.netspace = Images(self), NetSpace(self)
+        self.images, self.netspace, self.goals = Images(self), NetSpace(self), Goals(self)
         self.grids, self.factories, self.tasks = Grids(self), Factories(self), Tasks(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are given
@@ -486,15 +487,3 @@ class Run:
                 "configuration whose concepts name images; without --configfile it takes synthetic ones."
             )
         return f"results/images/{self.trained[0]}.h5"
-
-    def predicted(self) -> str:
-        """The folder whose images are scored."""
-        if "predict" not in self.config:
-            raise ValueError("Say which images are to be scored: --config predict=FOLDER.")
-        return self.config["predict"]
-
-    def predicted_digest(self) -> str:
-        """So that images are scored again when some were added."""
-        from zoofuse.export import predict  # here, because pandas takes a while to import
-
-        return predict.digest(self.predicted())
