@@ -19,7 +19,7 @@ from zoofuse.importers.layer_names import Mismatch, shown
 
 MAX_FILE = 16 * 2**20  # bytes of one CNN's file, compressed and uncompressed; the published CNN has 15 thousand
 CHECKPOINTS = ("checkpoints", "checkpoint", "checkpoint.pt", "checkpoint.pth", "model.pt", "model.pth")
-ACCURACIES = ("accuracy", "mean_accuracy", "val_accuracy", "validation_accuracy", "acc")
+ACCURACIES = ("accuracy", "mean_accuracy", "val_accuracy", "validation_accuracy", "acc", "val_acc", "test_acc")
 
 _KINDS = {".pt": "state_dicts", ".pth": "state_dicts", ".safetensors": "safetensors", ".h5": "HDF5", ".hdf5": "HDF5"}
 _EXPECTED = "Name an HDF5 of stacked parameters, or a folder of .pt, .pth or .safetensors files or Ray Tune trials."

@@ -16,7 +16,6 @@ from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.models.network import chain
 from zoofuse.zoo import recipes
 
-GENERATED = 2  # the same of the published CNN with more than two outputs, whose C++ trainer is generated
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 LEAST_WORK = 0.8  # of the published CNN's: smaller layers fill no vector
 EVALUATED = 9_000  # bytes for a CNN and 300 images, arrays and rows
@@ -126,11 +125,10 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         entries = registry.known(config["variants"])
         methods = {method: entries[method] for method in fusion["methods"]}
         if trained := [of for of in methods.values() if of.effort == "training"]:
-            way = slower if len(parents) == 2 else max(slower, GENERATED)
             work = []
             for of in trained:
                 student = of.settings(config).get("student")
-                own = ARCHITECTURES[student].slower if student else way
+                own = ARCHITECTURES[student].slower if student else slower
                 work.append(counts[of.name] * own)
             hours = sum(work) / len(work) * rates.student_seconds / 3600
             found.append(Stage(f"distilling of {name}", len(trained), config["distil"]["models"], hours, 0))
