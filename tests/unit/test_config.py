@@ -39,7 +39,7 @@ def changed(path: str, value) -> dict:
 def test_only_images_and_fusions_are_needed():
     done = config.complete(COMPLETE)
     assert done["concepts"]["cat"] | {"positive": 0, "negative": 0} == {
-        "source": "folder", "positive": 0, "negative": 0, "models": 64, "images_per_epoch": None,
+        "source": "folder", "positive": 0, "negative": 0, "models": 64, "architecture": None, "images_per_epoch": None,
         "flip": False, "brightness": 0, "colour": 0,
     }  # fmt: skip
     assert done["zoo"]["epochs"] == 20

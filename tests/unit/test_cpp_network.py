@@ -19,13 +19,13 @@ pytestmark = [pytest.mark.skipif(not able, reason=f"no C++: {reason}"), pytest.m
 KINDS = [build.instruction_set(), "lanes4" if build.instruction_set() == "avx512" else "lanes16"]
 UNUSUAL = Network(
     (
-        *("conv 6 3 stride=2 padding=1 groups=1 bias=no", "gelu", "dropout"),
+        *("conv 10 3 padding=1", "max 2", "gelu", "dropout", "conv 6 3 stride=2 padding=1 bias=no", "max 2"),
         *("conv 12 3 padding=2 groups=3", "average 3 stride=2", "silu", "dropout"),
-        *("conv 8 2 stride=3 groups=4", "tanh", "dropout", "conv 9 3 padding=1", "max 2 stride=1", "leaky"),
+        *("conv 8 2 stride=2 padding=1 groups=4", "tanh", "dropout", "conv 9 3 padding=1", "max 2 stride=1", "leaky"),
         *("linear 7 bias=no", "relu", "dropout", "linear"),
     ),
     channels=3,
-    size=21,
+    size=64,
     classes=5,
 )
 

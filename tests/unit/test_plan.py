@@ -94,9 +94,7 @@ def test_three_concepts_have_translators_between_neighbours():
     # 200 epochs of 1,000 pairs in batches of 64: 300 black with 1,000 cats, 1,000 cats with 500 small ones
     assert cyclegans.hours * 3600 == pytest.approx(200 * 16 * 0.2)
     assert found["evaluation of black_cat"].jobs == 10 + 8 + 1
-    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(
-        8 * rates.student_seconds * estimate.GENERATED
-    )
+    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(8 * rates.student_seconds)
 
 
 def test_settings_change_the_plan():

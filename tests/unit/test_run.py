@@ -92,6 +92,18 @@ def test_training_depends_on_the_concept_s_images_per_epoch():
     assert not {"shard_size", "threads", "device"} & set(run.training("cat"))
 
 
+def test_a_concept_outside_fusions_may_have_an_architecture_of_its_own():
+    concepts = {"cat": SYNTHETIC, "black": SYNTHETIC, "alone": SYNTHETIC | {"architecture": "wide"}}
+    fusions = {"black_cat": {"concepts": ["black", "cat"], "test": SYNTHETIC}}
+    run = Run(config.complete({"concepts": concepts, "fusions": fusions}))
+    assert [run.training(name)["architecture"] for name in concepts] == ["published", "published", "wide"]
+    assert next(iter(run.training("alone"))) == "architecture", "the order that finished runs have"
+    fusions["black_cat"]["concepts"] = ["black", "alone"]
+    with pytest.raises(config.ConfigError, match="the CNNs of alone are wide ones, and those of a fusion published"):
+        config.complete({"concepts": concepts, "fusions": fusions})
+    config.complete({"concepts": concepts, "fusions": {}, "zoo": {"architecture": "wide"}})
+
+
 def test_one_pair_has_no_name_and_neighbours_of_three_have():
     run = planted()
     assert run.pairs("black_cat") == [""]

@@ -344,6 +344,8 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 f"concepts.{name}: missing {missing}; write lists of folders under images_root that show the concept "
                 "(positive) and that do not (negative; a CNN needs both classes), or name an existing zoo."
             )
+        if concept["architecture"] and "zoo" in concept:
+            yield f"concepts.{name}.architecture: is for CNNs trained here; leave it out, or write zoo.architecture."
         for key in ("layers", "concept_output"):
             if key in concept and "zoo" not in concept:
                 yield f"concepts.{name}.{key}: is for an existing zoo only; leave it out."
@@ -375,6 +377,12 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                     "existing zoo; leave it out, or take distil_weights."
                 )
         for concept in fusion["concepts"]:
+            own, shared = concepts.get(concept, {}).get("architecture"), config["zoo"]["architecture"]
+            if own not in (None, shared):
+                yield (
+                    f"fusions.{name}.concepts: the CNNs of {concept} are {own} ones, and those of a fusion {shared} "
+                    f"ones; write zoo.architecture: {own}, or leave concepts.{concept}.architecture out."
+                )
             models = concepts.get(concept, {}).get("models")
             if "netspace" in fusion["methods"] and models is not None and models < 4:
                 yield f"concepts.{concept}.models: {models} CNNs are too few for netspace; write 4 or more."

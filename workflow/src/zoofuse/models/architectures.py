@@ -55,6 +55,6 @@ class Architecture:
 # By the name that zoo.architecture takes; a new one needs its line here and nothing else.
 ARCHITECTURES = {
     "published": Architecture(channels=(3, 6, 16), kernel_size=5),
-    "wide": Architecture(channels=(3, 12, 32), kernel_size=5, slower=5),
-    "deep": Architecture(channels=(3, 32, 64, 128), kernel_size=3, slower=20),
+    "wide": Architecture(channels=(3, 12, 32), kernel_size=5, slower=2.5),
+    "deep": Architecture(channels=(3, 32, 64, 128), kernel_size=3, slower=7),
 }

@@ -4,7 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoofuse.settings.fields import ONCE, Count, Dataset, Held, Millions, Selectors, Share, Source, Text, block, says
+from zoofuse.settings.fields import (
+    ONCE,
+    Architecture,
+    Count,
+    Dataset,
+    Held,
+    Millions,
+    Selectors,
+    Share,
+    Source,
+    Text,
+    block,
+    says,
+)
 
 
 @block
@@ -74,6 +87,9 @@ class Concept:
     )
     negative: Selectors = says("Folders, or words, that do not show it.", None)
     models: Millions | None = says("CNNs in this concept's zoo; null trains 64, or takes all of an existing zoo.", None)
+    architecture: Architecture | None = says(
+        "The CNN of this concept's zoo; null takes zoo.architecture, which every concept of a fusion must have.", None
+    )
     images_per_epoch: Annotated[int, Field(ge=2, le=1_000_000)] | None = says(
         "Training images each CNN draws per epoch, for this concept.", None
     )

@@ -16,7 +16,6 @@ from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.models.network import chain
 from zoofuse.zoo import recipes
 
-GENERATED = 2  # the same of the published CNN with more than two outputs, whose C++ trainer is generated
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
 LEAST_WORK = 0.8  # of the published CNN's: smaller layers fill no vector
 EVALUATED = 9_000  # bytes for a CNN and 300 images, arrays and rows
@@ -109,8 +108,9 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
             shard = min(zoo["shard_size"], sizes[name])
-            hours = shard * passes * slower / rates.samples_per_second / 3600
-            disk = sizes[name] * (kept * parameters + 24 * zoo["epochs"]) / 1e9
+            own = ARCHITECTURES[concept["architecture"] or zoo["architecture"]]
+            hours = shard * passes * own.slower / rates.samples_per_second / 3600
+            disk = sizes[name] * (kept * 4 * own.parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
         parents = {side: sizes[concept] for side, concept in sides(fusion).items()}
@@ -125,11 +125,10 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         entries = registry.known(config["variants"])
         methods = {method: entries[method] for method in fusion["methods"]}
         if trained := [of for of in methods.values() if of.effort == "training"]:
-            way = slower if len(parents) == 2 else max(slower, GENERATED)
             work = []
             for of in trained:
                 student = of.settings(config).get("student")
-                own = ARCHITECTURES[student].slower if student else way
+                own = ARCHITECTURES[student].slower if student else slower
                 work.append(counts[of.name] * own)
             hours = sum(work) / len(work) * rates.student_seconds / 3600
             found.append(Stage(f"distilling of {name}", len(trained), config["distil"]["models"], hours, 0))

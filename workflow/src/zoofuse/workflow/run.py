@@ -170,7 +170,7 @@ class Run:
         """What a CNN's numbers depend on, in a fixed order; nothing else may re-run its training."""
         settings, zoo = self.concept(concept), self.config["zoo"]
         keys = ("architecture", "epochs", "batch_size", "learning_rate", "schedule", "balance", "checkpoint_every")
-        training = {key: zoo[key] for key in keys}
+        training = {key: zoo[key] for key in keys} | {"architecture": settings["architecture"] or zoo["architecture"]}
         training["images_per_epoch"] = settings["images_per_epoch"] or zoo["images_per_epoch"]
         return training | {key: settings[key] for key in ("flip", "brightness", "colour")}
 
