@@ -148,7 +148,8 @@ def test_commands_stand_in_blocks_of_their_own(root):
 
 def _concepts_of(shown: dict) -> dict:
     """Concepts for a block that shows fusions only."""
-    names = {name for fusion in shown.get("fusions", {}).values() for name in fusion["concepts"]}
+    named = [fusion.get("concepts") or fusion["expression"].split() for fusion in shown.get("fusions", {}).values()]
+    names = {name for names in named for name in names} - {"and", "not"}
     return {name: {"positive": [name], "negative": [f"not_{name}"]} for name in names | {"cat"}}
 
 
