@@ -71,8 +71,8 @@ class Tasks:
     def recipe(self, tasks: str) -> dict:
         """How CNNs are trained, those of zoos, students and those trained on a task alike."""
         zoo, settings = self.run.config["zoo"], self._settings(tasks)
-        recipe = {key: zoo[key] for key in ("architecture", "batch_size", "learning_rate")} | {"schedule": "cosine"}
-        return recipe | {key: settings[key] for key in ("epochs", "images_per_epoch")} | {"flip": True}
+        recipe = {key: zoo[key] for key in ("architecture", "batch_size")} | {"schedule": "cosine", "flip": True}
+        return recipe | {key: settings[key] for key in ("epochs", "images_per_epoch", "learning_rate")}
 
     def _blocks(self, tasks: str, n: int) -> dict[str, tuple[int, int]]:
         return shard_ranges(n, self._settings(tasks)["block"])
