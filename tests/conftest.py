@@ -15,21 +15,27 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "workflow"))
 from small_project import made, project  # noqa: E402, F401
 
-# Tests of one folder here share something costly (a project that has run, a SLURM, a Chromium), so one of pytest's
+# Tests of one scope share something costly (the project that `made` runs, a SLURM, a Chromium), so one of pytest's
 # processes runs them all; elsewhere those of one file. The longest come first.
-TOGETHER = ("workflow", "faults", "slurm", "browser")
-ALSO = {"tests/cases/test_workflow.py": "workflow"}
+MADE = {
+    *(f"tests/workflow/test_{name}.py" for name in ("bad_input", "sources", "take_home", "walk")),
+    "tests/cases/test_workflow.py",
+}
+FIRST = (
+    *("made", "faults", "slurm", "tests/workflow/test_recipes.py", "tests/workflow/test_larger.py", "browser"),
+    *("tests/workflow/test_commands.py", "tests/unit/test_cyclegan.py", "tests/unit/test_cpp_network.py"),
+)
 
 
 def scope(nodeid: str) -> str:
     """What a test is run together with."""
     file = nodeid.split("::")[0]
-    folder = ALSO.get(file) or Path(file).parent.name
-    return folder if folder in TOGETHER else file
+    folder = Path(file).parent.name
+    return "made" if file in MADE else folder if folder in ("faults", "slurm", "browser") else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: [*TOGETHER, scope(item.nodeid)].index(scope(item.nodeid)))  # stable
+    items.sort(key=lambda item: [*FIRST, scope(item.nodeid)].index(scope(item.nodeid)))  # stable
 
 
 class Together(LoadScopeScheduling):

@@ -34,6 +34,7 @@ def look(browser):
     def look(path, **settings):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
+        context.set_default_timeout(120_000)  # milliseconds; other tests keep the machine busy
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -38,6 +38,7 @@ def look(browser):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         contexts.append(context)
         context.add_init_script(DETECTOR)
+        context.set_default_timeout(120_000)  # milliseconds; other tests keep the machine busy
         page = context.new_page()
         if quiet:
             opened.append(page)

@@ -191,12 +191,13 @@ def test_damaged_benchmarks_cost_their_line_only(whole, tmp_path):
 
 
 def test_nothing_reads_or_writes_a_table_past_the_checksum(root):
-    """The exceptions: published tables are source files of the project, and predictions are for and by people."""
+    """The exceptions: published tables are source files of the project, predictions are for and by people, and the
+    Small CNN Zoo's tables are somebody else's."""
     allowed = {"csv_files.py", "predict.py"}
     found = {}
     for path in sorted((root / "workflow").rglob("*.py")):
         calls = re.findall(r"read_csv\(|to_csv\(|DictReader\(|DictWriter\(|csv\.(?:reader|writer)\(", path.read_text())
         if calls and path.name not in allowed:
             found[path.name] = len(calls)
-    assert found == {"tables.py": 1, "foreign_predictions.py": 1}
+    assert found == {"tables.py": 1, "foreign_predictions.py": 1, "small_cnn_zoo.py": 2}
     assert tables.published.__doc__

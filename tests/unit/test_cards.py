@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from zoofuse.core import cards
+from zoofuse.models.network import NETWORKS
 
 NAMES = ["a: [b", "'\"}\n---\nlicense: gpl", "yes", "{{ 1 }}", "- x # y", "猫 \x85"]
 
@@ -12,8 +13,9 @@ NAMES = ["a: [b", "'\"}\n---\nlicense: gpl", "yes", "{{ 1 }}", "- x # y", "猫 \
 def test_names_from_outside_are_text(tmp_path, name):
     front = cards.origin([None]) | cards.model_index(name, (name, name), {"roc_auc": (name, 0.5, None, 1.0)})
     context = {"layout": "pytorch", "n": 1, "parameters": 1, "attributes": {"concept": "x"}, "first": 1, "last": 1}
-    context |= {"shapes": {}, "channels": [3], "example": 1, "features": 1, "has_linear": True, "degenerate": None}
-    context |= {"kernel_size": 5, "epochs": 1, "quartiles": None}
+    context |= {"shapes": {}, "example": 1, "example_epochs": 1, "features": 1, "has_linear": True, "degenerate": None}
+    context |= {"network": NETWORKS["published"], "classes": None, "modules": {}, "nested": None, "quartiles": None}
+    context |= {"opens_in_weightclip": None, "factors": [], "measure": "Balanced accuracy", "images": "validation"}
     context["attributes"] |= {"images": "ab" * 32}
     (tmp_path / "README.md").write_text(cards.render("zoofuse.zoo", "zoo_card.md", front, **context), encoding="utf-8")
     data = ModelCard.load(tmp_path / "README.md").data
