@@ -28,7 +28,7 @@ BACKENDS = ["serial"] + ["cpp"] * network_trainer.available(NETWORK)[0]
 
 @pytest.fixture(scope="module")
 def data() -> dict[str, np.ndarray]:
-    """Bright, striped and dark images, which are easily told apart."""
+    """Bright, striped and dark images, which are easy to classify."""
     made = {}
     for part, n in (("", 90), ("validation_", 30), ("test_", 31)):
         labels = (np.arange(n) % 3).astype(np.uint8)

@@ -55,7 +55,7 @@ use rule call as task_predictions with:
     resources:
         **needs(minutes=60, gpu=run.gpus),
     params:
-        **calls("evaluation.task_jobs:shared"),
+        **calls("evaluation.task_jobs:predictions"),
         plan=of(run.tasks.plan),
         recipe=of(run.tasks.recipe),
         seed=run.seed,
@@ -75,7 +75,7 @@ use rule call as task_hypernetwork with:
     resources:
         **needs(minutes=120),
     params:
-        **calls("evaluation.task_jobs:generate"),
+        **calls("evaluation.task_jobs:hypernetwork"),
         plan=of(run.tasks.plan),
         chosen=of(run.tasks.hypernetwork),
         architecture=config["zoo"]["architecture"],

@@ -13,7 +13,7 @@ from zoofuse.core import csv_files, devices, files, logs
 from zoofuse.data import classes as class_images
 from zoofuse.data import tasks as task_sets
 from zoofuse.evaluation import task_tables, task_ways
-from zoofuse.methods import hypernetwork
+from zoofuse.methods import hypernetwork as hypernetworks
 from zoofuse.models import cnn
 from zoofuse.zoo import training
 from zoofuse.zoo import zoo as zoo_files
@@ -75,7 +75,7 @@ def networks(
     files.write(output, "zoo", joined, concept=tasks, **made)
 
 
-def shared(
+def predictions(
     images: Path,
     networks: Sequence[Path],
     plan: Mapping,
@@ -129,7 +129,7 @@ def shared(
     files.write(output, "task_predictions", arrays, **made)
 
 
-def generate(
+def hypernetwork(
     images: Path,
     plan: Mapping,
     chosen: Mapping,
@@ -155,10 +155,10 @@ def generate(
     start = time.perf_counter()
     with logs.bar(chosen["steps"], "steps", f"{tasks} hypernetwork") as bar:
         how = {"architecture": architecture, "seed": seed} | dict(chosen)
-        network = hypernetwork.train(
+        network = hypernetworks.train(
             data.images, data.classes, trained, name=f"tasks/{tasks}", progress=bar.update, **how
         )
-    arrays = hypernetwork.weights(network, measured) | {"model": np.arange(len(measured), dtype=np.int32)}
+    arrays = hypernetworks.weights(network, measured) | {"model": np.arange(len(measured), dtype=np.int32)}
     files.write(
         output, "zoo", arrays, concept=tasks, seconds=time.perf_counter() - start, plan=dict(plan), settings=how
     )
@@ -182,8 +182,8 @@ def rows(
     """Measure some tasks in every way.
 
     Args:
-        images, networks, shared: of the functions of these names.
-        generated: none, or the file of `generate`.
+        images, networks, shared: the files of `images`, `networks` and `predictions`.
+        generated: none, or the file of `hypernetwork`.
         part: [start, stop) of the measured tasks.
         retrained: CNNs that are trained on each unseen task.
         plan, recipe, seed, tasks, device, threads: as of `networks`.

@@ -27,7 +27,7 @@ class Zoo:
         "The CNN. published: conv 5x5 3 to 6, pool, conv 5x5 6 to 16, pool, linear 400 to 2 "
         "(3,674 parameters); wide: 12 and 32 channels, linear 800 to 2 (12,146 parameters); deep: "
         "three conv 3x3 of 32, 64 and 128 channels, each with a pool, linear 512 to 2 (94,274 "
-        "parameters). Only published is trained in C++.",
+        "parameters).",
         "published",
     )
     epochs: int = says("Epochs per CNN (report).", 20, ge=1, le=100_000)
