@@ -97,6 +97,8 @@ def test_a_space_is_like_itself_turned_moved_and_scaled(measure):
     turn = np.linalg.qr(RNG.normal(size=(8, 8)))[0]
     assert measure(points, points) == pytest.approx(1)
     assert measure(points, 3 * points @ turn + 5) == pytest.approx(1)
+    wide = RNG.normal(size=(60, 90))
+    assert measure(points, similarity.turned(wide)) == pytest.approx(measure(points, wide))
     assert measure(points, other) < 0.5
     assert np.isfinite(measure(points, np.ones((60, 4))))
 

@@ -225,7 +225,7 @@ def similarities(
     halves = [np.flatnonzero(shown["labels"] == label)[: max(1, how["compared"] // 2)] for label in (1, 0)]
     images = shown["images"][np.concatenate(halves)]
     order = rng.permutation(len(images), seed, "across", fusion, "control")
-    spaces: dict[str, np.ndarray] = {}  # name -> (seeds, m, f)
+    spaces: dict[str, Sequence[np.ndarray]] = {}  # name -> for each seed (m, f)
     kinds = []
     for concept, paths in zip(concepts, (a, b), strict=True):
         for path in paths:
@@ -243,6 +243,7 @@ def similarities(
         models = np.arange(counts["seeds"])
         weights = cnn.initial_weights(cnn.ARCHITECTURES[kind], seed, f"across/{fusion}/random", models)
         spaces[f"random {kind}"] = protocols.features(weights | {"model": models}, images)
+    spaces = {name: [similarity.turned(of_seed) for of_seed in of] for name, of in spaces.items()}
     rows = []
     for one, other in itertools.combinations(spaces, 2):
         for measure, of in similarity.MEASURES.items():

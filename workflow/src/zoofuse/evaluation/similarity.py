@@ -21,7 +21,8 @@ def cka(one: np.ndarray, other: np.ndarray) -> float:
         0 to 1; 0 where a space is a single point.
     """
     one, other = _centred(one), _centred(other)
-    return float(np.square(one.T @ other).sum() / (np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other)))
+    sizes = np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other)
+    return float(np.square(one.T @ other).sum() / sizes) if sizes else 0.0
 
 
 def procrustes(one: np.ndarray, other: np.ndarray) -> float:
@@ -59,6 +60,19 @@ MEASURES: Mapping[str, Callable[..., float]] = {
     "rsa": rsa,
     "mutual_neighbours": mutual_neighbours,
 }
+
+
+def turned(features: np.ndarray) -> np.ndarray:
+    """A space in its own principal axes, which no measure tells from the space: at most as many features as images.
+
+    Args:
+        features: (m, f).
+
+    Returns:
+        (m, min(m, f)).
+    """
+    axes, sizes, _ = np.linalg.svd(features - features.mean(0, dtype=np.float64), full_matrices=False)
+    return axes * sizes
 
 
 def _centred(features: np.ndarray) -> np.ndarray:
