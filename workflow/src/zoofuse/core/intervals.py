@@ -218,7 +218,7 @@ def over_repetitions(values: np.ndarray) -> tuple[float, float, float]:
     mean = float(values.mean()) if len(values) else np.nan
     half = np.nan
     if len(values) > 1:
-        half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+        half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / len(values) ** 0.5)
     return mean, mean - half, mean + half
 
 

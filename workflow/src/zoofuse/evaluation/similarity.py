@@ -6,8 +6,6 @@ All are unchanged when a space is turned, moved or scaled as a whole.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import stats
-from scipy.spatial.distance import pdist
 
 
 def cka(one: np.ndarray, other: np.ndarray) -> float:
@@ -39,6 +37,9 @@ def rsa(one: np.ndarray, other: np.ndarray) -> float:
     Args:
         one, other: as `cka` takes them.
     """
+    from scipy import stats  # half a second to import
+    from scipy.spatial.distance import pdist
+
     distances = pdist(_centred(one)), pdist(_centred(other))
     return float(stats.spearmanr(*distances).statistic) if all(np.ptp(of) > 0 for of in distances) else 0.0
 
