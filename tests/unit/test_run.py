@@ -310,7 +310,7 @@ def test_a_row_comes_from_every_file_before_it():
         paths = run.predictions("black_cat")
         return {test, f"results/generated/black_cat/{name}.h5", *(path for path in paths if f"/{name}/" in path)}
 
-    banks = {f"results/kernels/black_cat/{layer}.h5" for layer in run.layers}
+    banks = {f"results/kernels/black_cat/{layer}.h5" for layer in run.architectures.layers("black_cat")}
     translated = {*images, *BLACK, *CAT, *banks, *run.generators("black_cat")}
     assert set(sources["random"]) == ends("random")
     assert set(sources["average"]) == {*images, *BLACK, *CAT} | ends("average")
