@@ -11,7 +11,7 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
-from zoofuse.config import factories, tasks, wanted
+from zoofuse.config import board, factories, tasks, wanted
 from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
@@ -74,6 +74,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
     if "concepts" in config and all(path and path[0] not in ("concepts", "fusions", "variants") for path in wrong):
         config = _filled(_without(config, [path[:1] for path in wrong]), schema)
         faults += [*_contradictions(config, named), *factories.faults(config), *tasks.faults(config)]
+        faults += board.faults(config)
     if faults:
         listed = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigError(visible(f"The configuration can't be used:\n{listed}"))

@@ -13,6 +13,7 @@ from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, models_made
+from zoofuse.workflow.board import Board
 from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
@@ -64,6 +65,7 @@ class Run:
         self.settings = digest(config)  # before any size is filled in
         self.images, self.netspace, self.goals = Images(self), NetSpace(self), Goals(self)
         self.grids, self.factories, self.tasks = Grids(self), Factories(self), Tasks(self)
+        self.board = Board(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are given
 
