@@ -88,6 +88,7 @@ use rule call as board_measured with:
 use rule call as board_table with:
     input:
         # A function, so that a configuration without a leaderboard is refused only when it is asked for.
+        unpack(of(run.board.fusions)),
         tables=of(run.board.tables),
     output:
         table="results/leaderboard/leaderboard.csv",
@@ -97,6 +98,7 @@ use rule call as board_table with:
     params:
         **calls("report.board_page:write"),
         submissions=run.board.given(),
+        variants=config["variants"],
         seed=run.seed,
     message:
         "Writing the leaderboard: results/leaderboard/report.html"

@@ -94,6 +94,8 @@ def sentence(board: pd.DataFrame) -> str:
     """How many methods are significantly better than noise, in words."""
     counted = board[board["counted"] & (board["track"] == "generate")]
     names = counted["method"].unique()
+    if not len(names):
+        return "No method that samples networks was compared with noise."
     everywhere = sum((counted[counted["method"] == name]["verdict"] == "better").all() for name in names)
     text = f"{everywhere} of {len(names)} methods are significantly better than noise of matched size at equal novelty"
     zoos = counted["zoo"].unique()

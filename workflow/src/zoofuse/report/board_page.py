@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from zoofuse.core import csv_files
 from zoofuse.core.temporary import atomic_path
-from zoofuse.evaluation import board
+from zoofuse.evaluation import board, board_fusions
 from zoofuse.methods.generators import registry
 from zoofuse.report import charts, pages
 from zoofuse.report.canvas import ACCENT, BLUE, GREEN, GREY
@@ -26,7 +26,7 @@ _SENSES = {"weights": "novelty in weights (1: a held-out network's)", "predictio
 
 
 def write(
-    tables: Sequence[Path],
+    inputs: Mapping[str, Path | Sequence[Path]],
     submissions: Mapping[str, str],
     seed: int,
     table: Path,
@@ -36,14 +36,48 @@ def write(
     """Write the leaderboard and its page.
 
     Args:
-        tables: of `evaluation.board_jobs.measured`, one of each zoo.
+        inputs: `tables`, of `evaluation.board_jobs.measured`, one of each zoo; `fusion_NAME`, the tables zero_shot,
+            comparisons and nearest_parent of each fusion.
         submissions: somebody else's method -> what it was given.
         seed: the run's.
         table: the CSV, columns as `evaluation.board.COLUMNS`.
         report: the HTML.
         say: takes the sentence that sums it up.
     """
-    networks = pd.concat([csv_files.read(path) for path in tables], ignore_index=True)
+    known, parts = registry.known(), []
+    if tables := _listed(inputs.get("tables", [])):
+        networks = pd.concat([csv_files.read(path) for path in tables], ignore_index=True)
+        parts.append(_generate(networks, submissions, seed))
+    for name in [name for name in inputs if name.startswith("fusion_")]:
+        of_fusion = (csv_files.read(path) for path in _listed(inputs[name]))
+        parts.append(board_fusions.rows(name.removeprefix("fusion_"), *of_fusion))
+    rows = pd.concat(parts, ignore_index=True)
+    csv_files.write(table, rows)
+    headline = board.sentence(rows)
+    labels = {name: entry.label for name, entry in known.items()}
+    generated, fused = (rows[rows["track"] == track] for track in ("generate", "fuse"))
+    html = pages.render(
+        "leaderboard",
+        shared=["plots.css", "plots.js"],
+        scripts=[library("plotly")],
+        styles_at_run_time=True,
+        headline=headline,
+        zoos=[_part(zoo, of, labels) for zoo, of in generated.groupby("zoo", sort=False)],
+        fusions={name: of.to_dict("records") for name, of in fused.groupby("zoo", sort=False)},
+        against=board_fusions.AGAINST,
+        templates=Markup(as_json(charts.templates()).replace("<", "\\u003c")),
+        plotly=packed_library("plotly"),
+    )
+    with atomic_path(report) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    say(headline)
+
+
+def _listed(paths: Path | Sequence[Path]) -> list[Path]:
+    return [paths] if isinstance(paths, Path) else list(paths)
+
+
+def _generate(networks: pd.DataFrame, submissions: Mapping[str, str], seed: int) -> pd.DataFrame:
     known = registry.known()
     noise = sorted(
         (name for name in networks["method"].unique() if name.startswith(f"{registry.NOISE}_")),
@@ -52,23 +86,7 @@ def write(
     given = {name: entry.given for name, entry in known.items()} | dict(submissions)
     given |= dict.fromkeys(noise, "weights")
     controls = [*(name for name, entry in known.items() if entry.control), *noise]
-    rows = board.table(networks, given, controls, ["copy", *noise], seed)
-    csv_files.write(table, rows)
-    headline = board.sentence(rows)
-    labels = {name: entry.label for name, entry in known.items()}
-    html = pages.render(
-        "leaderboard",
-        shared=["plots.css", "plots.js"],
-        scripts=[library("plotly")],
-        styles_at_run_time=True,
-        headline=headline,
-        zoos=[_part(zoo, of, labels) for zoo, of in rows.groupby("zoo", sort=False)],
-        templates=Markup(as_json(charts.templates()).replace("<", "\\u003c")),
-        plotly=packed_library("plotly"),
-    )
-    with atomic_path(report) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    say(headline)
+    return board.table(networks, given, controls, ["copy", *noise], seed)
 
 
 def _part(zoo: str, rows: pd.DataFrame, labels: Mapping[str, str]) -> dict:

@@ -40,5 +40,5 @@ class Leaderboard:
         min_length=2,
         extra=ONCE,
     )
-    steps: Count = says("Steps that autoencoder, diffusion and flow are trained for, per repetition.", 1000)
+    steps: Count = says("Steps that autoencoder, diffusion and flow are trained for, per repetition.", 600)
     methods: dict[str, Submission] = says("Methods of others by name, each a command.", {}, extra=NAME)

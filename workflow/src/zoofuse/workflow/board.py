@@ -75,6 +75,14 @@ class Board:
         """Method of others -> what it was given."""
         return {name: submission["given"] for name, submission in self.settings["methods"].items()}
 
+    def fusions(self) -> dict[str, list[str]]:
+        """The tables of each fusion that has rows."""
+        names = ("zero_shot", "comparisons", "nearest_parent")
+        return {
+            f"fusion_{fusion}": [f"results/tables/{fusion}/{name}.csv" for name in names]
+            for fusion in self.settings["fusions"]
+        }
+
     def tables(self) -> list[str]:
         """The networks of all zoos, measured.
 

@@ -10,7 +10,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from zoofuse.models.network import Network
 
@@ -56,6 +55,8 @@ def align(network: Network, flat: np.ndarray, reference: np.ndarray) -> np.ndarr
     Returns:
         float32 (n, parameters).
     """
+    from scipy.optimize import linear_sum_assignment  # here, as the Snakefile reads this module
+
     x = {name: values.copy() for name, values in unflatten(network, flat).items()}
     wanted = unflatten(network, np.atleast_2d(reference))
     for sweep in range(ROUNDS):
