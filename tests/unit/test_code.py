@@ -46,6 +46,21 @@ print(many.one())
 }
 
 
+def forget():
+    """What another process would not know."""
+    cached = (code._tree, code._bindings, code._definitions, code._text, code._links, code._state, code._states)
+    for function in cached:
+        function.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def process(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget()
+    yield
+    forget()
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     for name, content in FILES.items():
@@ -56,16 +71,8 @@ def package(tmp_path, monkeypatch):
 
 
 def digest(package, functions=()):
-    for cached in (code._tree, code._bindings, code._definitions, code._text):
-        cached.cache_clear()
+    forget()
     return code.digest(package / "script.py", functions)
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    yield
-    for cached in (code._tree, code._bindings, code._definitions, code._text):
-        cached.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -121,4 +128,34 @@ def test_the_trainer_s_c_plus_plus_is_part_of_training(root, tmp_path, monkeypat
     assert code.digest(script) == before
     with (copy / "native/train.cpp").open("a") as handle:
         handle.write("int further() { return 0; }\n")
+    forget()
     assert code.digest(script) != before
+
+
+def test_another_process_need_not_read_the_code_again(package, monkeypatch):
+    before = digest(package)
+    monkeypatch.setattr(code, "_digest", lambda *_: pytest.fail("the code was read again"))
+    assert digest(package) == before
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"a": 1}', "null"])
+def test_damaged_digests_are_found_again(package, tmp_path, damage):
+    before = digest(package)
+    (kept,) = (tmp_path / "cache").rglob("*.json")
+    kept.write_text(damage)
+    assert digest(package) == before
+
+
+def test_an_edit_while_the_code_is_read_is_not_taken_for_the_state_before_it(package, monkeypatch):
+    path, find = package / "methods/many.py", code._digest
+    text = path.read_text()
+
+    def edited_meanwhile(*arguments):
+        path.write_text(text.replace("return _SOURCE", "return _SOURCE, 1"))
+        return find(*arguments)
+
+    monkeypatch.setattr(code, "_digest", edited_meanwhile)
+    of_the_edit = digest(package)
+    path.write_text(text)
+    monkeypatch.setattr(code, "_digest", find)
+    assert digest(package) != of_the_edit

@@ -3,16 +3,21 @@
 Snakemake re-runs a job whose parameters changed. This digest is one of them: it covers the job's script, every
 function, class and constant of the package that the script reaches by name, and the C++ sources that these name.
 Comments, docstrings, layout and code that the script does not reach leave it as it is. Nothing is imported: files are
-read.
+read, and what was found is kept for this state of the files, as finding it takes a second.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from zoofuse.core import private, temporary
 
 PACKAGE = Path(__file__).parents[1]
 _BROUGHT = PACKAGE / "_workflow"  # by a wheel (setup.py)
@@ -22,6 +27,9 @@ SCRIPTS = HOME / "workflow" / "scripts"
 SOURCES = (".cpp", ".hpp", ".h")
 # What words a job prints decides no number.
 ASIDE = ("core/logs.py", "core/text.py")
+_KEPT, _STATES = "digests.json", 8  # the file of known digests in the user's cache, and how many states of code it has
+_NOT_KEPT = (OSError, RuntimeError, ValueError, TypeError, AttributeError)  # no folder to write to, or a damaged file
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _RUNNING = "ZOOFUSE_CODE"  # an environment variable, because processes that a job starts write files too
 
 
@@ -49,14 +57,72 @@ def digest(script: Path, functions: Iterable[str] = ()) -> str:
     Returns:
         The first 16 hexadecimal digits: enough to tell one state of the code from another.
     """
+    name = " ".join([_checksum([script]), *functions])
+    states = _states(PACKAGE)
+    if name not in states[state := _state(PACKAGE)]:
+        states[state][name] = _digest(script, functions)
+        if _state_now(PACKAGE) == state:  # else some files were read before an edit and some after it
+            _keep(states)
+    return states[state][name]
+
+
+def _digest(script: Path, functions: Iterable[str]) -> str:
     reached: dict[str, str] = {}
-    for node in _tree(script).body:
-        _follow(node, _bindings(script), reached)
+    ahead = list(_links(PACKAGE, script, None))
     for name in functions:
         module, _, definition = name.partition(":")
-        _reach(_file(module.split(".")[1:]), definition, reached)
+        if (path := _file(module.split(".")[1:])) is not None:
+            ahead.append((path, definition))
+    seen = set(ahead)
+    while ahead:
+        path, name = ahead.pop()
+        if path.suffix in SOURCES:
+            reached[path.name] = _without_comments(path)
+            continue
+        if (file := path.relative_to(PACKAGE).as_posix()) in ASIDE:
+            continue
+        if name in _definitions(path):
+            reached[f"{file}:{name}"] = _text(path, name)
+        more = _links(PACKAGE, path, name) - seen
+        seen |= more
+        ahead += more
     parts = [ast.dump(_tree(script)), *(f"{name}={content}" for name, content in sorted(reached.items()))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _checksum(files: Iterable[Path]) -> str:
+    hasher = hashlib.sha256(repr(sys.version_info[:2]).encode())  # another Python reads other trees
+    for path in files:
+        hasher.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def _state_now(package: Path) -> str:
+    """A checksum of everything that the digests of a package's code can depend on."""
+    return _checksum(path for path in sorted(package.rglob("*")) if path.suffix in (".py", *SOURCES))
+
+
+_state = functools.cache(_state_now)
+
+
+@functools.cache
+def _states(package: Path) -> dict[str, dict[str, str]]:
+    """State of the code -> job -> digest: those kept by earlier processes, the latest state last."""
+    states = {}
+    with contextlib.suppress(*_NOT_KEPT), private.cache_folder() as folder:
+        for state, digests in json.loads((folder.opened / _KEPT).read_text()).items():
+            states[state] = {job: kept for job, kept in digests.items() if re.fullmatch("[0-9a-f]{16}", kept)}
+    states[_state(package)] = states.pop(_state(package), {})
+    return states
+
+
+def _keep(states: dict[str, dict[str, str]]) -> None:
+    """For later processes; nothing is lost where it can't be written."""
+    latest = dict(list(states.items())[-_STATES:])
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(*_NOT_KEPT))
+        folder = stack.enter_context(private.cache_folder())
+        stack.enter_context(temporary.atomic_path(folder.opened / _KEPT)).write_text(json.dumps(latest))
 
 
 def description(script: str, functions: Sequence[str] = ()) -> str:
@@ -86,46 +152,47 @@ def running() -> str:
     return os.environ.get(_RUNNING, "")
 
 
-def _reach(path: Path | None, name: str, reached: dict[str, str]) -> None:
-    """Add a module's definition, and all that it reaches."""
-    if path is None or (file := path.relative_to(PACKAGE).as_posix()) in ASIDE:
-        return
-    key = f"{file}:{name}"
-    if key in reached:
-        return
-    nodes = _definitions(path).get(name)
+@functools.cache
+def _links(package: Path, path: Path, name: str | None) -> frozenset[tuple[Path, str]]:
+    """What one definition names: definitions of the package, each as (file, name), and C++ files, as (file, "").
+
+    Args:
+        package: PACKAGE, for whose folder the answer holds.
+        path: the file.
+        name: the definition, or what the file imports by that name; None for all that a script runs.
+    """
+    if name is None:
+        nodes, local = _tree(path).body, {}
+    else:
+        local = _definitions(path)
+        nodes = local.get(name)
     if nodes is None:  # a name that the module itself imports
-        if (target := _bindings(path).get(name)) is not None:
-            _resolve(target, None, reached)
-        return
-    reached[key] = _text(path, name)
+        target = _bindings(path).get(name)
+        return frozenset(_resolve(target, None) if target else ())
+    found: set[tuple[Path, str]] = set()
     for node in nodes:
-        _follow(node, _bindings(path), reached, path)
+        inner = list(ast.walk(node))
+        bound = _bindings(path) | _imports(inner)
+        for part in inner:
+            if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id in bound:
+                found.update(_resolve(bound[part.value.id], part.attr))
+            elif isinstance(part, ast.Name):
+                if part.id in bound:
+                    found.update(_resolve(bound[part.id], None))
+                elif part.id in local:
+                    found.add((path, part.id))
+            elif isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.endswith(SOURCES):
+                found.update((source, "") for source in _sources(path.with_name(part.value)))
+    return frozenset(found)
 
 
-def _follow(node: ast.AST, bound: dict[str, tuple], reached: dict[str, str], path: Path | None = None) -> None:
-    """Add all that a piece of code names: `bound` is what the names of its module mean."""
-    bound = bound | _imports(node)
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name) and inner.value.id in bound:
-            _resolve(bound[inner.value.id], inner.attr, reached)
-        elif isinstance(inner, ast.Name):
-            if inner.id in bound:
-                _resolve(bound[inner.id], None, reached)
-            elif path is not None and inner.id in _definitions(path):
-                _reach(path, inner.id, reached)
-        elif isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value.endswith(SOURCES):
-            for source in _sources((path or PACKAGE).with_name(inner.value)):
-                reached[source.name] = _without_comments(source)
-
-
-def _resolve(target: tuple[str, ...], attribute: str | None, reached: dict[str, str]) -> None:
+def _resolve(target: tuple[str, ...], attribute: str | None) -> Iterator[tuple[Path, str]]:
     """What a bound name means: a module (whose attribute is named), or a definition in one."""
     if (path := _file(target)) is not None:
         if attribute is not None:
-            _reach(path, attribute, reached)
+            yield path, attribute
     elif (path := _file(target[:-1])) is not None:
-        _reach(path, target[-1], reached)
+        yield path, target[-1]
 
 
 def _file(parts: Iterable[str]) -> Path | None:
@@ -137,13 +204,19 @@ def _file(parts: Iterable[str]) -> Path | None:
 @functools.cache
 def _tree(path: Path) -> ast.Module:
     """A file's code without docstrings; layout and comments are no part of it."""
-    return _Bare().visit(ast.parse(path.read_text(encoding="utf-8")))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "says":
+            node.args = node.args[1:]  # a setting's description is a docstring too (`zoofuse.settings.fields.says`)
+    return tree
 
 
-def _imports(node: ast.AST) -> dict[str, tuple[str, ...]]:
-    """Name -> path below the package, of everything that a piece of code imports from it."""
+def _imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, ...]]:
+    """Name -> path below the package, of everything that pieces of code import from it."""
     found = {}
-    for inner in ast.walk(node):
+    for inner in nodes:
         if isinstance(inner, ast.ImportFrom) and (inner.module or "").split(".")[0] == "zoofuse":
             for alias in inner.names:
                 found[alias.asname or alias.name] = (*inner.module.split(".")[1:], alias.name)
@@ -152,7 +225,8 @@ def _imports(node: ast.AST) -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def _bindings(path: Path) -> dict[str, tuple[str, ...]]:
-    return _imports(ast.Module([node for node in _tree(path).body if not _defines(node)], []))
+    plain = (node for node in _tree(path).body if not _defines(node))
+    return _imports(inner for node in plain for inner in ast.walk(node))
 
 
 def _defines(node: ast.AST) -> bool:
@@ -182,22 +256,6 @@ def _defined(node: ast.AST) -> Iterator[str]:
 
 def _is_entry(node: ast.AST) -> bool:
     return isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name)
-
-
-class _Bare(ast.NodeTransformer):
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        """A setting's description is a docstring too (`zoofuse.settings.fields.says`)."""
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "says":
-            node.args = node.args[1:]
-        return node
 
 
 @functools.cache

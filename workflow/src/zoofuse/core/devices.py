@@ -119,7 +119,7 @@ class _Lock:
 
     def _in_cache(self, error: OSError) -> int | None:
         """Open a lock file in this user's cache, in place of one that cannot be used."""
-        with contextlib.suppress(OSError, RuntimeError), private.cache_folder() as cache:
+        with contextlib.suppress(OSError, RuntimeError), private.cache_folder(logs.once) as cache:
             logs.once(f"{self.path}: not used as a lock ({error.strerror or error}); {cache.path} is used instead.")
             self.path = cache.path / self.path.name
             return _opened(self.path)

@@ -6,7 +6,7 @@ AUROC to first order (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44). Ea
 """
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from zoofuse.core import rng
 
@@ -56,6 +56,8 @@ def rank_shares(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a class has no image.
     """
+    from scipy import stats  # half a second to import
+
     _check(truth)
     scores = np.asarray(scores)
     shares = np.full((len(scores), len(truth) + 1), 0.5)
@@ -125,7 +127,7 @@ def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """
     tails = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2, (1 - level) / 2, (1 + level) / 2]
     low, middle, high, lowest, highest = np.quantile(draws, tails)
-    wider = stats.norm.ppf((1 + level) / 2) / stats.norm.ppf((1 + LEVEL) / 2)
+    wider = special.ndtri((1 + level) / 2) / special.ndtri((1 + LEVEL) / 2)
     low, high = middle - (middle - low) * wider, middle + (high - middle) * wider
     return float(min(low, lowest)), float(max(high, highest))
 

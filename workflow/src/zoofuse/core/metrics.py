@@ -1,9 +1,6 @@
 """Measures of predictions and clusterings (report, II.F)."""
 
 import numpy as np
-from scipy.sparse.csgraph import minimum_spanning_tree
-from scipy.spatial.distance import cdist
-from sklearn.metrics.cluster import contingency_matrix
 
 
 def confusion(truth: np.ndarray, prediction: np.ndarray) -> dict[str, int]:
@@ -31,6 +28,8 @@ def scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
 
 def contingency(truth: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """(clusters, classes) counts; every distinct value of `clusters` (m,) is a cluster, noise (-1) included."""
+    from sklearn.metrics.cluster import contingency_matrix  # a second to import, and most jobs need only `scores`
+
     return contingency_matrix(clusters, truth)
 
 
@@ -70,6 +69,9 @@ def density_validity(points: np.ndarray, clusters: np.ndarray) -> float:
     labels = np.unique(clusters[clusters >= 0])
     if len(labels) < 2:
         return float("nan")
+    from scipy.sparse.csgraph import minimum_spanning_tree
+    from scipy.spatial.distance import cdist
+
     distances = cdist(points, points)
     core = np.zeros(len(points))
     for label in labels:

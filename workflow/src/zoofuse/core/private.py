@@ -7,10 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from zoofuse.core import logs
 
 
 class Folder:
@@ -55,8 +53,11 @@ def check_private(status: os.stat_result, path: Path) -> None:
         raise OSError(f"{path} can be written by other users (chmod go-w {path})")
 
 
-def cache_folder() -> Folder:
-    """Open the cache folder for compiled libraries; use it in a `with` statement.
+def cache_folder(say: Callable[[str], None] | None = None) -> Folder:
+    """Open the cache folder, for compiled libraries and other things that are made once; for a `with` statement.
+
+    Args:
+        say: takes a line where it is not the usual folder.
 
     Returns:
         $XDG_CACHE_HOME/zoofuse or ~/.cache/zoofuse; else zoofuse-UID in the temporary folder; else a new folder
@@ -73,8 +74,8 @@ def cache_folder() -> Folder:
         except OSError as error:
             refused.append(str(error))
             continue
-        if refused:
-            logs.once(f"Compile cache: {'; '.join(refused)}. Using {path} instead.")
+        if refused and say:
+            say(f"Compile cache: {'; '.join(refused)}. Using {path} instead.")
         return folder
     raise RuntimeError(f"no folder to compile in ({'; '.join(refused)}); set XDG_CACHE_HOME")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from zoofuse.core import metrics, rng
+from zoofuse.core import logs, metrics, rng
 from zoofuse.core.private import cache_folder
 from zoofuse.evaluation import predictions
 from zoofuse.models import cnn
@@ -396,7 +396,7 @@ def _prepare_numba() -> None:
     does not work here.
     """
     if not os.environ.get("NUMBA_CACHE_DIR"):
-        with contextlib.suppress(RuntimeError), cache_folder() as folder:
+        with contextlib.suppress(RuntimeError), cache_folder(logs.once) as folder:
             os.environ["NUMBA_CACHE_DIR"] = str(folder.path / "numba")
     import numba
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from zoofuse.core import files, rng
 from zoofuse.data import images
@@ -231,6 +230,8 @@ def colour_share(teachers: align.CNN, data: training.Data, loans: int, seed: int
     image's own label when nothing is changed. The mean over so many ways to lend: one differs from another by 0.1
     where images are few.
     """
+    from sklearn.metrics import roc_auc_score  # a second to import
+
     labels, inputs = data.validation_labels == 1, data.validation_images
     if labels.all() or not labels.any():
         raise ValueError(f"{'/'.join(map(str, names))}: its validation images are all of one class.")

@@ -72,7 +72,7 @@ def library(source: Path, kind: str, defines: tuple[str, ...] = ()) -> ctypes.CD
         RuntimeError: it cannot be built, or not be loaded even when it was built anew.
         OSError: the cache cannot be written.
     """
-    with cache_folder() as folder:
+    with cache_folder(logs.once) as folder:
         name, command = _recipe(source, kind, defines)
         code = _read(folder, name)
         if code is not None:
@@ -87,7 +87,7 @@ def library(source: Path, kind: str, defines: tuple[str, ...] = ()) -> ctypes.CD
 
 def built(source: Path, kind: str) -> Path:
     """Path of the library in the cache, compiled now unless a whole one is there already."""
-    with cache_folder() as folder:
+    with cache_folder(logs.once) as folder:
         name, command = _recipe(source, kind)
         if _read(folder, name) is None:
             _build(folder, name, command)
