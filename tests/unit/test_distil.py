@@ -131,7 +131,7 @@ def test_students_may_be_larger_than_their_teachers(made, tmp_path):
 
 def test_no_place_for_the_conjunction():
     asked = {f: set(inspect.signature(f).parameters) for f in (distil.from_weights, distil.from_parents)}
-    settings = {"zoos", "output", "n", "settings", "seed", "fusion", "architecture", "how"}
+    settings = {"zoos", "output", "n", "settings", "seed", "fusion", "architecture", "kinds", "how"}
     assert asked[distil.from_weights] == settings | {"start"}
     assert asked[distil.from_parents] == settings | {"concept_images"}
 

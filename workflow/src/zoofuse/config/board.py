@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from zoofuse.methods.generators import registry
+from zoofuse.models.network import NETWORKS
 
 SIMPLE = "simple"
 """The job of all methods that take seconds; every other method has a job of its name."""
@@ -46,6 +47,10 @@ def _zoo_faults(config: Mapping, name: str) -> Iterator[str]:
     settings = config["factory"].get(name) or config["concepts"][name]
     if settings.get("zoo"):
         yield f"leaderboard.zoos: {name} is an existing zoo without images, so its networks can't be measured."
+    architecture = settings.get("architecture") or config["zoo"]["architecture"]
+    if not settings.get("layers") and architecture not in NETWORKS:
+        known = ", ".join(NETWORKS)
+        yield f"leaderboard.zoos: {name} has networks of {architecture}, no chain of layers; write one of {known}."
     activation = settings.get("factors", {}).get("activation", "relu")
     if not isinstance(activation, str):
         yield f"leaderboard.zoos: {name} has networks of several activations; write one: factory.{name}.factors."

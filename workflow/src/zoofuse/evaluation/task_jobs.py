@@ -104,9 +104,7 @@ def predictions(
         parts = []
         for place in range(k):
             rows = zoo["task"] == place
-            parts.append(
-                task_ways.log_odds({n: v[rows] for n, v in zoo.items() if n[:4] in _PARAMETERS}, data[split].images)
-            )
+            parts.append(task_ways.log_odds({n: v[rows] for n, v in zoo.items() if "." in n}, data[split].images))
         arrays[f"{split}/zoo"] = np.stack([values.mean(0) for values in parts]).astype(np.float32)
         arrays[f"{split}/single"] = np.stack([values[0] for values in parts]).astype(np.float32)
     rule = task_ways.choose_rule(of, arrays["validation/zoo"], data["validation"].classes)
@@ -193,11 +191,11 @@ def rows(
     of, zoo = task_sets.Plan(**_tuples(plan)), zoo_files.read(networks)
     predicted = files.read(shared, "task_predictions")
     about = files.attributes(shared, "task_predictions")
-    first = {name: values[zoo["model"] == 0] for name, values in zoo.items() if name[:4] in _PARAMETERS}
+    first = {name: values[zoo["model"] == 0] for name, values in zoo.items() if "." in name}
     seconds = dict(about["seconds"])
     made = None
     if generated:
-        made = {name: values for name, values in files.read(generated[0], "zoo").items() if name[:4] in _PARAMETERS}
+        made = {name: values for name, values in files.read(generated[0], "zoo").items() if "." in name}
         seconds["hypernetwork"] = files.attributes(generated[0], "zoo")["seconds"]
     logits = {
         kind: {split: predicted[f"{split}/{kind}"] for split in task_ways.SPLITS}
@@ -214,9 +212,6 @@ def rows(
             table += task_ways.measure(task, given, training.Settings(**recipe), seed, retrained, name, **how)
             bar.update()
     csv_files.write(output, pd.DataFrame(table).assign(tasks=tasks)[[*task_tables.COLUMNS]])
-
-
-_PARAMETERS = ("conv", "fc1.")
 
 
 def _tuples(plan: Mapping) -> dict:

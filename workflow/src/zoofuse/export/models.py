@@ -21,8 +21,9 @@ import zoofuse
 from zoofuse.core import cards, intervals
 from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import protocols, zero_shot
-from zoofuse.export import hub, model_files, model_inputs
+from zoofuse.export import card_code, hub, model_files, model_inputs
 from zoofuse.models import cnn
+from zoofuse.models.architectures import trunk
 
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
 SUPERVISION = {
@@ -100,7 +101,7 @@ class Model:
             (m, k) float32 probabilities of the k concepts.
         """
         size = self.config["architecture"]["image_size"]
-        stack = {name: values[None] for name, values in self.weights.items() if name.startswith("conv")}
+        stack = {name: self.weights[name][None] for name in trunk(self.weights)}
         image_bytes = 2 * model_files.activations(_architecture(self.weights, size))  # a layer and its ReLU
         batch = max(1, min(_BATCH, _MEMORY // image_bytes))
         parts = [np.empty((0, len(self.concepts)), np.float32)]
@@ -224,7 +225,7 @@ def with_heads(
     else:
         raise ValueError("These CNNs have no heads for the fusion's concepts, and linear probes need images of all "
                          "concepts. Add images, or export another method.")  # fmt: skip
-    weights = {name: values[0] for name, values in zoo.items() if name.startswith("conv")}
+    weights = {name: zoo[name][0] for name in trunk(zoo)}
     weights["heads.weight"] = np.concatenate([head.weight for head in heads])
     weights["heads.bias"] = np.concatenate([head.bias for head in heads])
     return {name: np.ascontiguousarray(values, np.float32) for name, values in weights.items()}, float(threshold)
@@ -266,10 +267,16 @@ def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **
         "zoofuse": zoofuse.__version__,
         "concepts": list(concepts),
         "labels": {"yes": " and ".join(concepts), "no": "anything else"},
-        "architecture": {
-            "layers": model_files.LAYERS,
-            "channels": list(architecture.channels),
-            "kernel_size": architecture.kernel_size,
+        "architecture": (
+            {
+                "layers": model_files.LAYERS,
+                "channels": list(architecture.channels),
+                "kernel_size": architecture.kernel_size,
+            }
+            if architecture.conv_layers
+            else {"name": _name(weights), "layers": architecture.about}
+        )
+        | {
             "image_size": architecture.image_size,
             "features": architecture.features,
             "parameters": sum(values.size for values in weights.values()),
@@ -281,7 +288,15 @@ def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **
     }
 
 
-def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 32) -> cnn.Architecture:
+def _name(weights: Mapping[str, np.ndarray | Tensor]) -> str | None:
+    """The architecture of such layers, where it is no chain of convolutions."""
+    shapes = {name: tuple(weights[name].shape) for name in trunk(weights)}
+    return next((name for name in model_files.NAMED if cnn.ARCHITECTURES[name].below == shapes), None)
+
+
+def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 32) -> cnn.Layers:
+    if name := _name(weights):
+        return cnn.ARCHITECTURES[name]
     layers = [name.removesuffix(".weight") for name in weights if name.startswith("conv") and name.endswith(".weight")]
     kernels = [weights[f"{layer}.weight"].shape for layer in sorted(layers, key=lambda layer: int(layer[4:]))]
     return cnn.Architecture((kernels[0][1], *(shape[0] for shape in kernels)), kernels[0][-1], image_size)
@@ -291,6 +306,8 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
     """The model as onnx.ModelProto: `images` uint8 (m, 32, 32, 3) -> `score` float32 (m,), `probabilities` (m, k)."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
+
+    from zoofuse.export import onnx_layers
 
     size, k = config["architecture"]["image_size"], len(config["concepts"])
     node = helper.make_node
@@ -303,8 +320,11 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
     ]
     constants = {"divide": config["normalisation"]["divide"]}
     constants |= {name: np.reshape(config["normalisation"][name], (1, 3, 1, 1)) for name in ("mean", "std")}
-    last = "x"
-    for i in range(1, len(config["architecture"]["channels"])):
+    last, graph = "x", onnx_layers.Graph()
+    if name := config["architecture"].get("name"):
+        last = onnx_layers.features(graph, cnn.ARCHITECTURES[name], last)
+        nodes += graph.nodes
+    for i in range(1, len(config["architecture"].get("channels", ()))):
         nodes += [
             node("Conv", [last, f"conv{i}.weight", f"conv{i}.bias"], [f"conv{i}"]),
             node("Relu", [f"conv{i}"], [f"relu{i}"]),
@@ -317,7 +337,7 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
         node("Sigmoid", ["heads"], ["probabilities"]),
         node("ReduceProd", ["probabilities"], ["score"], axes=[1], keepdims=0),
     ]
-    arrays = weights | {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    arrays = weights | {name: np.asarray(value, np.float32) for name, value in constants.items()} | graph.constants
     graph = helper.make_graph(
         nodes,
         "zoofuse",
@@ -407,4 +427,5 @@ def card(config: Mapping, others: Sequence[Mapping], images: Sequence[Mapping]) 
     )
     supervision = SUPERVISION[config["supervision"]]
     context = {"config": config, "others": others, "images": images, "supervision": supervision}
+    context["pytorch"] = card_code.PYTORCH.get(config["architecture"].get("name"))
     return cards.render("zoofuse.export", "model_card.md", front, **context)

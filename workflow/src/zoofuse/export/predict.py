@@ -323,6 +323,8 @@ def page(
 def _network(model: Model) -> dict:
     """What the page needs to score other images: shapes, and the weights layer after layer."""
     architecture = model.config["architecture"]
+    if "channels" not in architecture:  # the page scores no other images
+        return {"channels": [], "weights": ""}
     layers = [*(f"conv{i}" for i in range(1, len(architecture["channels"]))), "heads"]
     arrays = [model.weights[f"{layer}.{part}"].numpy().ravel() for layer in layers for part in ("weight", "bias")]
     return {

@@ -9,6 +9,7 @@ import functools
 
 from pydantic import TypeAdapter
 
+from zoofuse.settings.across import Across
 from zoofuse.settings.board import Leaderboard
 from zoofuse.settings.evaluation import Evaluation
 from zoofuse.settings.factory import Factory
@@ -62,6 +63,11 @@ class Configuration:
     )
     tasks: dict[str, Tasks] = says(
         "Sets of binary tasks: some of the classes against the rest, by name (snakemake tasks).", {}, extra=NAME
+    )
+    across: dict[str, Across] = says(
+        "Fusions from zoos of every two of some architectures, by the name of the fusion (snakemake across).",
+        {},
+        extra=NAME,
     )
     factory: dict[str, Factory] = says(
         "Factory zoos: CNNs of two or more classes with varied hyper-parameters, by name (snakemake factory).",

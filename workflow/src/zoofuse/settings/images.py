@@ -88,7 +88,9 @@ class Concept:
     negative: Selectors = says("Folders, or words, that do not show it.", None)
     models: Millions | None = says("CNNs in this concept's zoo; null trains 64, or takes all of an existing zoo.", None)
     architecture: Architecture | None = says(
-        "The CNN of this concept's zoo; null takes zoo.architecture, which every concept of a fusion must have.", None
+        "The CNN of this concept's zoo; null takes zoo.architecture. Fusions of different ones leave out what compares "
+        "weights.",
+        None,
     )
     images_per_epoch: Annotated[int, Field(ge=2, le=1_000_000)] | None = says(
         "Training images each CNN draws per epoch, for this concept.", None

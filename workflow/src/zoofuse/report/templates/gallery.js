@@ -144,6 +144,6 @@ byId("files").addEventListener("change", event => scoreAll(event.target.files));
 document.addEventListener("dragover", event => event.preventDefault());
 document.addEventListener("drop", event => {
   event.preventDefault();
-  scoreAll(event.dataTransfer.files);
+  if (model.channels.length) scoreAll(event.dataTransfer.files);
 });
-byId("own").hidden = false;
+byId("own").hidden = !model.channels.length;
