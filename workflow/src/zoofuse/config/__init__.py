@@ -11,7 +11,7 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
-from zoofuse.config import across, architectures, factories, tasks, wanted
+from zoofuse.config import across, architectures, board, factories, tasks, wanted
 from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
@@ -78,6 +78,7 @@ def complete(config: dict, written: Written | None = None) -> dict:
             *factories.faults(config),
             *tasks.faults(config),
             *across.faults(config),
+            *board.faults(config),
         ]
     if faults:
         listed = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))

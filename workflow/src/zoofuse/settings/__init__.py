@@ -10,6 +10,7 @@ import functools
 from pydantic import TypeAdapter
 
 from zoofuse.settings.across import Across
+from zoofuse.settings.board import Leaderboard
 from zoofuse.settings.evaluation import Evaluation
 from zoofuse.settings.factory import Factory
 from zoofuse.settings.fields import JOINT as JOINT
@@ -73,6 +74,7 @@ class Configuration:
         {},
         extra=NAME,
     )
+    leaderboard: Leaderboard = Leaderboard()
     images: Images = Images()
     synthetic: Synthetic = Synthetic()
     predict: Text = says("A folder of images for results/predictions/...; relative to where snakemake is called.", None)

@@ -14,6 +14,7 @@ from zoofuse.methods import registry
 from zoofuse.preflight.folder_checks import count_zoo, models_made
 from zoofuse.workflow.across import Across
 from zoofuse.workflow.architectures import Architectures
+from zoofuse.workflow.board import Board
 from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
@@ -64,6 +65,7 @@ class Run:
         self.settings = digest(config)  # before any size is filled in
         self.images, self.netspace, self.goals = Images(self), NetSpace(self), Goals(self)
         self.grids, self.factories, self.tasks = Grids(self), Factories(self), Tasks(self)
+        self.board = Board(self)
         self.architectures, self.across = Architectures(self), Across(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are given
