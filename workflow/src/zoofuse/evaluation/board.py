@@ -45,7 +45,9 @@ def novelty_in_predictions(errors: np.ndarray, training: np.ndarray) -> np.ndarr
     return 1 - np.where(either > 0, both / np.maximum(either, 1), 1).max(1)
 
 
-def table(networks: pd.DataFrame, given: Mapping[str, str], controls: Sequence[str], curve: Sequence[str], seed: int):
+def table(
+    networks: pd.DataFrame, given: Mapping[str, str], controls: Sequence[str], curve: Sequence[str], seed: int
+) -> pd.DataFrame:
     """A row for each zoo and method, with intervals over repetitions and networks that hold together at 95 %.
 
     Args:
