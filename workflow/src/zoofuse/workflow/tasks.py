@@ -1,6 +1,7 @@
 """Sets of tasks in a run."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ class Tasks:
         recipe = {key: zoo[key] for key in ("architecture", "batch_size")} | {"schedule": "cosine", "flip": True}
         return recipe | {key: settings[key] for key in ("epochs", "images_per_epoch", "learning_rate")}
 
-    def _blocks(self, tasks: str, n: int) -> dict[str, tuple[int, int]]:
+    def _blocks(self, tasks: str, n: int) -> Mapping[str, tuple[int, int]]:
         return shard_ranges(n, self._settings(tasks)["block"])
 
     def trained_part(self, tasks: str, shard: str) -> tuple[int, int]:
