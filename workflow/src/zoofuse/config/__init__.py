@@ -107,9 +107,7 @@ def _without_expressions(config: dict) -> tuple[dict, list[str]]:
     """The configuration with concepts and fusions instead of expressions, and what is wrong with these."""
     if "want" not in config and not any("expression" in fusion for _, fusion in blocks(config, "fusions")):
         return config, []
-    from zoofuse.data import synthetic
-
-    return wanted.expanded(config, synthetic.VOCABULARY, synthetic.possible)
+    return wanted.expanded(config)
 
 
 def sides(fusion: dict) -> dict[str, str]:
