@@ -123,6 +123,8 @@ def test_a_colour_that_all_images_of_a_concept_have_is_said(root):
     (line,) = said(want="(cat or dog) and not black")
     assert "every image of cat_or_dog_of_cat_or_dog_and_not_black that may be trained on is black" in line
     assert said() == said(want="black and not cat") == said(want="white (cat or dog)") == []
+    config = complete(default(root) | {"want": "(cat or dog) and not black"})
+    assert [concept["negative"] for concept in config["concepts"].values()] == [["black non-cat non-dog"]] * 2
     lines = []
     Run(complete(default(root) | {"want": "not black cat"}), warn=lines.append)
     assert len(lines) == 1

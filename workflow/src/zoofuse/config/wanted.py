@@ -50,26 +50,29 @@ def wanted(config: Mapping) -> tuple[str, str] | None:
 def caveats(config: Mapping) -> Iterator[str]:
     """Concepts of synthetic images that may not be learned, as all their images have one colour, and no test image.
 
-    It is said and not mended: no image of what is wanted is trained on, and other images of the concept there are not.
+    It can't be mended: no image of what is wanted may be trained on, and other images of the concept there are not.
 
     Args:
         config: complete.
     """
-    colours = frozenset(word for colour in COLOURS for word in colour.split())
     for name, fusion in config["fusions"].items():
         places = {concept: config["concepts"][concept] for concept in fusion["concepts"]}
         if any(place.get("source") != "synthetic" for place in (fusion["test"], *places.values())):
             continue
-        sought = frozenset().union(*synthetic.words(fusion["test"]["positive"]))
         for concept, place in places.items():
-            shown = frozenset.intersection(*synthetic.words(place["positive"]))
-            others = frozenset.intersection(*synthetic.words(place["negative"]))
-            if odd := sorted((shown & colours) - others - sought):
+            if colour := _one_colour(place["positive"], fusion["test"]["positive"]):
                 yield (
-                    f"fusions.{name}: every image of {concept} that may be trained on is {odd[0]}, and no image of "
-                    f"{name} is. CNNs can learn {odd[0]} instead, and the result may be near chance: look at its "
-                    "AUROC. Ask for a colour rather than for none, such as white instead of not black."
+                    f"fusions.{name}: every image of {concept} that may be trained on is {colour}, and no image of "
+                    f"{name} is. Nothing shows what {concept} is in other colours, so look at the AUROC before you "
+                    "trust the CNN. Ask for a colour rather than for none, such as white instead of not black."
                 )
+
+
+def _one_colour(shown: list[str], sought: list[str]) -> str | None:
+    """A colour of all synthetic images that some selectors select, and of none that others do."""
+    colours = {word for colour in COLOURS for word in colour.split()}
+    common = frozenset.intersection(*synthetic.words(shown)) & colours
+    return min(common.difference(*synthetic.words(sought)), default=None)
 
 
 def _wanted(config: dict, of: Expression, names: named.Names) -> dict:
@@ -112,11 +115,17 @@ def _of_classes(of: Expression, names: named.Names, source: str, dataset: str | 
     if not positive:
         raise ValueError(f"want: no {what} shows {of.text!r}; take other words.")
     concepts, chosen = {}, []
-    for clause in of.clauses:
-        rest = [other for other in of.clauses if other != clause]
-        # Images that show the clause but not the whole: training never sees what is wanted.
-        shown = select(itertools.chain.from_iterable(expressions.shown([clause], [other]) for other in rest))
-        missing = select(iter([expressions.negated(clause)]))
+    rest = {clause: [other for other in of.clauses if other != clause] for clause in of.clauses}
+    # Images that show the clause but not the whole: training never sees what is wanted.
+    every = {
+        clause: select(itertools.chain.from_iterable(expressions.shown([clause], [other]) for other in others))
+        for clause, others in rest.items()
+    }
+    # Where these have one colour, images of that colour alone are told from them, or colour is all that is learned.
+    matched = source == "synthetic" and any(shown and _one_colour(shown, positive) for shown in every.values())
+    for clause, shown in every.items():
+        apart = [[clause, other] for other in rest[clause]] if matched else [[clause]]
+        missing = select(itertools.chain.from_iterable(expressions.shown([], parts) for parts in apart))
         if not shown or not missing:
             which = "shows" if not shown else "lacks"
             raise ValueError(
