@@ -22,6 +22,7 @@ from zoofuse.zoo import zoo as zoo_files
 Say = Callable[[str], None]
 KIND = "leaderboard_zoo"
 IMAGES = 512  # training images that methods may use
+_LARGEST = 1e6  # of a weight
 
 
 def zoo(paths: Sequence[Path], images: Path, zoo: str, seed: int, output: Path, threads: int, say: Say = print) -> None:
@@ -143,6 +144,7 @@ def measured(
     given, rows = _Material(zoo_file), []
     parts = [files.read(path, "zoo") for path in sampled]
     flat = np.concatenate([alignment.flatten(given.network, part) for part in parts])
+    flat = np.nan_to_num(flat).clip(-_LARGEST, _LARGEST)  # a diverged network is far away, and as good as it predicts
     about = {name: np.concatenate([part[name] for part in parts]) for name in ("method", "repetition", "seconds")}
     labels = given.arrays["test_labels"]
     predicted = predict(given.network, flat, given.arrays["test_images"])
@@ -173,7 +175,7 @@ def measured(
 
 def predict(network: Network, flat: np.ndarray, images: np.ndarray) -> np.ndarray:
     """(n, m) uint8 classes that networks (n, parameters) predict for uint8 images (m, size, size, channels)."""
-    arrays = alignment.unflatten(network, np.nan_to_num(flat))
+    arrays = alignment.unflatten(network, flat)
     if network == chain(cnn.ARCHITECTURES["published"]):
         return trainer.outputs(arrays, images).argmax(-1).astype(np.uint8)
     x = cnn.normalise(torch.from_numpy(np.ascontiguousarray(images)))
