@@ -51,6 +51,8 @@ wildcard_constraints:
     shard=r"\d+",
     grid=NAME,
     tasks=NAME,
+    zoo=NAME,
+    group=NAME,
     conjunction=NAME,
 
 
@@ -71,6 +73,8 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/grid.smk"
 include: "workflow/rules/tasks.smk"
+include: "workflow/rules/board.smk"
+include: "workflow/rules/across.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/models.smk"

@@ -141,7 +141,7 @@ def test_settings_changed_while_a_run_goes_on(whole, tmp_path):
     assert_same(contents(project), before)  # it ends with what it began with
     again = project.planned("tables", config=changed)
     assert set(again) == {
-        "tables", "evaluate_shard", "evaluate_references", "leaderboard", "clusterer_tables",
+        "tables", "evaluate_shard", "evaluate_references", "fusion_leaderboard", "clusterer_tables",
     }  # fmt: skip
     # A job on another node reads the file anew, and is told what the run began with.
     run = project.snakemake("-n", "tables", "--config", "begun=of-another-day", config=TINY)

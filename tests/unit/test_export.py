@@ -67,7 +67,7 @@ def zoo(architecture: str = "published") -> dict[str, np.ndarray]:
     """Four CNNs, A/0, A/1, B/0, B/1, with heads of their own."""
     weights = cnn.initial_weights(cnn.ARCHITECTURES[architecture], 1, "zoo", np.arange(4))
     other = cnn.initial_weights(cnn.ARCHITECTURES[architecture], 1, "other", np.arange(4))
-    arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
+    arrays = {name: values for name, values in weights.items() if not name.startswith("fc1")}
     for part in ("weight", "bias"):
         arrays |= {f"fc_a.{part}": 10 * weights[f"fc1.{part}"], f"fc_b.{part}": 10 * other[f"fc1.{part}"]}
     return arrays | {"model": np.array([0, 1, 0, 1]), "domain": np.array(["A", "A", "B", "B"])}
@@ -145,9 +145,9 @@ def test_zoofuse_pytorch_and_onnx_runtime_give_the_same_scores(tmp_path, concept
     np.testing.assert_allclose(found[0], scores, atol=1e-5)
     np.testing.assert_allclose(found[1], model.probabilities(test["images"]), atol=1e-5)
 
-    space = {"images": test["images"]}
+    space = {"images": test["images"], "file": tmp_path / "model.safetensors"}
     block = blocks((tmp_path / "README.md").read_text())[2].replace('"model.safetensors"', "file")
-    exec(block, space | {"file": tmp_path / "model.safetensors"}, space)
+    exec(block, space)
     np.testing.assert_allclose(space["score"], scores, atol=1e-5)
 
 

@@ -92,16 +92,39 @@ def test_training_depends_on_the_concept_s_images_per_epoch():
     assert not {"shard_size", "threads", "device"} & set(run.training("cat"))
 
 
-def test_a_concept_outside_fusions_may_have_an_architecture_of_its_own():
+def test_concepts_may_have_architectures_of_their_own():
     concepts = {"cat": SYNTHETIC, "black": SYNTHETIC, "alone": SYNTHETIC | {"architecture": "wide"}}
     fusions = {"black_cat": {"concepts": ["black", "cat"], "test": SYNTHETIC}}
     run = Run(config.complete({"concepts": concepts, "fusions": fusions}))
     assert [run.training(name)["architecture"] for name in concepts] == ["published", "published", "wide"]
     assert next(iter(run.training("alone"))) == "architecture", "the order that finished runs have"
-    fusions["black_cat"]["concepts"] = ["black", "alone"]
-    with pytest.raises(config.ConfigError, match="the CNNs of alone are wide ones, and those of a fusion published"):
-        config.complete({"concepts": concepts, "fusions": fusions})
-    config.complete({"concepts": concepts, "fusions": {}, "zoo": {"architecture": "wide"}})
+
+
+def test_what_compares_weights_is_not_applicable_to_zoos_of_different_architectures():
+    concepts = {"black": SYNTHETIC, "cat": SYNTHETIC | {"architecture": "wide"}}
+    fusion = {"concepts": ["black", "cat"], "test": SYNTHETIC}
+    warnings = []
+    mixed = config.complete({"concepts": concepts, "fusions": {"black_cat": fusion}})
+    run = Run(mixed, warn=warnings.append)
+    made = run.methods("black_cat")
+    assert {"distil", "distil_weights", "direct", "random", "parent_a", "parent_b"} <= set(made)
+    assert not {"cyclegan", "average", "repair", "noise", "shuffled", "matched", "netspace"} & set(made)
+    (said,) = warnings
+    assert {"average", "cyclegan"} <= set(said.replace(":", ",").replace(" ", "").split(","))
+    assert said.endswith("not applicable: the zoos have different architectures (black: published, cat: wide)")
+    assert (run.volumes("black_cat"), run.generators("black_cat"), run.translated()) == ([], [], {"black_cat": {}})
+    assert (run.architectures.of_students("black_cat"), run.architectures.of_zoos("black_cat")) == (
+        "published", {"a": "published", "b": "wide"},
+    )  # fmt: skip
+    assert config.complete(mixed) == mixed, "a job's process completes the configuration again"
+    for setting, value in {"methods": ["average", "cyclegan"], "align": True}.items():
+        with pytest.raises(config.ConfigError, match=f"{setting}: not applicable: the zoos have different"):
+            config.complete({"concepts": concepts, "fusions": {"black_cat": fusion | {setting: value}}})
+    same = {name: SYNTHETIC | {"architecture": "wide"} for name in concepts}
+    run = Run(config.complete({"concepts": same, "fusions": {"black_cat": fusion}}), warn=warnings.append)
+    assert "average" in run.methods("black_cat")
+    assert run.architectures.of_students("black_cat") == "wide"
+    assert len(warnings) == 1
 
 
 def test_one_pair_has_no_name_and_neighbours_of_three_have():
@@ -287,7 +310,7 @@ def test_a_row_comes_from_every_file_before_it():
         paths = run.predictions("black_cat")
         return {test, f"results/generated/black_cat/{name}.h5", *(path for path in paths if f"/{name}/" in path)}
 
-    banks = {f"results/kernels/black_cat/{layer}.h5" for layer in run.layers}
+    banks = {f"results/kernels/black_cat/{layer}.h5" for layer in run.architectures.layers("black_cat")}
     translated = {*images, *BLACK, *CAT, *banks, *run.generators("black_cat")}
     assert set(sources["random"]) == ends("random")
     assert set(sources["average"]) == {*images, *BLACK, *CAT} | ends("average")

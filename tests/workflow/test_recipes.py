@@ -78,7 +78,7 @@ def test_its_file_is_an_input_of_the_tables_and_the_report_only(extended):
         try:
             file.write_text(content.replace("score\n", "score\n", 1).rstrip() + "0\n")  # another digit
             planned = set(extended.planned(*call))
-            assert planned >= {"import_predictions", "leaderboard", "report"}
+            assert planned >= {"import_predictions", "fusion_leaderboard", "report"}
             assert not planned & {"generate", "evaluate_shard", "evaluate_references", "zero_shot_shard", "few_shot"}
             file.write_text(content + "nowhere.png,high\n")
             refused = extended.snakemake("-n", *call)
@@ -136,7 +136,7 @@ def test_the_new_method_is_taken_home(extended):
 
 
 PROFILES = ("default", "slurm")
-OF_AVERAGE = {"generate", "evaluate_shard", "zero_shot_shard", "few_shot", "nearest_parent", "leaderboard"}
+OF_AVERAGE = {"generate", "evaluate_shard", "zero_shot_shard", "few_shot", "nearest_parent", "fusion_leaderboard"}
 NOT_OF_AVERAGE = {
     "prepare_images",
     "train_zoo_shard",

@@ -40,6 +40,6 @@ use rule call as import_generators with:
         fusion=only(run.imported_fusions),
     params:
         **calls("importers.imports:import_generators"),
-        architecture=config["zoo"]["architecture"],
+        architecture=of(run.architectures.of_students),
     message:
         "Importing the generators of {wildcards.layer}{wildcards.pair} for {wildcards.fusion}"

@@ -16,7 +16,8 @@ rule generate:
         models=of(run.method_count),
         base=of(run.method_base),
         options=of(run.method_options),
-        architecture=config["zoo"]["architecture"],
+        architecture=of(run.architectures.of_students),
+        kinds=of(run.architectures.of_zoos),
         seed=run.seed,
     message:
         "Generating CNNs for {wildcards.fusion} with {wildcards.method}"

@@ -1,4 +1,4 @@
-use rule call as leaderboard with:
+use rule call as fusion_leaderboard with:
     input:
         predictions=of(run.leaderboard),
     output:

@@ -38,7 +38,7 @@ use rule call as zero_shot_references with:
         **calls("evaluation.prediction_jobs:zero_shot_references"),
         settings=config["evaluation"]["zero_shot"],
         recipe=run.recipe(),
-        architecture=config["zoo"]["architecture"],
+        architecture=of(run.architectures.of_students),
         seed=run.seed,
     message:
         "Computing zero-shot predictions of the parents, baselines and oracle on {wildcards.fusion}"

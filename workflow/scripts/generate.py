@@ -36,6 +36,7 @@ with logs.job(snakemake.log[0], snakemake.params.code) as say:
             count=params.models,
             architecture=params.architecture,
             options=params.options,
+            kinds={side.upper(): kind for side, kind in params.kinds.items()},
             zoos={side.upper(): paths for side, paths in named("zoo_").items()},
             banks={volume: paths[0] for volume, paths in named("bank_").items()},
             generators=named("generators_"),

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import jsonschema
 
 from zoofuse import settings
-from zoofuse.config import factories, tasks, wanted
+from zoofuse.config import across, architectures, board, factories, tasks, wanted
 from zoofuse.config.files import Written, dotted, quoted, read_as, set_nulls, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
@@ -75,7 +75,13 @@ def complete(config: dict, written: Written | None = None) -> dict:
     wrong = [*odd, *unknown, *(tuple(e.absolute_path) for e in errors if e.validator != "additionalProperties")]
     if "concepts" in config and all(path and path[0] not in ("concepts", "fusions", "variants") for path in wrong):
         config = _filled(_without(config, [path[:1] for path in wrong]), schema)
-        faults += [*_contradictions(config, named), *factories.faults(config), *tasks.faults(config)]
+        faults += [
+            *_contradictions(config, named),
+            *factories.faults(config),
+            *tasks.faults(config),
+            *across.faults(config),
+            *board.faults(config),
+        ]
     if faults:
         listed = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigError(visible(f"The configuration can't be used:\n{listed}"))
@@ -94,6 +100,8 @@ def complete(config: dict, written: Written | None = None) -> dict:
         if name not in named and _existing(config, fusion):
             known = registry.methods()
             fusion["methods"] = [method for method in fusion["methods"] if not known[method].needs_images]
+        reasons = architectures.not_applicable(config, fusion)
+        fusion["methods"] = [method for method in fusion["methods"] if method not in reasons]
     return config
 
 
@@ -101,9 +109,7 @@ def _without_expressions(config: dict) -> tuple[dict, list[str]]:
     """The configuration with concepts and fusions instead of expressions, and what is wrong with these."""
     if "want" not in config and not any("expression" in fusion for _, fusion in blocks(config, "fusions")):
         return config, []
-    from zoofuse.data import synthetic
-
-    return wanted.expanded(config, synthetic.VOCABULARY, synthetic.possible)
+    return wanted.expanded(config)
 
 
 def sides(fusion: dict) -> dict[str, str]:
@@ -378,13 +384,8 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                     f"fusions.{name}.methods: {method} learns on the concepts' own images, and {existing[0]} is an "
                     "existing zoo; leave it out, or take distil_weights."
                 )
+        yield from architectures.faults(config, name)
         for concept in fusion["concepts"]:
-            own, shared = concepts.get(concept, {}).get("architecture"), config["zoo"]["architecture"]
-            if own not in (None, shared):
-                yield (
-                    f"fusions.{name}.concepts: the CNNs of {concept} are {own} ones, and those of a fusion {shared} "
-                    f"ones; write zoo.architecture: {own}, or leave concepts.{concept}.architecture out."
-                )
             models = concepts.get(concept, {}).get("models")
             if "netspace" in fusion["methods"] and models is not None and models < 4:
                 yield f"concepts.{concept}.models: {models} CNNs are too few for netspace; write 4 or more."
@@ -392,11 +393,6 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
                 yield f"concepts.{concept}.models: {models} CNNs are too few to train a CycleGAN; write 4 or more."
         if fusion["joint"] and "generators" in fusion:
             yield f"fusions.{name}: joint is for CycleGANs trained here, and generators are named; leave out one."
-        if fusion["joint"] and config["zoo"]["architecture"] not in settings.JOINT:
-            yield (
-                f"fusions.{name}.joint: layers of a {config['zoo']['architecture']} CNN make no one volume; leave it "
-                f"out, or write zoo.architecture: {' or '.join(settings.JOINT)}."
-            )
     for where, place in _places(config).items():
         if place.get("order") == "folders" and place["source"] != "folder":
             yield f"{where}.order: folders is for source folder only; leave it out."

@@ -204,6 +204,24 @@ def median_interval(ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) 
     return interval(cnns + shift, level)
 
 
+def over_repetitions(values: np.ndarray) -> tuple[float, float, float]:
+    """The mean of repeated measurements, such as over tasks or seeds, and its 95 % interval (Student's t).
+
+    Args:
+        values: (n,); those that are NaN are left out.
+
+    Returns:
+        Mean, low and high; NaN where there are too few.
+    """
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    mean = float(values.mean()) if len(values) else np.nan
+    half = np.nan
+    if len(values) > 1:
+        half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / len(values) ** 0.5)
+    return mean, mean - half, mean + half
+
+
 def corrected(comparisons: int) -> float:
     """Confidence level of each of `comparisons` intervals that together hold at 95 % (Bonferroni)."""
     return 1 - (1 - LEVEL) / max(comparisons, 1)

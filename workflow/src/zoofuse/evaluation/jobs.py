@@ -1,8 +1,9 @@
 """What rules call to write the tables of a fusion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from zoofuse.core import csv_files, files, logs
@@ -43,8 +44,13 @@ def search_table(tables: Sequence[Path], output: Path) -> None:
     csv_files.write(output, pd.concat([csv_files.read(path) for path in tables]))
 
 
-def nearest_parent(inputs: dict, zoos: Sequence[Path], models: int, fusion: str, output: Path) -> None:
-    """Write how far every method's CNNs are from the nearest parent: a copy is not a fusion."""
+def nearest_parent(
+    inputs: dict, zoos: Sequence[Path], models: int, fusion: str, output: Path, say: Callable[[str], None] = print
+) -> None:
+    """Write how far every method's CNNs are from the nearest parent: a copy is not a fusion.
+
+    Rows with n = 0 are of CNNs that no parent has the architecture of: the distance is not applicable.
+    """
     generated = {path.stem: files.read(path, "zoo") for path in zoos}
     parents = {name.replace("zoo", "parent"): zoo.read(paths) for name, paths in inputs.items() if name != "zoos"}
     rows = []
@@ -52,4 +58,8 @@ def nearest_parent(inputs: dict, zoos: Sequence[Path], models: int, fusion: str,
         for row in align.nearest_rows(generated, parents, models):
             rows.append(row)
             bar.update()
+    odd = [name for name, cnns in generated.items() if not align.together(cnns, parents.values())]
+    if odd:
+        say(f"{fusion}: {', '.join(odd)}: distance not applicable: no parent has the architecture of these CNNs.")
+    rows += [dict(zip(align.NEAREST, (name, "-", 0, np.nan, np.nan), strict=True)) for name in odd]
     csv_files.write(output, pd.DataFrame(rows, columns=align.NEAREST).round(4))

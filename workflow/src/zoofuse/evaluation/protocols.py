@@ -20,6 +20,7 @@ from zoofuse.core import logs, metrics, rng
 from zoofuse.core.private import cache_folder
 from zoofuse.evaluation import predictions
 from zoofuse.models import cnn
+from zoofuse.models.architectures import trunk
 from zoofuse.native import layout
 
 _AT_ONCE = 64  # CNNs that are embedded together
@@ -58,7 +59,7 @@ def test_images(test: dict[str, np.ndarray], seed: int, fusion: str) -> predicti
 
 def features(zoo: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """(n, m, f) float32 feature vectors (f = 400 as published) of n CNNs for m uint8 images (m, 32, 32, 3)."""
-    weights = {name: torch.from_numpy(values) for name, values in zoo.items() if name.startswith("conv")}
+    weights = {name: torch.from_numpy(zoo[name]) for name in trunk(zoo)}
     x = cnn.normalise(torch.from_numpy(images))
     with torch.inference_mode():  # one by one is as fast on a CPU and needs little memory
         found = [cnn.features({name: w[i : i + 1] for name, w in weights.items()}, x) for i in range(len(zoo["model"]))]

@@ -1,8 +1,6 @@
 """Tables over tasks: what each way reaches on tasks that nothing was trained on."""
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from zoofuse.core import intervals
 
@@ -42,12 +40,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(name: str, values: pd.Series, prefix: str) -> dict[str, float]:
-    values = values.dropna().to_numpy()
-    mean = float(values.mean()) if len(values) else np.nan
-    half = np.nan
-    if len(values) > 1:
-        half = float(stats.t.ppf((1 + intervals.LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
-    return {name: mean, f"{prefix}low": mean - half, f"{prefix}high": mean + half}
+    keys = (name, f"{prefix}low", f"{prefix}high")
+    return dict(zip(keys, intervals.over_repetitions(values.to_numpy()), strict=True))
 
 
 def sentence(table: pd.DataFrame, tasks: str) -> str:

@@ -19,7 +19,9 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 
 from zoofuse.core import regular, text
-from zoofuse.models.architectures import Architecture
+from zoofuse.data.joins import COMBINE
+from zoofuse.models.architectures import ARCHITECTURES, Architecture
+from zoofuse.models.architectures import Layers as AnyArchitecture
 
 FORMAT, FORMAT_VERSION = "zoofuse model", 1
 WEIGHTS, CONFIG, ONNX, CARD = "model.safetensors", "config.json", "model.onnx", "README.md"
@@ -27,6 +29,7 @@ LAYERS = (
     "(convolution without padding, ReLU, max-pool 2) for each conv layer, flatten, linear heads, logistic function; "
     "score = product over heads"
 )
+NAMED = [name for name, architecture in ARCHITECTURES.items() if not architecture.conv_layers]
 MAX_CONFIG = 1 << 20  # bytes of config.json; exported ones have about 2,000
 MAX_HEADER = 1 << 16  # bytes of a safetensors file that are not weights; exported ones have about 500
 MAX_PARAMETERS = 1 << 24
@@ -97,12 +100,50 @@ class Layers(_Part):
         return self
 
 
+class NamedLayers(_Part):
+    """The name of an architecture that is no chain of convolutions; see zoofuse.models.architectures."""
+
+    name: Literal[tuple(NAMED)]
+    layers: Text
+    image_size: Count
+    features: Count
+    parameters: Count
+
+    @property
+    def architecture(self) -> AnyArchitecture:
+        return ARCHITECTURES[self.name]
+
+    @pydantic.model_validator(mode="after")
+    def _known(self):
+        for key, value in {"layers": "about", "image_size": "image_size", "features": "features"}.items():
+            if getattr(self, key) != getattr(self.architecture, value):
+                raise PydanticCustomError(key, f"{key} should be {getattr(self.architecture, value)}")
+        return self
+
+
 class Normalisation(_Part):
     """Preprocessing of pixels: (pixels / divide - mean) / std."""
 
     divide: Literal[255]
     mean: Half
     std: Half
+
+
+class Joined(_Part):
+    """How the concepts' probabilities become the score, see zoofuse.data.joins; by default they are multiplied."""
+
+    concepts: Annotated[int, Field(ge=1, le=5)]
+    clauses: Annotated[
+        list[Annotated[list[Annotated[int, Field(ge=-5, le=5)]], Field(min_length=1, max_length=8)]],
+        Field(min_length=1, max_length=5),
+    ]
+    combine: Literal[COMBINE]
+
+    @pydantic.model_validator(mode="after")
+    def _of_concepts(self):
+        if not all(1 <= abs(number) <= self.concepts for clause in self.clauses for number in clause):
+            raise PydanticCustomError("clauses", "clauses should name concepts by their numbers, from 1")
+        return self
 
 
 class Measured(_Part):
@@ -135,11 +176,14 @@ class Configuration(_Part):
     seed: Count
     sources: Annotated[dict[Text, Digest], Field(max_length=100)]
     test: Measured | None = None
+    join: Joined | None = None
     sha256: Digest
     checksum: Digest | None = None
 
     @pydantic.model_validator(mode="after")
     def _of_one_size(self):
+        if self.join and self.join.concepts != len(self.concepts):
+            raise PydanticCustomError("join", "join.concepts should be the number of concepts")
         parameters = sum(math.prod(shape) for shape in self.shapes.values())
         if parameters > MAX_PARAMETERS:
             raise PydanticCustomError("large", f"architecture should have at most {MAX_PARAMETERS:,} parameters")
@@ -153,12 +197,19 @@ class Configuration(_Part):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor in model.safetensors."""
         layers, k = self.architecture, len(self.concepts)
-        shapes = {name: shape for name, shape in layers.architecture.shapes.items() if name.startswith("conv")}
-        return shapes | {"heads.weight": (k, layers.features), "heads.bias": (k,)}
+        return layers.architecture.below | {"heads.weight": (k, layers.features), "heads.bias": (k,)}
 
 
-def activations(architecture: Architecture) -> int:
-    """Upper bound of the bytes of one image's activations in all convolutions, float32."""
+class NamedConfiguration(Configuration):
+    """config.json of a model whose architecture has a name."""
+
+    architecture: NamedLayers
+
+
+def activations(architecture: AnyArchitecture) -> int:
+    """Upper bound of the bytes of one image's activations in all layers, float32."""
+    if not architecture.conv_layers:
+        return 4 * (architecture.kept + 3 * architecture.image_size**2)
     total = 3 * architecture.image_size**2
     for cin, cout, size in _convolved(architecture):
         total += (cout + cin * architecture.kernel_size**2) * size**2  # the output, and the input as columns (im2col)
@@ -166,7 +217,7 @@ def activations(architecture: Architecture) -> int:
 
 
 def multiply_adds(architecture: Architecture) -> int:
-    """Multiply-adds of all convolutions for one image."""
+    """Multiply-adds of all convolutions of a chain for one image."""
     return sum(cin * cout * (architecture.kernel_size * size) ** 2 for cin, cout, size in _convolved(architecture))
 
 
@@ -271,8 +322,10 @@ def _configuration(path: Path) -> Configuration:
 
 
 def _validated(config: Mapping, shown: str) -> Configuration:
+    layers = config.get("architecture")
+    kind = NamedConfiguration if isinstance(layers, Mapping) and "name" in layers else Configuration
     try:
-        return Configuration.model_validate(dict(config))
+        return kind.model_validate(dict(config))
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         key = ascii(".".join(map(str, first["loc"])))[1:-1][:100]

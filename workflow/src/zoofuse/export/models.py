@@ -7,7 +7,7 @@ nothing in it was selected by labels of the conjunction (see `choose_cnn`).
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +20,11 @@ from torch import Tensor
 import zoofuse
 from zoofuse.core import cards, intervals
 from zoofuse.core.temporary import atomic_path
+from zoofuse.data import joins
 from zoofuse.evaluation import protocols, zero_shot
-from zoofuse.export import hub, model_files, model_inputs
+from zoofuse.export import card_code, hub, model_files, model_inputs, onnx_joins
 from zoofuse.models import cnn
+from zoofuse.models.architectures import trunk
 
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
 SUPERVISION = {
@@ -58,6 +60,11 @@ class Model:
         return self.config["concepts"]
 
     @property
+    def join(self) -> Callable[..., np.ndarray]:
+        """What makes the score of the concepts' probabilities: np.prod, but for an expression with an or."""
+        return joins.of_source(self.config)
+
+    @property
     def threshold(self) -> float:
         """A score of at least this is a yes."""
         return self.config["threshold"]
@@ -86,12 +93,13 @@ class Model:
                 A uint8 array (m, 32, 32, 3), or a tensor of that shape or (m, 3, 32, 32), is m images.
 
         Returns:
-            (m,) float32 scores from 0 to 1: the product of `probabilities`. One image gives one score, (1,).
+            (m,) float32 scores from 0 to 1: `probabilities` joined, by default their product. One image gives one
+            score, (1,).
 
         Raises:
             decoding.ImageError: an image can't be read, or an array has another dtype or shape (a ValueError).
         """
-        return self.probabilities(images).prod(1)
+        return self.join(self.probabilities(images), axis=1)
 
     def probabilities(self, images: model_inputs.Images) -> np.ndarray:
         """Predict the probability of each concept. Arguments and errors as for `predict`.
@@ -100,7 +108,7 @@ class Model:
             (m, k) float32 probabilities of the k concepts.
         """
         size = self.config["architecture"]["image_size"]
-        stack = {name: values[None] for name, values in self.weights.items() if name.startswith("conv")}
+        stack = {name: self.weights[name][None] for name in trunk(self.weights)}
         image_bytes = 2 * model_files.activations(_architecture(self.weights, size))  # a layer and its ReLU
         batch = max(1, min(_BATCH, _MEMORY // image_bytes))
         parts = [np.empty((0, len(self.concepts)), np.float32)]
@@ -190,11 +198,12 @@ def with_heads(
     concepts: Sequence[zero_shot.Concept],
     test: Mapping[str, np.ndarray],
     validation: np.ndarray,
+    join: Callable[..., np.ndarray] = np.prod,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Heads and threshold of a zoo's one CNN.
 
-    The threshold is the product of the concepts' thresholds with the best balanced accuracy on their validation
-    images. With supervision "few-shot" it is the best one on the validation half of the test images.
+    The threshold joins, by default multiplies, the concepts' thresholds with the best balanced accuracy on their
+    validation images. With supervision "few-shot" it is the best one on the validation half of the test images.
 
     Args:
         zoo: a zoo of one CNN, of `select_cnn`.
@@ -202,6 +211,7 @@ def with_heads(
         concepts: the concepts' images.
         test: the fusion's test images.
         validation: (m,) bool, the validation half of the test images.
+        join: of the concepts' probabilities.
 
     Returns:
         Name -> float32 weights, as in `Model`, and the threshold.
@@ -216,15 +226,15 @@ def with_heads(
             zero_shot.best_threshold(zero_shot.probability(head, of_concept), concept.validation_labels)[0][0]
             for head, of_concept, concept in zip(heads, features, concepts, strict=True)
         ]
-        threshold = np.prod(thresholds)
+        threshold = join(thresholds, axis=0)
     elif heads := zero_shot.own_heads(zoo):
         features = protocols.features(zoo, test["images"][validation])
-        score = np.prod([zero_shot.probability(head, features) for head in heads], axis=0)
+        score = join([zero_shot.probability(head, features) for head in heads], axis=0)
         threshold = zero_shot.best_threshold(score, test["labels"][validation])[0][0]
     else:
         raise ValueError("These CNNs have no heads for the fusion's concepts, and linear probes need images of all "
                          "concepts. Add images, or export another method.")  # fmt: skip
-    weights = {name: values[0] for name, values in zoo.items() if name.startswith("conv")}
+    weights = {name: zoo[name][0] for name in trunk(zoo)}
     weights["heads.weight"] = np.concatenate([head.weight for head in heads])
     weights["heads.bias"] = np.concatenate([head.bias for head in heads])
     return {name: np.ascontiguousarray(values, np.float32) for name, values in weights.items()}, float(threshold)
@@ -257,19 +267,29 @@ def measured(model: Model, images: np.ndarray, labels: np.ndarray, seed: int) ->
     return results
 
 
-def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **more) -> dict:
-    """config.json: how to run the weights, and `more` about their origin."""
+def configuration(
+    weights: Mapping[str, np.ndarray], concepts: Sequence[str], join: Callable[..., np.ndarray] = np.prod, **more
+) -> dict:
+    """config.json: how to run the weights, how the concepts are joined, and `more` about their origin."""
+    if isinstance(join, joins.Join):
+        more |= {"join": join.written()}
     architecture = _architecture(weights)
     return {
         "format": model_files.FORMAT,
         "format_version": model_files.FORMAT_VERSION,
         "zoofuse": zoofuse.__version__,
         "concepts": list(concepts),
-        "labels": {"yes": " and ".join(concepts), "no": "anything else"},
-        "architecture": {
-            "layers": model_files.LAYERS,
-            "channels": list(architecture.channels),
-            "kernel_size": architecture.kernel_size,
+        "labels": {"yes": joins.text(concepts, join), "no": "anything else"},
+        "architecture": (
+            {
+                "layers": model_files.LAYERS,
+                "channels": list(architecture.channels),
+                "kernel_size": architecture.kernel_size,
+            }
+            if architecture.conv_layers
+            else {"name": _name(weights), "layers": architecture.about}
+        )
+        | {
             "image_size": architecture.image_size,
             "features": architecture.features,
             "parameters": sum(values.size for values in weights.values()),
@@ -281,7 +301,15 @@ def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **
     }
 
 
-def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 32) -> cnn.Architecture:
+def _name(weights: Mapping[str, np.ndarray | Tensor]) -> str | None:
+    """The architecture of such layers, where it is no chain of convolutions."""
+    shapes = {name: tuple(weights[name].shape) for name in trunk(weights)}
+    return next((name for name in model_files.NAMED if cnn.ARCHITECTURES[name].below == shapes), None)
+
+
+def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 32) -> cnn.Layers:
+    if name := _name(weights):
+        return cnn.ARCHITECTURES[name]
     layers = [name.removesuffix(".weight") for name in weights if name.startswith("conv") and name.endswith(".weight")]
     kernels = [weights[f"{layer}.weight"].shape for layer in sorted(layers, key=lambda layer: int(layer[4:]))]
     return cnn.Architecture((kernels[0][1], *(shape[0] for shape in kernels)), kernels[0][-1], image_size)
@@ -291,6 +319,8 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
     """The model as onnx.ModelProto: `images` uint8 (m, 32, 32, 3) -> `score` float32 (m,), `probabilities` (m, k)."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
+
+    from zoofuse.export import onnx_layers
 
     size, k = config["architecture"]["image_size"], len(config["concepts"])
     node = helper.make_node
@@ -303,8 +333,11 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
     ]
     constants = {"divide": config["normalisation"]["divide"]}
     constants |= {name: np.reshape(config["normalisation"][name], (1, 3, 1, 1)) for name in ("mean", "std")}
-    last = "x"
-    for i in range(1, len(config["architecture"]["channels"])):
+    last, graph = "x", onnx_layers.Graph()
+    if name := config["architecture"].get("name"):
+        last = onnx_layers.features(graph, cnn.ARCHITECTURES[name], last)
+        nodes += graph.nodes
+    for i in range(1, len(config["architecture"].get("channels", ()))):
         nodes += [
             node("Conv", [last, f"conv{i}.weight", f"conv{i}.bias"], [f"conv{i}"]),
             node("Relu", [f"conv{i}"], [f"relu{i}"]),
@@ -315,9 +348,11 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
         node("Flatten", [last], ["features"]),
         node("Gemm", ["features", "heads.weight", "heads.bias"], ["heads"], transB=1),
         node("Sigmoid", ["heads"], ["probabilities"]),
-        node("ReduceProd", ["probabilities"], ["score"], axes=[1], keepdims=0),
     ]
-    arrays = weights | {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    joining, of_join = onnx_joins.nodes(joins.of_source(config), k)
+    nodes += joining
+    constants = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    arrays = weights | of_join | constants | graph.constants
     graph = helper.make_graph(
         nodes,
         "zoofuse",
@@ -407,4 +442,5 @@ def card(config: Mapping, others: Sequence[Mapping], images: Sequence[Mapping]) 
     )
     supervision = SUPERVISION[config["supervision"]]
     context = {"config": config, "others": others, "images": images, "supervision": supervision}
+    context["pytorch"] = card_code.PYTORCH.get(config["architecture"].get("name"))
     return cards.render("zoofuse.export", "model_card.md", front, **context)

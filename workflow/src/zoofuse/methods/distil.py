@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from zoofuse.core import files, rng
 from zoofuse.data import images
 from zoofuse.models import cnn
+from zoofuse.models.architectures import trunk
 from zoofuse.native import build, trainer
 from zoofuse.settings.fields import Choice
 from zoofuse.settings.training import Distil, DistilWeights, Recipe
@@ -37,6 +39,7 @@ def from_weights(
     seed: int,
     fusion: str,
     architecture: str,
+    kinds: Mapping[str, str] = MappingProxyType({}),
     start: Path | None = None,
     **how,
 ) -> None:
@@ -51,7 +54,8 @@ def from_weights(
         settings: What they depend on.
         seed: The run's seed.
         fusion: The fusion's name.
-        architecture: A name in `architectures.ARCHITECTURES`: that of the zoos and of the students.
+        architecture: A name in `architectures.ARCHITECTURES`: that of the students, and of zoos that `kinds` lacks.
+        kinds: Domain -> the architecture of its zoo's CNNs.
         start: A zoo file whose first n CNNs of each domain the students begin from, such as translated ones; they keep
             model and domain.
         **how: backend, device and threads as `training.train` takes them.
@@ -59,9 +63,10 @@ def from_weights(
     Raises:
         ValueError: A zoo holds CNNs of another architecture.
     """
-    parents = _parents(zoos, architecture)
+    kinds = dict.fromkeys(zoos, architecture) | dict(kinds)
+    parents = _parents(zoos, kinds)
     inputs = leaves(settings.images, seed, fusion, "leaves", shapes=settings.shapes)
-    asked = chosen(settings.choice, parents, settings.teachers, seed, fusion, architecture)
+    asked = chosen(settings.choice, parents, settings.teachers, seed, fusion, kinds)
     targets = on_leaves(asked, inputs, settings.temperature, settings.palettes, seed, fusion)
     begin = None
     if start is not None:
@@ -85,6 +90,7 @@ def from_parents(
     seed: int,
     fusion: str,
     architecture: str,
+    kinds: Mapping[str, str] = MappingProxyType({}),
     **how,
 ) -> None:
     """Write a zoo file of n CNNs distilled from zoos "A", "B" and so on, on the concepts' own images.
@@ -100,17 +106,20 @@ def from_parents(
             colour and which negatives are left out.
         seed: The run's seed.
         fusion: The fusion's name.
-        architecture: A name in `architectures.ARCHITECTURES`: that of the zoos.
+        architecture: A name in `architectures.ARCHITECTURES`: that of the students whose settings name none, and of
+            zoos that `kinds` lacks.
+        kinds: Domain -> the architecture of its zoo's CNNs.
         **how: backend, device and threads as `training.train` takes them.
 
     Raises:
         ValueError: A zoo holds CNNs of another architecture.
     """
-    parents = _parents(zoos, architecture)
+    kinds = dict.fromkeys(zoos, architecture) | dict(kinds)
+    parents = _parents(zoos, kinds)
     data = {side: training.Data(**images.read_concept(path)) for side, path in concept_images.items()}
-    asked = judges = chosen(settings.choice, parents, settings.teachers, seed, fusion, architecture)
+    asked = judges = chosen(settings.choice, parents, settings.teachers, seed, fusion, kinds)
     if settings.choice == "random":
-        judges = chosen("best", parents, settings.teachers, seed, fusion, architecture)
+        judges = chosen("best", parents, settings.teachers, seed, fusion, kinds)
     inputs, targets = training_images(judges, data, settings, seed, fusion, teachers=asked)
     sources = {side: [files.fingerprint(path) for path in paths] for side, paths in zoos.items()}
     sources |= {f"images_{side}": files.fingerprint(path) for side, path in concept_images.items()}
@@ -319,7 +328,7 @@ def probability(cnns: align.CNN, inputs: np.ndarray, temperature: float = 1.0) -
 
 
 def chosen(
-    choice: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, architecture: str
+    choice: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, kinds: Mapping[str, str]
 ) -> dict[str, align.CNN]:
     """Domain -> parameters of its n teachers.
 
@@ -328,13 +337,13 @@ def chosen(
             the first ones, for which no label is used; "random", untrained CNNs instead of the zoo's.
         zoos: Domain -> the CNNs of its zoo.
         n: How many of each zoo.
-        seed, fusion, architecture: What untrained CNNs depend on.
+        seed, fusion, kinds: What untrained CNNs depend on; kinds: domain -> the architecture of its zoo's.
     """
     if choice not in CHOICES:
         raise ValueError(f"choice: {choice!r} is unknown; write one of {', '.join(CHOICES)}.")
     if choice == "random":
-        kind = cnn.ARCHITECTURES[architecture]
-        return {side: cnn.initial_weights(kind, seed, f"{fusion}/teachers/{side}", np.arange(n)) for side in zoos}
+        of = {side: cnn.ARCHITECTURES[kinds[side]] for side in zoos}
+        return {side: cnn.initial_weights(of[side], seed, f"{fusion}/teachers/{side}", np.arange(n)) for side in zoos}
     if choice == "first":
         zoos = {side: {name: of_side[name] for name in _parameters(of_side)} for side, of_side in zoos.items()}
     return {side: _best(of_side, n) for side, of_side in zoos.items()}
@@ -347,21 +356,20 @@ def _best(cnns: align.CNN, n: int) -> align.CNN:
     return {name: cnns[name][best[finite[best]]] for name in _parameters(cnns)}
 
 
-def _parents(zoos: Mapping[str, list[Path]], architecture: str) -> dict[str, align.CNN]:
+def _parents(zoos: Mapping[str, list[Path]], kinds: Mapping[str, str]) -> dict[str, align.CNN]:
     """Domain -> the CNNs of its zoo; raises ValueError for CNNs of another architecture than the one that is known."""
-    shapes = cnn.ARCHITECTURES[architecture].shapes
     parents = {side: zoo.read(paths) for side, paths in zoos.items()}
     for side, cnns in parents.items():
-        if {name: cnns[name].shape[1:] for name in _parameters(cnns)} != shapes:
+        if {name: cnns[name].shape[1:] for name in _parameters(cnns)} != cnn.ARCHITECTURES[kinds[side]].shapes:
             raise ValueError(
-                f"{zoos[side][0]}: its CNNs are not of architecture {architecture}. Write the zoo's own architecture "
+                f"{zoos[side][0]}: its CNNs are not of architecture {kinds[side]}. Write the zoo's own architecture "
                 "under zoo.architecture."
             )
     return parents
 
 
 def _parameters(cnns: align.CNN) -> list[str]:
-    return [name for name in cnns if name.startswith(("conv", "fc1"))]
+    return [*trunk(cnns), *(name for name in cnns if name.startswith("fc1"))]
 
 
 def _shown(
@@ -411,15 +419,12 @@ def _write(
 ) -> None:
     """Train the students, of this architecture, and write their zoo file."""
     models = np.arange(n if begin is None else len(begin["model"]), dtype=np.int32)
-    initial = begin and {name: values for name, values in begin.items() if name.startswith("conv")}
+    initial = begin and {name: begin[name] for name in trunk(begin)}
     how = {"architecture": architecture, "initial": initial} | how
     arrays = students(inputs, targets, list(parents), models, settings, seed, f"{fusion}/distil_{material}", **how)
     arrays["model"] = models if begin is None else begin["model"]
     arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
-    every = {
-        name: np.concatenate([of_side[name] for of_side in parents.values()]) for name in _parameters(parents["A"])
-    }
-    if align.alike(arrays, every):
+    if every := align.together(arrays, parents.values()):
         arrays["nearest_parent"] = align.nearest_parent(arrays, every)
     about = {"material": material, "settings": asdict(settings), "seed": seed, "sources": sources}
     files.write(output, "zoo", arrays, instruction_set=build.instruction_set(), **about)
@@ -464,7 +469,7 @@ def students(
         flip=True,
     )
     weights = training.train(data, train, seed, name, models, **how).weights
-    arrays = {name: values for name, values in weights.items() if name.startswith("conv")}
+    arrays = {name: weights[name] for name in trunk(weights)}
     for row, side in enumerate(reversed(sides)):  # a logistic output as two classes of opposite logits
         head = f"fc_{side.lower()}"
         arrays[f"{head}.weight"] = np.stack([-weights["fc1.weight"][:, row], weights["fc1.weight"][:, row]], 1) / 2

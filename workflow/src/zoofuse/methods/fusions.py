@@ -183,6 +183,7 @@ for _letter in LETTERS:
     label="average of parents",
     role="baseline",
     needs=("zoos",),
+    zoos="one architecture",
     default=True,
     about="Mean kernels and biases of the CNNs of equal index in all zoos.",
 )
@@ -262,4 +263,4 @@ baseline("supervised", label="supervised CNN", supervision="target labels",
 def _how(job: Job) -> dict:
     """What every distillation takes."""
     return {"n": job.count, "seed": job.seed, "fusion": job.fusion, "architecture": job.architecture,
-            "device": job.device, "threads": job.threads}  # fmt: skip
+            "kinds": job.kinds, "device": job.device, "threads": job.threads}  # fmt: skip

@@ -14,6 +14,7 @@ from zoofuse.core import files, rng
 from zoofuse.methods import kernels
 from zoofuse.methods.cyclegan import io, translation
 from zoofuse.models import cnn
+from zoofuse.models.architectures import trunk
 from zoofuse.zoo import zoo
 
 
@@ -93,7 +94,7 @@ def parent(paths: list[Path], domain: str, output: Path) -> None:
 def average(zoos: Mapping[str, list[Path]], output: Path) -> None:
     """Control: mean kernels and biases of the CNNs of the same index in all zoos, with the head of each."""
     a, *others = (_first(paths, _count(zoos)) for paths in zoos.values())
-    names = [name for name in a if name.startswith("conv")]
+    names = trunk(a)
     arrays = {name: sum((other[name] for other in others), start=a[name]) / len(zoos) for name in names}
     arrays |= {"model": a["model"], "domain": np.repeat(["-"], len(a["model"]))}
     sources = {domain: _fingerprints(paths) for domain, paths in zoos.items()}

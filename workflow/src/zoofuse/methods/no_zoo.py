@@ -43,6 +43,7 @@ def direct(job: Job) -> None:
 @method(
     "direct_pair",
     label="two CNNs trained directly",
+    zoos="chain of students",
     **FACTS,
     about="As direct, but a CNN for each concept; side by side they are one CNN of twice the channels.",
 )

@@ -18,15 +18,19 @@ import dataclasses
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+
+from zoofuse.models.architectures import ARCHITECTURES
 
 ROLES = ("generated", "baseline", "foreign")  # foreign: somebody else's classifier, of a predictions file
 SUPERVISION = ("none", "concept labels", "few-shot", "target labels", "unknown")  # what a method or head was made from
 NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space")
 EFFORTS = ("light", "training", "own rule")
+ZOOS = ("any", "one architecture", "one chain", "chain of students")  # what a method can be had from
+_WEIGHTS = {"zoos", "volumes", "layers", "generators", "space"}  # needs whose weights stand side by side
 LETTERS = "abcde"  # under which a fusion names its concepts
 
 Count = Callable[[Mapping[str, int], Mapping, Mapping], int]
@@ -63,6 +67,8 @@ class Method:
             `options` has none of these names.
         asks: from its options to its supervision, where that depends on them.
         make: from a Job to a zoo file.
+        zoos: which zoos it can be had from, of ZOOS: what compares weights asks for one architecture, and what knows
+            of convolutions only for a chain of them. By default what its needs ask for.
         of: of a variant, the method that it varies.
         chosen: of a variant, the options in which it differs.
     """
@@ -86,12 +92,16 @@ class Method:
     shared: tuple[str, type] | None = None
     asks: Callable[[Mapping], str] | None = None
     make: "Callable[[Job], None] | None" = None
+    zoos: str = ""
     of: str = ""
     chosen: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         wrong = [need for need in self.needs if need not in NEEDS and not need.startswith("method:")]
-        for value, known in ((self.role, ROLES), (self.supervision, SUPERVISION), (self.effort, EFFORTS)):
+        by_needs = "one chain" if _WEIGHTS & set(self.needs) else "any"
+        object.__setattr__(self, "zoos", self.zoos or by_needs)
+        facts = ((self.role, ROLES), (self.supervision, SUPERVISION), (self.effort, EFFORTS), (self.zoos, ZOOS))
+        for value, known in facts:
             wrong += [] if value in known else [value]
         if wrong:
             raise ValueError(f"method {self.name}: {', '.join(wrong)} is unknown to the registry.")
@@ -134,13 +144,15 @@ class Job:
         fusion: the fusion's name, of which random numbers depend.
         seed: the run's seed.
         count: CNNs to make of each domain.
-        architecture: of the zoo's CNNs, by name.
+        architecture: of CNNs that are trained or drawn and whose settings name none, by name: the zoos', or where
+            these differ that of the configuration.
         options: the method's settings.
         zoos: domain ("A", "B", ...) -> its zoo files; for "trained" those as trained, with histories.
         banks: volume ("conv1", ..., or "joint") -> kernel bank, for "volumes" and "layers".
         generators: volume -> generators files, one for each two neighbouring concepts.
         images: domain -> the concept's images.
         made: another method's name -> its CNNs.
+        kinds: domain -> the architecture of its zoo's CNNs; where it is left out, all have `architecture`.
         device: "cpu" or "cuda".
         threads: CPU threads to use.
     """
@@ -157,6 +169,7 @@ class Job:
     generators: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     images: Mapping[str, Path] = field(default_factory=dict)
     made: Mapping[str, Path] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
 
@@ -283,6 +296,32 @@ def in_one_job(name: str, variants: Mapping[str, Mapping] | None = None) -> bool
     long = {"volumes", "layers", "generators", "space"}
     before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     return not long & set(entry.needs) and all(in_one_job(other, variants) for other in before)
+
+
+def not_applicable(
+    name: str, architectures: Iterable[str], student: str, variants: Mapping[str, Mapping] | None = None
+) -> str:
+    """Why a method can't be had from a fusion's zoos.
+
+    Args:
+        name: as `get` takes it.
+        architectures: of the zoos, by name.
+        student: the architecture of CNNs that are trained or drawn for the fusion.
+        variants: as `known` takes them.
+
+    Returns:
+        The reason, in a few words; "" where it can.
+    """
+    entry, kinds = get(name, variants), sorted(set(architectures))
+    before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
+    for other in before:
+        if reason := not_applicable(other, kinds, student, variants):
+            return reason
+    if entry.zoos.startswith("one") and len(kinds) > 1:
+        return "the zoos have different architectures"
+    asked = {"one chain": kinds[:1], "chain of students": [student]}.get(entry.zoos, [])
+    odd = [kind for kind in asked if not ARCHITECTURES[kind].conv_layers]
+    return f"the layers of {odd[0]} are not a chain of convolutions" if odd else ""
 
 
 def counts(sizes: Mapping[str, int], config: Mapping) -> dict[str, int]:

@@ -1,11 +1,59 @@
 """The shapes of the zoo's CNNs. Imports no torch, so that the rules can ask for an architecture's layers."""
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+
+HEAD = 16  # width of each attention head
+
+
+class Layers(ABC):
+    """What the zoo's CNNs have in common: layers that give features, and one linear layer, fc1.
+
+    `image_size`: rows and columns of the images; `classes`: outputs; `slower`: training one CNN against the published
+    one; `about`: the layers, for an exported model's configuration.
+    """
+
+    conv_layers: Sequence[str] = ()  # those of a chain of convolutions, which have kernel banks
+    starts: Mapping[str, float] = MappingProxyType(
+        {}
+    )  # end of a parameter's name -> what it starts from, where that is not drawn
+    about = ""
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """Length of the feature vector."""
+
+    @property
+    @abstractmethod
+    def below(self) -> dict[str, tuple[int, ...]]:
+        """Parameter name -> shape of one CNN's tensor, below fc1, in PyTorch's `parameters()` order."""
+
+    @property
+    @abstractmethod
+    def kept(self) -> int:
+        """Floats that training one image takes, about: patches, activations and gradients."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """`below` and the linear layer."""
+        return self.below | {"fc1.weight": (self.classes, self.features), "fc1.bias": (self.classes,)}
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def kernels(self) -> dict[str, int]:
+        """Conv layer -> its weights, biases aside."""
+        return {layer: math.prod(self.shapes[f"{layer}.weight"]) for layer in self.conv_layers}
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(Layers):
     """A chain of (convolution without padding, ReLU, max-pool 2) blocks and one linear layer."""
 
     channels: tuple[int, ...]  # of the image, then after each convolution
@@ -32,24 +80,140 @@ class Architecture:
         return self.channels[-1] * self.sizes[-1] ** 2
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Parameter name -> shape of one CNN's tensor, in PyTorch's `parameters()` order."""
+    def below(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {}
         for name, cin, cout in zip(self.conv_layers, self.channels, self.channels[1:], strict=False):
             shapes[f"{name}.weight"] = (cout, cin, self.kernel_size, self.kernel_size)
             shapes[f"{name}.bias"] = (cout,)
-        shapes["fc1.weight"] = (self.classes, self.features)
-        shapes["fc1.bias"] = (self.classes,)
         return shapes
 
     @property
-    def parameters(self) -> int:
-        return sum(math.prod(shape) for shape in self.shapes.values())
+    def kept(self) -> int:
+        floats = 0
+        for cin, cout, size in zip(self.channels, self.channels[1:], self.sizes, strict=False):
+            floats += (size - self.kernel_size + 1) ** 2 * (2 * cin * self.kernel_size**2 + 4 * cout)
+        return floats
+
+
+def residual_layers(depth: int, widths: Sequence[int]) -> dict[str, tuple[int, int, int]]:
+    """The convolutions of a residual network at half the published resolution: a stem of stride 2, then pairs.
+
+    Args:
+        depth: 6n + 2 layers.
+        widths: channels of each stage.
+
+    Returns:
+        Name -> (channels in, channels out, stride).
+
+    Raises:
+        ValueError: there is no residual network of so many layers.
+    """
+    if (depth - 2) % 6 or depth < 8:
+        raise ValueError(f"a residual network of {depth} layers; write 8, 14, 20, 26 or 32.")
+    layers, before = {"stem": (3, widths[0], 2)}, widths[0]
+    for stage, width in enumerate(widths):
+        for block in range((depth - 2) // 6):
+            stride = 2 if stage and not block else 1
+            layers[f"stage{stage}.{block}.0"] = (before, width, stride)
+            layers[f"stage{stage}.{block}.1"] = (width, width, 1)
+            before = width
+    return layers
+
+
+def convolution_shapes(layers: Mapping[str, tuple[int, int, int]]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the kernels and biases of 3x3 convolutions, as `residual_layers` gives them."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (cin, cout, _) in layers.items():
+        shapes |= {f"{name}.weight": (cout, cin, 3, 3), f"{name}.bias": (cout,)}
+    return shapes
+
+
+@dataclass(frozen=True)
+class ResNet(Layers):
+    """A residual network without normalisation. ResNet8: 18,834 parameters, 32 features."""
+
+    depth: int = 8
+    widths: tuple[int, ...] = (8, 16, 32)
+    image_size: int = 32
+    classes: int = 2
+    slower: float = 1
+    about = (
+        "conv 3x3 of stride 2, pairs of conv 3x3 with shortcuts (option A), ReLU, mean over the image, linear heads, "
+        "logistic function; score = product over heads"
+    )
 
     @property
-    def kernels(self) -> dict[str, int]:
-        """Conv layer -> its weights, biases aside."""
-        return {layer: math.prod(self.shapes[f"{layer}.weight"]) for layer in self.conv_layers}
+    def layers(self) -> dict[str, tuple[int, int, int]]:
+        return residual_layers(self.depth, self.widths)
+
+    @property
+    def features(self) -> int:
+        return self.widths[-1]
+
+    @property
+    def below(self) -> dict[str, tuple[int, ...]]:
+        return convolution_shapes(self.layers)
+
+    @property
+    def kept(self) -> int:
+        size, floats = self.image_size, 0
+        for _, cout, stride in self.layers.values():
+            size = -(-size // stride)
+            floats += 6 * cout * size**2
+        return floats
+
+
+@dataclass(frozen=True)
+class VisionTransformer(Layers):
+    """Patches of 4x4, width 32, 2 blocks of 2 heads, hidden layers of 64: 20,834 parameters, 32 features."""
+
+    patch: int = 4
+    width: int = 32
+    depth: int = 2
+    hidden: int = 64
+    image_size: int = 32
+    classes: int = 2
+    slower: float = 1
+    starts = MappingProxyType(
+        {f"{name}.{part}": start for name in ("norm", "norm1", "norm2") for part, start in (("weight", 1), ("bias", 0))}
+    )
+    about = (
+        f"patches, learnt positions, (norm, attention of heads of {HEAD}, norm, GELU layer) for each block, norm, mean "
+        "over patches, linear heads, logistic function; score = product over heads"
+    )
+
+    @property
+    def tokens(self) -> int:
+        """Patches of an image."""
+        return (self.image_size // self.patch) ** 2
+
+    @property
+    def features(self) -> int:
+        return self.width
+
+    @property
+    def below(self) -> dict[str, tuple[int, ...]]:
+        width, hidden = self.width, self.hidden
+        shapes = _affine("patch", width, 3 * self.patch**2) | {"place.weight": (self.tokens, width)}
+        for block in (f"block{i}" for i in range(1, self.depth + 1)):
+            shapes |= _norm(f"{block}.norm1", width)
+            shapes |= _affine(f"{block}.qkv", 3 * width, width) | _affine(f"{block}.out", width, width)
+            shapes |= _norm(f"{block}.norm2", width)
+            shapes |= _affine(f"{block}.mlp1", hidden, width) | _affine(f"{block}.mlp2", width, hidden)
+        return shapes | _norm("norm", width)
+
+    @property
+    def kept(self) -> int:
+        each = 16 * self.width + 4 * self.hidden + 3 * self.tokens * self.width // HEAD
+        return self.tokens * (2 * 3 * self.patch**2 + self.depth * each)
+
+
+def _affine(name: str, out: int, inputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out, inputs), f"{name}.bias": (out,)}
+
+
+def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 # By the name that zoo.architecture takes; a new one needs its line here and nothing else.
@@ -57,4 +221,18 @@ ARCHITECTURES = {
     "published": Architecture(channels=(3, 6, 16), kernel_size=5),
     "wide": Architecture(channels=(3, 12, 32), kernel_size=5, slower=2.5),
     "deep": Architecture(channels=(3, 32, 64, 128), kernel_size=3, slower=7),
+    "resnet8": ResNet(slower=9),  # these two in PyTorch
+    "vit": VisionTransformer(slower=17),
 }
+
+
+def trunk(names: Iterable[str]) -> list[str]:
+    """The parameters below the linear layer or the heads, among the arrays of a zoo file.
+
+    Args:
+        names: such as conv1.weight, fc1.weight, fc_a.bias, model, history/loss.
+
+    Returns:
+        Those with a layer and a part in their name that are no linear layer's, in their order.
+    """
+    return [name for name in names if "." in name and "/" not in name and not name.startswith(("fc", "heads."))]

@@ -16,14 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoofuse.core import rng
-from zoofuse.models.architectures import ARCHITECTURES, Architecture
+from zoofuse.models import resnet, vit
+from zoofuse.models.architectures import ARCHITECTURES, Architecture, Layers
 
-__all__ = ["ARCHITECTURES", "Architecture"]  # where those who work on CNNs look for them
+__all__ = ["ARCHITECTURES", "Architecture", "Layers"]  # where those who work on CNNs look for them
 
 Weights = Mapping[str, Tensor]  # name -> (n, ...)
 
 
-def initial_weights(architecture: Architecture, seed: int, concept: str, models: np.ndarray) -> dict[str, np.ndarray]:
+def initial_weights(architecture: Layers, seed: int, concept: str, models: np.ndarray) -> dict[str, np.ndarray]:
     """PyTorch's default initialisation, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
     Args:
@@ -39,6 +40,9 @@ def initial_weights(architecture: Architecture, seed: int, concept: str, models:
     for row, model in enumerate(models):
         for name, shape in shapes.items():
             fan_in = int(np.prod(shapes[name.replace(".bias", ".weight")][1:]))
+            if (start := next((v for end, v in architecture.starts.items() if name.endswith(end)), None)) is not None:
+                weights[name][row] = start
+                continue
             draws = rng.uniform(shape, seed, "initial_weights", concept, int(model), name)
             weights[name][row] = (2 * draws - 1) / np.float32(np.sqrt(fan_in))
     for name in ("fc1.weight", "fc1.bias"):  # as drawn, the concept is the first output
@@ -71,11 +75,14 @@ def preactivations(weights: Weights, x: Tensor) -> Iterator[Tensor]:
 
 
 def features(weights: Weights, x: Tensor) -> Tensor:
-    """Feature vectors after the last pooling; arguments as of `preactivations`.
+    """Feature vectors after the last pooling, of CNNs of any architecture; arguments as of `preactivations`.
 
     Returns:
         (n, b, features), flattened as PyTorch does: channel, row, column.
     """
+    for layer, of in {"stem.weight": resnet.features, "patch.weight": vit.features}.items():
+        if layer in weights:
+            return of(weights, x)
     *_, (_, pooled) = _blocks(weights, x)
     return pooled.flatten(2)
 

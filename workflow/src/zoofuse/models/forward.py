@@ -1,6 +1,6 @@
 """The forward pass of one CNN of any `Network`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,3 +53,23 @@ def _apply(step: Layer, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
             return x.mean((2, 3))
         case activation:
             return _ACTIVATIONS[activation](x)
+
+
+def layers(network: Network, weights: Mapping[str, Tensor], x: Tensor) -> Iterator[tuple[Layer, Tensor, Tensor]]:
+    """Each layer that has parameters, with what it takes and gives, of one CNN without dropout.
+
+    Args:
+        network: its architecture.
+        weights: its parameters. A caller may change those of a layer and of later ones before it goes on; what the
+            layer gives is then computed again.
+        x: normalised images, (b, channels, size, size).
+
+    Yields:
+        The layer, its input and its output, before any activation.
+    """
+    for step in network.steps:
+        if step.kind == "dropout":
+            continue
+        if step.name:
+            yield step, x, _apply(step, weights, x)
+        x = _apply(step, weights, x)

@@ -192,7 +192,7 @@ def chain(architecture: Architecture) -> Network:
 
 
 # By the name that a configuration takes; a new one needs its line here and nothing else.
-NETWORKS = {name: chain(architecture) for name, architecture in ARCHITECTURES.items()} | {
+NETWORKS = {name: chain(kind) for name, kind in ARCHITECTURES.items() if isinstance(kind, Architecture)} | {
     # Schürholt et al. 2022, "Model Zoos: A Dataset of Diverse Populations of Neural Network Models", CNN-s: 2,464
     # parameters for one channel.
     "cnn_s": Network(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from zoofuse.models import cnn
+from zoofuse.models.architectures import trunk
 from zoofuse.native import bindings, build
 from zoofuse.native.bindings import pointer
 
@@ -107,7 +108,7 @@ def logits(weights: dict[str, np.ndarray], images: np.ndarray, kind: str | None 
 
 def outputs(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """As `logits`, for CNNs of any architecture, with or without a compiler: then by PyTorch."""
-    own = {name: values for name, values in weights.items() if name.startswith(("conv", "fc1"))}
+    own = {name: weights[name] for name in (*trunk(weights), "fc1.weight", "fc1.bias")}
     shapes = {name: values.shape[1:] for name, values in own.items()}
     # Every tensor of the CNN counts: one with a further conv layer may share the first two with the published one.
     if shapes == cnn.ARCHITECTURES[ARCHITECTURE].shapes and available()[0]:

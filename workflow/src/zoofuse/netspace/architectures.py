@@ -5,7 +5,7 @@ shortcuts without parameters) at a width that a CPU trains. These are trained he
 folded into the convolutions before anything is embedded. All are CNNs of one concept.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from zoofuse.core import rng
 from zoofuse.models import cnn
+from zoofuse.models.architectures import convolution_shapes, residual_layers
+from zoofuse.models.resnet import Norm, convolved
 from zoofuse.netspace import cnns, spaces
 from zoofuse.zoo import training
-
-Norm = Callable[[str, Tensor], Tensor]  # convolution's name, outputs (b, n * c, h, w) -> the same shape
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,14 @@ class Architecture:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, (cin, cout, _) in self.layers.items():
-            shapes |= {f"{name}.weight": (cout, cin, 3, 3), f"{name}.bias": (cout,)}
+        shapes = convolution_shapes(self.layers)
         width = list(self.layers.values())[-1][1]
         return shapes | {"fc.weight": (2, width), "fc.bias": (2,)}
 
     def predict(self, weights: Mapping[str, Tensor], images: Tensor, norm: Norm | None = None) -> Tensor:
         """Logits (n, b, 2) for images uint8 (b, 32, 32, 3)."""
-        n, x = len(weights["fc.bias"]), cnn.normalise(images)
-        kept = x
-        for at, (name, (_, cout, stride)) in enumerate(self.layers.items()):
-            opens = self.residual and at % 2 == 1  # stem, then pairs
-            if opens:
-                kept = x
-            kernels, bias = weights[f"{name}.weight"].flatten(0, 1), weights[f"{name}.bias"].flatten()
-            y = F.conv2d(x, kernels, bias, stride=stride, padding=1, groups=1 if at == 0 else n)
-            y = norm(name, y) if norm else y
-            if self.residual and at and not opens:
-                y = y + _shortcut(kept, n, cout, y.shape[-1])
-            x = F.relu(y)
-        pooled = x.mean((2, 3)).unflatten(1, (n, -1)).transpose(0, 1)
+        strides = {name: stride for name, (_, _, stride) in self.layers.items()}
+        pooled = convolved(weights, cnn.normalise(images), strides, self.residual, norm)
         return cnn.head(weights, pooled, "fc")
 
     @property
@@ -63,25 +50,9 @@ class Architecture:
         return spaces.Network(self.shapes, self.predict, gain=max(1, len(self.layers) / 2))
 
 
-def _shortcut(x: Tensor, n: int, channels: int, size: int) -> Tensor:
-    """The block's input, every other pixel and new channels zero where the block changes size (option A)."""
-    stride = x.shape[-1] // size
-    x = x[:, :, ::stride, ::stride].unflatten(1, (n, -1))
-    return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[2])).flatten(1, 2)
-
-
 def resnet(depth: int, widths: Sequence[int] = (4, 8, 16)) -> Architecture:
-    """A residual network of 6n + 2 layers, at half the published resolution: a stem of stride 2."""
-    if (depth - 2) % 6 or depth < 8:
-        raise ValueError(f"a residual network of {depth} layers; write 8, 14, 20, 26 or 32.")
-    layers, before = {"stem": (3, widths[0], 2)}, widths[0]
-    for stage, width in enumerate(widths):
-        for block in range((depth - 2) // 6):
-            stride = 2 if stage and not block else 1
-            layers[f"stage{stage}.{block}.0"] = (before, width, stride)
-            layers[f"stage{stage}.{block}.1"] = (width, width, 1)
-            before = width
-    return Architecture(f"ResNet{depth}", layers, True)
+    """A residual network of 6n + 2 layers, as `models.architectures.residual_layers` builds it."""
+    return Architecture(f"ResNet{depth}", residual_layers(depth, widths), True)
 
 
 VANILLA = Architecture("VanillaCNN", {"conv1": (3, 8, 2), "conv2": (8, 16, 2), "conv3": (16, 16, 2)}, False)

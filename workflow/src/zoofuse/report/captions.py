@@ -69,7 +69,7 @@ TABLES = {
     "nearest_parent": (
         "Distance to the nearest parent",
         "Over all conv weights, up to the order of channels: 0 is a copy, 1 or more unrelated. Parents are compared "
-        "with the other parents.",
+        "with the other parents. n = 0: not applicable, as no parent has the architecture of these CNNs.",
     ),
     "groups": (
         "Accuracy by group of images",

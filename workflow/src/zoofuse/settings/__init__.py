@@ -9,6 +9,8 @@ import functools
 
 from pydantic import TypeAdapter
 
+from zoofuse.settings.across import Across
+from zoofuse.settings.board import Leaderboard
 from zoofuse.settings.evaluation import Evaluation
 from zoofuse.settings.factory import Factory
 from zoofuse.settings.fields import JOINT as JOINT
@@ -33,8 +35,13 @@ class Configuration:
         extra=ONCE,
     )
     want: Text = says(
-        'What a CNN is wanted for, over words of synthetic images: --config want="black and not cat" trains what it '
-        "takes and ends in results/models/black_and_not_cat and a gallery (docs/tasks.md).",
+        'What a CNN is wanted for, over the words of the registry: --config want="black and not cat" trains what it '
+        "takes and ends in results/models/black_and_not_cat, a gallery and the report (docs/tasks.md).",
+        None,
+    )
+    registry: Text = says(
+        "A file that says which zoos, folders or classes of a data set the words of `want` stand for (docs/tasks.md); "
+        "relative to where snakemake is called. By default the words of synthetic images.",
         None,
     )
     images_root: Text = says(
@@ -62,11 +69,17 @@ class Configuration:
     tasks: dict[str, Tasks] = says(
         "Sets of binary tasks: some of the classes against the rest, by name (snakemake tasks).", {}, extra=NAME
     )
+    across: dict[str, Across] = says(
+        "Fusions from zoos of every two of some architectures, by the name of the fusion (snakemake across).",
+        {},
+        extra=NAME,
+    )
     factory: dict[str, Factory] = says(
         "Factory zoos: CNNs of two or more classes with varied hyper-parameters, by name (snakemake factory).",
         {},
         extra=NAME,
     )
+    leaderboard: Leaderboard = Leaderboard()
     images: Images = Images()
     synthetic: Synthetic = Synthetic()
     predict: Text = says("A folder of images for results/predictions/...; relative to where snakemake is called.", None)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from zoofuse.data.joins import COMBINE
 from zoofuse.settings.fields import (
     ONCE,
     Architecture,
@@ -88,7 +89,9 @@ class Concept:
     negative: Selectors = says("Folders, or words, that do not show it.", None)
     models: Millions | None = says("CNNs in this concept's zoo; null trains 64, or takes all of an existing zoo.", None)
     architecture: Architecture | None = says(
-        "The CNN of this concept's zoo; null takes zoo.architecture, which every concept of a fusion must have.", None
+        "The CNN of this concept's zoo; null takes zoo.architecture. Fusions of different ones leave out what compares "
+        "weights.",
+        None,
     )
     images_per_epoch: Annotated[int, Field(ge=2, le=1_000_000)] | None = says(
         "Training images each CNN draws per epoch, for this concept.", None
@@ -129,8 +132,14 @@ class Fusion:
     )
     expression: Text = says(
         "Instead of concepts: an expression over the configuration's concepts, such as black and not cat. Of a negated "
-        "concept the positive and negative images change places.",
+        "concept the positive and negative images change places; an expression with an or is computed from the "
+        "concepts' predictions.",
         None,
+    )
+    combine: Literal[COMBINE] = says(
+        "How the concepts' probabilities are joined: product takes them to be independent; minimum (with the maximum "
+        "for or) and lukasiewicz are fuzzy.",
+        "product",
     )
     generators: Text = says("Trained generators under zoo_root (HDF5) instead of training CycleGANs.", None)
     methods: list[str] = says(  # their names are filled in by config.schema

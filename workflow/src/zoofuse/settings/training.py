@@ -27,7 +27,8 @@ class Zoo:
         "The CNN. published: conv 5x5 3 to 6, pool, conv 5x5 6 to 16, pool, linear 400 to 2 "
         "(3,674 parameters); wide: 12 and 32 channels, linear 800 to 2 (12,146 parameters); deep: "
         "three conv 3x3 of 32, 64 and 128 channels, each with a pool, linear 512 to 2 (94,274 "
-        "parameters).",
+        "parameters); resnet8: a residual network of 8, 16 and 32 channels (18,834 parameters); vit: a vision "
+        "transformer, patch 4, width 32, 2 blocks of 2 heads (20,834 parameters).",
         "published",
     )
     epochs: int = says("Epochs per CNN (report).", 20, ge=1, le=100_000)
@@ -149,7 +150,9 @@ class Teachers:
 class Distil(Teachers, Recipe):
     models: Millions = says("CNNs that each distilling method makes (cyclegan_distil of each domain).", 8)
     teachers: Count = says("CNNs of each zoo that teach.", 16)
-    student: Architecture | None = says("Architecture of the distilled CNNs; null takes the zoo's.", None)
+    student: Architecture | None = says(
+        "Architecture of the distilled CNNs; null takes the zoos', or zoo.architecture where these differ.", None
+    )
 
 
 @block

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoofuse.config import factories, sides
+from zoofuse.config import architectures, factories, sides
 from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import settings as cyclegan
 from zoofuse.models.architectures import ARCHITECTURES
@@ -100,8 +100,6 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
     """
     zoo, evaluation = config["zoo"], config["evaluation"]
     sizes = {name: concept["models"] for name, concept in config["concepts"].items()}
-    architecture, slower = ARCHITECTURES[zoo["architecture"]], ARCHITECTURES[zoo["architecture"]].slower
-    parameters = 4 * architecture.parameters  # bytes
     kept = 1 + (zoo["epochs"] // zoo["checkpoint_every"] if zoo["checkpoint_every"] else 0)
     found = []
     for name, concept in config["concepts"].items():
@@ -113,6 +111,8 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
             disk = sizes[name] * (kept * 4 * own.parameters + 24 * zoo["epochs"]) / 1e9
             found.append(Stage(f"zoo of {name}", math.ceil(sizes[name] / shard), shard, hours, disk))
     for name, fusion in config["fusions"].items():
+        architecture = ARCHITECTURES[architectures.of_students(config, fusion)]
+        slower, parameters = architecture.slower, 4 * architecture.parameters  # bytes
         parents = {side: sizes[concept] for side, concept in sides(fusion).items()}
         pairs = list(itertools.pairwise(parents.values()))
         banks = sum(parents.values()) * 4 * sum(architecture.kernels.values()) / 1e9

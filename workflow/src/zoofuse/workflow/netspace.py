@@ -20,7 +20,13 @@ class NetSpace:
 
     @property
     def fusions(self) -> list[str]:
-        return [name for name in self.run.fusions if len(self.run.by_side(name)) == 2]
+        return [name for name in self.run.fusions if len(self.run.by_side(name)) == 2 and self._applies(name)]
+
+    def _applies(self, fusion: str) -> bool:
+        """Whether both zoos have zoo.architecture, a chain of convolutions."""
+        kinds = set(self.run.architectures.of_zoos(fusion).values())
+        shared = self.run.config["zoo"]["architecture"]
+        return kinds == {shared} and bool(self.run.architectures.layers(fusion))
 
     def images(self, fusion: str) -> list[str]:
         """The images of both concepts, "a" first.
@@ -30,6 +36,11 @@ class NetSpace:
         """
         if len(self.run.by_side(fusion)) > 2:
             raise ValueError(f"NetSpace joins two concepts, and {fusion} has more: name a fusion of two.")
+        if not self._applies(fusion):
+            raise ValueError(
+                f"NetSpace is not applicable to {fusion}: its zoos have different architectures, or one that is not "
+                "zoo.architecture or not a chain of convolutions."
+            )
         images = self.run.images.of_fusion(fusion)
         if len(images) < 2:
             raise ValueError("NetSpace compares predictions on images: write positive and negative for both concepts.")

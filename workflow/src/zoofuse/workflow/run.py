@@ -11,8 +11,10 @@ from zoofuse.core.files import digest
 from zoofuse.evaluation import foreign_predictions
 from zoofuse.importers import foreign, imports
 from zoofuse.methods import registry
-from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.preflight.folder_checks import count_zoo, models_made
+from zoofuse.workflow.across import Across
+from zoofuse.workflow.architectures import Architectures
+from zoofuse.workflow.board import Board
 from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
@@ -56,7 +58,6 @@ class Run:
         self.trained = [name for name, concept in self.concepts.items() if "zoo" not in concept]
         self.imported = [name for name in self.concepts if name not in self.trained]
         self.imported_fusions = [name for name, fusion in self.fusions.items() if "generators" in fusion]
-        self.layers = list(ARCHITECTURES[config["zoo"]["architecture"]].conv_layers)
         self.gpus = 0 if config["zoo"]["device"] == "cpu" else 1  # that a training job asks for
         self.threads = config["zoo"]["threads"]
         self.seed = config["seed"]
@@ -64,6 +65,8 @@ class Run:
         self.settings = digest(config)  # before any size is filled in
         self.images, self.netspace, self.goals = Images(self), NetSpace(self), Goals(self)
         self.grids, self.factories, self.tasks = Grids(self), Factories(self), Tasks(self)
+        self.board = Board(self)
+        self.architectures, self.across = Architectures(self), Across(self)
 
     # ------------------------------------------------------------ what jobs on other nodes are given
 
@@ -129,7 +132,7 @@ class Run:
 
     def volumes(self, fusion: str) -> list[str]:
         """What has a kernel bank and a CycleGAN of its own: each conv layer, or both together."""
-        return ["joint"] if self.fusion(fusion)["joint"] else self.layers
+        return ["joint"] if self.fusion(fusion)["joint"] else self.architectures.layers(fusion)
 
     def pairs(self, fusion: str) -> list[str]:
         """The wildcard `pair` of each two neighbouring concepts: "-ab", "-bc"; "" of the only two."""
@@ -279,7 +282,7 @@ class Run:
                 case "trained":  # in their own channel order
                     inputs |= {f"zoo_{side}": self.unaligned_zoo(fusion, side) for side in concepts}
                 case "volumes" | "layers":
-                    volumes = self.volumes(fusion) if need == "volumes" else self.layers
+                    volumes = self.volumes(fusion) if need == "volumes" else self.architectures.layers(fusion)
                     inputs |= {f"bank_{volume}": [f"results/kernels/{fusion}/{volume}.h5"] for volume in volumes}
                 case "generators":
                     for volume in self.volumes(fusion):
@@ -452,7 +455,7 @@ class Run:
             figures += ["replicates"] if self.config["replicates"] else []
             figures += ["suspects"] if self.images.of_fusion(name) else []
             if "cyclegan" in fusion["methods"]:
-                figures += [f"kernels_{layer}" for layer in self.layers]
+                figures += [f"kernels_{layer}" for layer in self.architectures.layers(name)]
                 if name not in self.imported_fusions:
                     figures.append("cyclegan")
                     inputs[f"generators_{name}"] = self.generators(name)

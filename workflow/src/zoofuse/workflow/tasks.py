@@ -97,13 +97,24 @@ class Tasks:
         return [f"results/tasks/{tasks}/networks/{shard}.h5" for shard in blocks]
 
     def generated(self, tasks: str) -> list[str]:
-        """What the hypernetwork gives, if it is wanted."""
-        return [f"results/tasks/{tasks}/hypernetwork.h5"] if self._settings(tasks)["hypernetwork"] else []
+        """What the hypernetwork and NetSpace give, if they are wanted."""
+        ways = [way for way in ("hypernetwork", "netspace") if self._settings(tasks)[way]]
+        return [f"results/tasks/{tasks}/{way}.h5" for way in ways]
 
     def hypernetwork(self, tasks: str) -> dict:
         """Its settings."""
         settings = self._settings(tasks)
         return {"hidden": settings["hidden"], "steps": settings["hypernetwork"]}
+
+    def netspace(self, tasks: str) -> dict:
+        """Settings of the space."""
+        shared = self.run.config["netspace"]
+        keys = ("code", "hidden", "networks", "inputs", "learning_rate", "temperature", "mixed", "compared", "probes")
+        return {key: shared[key] for key in keys} | {"steps": self._settings(tasks)["netspace"]}
+
+    def code_steps(self, tasks: str) -> int:
+        """Steps in which a task's code is moved."""
+        return self._settings(tasks)["code_steps"]
 
     def retrained(self, tasks: str) -> int:
         """CNNs that are trained on each unseen task."""

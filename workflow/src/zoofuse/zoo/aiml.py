@@ -25,11 +25,16 @@ def network_of(attributes: Mapping, weights: Mapping[str, np.ndarray]) -> Networ
     Args:
         attributes: of the zoo file; its `network`, where it says so.
         weights: else a chain of blocks is read off the shapes of these, (n, ...) each.
+
+    Raises:
+        ValueError: the CNNs are no chain of layers.
     """
     if "network" in attributes:
         facts = dict(attributes["network"])
         return Network(tuple(facts.pop("layers")), **facts)
     layers = sorted({name.split(".")[0] for name in weights if name.startswith("conv")}, key=lambda name: int(name[4:]))
+    if not layers:
+        raise ValueError("Not applicable: these networks are not a chain of convolutions; name another zoo.")
     kernels = [weights[f"{layer}.weight"].shape[1:] for layer in layers]
     channels = (kernels[0][1], *(shape[0] for shape in kernels))
     return chain(Architecture(channels, kernels[0][-1]))

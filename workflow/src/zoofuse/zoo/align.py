@@ -5,7 +5,7 @@ each layer's channels are assigned to a reference's so that the kernels agree be
 changes. A layer's kernels see its own output channels and, as input channels, the order of the layer before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -122,19 +122,34 @@ def alike(cnns: CNN, others: CNN) -> bool:
     return one == other
 
 
+def together(cnns: CNN, zoos: Iterable[CNN]) -> CNN | None:
+    """The conv layers of those zoos' CNNs that have a distance to some CNNs, one zoo after another.
+
+    Args:
+        cnns: Tensors (n, ...) by name.
+        zoos: The same of each zoo.
+
+    Returns:
+        None where no zoo is of their architecture, or where it is no chain of convolutions.
+    """
+    same = [of for of in zoos if alike(cnns, of)]
+    names = [name for name in cnns if name.startswith("conv")]
+    return {name: np.concatenate([of[name] for of in same]) for name in names} if names and same else None
+
+
 def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int) -> Iterator[dict]:
     """For each method and domain, how far its first `limit` CNNs are from the nearest parent: rows of NEAREST.
 
     zoos: method -> its CNNs, with their domain; parents: method of a control -> the whole zoo. A parent is measured
     against all others, which says what a distance means. Nothing for a zoo that is no larger than `limit`, or for CNNs
-    of another architecture.
+    of another architecture than every zoo.
     """
     for method, cnns in zoos.items():
         others = [{name: of[name][limit if key == method else 0 :] for name in of} for key, of in parents.items()]
-        names = [name for name in others[0] if name.startswith("conv")]
-        everyone = {name: np.concatenate([of[name] for of in others]) for name in names}
-        if not len(everyone["conv1.bias"]) or not alike(cnns, everyone):
+        everyone = together(cnns, others)
+        if not everyone or not len(everyone["conv1.bias"]):
             continue
+        names = list(everyone)
         for domain in dict.fromkeys(cnns["domain"].tolist()):
             rows = np.flatnonzero(cnns["domain"] == domain)[:limit]
             nearest = nearest_parent({name: cnns[name][rows] for name in names}, everyone)

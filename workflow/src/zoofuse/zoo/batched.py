@@ -55,12 +55,10 @@ def train(job, threads: int, progress) -> None:
 
 def _at_once(job) -> int:
     """CNNs whose patches, activations and gradients of one batch fit in memory."""
-    architecture, floats = job.architecture, 0
-    for cin, cout, size in zip(architecture.channels, architecture.channels[1:], architecture.sizes, strict=False):
-        outputs = (size - architecture.kernel_size + 1) ** 2
-        floats += outputs * (2 * cin * architecture.kernel_size**2 + 4 * cout)
     memory = 0.7 * torch.cuda.mem_get_info(job.device)[0] if job.device.type == "cuda" else CPU_MEMORY
-    return max(1, int(memory / (4 * floats * min(job.settings.batch_size, job.settings.images_per_epoch))))
+    return max(
+        1, int(memory / (4 * job.architecture.kept * min(job.settings.batch_size, job.settings.images_per_epoch)))
+    )
 
 
 def _plans(job, part: slice, pool: ThreadPoolExecutor, threads: int) -> list:

@@ -60,7 +60,7 @@ def read(paths: list[Path], names: list[str] | None = None) -> dict[str, np.ndar
 def validation(cnns: dict[str, np.ndarray]) -> np.ndarray:
     """(n,) balanced accuracy on a CNN's own validation images at the end; 0 where it is not known."""
     history = cnns.get("history/validation_balanced_accuracy")
-    return np.zeros(len(cnns["conv1.bias"])) if history is None else np.nan_to_num(history[:, -1], nan=0.0)
+    return np.zeros(len(next(iter(cnns.values())))) if history is None else np.nan_to_num(history[:, -1], nan=0.0)
 
 
 def sizes(paths: Sequence[Path]) -> list[int]:
