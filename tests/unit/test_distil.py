@@ -280,6 +280,26 @@ def test_deeper_parents_have_deeper_students(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("other", ["wide", "vit"])
+def test_zoos_of_different_architectures_have_a_common_student(made, tmp_path, other):
+    """It is compared with the parents of its architecture only; a zoo that is not what it should be is refused."""
+    zoos = dict(made["zoos"]) | {"B": [tmp_path / "B.h5"]}
+    trained = training.train(made["data"]["B"], training.Settings(architecture=other, epochs=1, images_per_epoch=40), 1,
+                             "B", np.arange(2))  # fmt: skip
+    files.write(zoos["B"][0], "zoo", trained.weights | {"model": np.arange(2)})
+    how = {"n": 1, "settings": Distil(images=40, epochs=1, loans=1), "seed": 1, "fusion": "f", "threads": 1}
+    how |= {"architecture": "published", "kinds": {"A": "published", "B": other}}
+    distil.from_parents(zoos, made["concept_images"], tmp_path / "student.h5", **how)
+    student = files.read(tmp_path / "student.h5", "zoo")
+    assert student["conv2.weight"].shape == (1, 16, 6, 5, 5)
+    only = files.read(made["zoos"]["A"][0], "zoo")
+    np.testing.assert_allclose(student["nearest_parent"], align.nearest_parent(student, only))
+    distil.from_parents(zoos, made["concept_images"], tmp_path / "deep.h5", **how | {"architecture": "deep"})
+    assert "nearest_parent" not in files.read(tmp_path / "deep.h5", "zoo")
+    with pytest.raises(ValueError, match=r"B\.h5: its CNNs are not of architecture published"):
+        distil.from_parents(zoos, made["concept_images"], tmp_path / "none.h5", **how | {"kinds": {}})
+
+
 def test_an_architecture_like_another_in_its_first_layer_has_students_of_its_own(tmp_path, monkeypatch):
     """conv1 is the published one's; so students are of the architecture that is named, not of the first alike."""
     monkeypatch.setitem(cnn.ARCHITECTURES, "broad", cnn.Architecture(channels=(3, 6, 24), kernel_size=5))

@@ -18,9 +18,10 @@ def features(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
     Returns:
         (n, b, features).
     """
-    names = [name.removesuffix(".weight") for name in weights if name.startswith(("stem.w", "stage"))]
-    layers = dict.fromkeys(name.removesuffix(".bias") for name in names)
-    # Stem, and the first convolution of each later stage.
+    of_stages = [name.removesuffix(".weight") for name in weights if name.startswith("stage") and "weight" in name]
+    # In the order in which they are applied, which a file's need not be.
+    layers = ["stem", *sorted(of_stages, key=lambda name: [int(part) for part in name[5:].split(".")])]
+    # The stem, and the first convolution of each later stage.
     halved = {name for name in layers if name == "stem" or (name.endswith(".0.0") and not name.startswith("stage0."))}
     return convolved(weights, x, {name: 2 if name in halved else 1 for name in layers}, residual=True)
 
