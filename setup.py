@@ -11,6 +11,7 @@ BROUGHT = (
     *(f"workflow/{name}/**/*" for name in ("envs", "profiles", "report", "rules", "schemas", "scripts")),
     "config/*.yaml",
     "resources/published/*",
+    "resources/concepts.yaml",
 )
 
 

@@ -18,7 +18,7 @@ from small_project import made, project  # noqa: E402, F401
 # Tests of one scope share something costly (the project that `made` runs, a SLURM, a Chromium), so one of pytest's
 # processes runs them all; elsewhere those of one file. The longest come first.
 MADE = {
-    *(f"tests/workflow/test_{name}.py" for name in ("bad_input", "sources", "take_home", "walk")),
+    *(f"tests/workflow/test_{name}.py" for name in ("bad_input", "sources", "take_home", "walk", "want")),
     "tests/cases/test_workflow.py",
 }
 FIRST = (

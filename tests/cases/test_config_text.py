@@ -151,6 +151,15 @@ def test_case_54_a_key_twice_in_any_of_several_files_and_on_the_command_line(tmp
     assert "zoo.epochs: stands twice in --config zoo, and only the last would count; write it once." in said
 
 
+def test_null_on_the_command_line_is_no_value():
+    """Snakemake reads numbers and true within the braces of --config, and leaves null a word."""
+    values = yaml.safe_load(BASE) | {"evaluation": {"models": "null", "baselines": "~"}, "images_root": "null"}
+    written = config_files.read([], ["evaluation={models: null, baselines: ~}", 'images_root="null"'])
+    completed = config.complete(values, written)
+    assert completed["evaluation"]["models"] is completed["evaluation"]["baselines"] is None
+    assert completed["images_root"] == "null"
+
+
 def test_case_54_anchors_and_merge_keys_are_fine(tmp_path):
     text = """
 concepts:

@@ -140,7 +140,7 @@ def test_the_wheel_is_the_sdist_s_and_the_tree_s(released, wheel, tmp_path):
     assert contents[0] == contents[1]
     brought = {name.removeprefix("zoofuse/_workflow/") for name in contents[0] if "/_workflow/" in name}
     tracked = subprocess.run(["git", "ls-files"], cwd=released, text=True, capture_output=True, check=True).stdout
-    ours = ("workflow/", "Snakefile", "resources/published/")
+    ours = ("workflow/", "Snakefile", "resources/published/", "resources/concepts.yaml")
     wanted = {name for name in tracked.splitlines() if name.startswith(ours) and not name.startswith("workflow/src/")}
     wanted |= {name for name in tracked.splitlines() if re.fullmatch(r"config/.*\.yaml", name)}
     assert brought == wanted

@@ -72,7 +72,10 @@ def test_copies_are_called_out_noise_is_on_its_curve_and_a_perfect_sampler_is_be
     assert (made["quality_low"] < made["quality"]).all()
     assert (made["quality"] < made["quality_high"]).all()
     text = board.sentence(made.reset_index())
-    assert text == "1 of 4 methods are significantly better than noise of matched size at equal novelty."
+    assert text == (
+        "1 of 4 methods are significantly better than noise of matched size at equal novelty. Held-out networks, a "
+        "perfect sampler, are on 1 of 1 zoos."
+    )
 
 
 def test_one_sense_of_novelty_is_not_enough():

@@ -7,8 +7,9 @@ import random
 import pytest
 import yaml
 
-from zoofuse.config import ConfigError, complete
+from zoofuse.config import ConfigError, complete, wanted
 from zoofuse.data import expressions, synthetic
+from zoofuse.workflow.run import Run
 
 WORDS = ("black", "red", "cat", "car", "house")
 
@@ -115,6 +116,20 @@ def test_what_nothing_can_be_composed_of_is_refused(root, want, words):
         complete(default(root) | {"want": want})
 
 
+def test_a_colour_that_all_images_of_a_concept_have_is_said(root):
+    def said(**more) -> list[str]:
+        return list(wanted.caveats(complete(default(root) | more)))
+
+    (line,) = said(want="(cat or dog) and not black")
+    assert "every image of cat_or_dog_of_cat_or_dog_and_not_black that may be trained on is black" in line
+    assert said() == said(want="black and not cat") == said(want="white (cat or dog)") == []
+    config = complete(default(root) | {"want": "(cat or dog) and not black"})
+    assert [concept["negative"] for concept in config["concepts"].values()] == [["black non-cat non-dog"]] * 2
+    lines = []
+    Run(complete(default(root) | {"want": "not black cat"}), warn=lines.append)
+    assert len(lines) == 1
+
+
 def test_a_fusion_s_expression_exchanges_the_images_of_a_negated_concept(root):
     config = default(root)
     fusion = config["fusions"]["black_cat"]
@@ -131,5 +146,6 @@ def test_a_fusion_s_expression_exchanges_the_images_of_a_negated_concept(root):
         complete(copy.deepcopy(config))
     config["concepts"]["dog"] = config["concepts"]["cat"]
     fusion["expression"] = "black and (cat or dog)"
-    with pytest.raises(ConfigError, match="Write a concept for it"):
-        complete(copy.deepcopy(config))
+    composed = complete(copy.deepcopy(config))
+    assert composed["fusions"]["black_cat"]["concepts"] == ["black", "cat", "dog"]
+    assert composed["fusions"]["black_cat"]["expression"] == "(black) and (cat or dog)"

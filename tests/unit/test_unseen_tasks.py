@@ -86,7 +86,7 @@ def test_the_nearest_task_may_be_the_opposite_one(monkeypatch):
     monkeypatch.setattr(task_ways, "log_odds", lambda networks, images: asked.append(networks) or np.ones((1, 2)))
     networks = {"fc1.bias": np.arange(7)}
     data = dict.fromkeys(task_ways.SPLITS, task_ways.Split(np.zeros((2, 1, 1, 3)), np.zeros(2)))
-    shared = task_ways.Shared(plan, data, {}, {}, {}, "odds", networks, None, {})
+    shared = task_ways.Shared(plan, data, {}, {}, {}, "odds", networks, {}, {})
     scores = task_ways._nearest(shared, tasks.indicator((4, 5), 6))
     assert asked[0]["fc1.bias"].tolist() == [6]  # the seen task: all six classes the other way round
     assert (scores["test"] == -1).all()

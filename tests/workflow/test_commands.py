@@ -81,9 +81,12 @@ def scratch(root, tmp_path):
     """The repository's top level, images under all names that the pages use, and an existing zoo."""
     for name in ("Snakefile", "workflow", "config", "resources"):
         (tmp_path / name).symlink_to(root / name)
-    images = iter(synthetic.draw(["cat", "non-cat"], 100, 1, "commands")[0])
+    images = iter(synthetic.draw(["cat", "non-cat"], 150, 1, "commands")[0])
     folders = ["dress", "not_dress", "blue", "not_blue", "test/yes", "test/no"]  # of config/README.md
     folders += ["cat", "cat_dark", "cat_random", "black", "black_random", "test/black_cat", "test/other"]
+    (registry,) = (text for text in blocks(root, "docs/tasks.md", "yaml") if "synonyms" in text)
+    (tmp_path / "concepts.yaml").write_text(registry)
+    folders += ["red", "not_red", "car", "not_car", "test/red_car"]
     for folder in folders:
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for i in range(4):
@@ -153,11 +156,14 @@ def _concepts_of(shown: dict) -> dict:
     return {name: {"positive": [name], "negative": [f"not_{name}"]} for name in names | {"cat"}}
 
 
-def test_the_configurations_of_the_pages_are_complete(root):
+def test_the_configurations_of_the_pages_are_complete(root, tmp_path):
     texts = [text for page in PAGES for text in blocks(root, page, "yaml")]
     assert len(texts) >= 3
     for text in texts:
         shown = yaml.safe_load(text)
+        if "tests" in shown:  # a registry
+            (tmp_path / "concepts.yaml").write_text(text)
+            shown = {"want": next(iter(shown["tests"])), "registry": str(tmp_path / "concepts.yaml"), "concepts": {}}
         config.complete(shown if "concepts" in shown else {"concepts": _concepts_of(shown)} | shown)
     assert blocks(root, "README.md", "yaml")[0] == blocks(root, "config/README.md", "yaml")[0]
 

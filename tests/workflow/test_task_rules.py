@@ -17,6 +17,8 @@ CONFIG = {
             "images_per_epoch": 20,
             "retrained": 1,
             "hypernetwork": 2,
+            "netspace": 2,
+            "code_steps": 2,
         }
     },
     "images_root": "shown",
@@ -49,7 +51,7 @@ def test_every_way_has_a_row_for_every_task(measured):
     table = pd.read_csv(measured.folder / "results/tasks/tasks.csv")
     assert list(table)[:7] == ["task", "held_out", "way", "given", "auroc", "balanced_accuracy", "seconds"]
     ways = {*(f"zoo_{rule}" for rule in RULES), *(f"single_{rule}" for rule in RULES)}
-    ways |= {"one_network", "hypernetwork", "retrained", "larger_class"}
+    ways |= {"one_network", "hypernetwork", "netspace", "retrained", "larger_class"}
     by_task = table.groupby(["held_out", "task"])["way"].agg(set)
     assert by_task[False].tolist() == [ways] * 2
     assert by_task[True].tolist() == [ways | {"student", "nearest_seen"}] * 3
@@ -80,3 +82,11 @@ def test_what_can_t_be_is_said_before_any_job(measured, change, words):
     assert run.returncode == 1
     assert words in run.stdout
     assert "Traceback" not in run.stdout
+
+
+def test_a_thousand_tasks_are_few_jobs(tmp_path, root):
+    kinds = ["cat", "dog", "rabbit", "bird", "fish", "car", "house", "tree", "cup", "ball", "shoe"]
+    many = {"source": "synthetic", "classes": kinds, "seen": 12, "unseen": 1000}
+    planned = Project(tmp_path, root).planned("tasks", config={"tasks": {"many": many}})
+    assert planned["task_rows"] == 51  # of 20 tasks each
+    assert sum(planned.values()) < 200

@@ -59,9 +59,9 @@ def planned(config):
     """The run of a configuration. Looks at no folder of images: that is left to the rules that read them."""
     begun, main = config.pop("begun", None), workflow.is_main_process
     warn = functools.cache(lambda message: logger.warning(text.visible(message)))  # once for each call
-    given = (workflow.configfiles, workflow.config_settings.config_args)
     try:
-        written = files.read(*given) if main else None
+        # Jobs are given what the main process has looked through, with --config as it was typed.
+        written = files.read(workflow.configfiles if main else (), workflow.config_settings.config_args)
         run = Run(complete(config, written), main=main, warn=warn, results=placed("results"))
         if begun is not None:
             run.resume(str(begun))

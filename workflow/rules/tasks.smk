@@ -84,6 +84,31 @@ use rule call as task_hypernetwork with:
         "Training the hypernetwork of tasks {wildcards.tasks}"
 
 
+use rule call as task_netspace with:
+    input:
+        images="results/tasks/{tasks}/images.h5",
+        networks=of(run.tasks.networks),
+        shared="results/tasks/{tasks}/predictions.h5",
+    output:
+        output="results/tasks/{tasks}/netspace.h5",
+    log:
+        "<logs>/task_netspace/{tasks}.log",
+    benchmark:
+        "<benchmarks>/task_netspace/{tasks}.jsonl"
+    threads: run.threads
+    resources:
+        **needs(minutes=120, gpu=run.gpus),
+    params:
+        **calls("netspace.tasks:networks"),
+        plan=of(run.tasks.plan),
+        settings=of(run.tasks.netspace),
+        code_steps=of(run.tasks.code_steps),
+        architecture=config["zoo"]["architecture"],
+        seed=run.seed,
+    message:
+        "Embedding the CNNs of tasks {wildcards.tasks} in a NetSpace"
+
+
 use rule call as task_rows with:
     input:
         images="results/tasks/{tasks}/images.h5",

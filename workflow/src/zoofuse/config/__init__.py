@@ -12,7 +12,7 @@ import jsonschema
 
 from zoofuse import settings
 from zoofuse.config import across, architectures, board, factories, tasks, wanted
-from zoofuse.config.files import Written, dotted, quoted, read_as, shown, size_fault, unusable
+from zoofuse.config.files import Written, dotted, quoted, read_as, set_nulls, shown, size_fault, unusable
 from zoofuse.config.old_keys import blocks, renamed
 from zoofuse.core.text import printable, visible
 from zoofuse.data import grid
@@ -49,7 +49,9 @@ def complete(config: dict, written: Written | None = None) -> dict:
         raise ConfigError("The configuration can't be used: write keys at the top level, such as concepts and fusions.")
     if fault := size_fault(config):  # before anything else walks it
         raise ConfigError(f"The configuration can't be used:\n  {fault}")
-    config, of_expressions = _without_expressions(copy.deepcopy(config))
+    config = copy.deepcopy(config)
+    set_nulls(config, written)
+    config, of_expressions = _without_expressions(config)
     schema = full_schema({name: variant.get("method") for name, variant in blocks(config, "variants")})
     named = [name for name, fusion in blocks(config, "fusions") if "methods" in fusion]
     config = _filled(config, schema)
@@ -107,9 +109,7 @@ def _without_expressions(config: dict) -> tuple[dict, list[str]]:
     """The configuration with concepts and fusions instead of expressions, and what is wrong with these."""
     if "want" not in config and not any("expression" in fusion for _, fusion in blocks(config, "fusions")):
         return config, []
-    from zoofuse.data import synthetic
-
-    return wanted.expanded(config, synthetic.VOCABULARY, synthetic.possible)
+    return wanted.expanded(config)
 
 
 def sides(fusion: dict) -> dict[str, str]:

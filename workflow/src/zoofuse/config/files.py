@@ -70,6 +70,16 @@ def read(files: Iterable[Path], arguments: Iterable[str] = ()) -> Written:
     return written
 
 
+def set_nulls(config: object, written: Written) -> None:
+    """Turn the word null of a --config argument, which Snakemake leaves a word within braces, into no value."""
+    for path, scalar in written.values.items():
+        block = config
+        for key in path[:-1]:
+            block = block.get(key) if isinstance(block, dict) else None
+        if scalar.value is None and isinstance(block, dict) and block.get(path[-1]) == scalar.text:
+            block[path[-1]] = None
+
+
 def size_fault(config: object) -> str | None:
     """What is wrong with the size of a configuration, before anything else walks it; None if nothing is.
 

@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 MOST_WORDS, MOST_CLAUSES, MOST_TERMS = 8, 5, 4096
@@ -34,17 +34,28 @@ class Expression:
         parts = [clause_name(clause) for clause in self.clauses]
         return short("_and_".join(parts))
 
+    @property
+    def plain(self) -> str:
+        """The clauses as text."""
+        parts = [" or ".join(f"{'' if positive else 'not '}{word}" for word, positive in of) for of in self.clauses]
+        return " and ".join(f"({part})" for part in parts)
+
+    @property
+    def words(self) -> list[str]:
+        """Each word once."""
+        return list(dict.fromkeys(word for clause in self.clauses for word, _ in clause))
+
     def holds(self, words: Collection[str]) -> bool:
         """Whether it is true of an image with these words."""
         return all(any((word in words) == positive for word, positive in clause) for clause in self.clauses)
 
 
-def parse(text: str, vocabulary: Collection[str], where: str) -> Expression:
+def parse(text: str, vocabulary: Collection[str] | Mapping[str, str], where: str) -> Expression:
     """Read an expression: words, `and`, `or`, `not`, parentheses; words side by side are joined by `and`.
 
     Args:
         text: such as "black and not (dog or car)"; "non-dog" is "not dog".
-        vocabulary: the words there are.
+        vocabulary: the words there are, in lower case; or word -> the word that it stands for.
         where: the setting, for messages.
 
     Raises:
@@ -56,7 +67,8 @@ def parse(text: str, vocabulary: Collection[str], where: str) -> Expression:
     tokens = [token.lower() for token in _TOKEN.findall(text)]
     if not tokens:
         raise ValueError(f'{where}: is empty; write words such as "black and not cat".')
-    reader = _Reader(tokens, {word.lower() for word in vocabulary}, f"{where}: {text!r}")
+    known = vocabulary if isinstance(vocabulary, Mapping) else {word.lower(): word.lower() for word in vocabulary}
+    reader = _Reader(tokens, known, f"{where}: {text!r}")
     tree = reader.either()
     if reader.left:
         raise ValueError(f"{reader.where}: {reader.left[0]!r} is one parenthesis too many; leave it out.")
@@ -107,7 +119,7 @@ class _TooComplex(Exception):
 class _Reader:
     """Recursive descent: or, then and, then not. A tree is a word, ("not", tree) or ("and" | "or", trees)."""
 
-    def __init__(self, tokens: Sequence[str], vocabulary: Collection[str], where: str):
+    def __init__(self, tokens: Sequence[str], vocabulary: Mapping[str, str], where: str):
         self.left, self.vocabulary, self.where = list(tokens), vocabulary, where
         self.words: list[str] = []
 
@@ -148,8 +160,8 @@ class _Reader:
             close = difflib.get_close_matches(word, self.vocabulary, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(self.vocabulary))}."
             raise ValueError(f"{self.where}: {word!r} is not a concept; {hint}")
-        self.words.append(word)
-        return word
+        self.words.append(self.vocabulary[word])
+        return self.words[-1]
 
 
 def _true(tree, values: dict[str, int]) -> bool:

@@ -79,6 +79,11 @@ def contact_sheet(images: np.ndarray, columns: int, scale: int = 2) -> Image.Ima
     return sheet
 
 
+def words(texts: Sequence[str]) -> list[frozenset[str]]:
+    """The words of each scene that matches one of the selectors; raises as `scenes` does."""
+    return [frozenset(_words(*pair)) for pair in scenes(texts)]
+
+
 # --- choices
 
 

@@ -1,6 +1,6 @@
 """Binary tasks: some classes of a set of images against the rest. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,12 @@ class Plan:
     classes: tuple[str, ...]
     seen: tuple[Task, ...]
     unseen: tuple[Task, ...]
+
+    @classmethod
+    def read(cls, written: Mapping) -> "Plan":
+        """A plan as it comes from a file or from Snakemake's params: lists instead of tuples."""
+        kinds = {kind: tuple(tuple(task) for task in written[kind]) for kind in ("seen", "unseen")}
+        return cls(tuple(written["classes"]), **kinds)
 
     @property
     def single(self) -> tuple[Task, ...]:
@@ -87,3 +93,12 @@ def labels(of_class: np.ndarray, task: Task) -> np.ndarray:
 def indicator(task: Task, k: int) -> np.ndarray:
     """bool (k,): which classes are the task's."""
     return np.isin(np.arange(k), task)
+
+
+def nearest(plan: Plan, members: np.ndarray) -> tuple[int, int]:
+    """The place of the trained task that agrees with this one, bool (k,), on most classes, and 1; or -1, where it
+    disagrees on most: then its opposite is meant."""
+    k = len(members)
+    agree = np.array([(indicator(task, k) == members).sum() for task in plan.trained])
+    place = int(np.argmax(np.maximum(agree, k - agree)))
+    return place, 1 if agree[place] >= k - agree[place] else -1

@@ -45,6 +45,16 @@ VOCABULARY: dict[str, frozenset[str]] = {
     "oxford_iiit_pet": frozenset({"cat", "dog", *_CATS, *_DOGS}),
 }
 """Every word a selector may use, for each data set."""
+_WORDS = {
+    "cifar10": [(word,) for word in _CIFAR10],
+    "oxford_iiit_pet": [(kind, breed) for kind, breeds in (("cat", _CATS), ("dog", _DOGS)) for breed in breeds],
+}
+
+
+def possible(dataset: str, text: str) -> bool:
+    """Whether any image of a data set matches a selector of known words."""
+    selector = query.parse(text, VOCABULARY[dataset])
+    return any(selector.matches(words) for words in _WORDS[dataset])
 
 
 def download(dataset: str, path: str | PathLike, url: str | None = None, md5: str | None = None) -> None:

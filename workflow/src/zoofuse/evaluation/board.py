@@ -45,7 +45,9 @@ def novelty_in_predictions(errors: np.ndarray, training: np.ndarray) -> np.ndarr
     return 1 - np.where(either > 0, both / np.maximum(either, 1), 1).max(1)
 
 
-def table(networks: pd.DataFrame, given: Mapping[str, str], controls: Sequence[str], curve: Sequence[str], seed: int):
+def table(
+    networks: pd.DataFrame, given: Mapping[str, str], controls: Sequence[str], curve: Sequence[str], seed: int
+) -> pd.DataFrame:
     """A row for each zoo and method, with intervals over repetitions and networks that hold together at 95 %.
 
     Args:
@@ -98,14 +100,15 @@ def sentence(board: pd.DataFrame) -> str:
         return "No method that samples networks was compared with noise."
     everywhere = sum((counted[counted["method"] == name]["verdict"] == "better").all() for name in names)
     text = f"{everywhere} of {len(names)} methods are significantly better than noise of matched size at equal novelty"
-    zoos = counted["zoo"].unique()
+    zoos, perfect = counted["zoo"].unique(), board[board["method"] == "held_out"]["verdict"]
+    told = f"Held-out networks, a perfect sampler, are on {int((perfect == 'better').sum())} of {len(perfect)} zoos."
     if len(zoos) == 1:
-        return f"{text}."
+        return f"{text}. {told}"
     each = [
         f"{int((of['verdict'] == 'better').sum())} of {len(of)} on {zoo}"
         for zoo, of in counted.groupby("zoo", sort=False)
     ]
-    return f"{text} on all {len(zoos)} zoos: {', '.join(each)}."
+    return f"{text} on all {len(zoos)} zoos: {', '.join(each)}. {told}"
 
 
 def _repetitions(n: int, seed: int, zoo: str) -> np.ndarray:

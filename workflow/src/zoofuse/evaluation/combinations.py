@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from zoofuse.core import rng
+from zoofuse.data.joins import Join
 from zoofuse.evaluation import zero_shot
 from zoofuse.methods import distil
 from zoofuse.settings.evaluation import ZeroShot
@@ -46,6 +47,7 @@ def parents(
     seed: int,
     fusion: str,
     settings: ZeroShot,
+    join: Callable[..., np.ndarray] = np.prod,
 ) -> dict[str, zero_shot.Predicted]:
     """Predictions of every rule for the test images, by the name of its baseline.
 
@@ -55,6 +57,7 @@ def parents(
         test: uint8 (m, 32, 32, 3).
         seed, fusion: for the palettes of `ensemble_palettes`.
         settings: of `ensemble_softened` and `ensemble_palettes`.
+        join: np.prod, or of an expression, for which logits can't be summed.
     """
     if not all("fc1.weight" in zoo for zoo in zoos.values()):
         return {}
@@ -64,6 +67,9 @@ def parents(
     own = [zero_shot.zoo_logits(*each) for each in zip(zoos.values(), validation, strict=False)]
     softened = Rule(lambda logits: expit(logits / settings.temperature), np.prod)
     rules = RULES | {"ensemble_softened": softened}
+    if isinstance(join, Join):
+        joins = {np.prod: join, np.min: join.by("minimum")}
+        rules = {name: rule._replace(join=joins[rule.join]) for name, rule in rules.items() if rule.join in joins}
     predictions = {name: _joined(rule, seen, own, labels) for name, rule in rules.items()}
     if concepts:
         lines = [zero_shot.calibrated(_one(v), v[..., None], known) for v, known in zip(own, labels, strict=True)]
@@ -71,11 +77,11 @@ def parents(
             [zero_shot.logit(line, values[..., None]) for line, values in zip(lines, side, strict=True)]
             for side in (seen, own)
         ]
-        predictions["ensemble_calibrated"] = _joined(CALIBRATED, *scaled, labels)
+        predictions["ensemble_calibrated"] = _joined(CALIBRATED._replace(join=join), *scaled, labels)
     palettes = Palettes(zoos, seed, fusion, settings)
     seen = [palettes.evidence(side, test) for side in zoos]
     own = [palettes.evidence(*each) for each in zip(zoos, validation, strict=False)]
-    predictions["ensemble_palettes"] = zero_shot.conjunction(seen, own, labels)
+    predictions["ensemble_palettes"] = zero_shot.conjunction(seen, own, labels, join)
     return predictions
 
 

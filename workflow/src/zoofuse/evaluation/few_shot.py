@@ -65,16 +65,18 @@ def of_cnns(
     ks,
     *,
     say=None,
+    join=np.prod,
     **how,
 ) -> dict[int, np.ndarray]:
     """`curve` of a zoo's n CNNs, and at 0 images what their own heads predict (`zero_shot`), if they have some.
 
-    say: called with a line for each CNN whose features overflow, which counts as degenerate.
+    say: called with a line for each CNN whose features overflow, which counts as degenerate. join: of the heads'
+    probabilities.
     """
     features = protocols.finite_features(zoo, images, say)
     found = {}
     if heads := zero_shot.own_heads(zoo):
-        predictions = np.prod([zero_shot.probability(head, features[:, ~validation]) for head in heads], axis=0)
+        predictions = join([zero_shot.probability(head, features[:, ~validation]) for head in heads], axis=0)
         found[0] = intervals.auroc(predictions, labels[~validation] == 1)
     return found | curve(features, labels, validation, ks, **how)
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from zoofuse.core import csv_files, devices, files, logs
 from zoofuse.data import images as image_files
+from zoofuse.data import joins
 from zoofuse.evaluation import baselines, combinations, foreign_predictions, predictions, protocols, zero_shot
 from zoofuse.evaluation import search as searching
 from zoofuse.native import build
@@ -86,7 +87,7 @@ def zero_shot_shard(
     cnns = protocols.part(files.read(zoo, "zoo"), **part)
     shown = [zero_shot.read_concept(path, probe_images, seed) for path in concepts]
     test = image_files.read_test(images)
-    predicted = zero_shot.predict(cnns, shown, test["images"], say)
+    predicted = zero_shot.predict(cnns, shown, test["images"], say, joins.of_test(images))
     about = protocols.test_images(test, seed, fusion)
     sets = []
     for head in dict.fromkeys(name.split("/")[0] for name in predicted):
@@ -121,11 +122,12 @@ def zero_shot_references(
     shown = [zero_shot.read_concept(path, chosen.probe_images, seed) for path in concepts]
     zoos = {side: paths for side, paths in inputs.items() if side not in ("images", "concepts")}
     cnns = {side: zoo_files.read(paths) for side, paths in zoos.items()}
-    parents = combinations.parents(cnns, shown, test["images"], seed, fusion, chosen)
+    join = joins.of_test(images)
+    parents = combinations.parents(cnns, shown, test["images"], seed, fusion, chosen, join)
     about = protocols.test_images(test, seed, fusion)
     predicted = {(method, "own"): scored for method, scored in parents.items()}
     if shown:
-        without = zero_shot.without_cnn(shown, test["images"])
+        without = zero_shot.without_cnn(shown, test["images"], join)
         predicted |= {(method, "probe"): scored for method, scored in without.items()}
     if chosen.supervised:
         say(f"{fusion}: training {chosen.supervised} CNNs on {about.validation.sum()} of its test images: the oracle.")

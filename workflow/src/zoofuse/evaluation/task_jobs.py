@@ -52,7 +52,7 @@ def networks(
         output: a zoo file; `task` (n,) is each CNN's place among the trained tasks, `seconds` (n,) what it took.
         device, threads: to train on.
     """
-    of, data = task_sets.Plan(**_tuples(plan)), _data(images)
+    of, data = task_sets.Plan.read(plan), _data(images)
     how = {"device": devices.choose_device(device), "threads": threads}
     arrays, about = [], {"task": [], "model": [], "seconds": []}
     with logs.bar(sum(models), "CNNs", f"{tasks} {part[0]}-{part[1] - 1}") as bar:
@@ -97,7 +97,7 @@ def predictions(
         say: takes a line.
     """
     torch.set_num_threads(threads)
-    of, data = task_sets.Plan(**_tuples(plan)), _data(images)
+    of, data = task_sets.Plan.read(plan), _data(images)
     zoo = zoo_files.read(networks)
     arrays, k = {}, len(of.classes)
     for split in task_ways.SPLITS:
@@ -146,7 +146,7 @@ def hypernetwork(
         output: a zoo file.
     """
     torch.set_num_threads(threads)
-    of, data = task_sets.Plan(**_tuples(plan)), _data(images)["training"]
+    of, data = task_sets.Plan.read(plan), _data(images)["training"]
     trained, measured = (
         np.stack([task_sets.indicator(task, len(of.classes)) for task in among]) for among in (of.trained, of.measured)
     )
@@ -181,29 +181,26 @@ def rows(
 
     Args:
         images, networks, shared: the files of `images`, `networks` and `predictions`.
-        generated: none, or the file of `hypernetwork`.
+        generated: the files of `hypernetwork` and of `netspace.tasks`, named for their ways.
         part: [start, stop) of the measured tasks.
         retrained: CNNs that are trained on each unseen task.
         plan, recipe, seed, tasks, device, threads: as of `networks`.
         output: a table with the columns of `task_tables.COLUMNS`.
     """
     torch.set_num_threads(threads)
-    of, zoo = task_sets.Plan(**_tuples(plan)), zoo_files.read(networks)
+    of, zoo = task_sets.Plan.read(plan), zoo_files.read(networks)
     predicted = files.read(shared, "task_predictions")
     about = files.attributes(shared, "task_predictions")
     first = {name: values[zoo["model"] == 0] for name, values in zoo.items() if "." in name}
-    seconds = dict(about["seconds"])
-    made = None
-    if generated:
-        made = {name: values for name, values in files.read(generated[0], "zoo").items() if "." in name}
-        seconds["hypernetwork"] = files.attributes(generated[0], "zoo")["seconds"]
-    logits = {
-        kind: {split: predicted[f"{split}/{kind}"] for split in task_ways.SPLITS}
-        for kind in ("zoo", "single", "one_network")
-    }
-    given = task_ways.Shared(
-        of, _data(images), logits["zoo"], logits["single"], logits["one_network"], about["rule"], first, made, seconds
+    seconds, made, each = dict(about["seconds"]), {}, {}
+    for path in generated:
+        way, attributes = path.stem, files.attributes(path, "zoo")
+        made[way] = {name: values for name, values in files.read(path, "zoo").items() if "." in name}
+        seconds[way], each[way] = attributes["seconds"], attributes.get("task_seconds", 0.0)
+    predicted_by = (
+        {split: predicted[f"{split}/{kind}"] for split in task_ways.SPLITS} for kind in ("zoo", "single", "one_network")
     )
+    given = task_ways.Shared(of, _data(images), *predicted_by, about["rule"], first, made, seconds, each)
     how = {"device": devices.choose_device(device), "threads": threads}
     table = []
     with logs.bar(part[1] - part[0], "tasks", f"measuring {tasks} {part[0]}-{part[1] - 1}") as bar:
@@ -212,13 +209,6 @@ def rows(
             table += task_ways.measure(task, given, training.Settings(**recipe), seed, retrained, name, **how)
             bar.update()
     csv_files.write(output, pd.DataFrame(table).assign(tasks=tasks)[[*task_tables.COLUMNS]])
-
-
-def _tuples(plan: Mapping) -> dict:
-    """A plan as it comes from a file or from Snakemake's params: lists instead of tuples."""
-    return {"classes": tuple(plan["classes"])} | {
-        kind: tuple(tuple(task) for task in plan[kind]) for kind in ("seen", "unseen")
-    }
 
 
 def _data(path: Path) -> dict[str, task_ways.Split]:

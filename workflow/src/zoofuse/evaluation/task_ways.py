@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ GIVEN = {
     "student": "zoos, images",
     "nearest_seen": "CNNs of seen tasks",
     "hypernetwork": "images, class labels",
+    "netspace": "CNNs of tasks, zoos, images",
     "larger_class": "nothing",
     "retrained": "images, task labels",
 }
@@ -41,8 +42,9 @@ class Shared:
 
     logits: split -> the zoos' mean log odds, float32 (k, n) of k classes. first: the same of the first CNN of each
     zoo. one_network: split -> log odds (k, n) of one CNN of k outputs. rule: what students learn. networks: of the
-    trained tasks, name -> (t, ...). generated: of all measured tasks, by the hypernetwork, or None. seconds: way's
-    source -> what it took to train, for all tasks together.
+    trained tasks, name -> (t, ...). generated: way -> networks of all measured tasks, of the hypernetwork and of
+    NetSpace. seconds: way's source -> what it took to train, for all tasks together. each: way -> what it took for
+    each task beside that.
     """
 
     plan: tasks.Plan
@@ -52,8 +54,9 @@ class Shared:
     one_network: Mapping[str, np.ndarray]
     rule: str
     networks: Mapping[str, np.ndarray]
-    generated: Mapping[str, np.ndarray] | None
+    generated: Mapping[str, Mapping[str, np.ndarray]]
     seconds: Mapping[str, float]
+    each: Mapping[str, float] = field(default_factory=dict)
 
 
 def train_task(
@@ -140,8 +143,8 @@ def measure(
         "one_network",
     )
     place = shared.plan.measured.index(task)
-    if shared.generated is not None:
-        ways["hypernetwork"] = (lambda: _scored(shared, _rows(shared.generated, [place])), "hypernetwork")
+    for way, networks in shared.generated.items():
+        ways[way] = (lambda networks=networks: _scored(shared, _rows(networks, [place])), way)
     if held_out:
         ways["nearest_seen"] = (lambda: _nearest(shared, members), "networks")
 
@@ -162,7 +165,7 @@ def measure(
     for way, (scores, source) in ways.items():
         start = time.perf_counter()
         predicted = scores()
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start + shared.each.get(way, 0.0)
         auroc = intervals.auroc(predicted["test"], truth["test"] == 1)
         threshold, _ = zero_shot.best_threshold(predicted["validation"], truth["validation"])
         right = (predicted["test"] >= threshold[:, None]) == (truth["test"] == 1)
@@ -184,10 +187,7 @@ def _rows(networks: Mapping[str, np.ndarray], rows: list[int]) -> dict[str, np.n
 
 
 def _nearest(shared: Shared, members: np.ndarray) -> dict[str, np.ndarray]:
-    """The CNN of the trained task that agrees with this one on most classes, or disagrees on most: then exchanged."""
-    k = len(members)
-    agree = np.array([(tasks.indicator(task, k) == members).sum() for task in shared.plan.trained])
-    nearest = int(np.argmax(np.maximum(agree, k - agree)))
-    sign = 1 if agree[nearest] >= k - agree[nearest] else -1
-    scores = _scored(shared, _rows(shared.networks, [nearest]))
+    """The CNN of the nearest trained task, or its opposite."""
+    place, sign = tasks.nearest(shared.plan, members)
+    scores = _scored(shared, _rows(shared.networks, [place]))
     return {split: sign * values for split, values in scores.items()}

@@ -200,13 +200,17 @@ def probe(training: np.ndarray, validation: np.ndarray, concept: Concept) -> Hea
 
 
 def predict(
-    zoo: Zoo, concepts: Sequence[Concept], test: np.ndarray, say: Callable[[str], None] | None = None
+    zoo: Zoo,
+    concepts: Sequence[Concept],
+    test: np.ndarray,
+    say: Callable[[str], None] | None = None,
+    join: Callable[..., np.ndarray] = np.prod,
 ) -> Predicted:
     """`{head}/scores`, `{head}/validation`, `{head}/threshold` (see `conjunction`) of a zoo's n CNNs.
 
     concepts: those of all domains, or () where any brings no images: then there are own heads only, and
     nothing to choose a CNN or a threshold by. test: uint8 (m, 32, 32, 3). say: called with a line for each CNN whose
-    features overflow on test images, which counts as degenerate.
+    features overflow on test images, which counts as degenerate. join: as `conjunction` takes it.
     """
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
@@ -219,7 +223,7 @@ def predict(
             seen = [probability(head, features) for head in pair]
             own = [probability(*each) for each in zip(pair, validation, strict=False)]
             labels = [concept.validation_labels for concept in concepts]
-            found |= {f"{kind}/{name}": values for name, values in conjunction(seen, own, labels).items()}
+            found |= {f"{kind}/{name}": values for name, values in conjunction(seen, own, labels, join).items()}
         parts.append(found)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
@@ -260,7 +264,9 @@ def middle(images: np.ndarray) -> np.ndarray:
 WITHOUT_CNN = {"brightness": brightness, "colour": colour, "middle": middle, "pixels": pixels}
 
 
-def without_cnn(concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Predicted]:
+def without_cnn(
+    concepts: Sequence[Concept], test: np.ndarray, join: Callable[..., np.ndarray] = np.prod
+) -> dict[str, Predicted]:
     """`brightness`, `colour`, `middle`, `pixels`: the same probes and product on numbers that need no CNN."""
     predictions = {}
     for method, look in WITHOUT_CNN.items():
@@ -268,7 +274,7 @@ def without_cnn(concepts: Sequence[Concept], test: np.ndarray) -> dict[str, Pred
         heads = [probe(look(c.images)[None], v, c) for c, v in zip(concepts, validation, strict=True)]
         own = [probability(*each) for each in zip(heads, validation, strict=True)]
         seen = [probability(head, look(test)[None]) for head in heads]
-        predictions[method] = conjunction(seen, own, [concept.validation_labels for concept in concepts])
+        predictions[method] = conjunction(seen, own, [concept.validation_labels for concept in concepts], join)
     return predictions
 
 

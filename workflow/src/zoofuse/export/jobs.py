@@ -7,6 +7,7 @@ import torch
 
 from zoofuse.core import cards, csv_files, files
 from zoofuse.data import images as image_files
+from zoofuse.data import joins
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import models
 from zoofuse.export import predict as predicting
@@ -38,12 +39,13 @@ def export_model(
     shown = [zero_shot.read_concept(path, probe_images, seed) for path in concepts]
     test = image_files.read_test(images)
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)
-    weights, threshold = models.with_heads(selected, choice, shown, test, validation)
+    join = joins.of_test(images)
+    weights, threshold = models.with_heads(selected, choice, shown, test, validation, join)
     sources = {path.stem: files.fingerprint(path) for path in concepts}
     sources |= {"zoo": files.fingerprint(zoo), "test": files.fingerprint(images)}
     about = {"fusion": fusion, "method": method} | choice._asdict()
     about |= {"threshold": threshold, "seed": seed, "sources": sources}
-    exported = models.configuration(weights, names, **about)
+    exported = models.configuration(weights, names, join, **about)
     model = models.Model({name: torch.from_numpy(values) for name, values in weights.items()}, exported)
     exported["test"] = models.measured(model, test["images"][~validation], test["labels"][~validation], seed)
     others = models.baselines(table, csv_files.read(comparisons), method, choice.head)

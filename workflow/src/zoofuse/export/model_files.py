@@ -19,6 +19,7 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 
 from zoofuse.core import regular, text
+from zoofuse.data.joins import COMBINE
 from zoofuse.models.architectures import ARCHITECTURES, Architecture
 from zoofuse.models.architectures import Layers as AnyArchitecture
 
@@ -128,6 +129,23 @@ class Normalisation(_Part):
     std: Half
 
 
+class Joined(_Part):
+    """How the concepts' probabilities become the score, see zoofuse.data.joins; by default they are multiplied."""
+
+    concepts: Annotated[int, Field(ge=1, le=5)]
+    clauses: Annotated[
+        list[Annotated[list[Annotated[int, Field(ge=-5, le=5)]], Field(min_length=1, max_length=8)]],
+        Field(min_length=1, max_length=5),
+    ]
+    combine: Literal[COMBINE]
+
+    @pydantic.model_validator(mode="after")
+    def _of_concepts(self):
+        if not all(1 <= abs(number) <= self.concepts for clause in self.clauses for number in clause):
+            raise PydanticCustomError("clauses", "clauses should name concepts by their numbers, from 1")
+        return self
+
+
 class Measured(_Part):
     """Scores on test images; each measure is [value, low, high]."""
 
@@ -158,11 +176,14 @@ class Configuration(_Part):
     seed: Count
     sources: Annotated[dict[Text, Digest], Field(max_length=100)]
     test: Measured | None = None
+    join: Joined | None = None
     sha256: Digest
     checksum: Digest | None = None
 
     @pydantic.model_validator(mode="after")
     def _of_one_size(self):
+        if self.join and self.join.concepts != len(self.concepts):
+            raise PydanticCustomError("join", "join.concepts should be the number of concepts")
         parameters = sum(math.prod(shape) for shape in self.shapes.values())
         if parameters > MAX_PARAMETERS:
             raise PydanticCustomError("large", f"architecture should have at most {MAX_PARAMETERS:,} parameters")

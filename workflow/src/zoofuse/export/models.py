@@ -7,7 +7,7 @@ nothing in it was selected by labels of the conjunction (see `choose_cnn`).
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +20,9 @@ from torch import Tensor
 import zoofuse
 from zoofuse.core import cards, intervals
 from zoofuse.core.temporary import atomic_path
+from zoofuse.data import joins
 from zoofuse.evaluation import protocols, zero_shot
-from zoofuse.export import card_code, hub, model_files, model_inputs
+from zoofuse.export import card_code, hub, model_files, model_inputs, onnx_joins
 from zoofuse.models import cnn
 from zoofuse.models.architectures import trunk
 
@@ -59,6 +60,11 @@ class Model:
         return self.config["concepts"]
 
     @property
+    def join(self) -> Callable[..., np.ndarray]:
+        """What makes the score of the concepts' probabilities: np.prod, but for an expression with an or."""
+        return joins.of_source(self.config)
+
+    @property
     def threshold(self) -> float:
         """A score of at least this is a yes."""
         return self.config["threshold"]
@@ -87,12 +93,13 @@ class Model:
                 A uint8 array (m, 32, 32, 3), or a tensor of that shape or (m, 3, 32, 32), is m images.
 
         Returns:
-            (m,) float32 scores from 0 to 1: the product of `probabilities`. One image gives one score, (1,).
+            (m,) float32 scores from 0 to 1: `probabilities` joined, by default their product. One image gives one
+            score, (1,).
 
         Raises:
             decoding.ImageError: an image can't be read, or an array has another dtype or shape (a ValueError).
         """
-        return self.probabilities(images).prod(1)
+        return self.join(self.probabilities(images), axis=1)
 
     def probabilities(self, images: model_inputs.Images) -> np.ndarray:
         """Predict the probability of each concept. Arguments and errors as for `predict`.
@@ -191,11 +198,12 @@ def with_heads(
     concepts: Sequence[zero_shot.Concept],
     test: Mapping[str, np.ndarray],
     validation: np.ndarray,
+    join: Callable[..., np.ndarray] = np.prod,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Heads and threshold of a zoo's one CNN.
 
-    The threshold is the product of the concepts' thresholds with the best balanced accuracy on their validation
-    images. With supervision "few-shot" it is the best one on the validation half of the test images.
+    The threshold joins, by default multiplies, the concepts' thresholds with the best balanced accuracy on their
+    validation images. With supervision "few-shot" it is the best one on the validation half of the test images.
 
     Args:
         zoo: a zoo of one CNN, of `select_cnn`.
@@ -203,6 +211,7 @@ def with_heads(
         concepts: the concepts' images.
         test: the fusion's test images.
         validation: (m,) bool, the validation half of the test images.
+        join: of the concepts' probabilities.
 
     Returns:
         Name -> float32 weights, as in `Model`, and the threshold.
@@ -217,10 +226,10 @@ def with_heads(
             zero_shot.best_threshold(zero_shot.probability(head, of_concept), concept.validation_labels)[0][0]
             for head, of_concept, concept in zip(heads, features, concepts, strict=True)
         ]
-        threshold = np.prod(thresholds)
+        threshold = join(thresholds, axis=0)
     elif heads := zero_shot.own_heads(zoo):
         features = protocols.features(zoo, test["images"][validation])
-        score = np.prod([zero_shot.probability(head, features) for head in heads], axis=0)
+        score = join([zero_shot.probability(head, features) for head in heads], axis=0)
         threshold = zero_shot.best_threshold(score, test["labels"][validation])[0][0]
     else:
         raise ValueError("These CNNs have no heads for the fusion's concepts, and linear probes need images of all "
@@ -258,15 +267,19 @@ def measured(model: Model, images: np.ndarray, labels: np.ndarray, seed: int) ->
     return results
 
 
-def configuration(weights: Mapping[str, np.ndarray], concepts: Sequence[str], **more) -> dict:
-    """config.json: how to run the weights, and `more` about their origin."""
+def configuration(
+    weights: Mapping[str, np.ndarray], concepts: Sequence[str], join: Callable[..., np.ndarray] = np.prod, **more
+) -> dict:
+    """config.json: how to run the weights, how the concepts are joined, and `more` about their origin."""
+    if isinstance(join, joins.Join):
+        more |= {"join": join.written()}
     architecture = _architecture(weights)
     return {
         "format": model_files.FORMAT,
         "format_version": model_files.FORMAT_VERSION,
         "zoofuse": zoofuse.__version__,
         "concepts": list(concepts),
-        "labels": {"yes": " and ".join(concepts), "no": "anything else"},
+        "labels": {"yes": joins.text(concepts, join), "no": "anything else"},
         "architecture": (
             {
                 "layers": model_files.LAYERS,
@@ -335,9 +348,11 @@ def onnx_model(weights: Mapping[str, np.ndarray], config: Mapping):
         node("Flatten", [last], ["features"]),
         node("Gemm", ["features", "heads.weight", "heads.bias"], ["heads"], transB=1),
         node("Sigmoid", ["heads"], ["probabilities"]),
-        node("ReduceProd", ["probabilities"], ["score"], axes=[1], keepdims=0),
     ]
-    arrays = weights | {name: np.asarray(value, np.float32) for name, value in constants.items()} | graph.constants
+    joining, of_join = onnx_joins.nodes(joins.of_source(config), k)
+    nodes += joining
+    constants = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    arrays = weights | of_join | constants | graph.constants
     graph = helper.make_graph(
         nodes,
         "zoofuse",

@@ -24,7 +24,7 @@ import pandas as pd
 
 from zoofuse.core import files, logs, regular, text
 from zoofuse.core.temporary import atomic_path
-from zoofuse.data import folders, images
+from zoofuse.data import folders, images, joins
 from zoofuse.data.decoding import ImageError, thumbnail
 from zoofuse.report import pages
 
@@ -332,8 +332,15 @@ def _network(model: Model) -> dict:
         "kernel": architecture["kernel_size"],
         "size": architecture["image_size"],
         "concepts": pages.shown(model.concepts),
+        "join": _join(model),
         "weights": _packed(np.concatenate(arrays)),
     }
+
+
+def _join(model: Model) -> dict | None:
+    """Clauses, how they are combined, and the rows of the truth table; None where probabilities are multiplied."""
+    join = model.join
+    return join.written() | {"rows": join.rows.astype(int).tolist()} if isinstance(join, joins.Join) else None
 
 
 def _packed(values: np.ndarray) -> str:

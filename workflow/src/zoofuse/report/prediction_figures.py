@@ -9,6 +9,7 @@ import torch
 
 from zoofuse.core import csv_files, files, logs
 from zoofuse.data import images as image_files
+from zoofuse.data import joins
 from zoofuse.evaluation import few_shot as probes
 from zoofuse.evaluation import orders as image_orders
 from zoofuse.evaluation import protocols, suspects
@@ -84,10 +85,11 @@ def few_shot(
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)
     shown = test["images"], test["labels"], validation, images
     how, rows = {"draws": draws, "seed": seed, "fusion": fusion}, []
+    join = joins.of_test(test_images)
     with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
         for path in zoos:
             cnns = protocols.part(files.read(path, "zoo"), models, 0, None)
-            rows += probes.rows(path.stem, probes.of_cnns(cnns, *shown, say=say, **how), draws)
+            rows += probes.rows(path.stem, probes.of_cnns(cnns, *shown, say=say, join=join, **how), draws)
             bar.update()
     for method, scores in probes.without_cnn(*shown, **how):
         rows += probes.rows(method, scores, draws)

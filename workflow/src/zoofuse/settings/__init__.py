@@ -35,8 +35,13 @@ class Configuration:
         extra=ONCE,
     )
     want: Text = says(
-        'What a CNN is wanted for, over words of synthetic images: --config want="black and not cat" trains what it '
-        "takes and ends in results/models/black_and_not_cat and a gallery (docs/tasks.md).",
+        'What a CNN is wanted for, over the words of the registry: --config want="black and not cat" trains what it '
+        "takes and ends in results/models/black_and_not_cat, a gallery and the report (docs/tasks.md).",
+        None,
+    )
+    registry: Text = says(
+        "A file that says which zoos, folders or classes of a data set the words of `want` stand for (docs/tasks.md); "
+        "relative to where snakemake is called. By default the words of synthetic images.",
         None,
     )
     images_root: Text = says(

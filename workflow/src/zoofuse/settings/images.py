@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from zoofuse.data.joins import COMBINE
 from zoofuse.settings.fields import (
     ONCE,
     Architecture,
@@ -131,8 +132,14 @@ class Fusion:
     )
     expression: Text = says(
         "Instead of concepts: an expression over the configuration's concepts, such as black and not cat. Of a negated "
-        "concept the positive and negative images change places.",
+        "concept the positive and negative images change places; an expression with an or is computed from the "
+        "concepts' predictions.",
         None,
+    )
+    combine: Literal[COMBINE] = says(
+        "How the concepts' probabilities are joined: product takes them to be independent; minimum (with the maximum "
+        "for or) and lukasiewicz are fuzzy.",
+        "product",
     )
     generators: Text = says("Trained generators under zoo_root (HDF5) instead of training CycleGANs.", None)
     methods: list[str] = says(  # their names are filled in by config.schema

@@ -39,4 +39,8 @@ class Tasks:
     )
     hypernetwork: Whole = says("Steps of training the network that turns a task into weights; 0 leaves it out.", 1500)
     hidden: int = Field(64, ge=1, le=4096, description="Hidden units of the hypernetwork.")
+    netspace: Whole = says(
+        "Steps of training a NetSpace of the trained tasks' CNNs, with the settings of netspace; 0 leaves it out.", 1500
+    )
+    code_steps: Count = says("Steps in which a task's code is moved in it.", 150)
     block: Count = says("Tasks in one job.", 20)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoofuse.config.board import SIMPLE
 from zoofuse.methods.generators import registry
-from zoofuse.workflow.names import known
+from zoofuse.workflow.names import Refused, known
 from zoofuse.workflow.params import code_of
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ class Board:
         """The networks of all zoos, measured.
 
         Raises:
-            ValueError: the configuration has no leaderboard.
+            Refused: the configuration has no leaderboard.
         """
         if not self.settings["zoos"] and not self.settings["fusions"]:
-            raise ValueError(
+            raise Refused(
                 "There is no leaderboard in the configuration. Call with --configfile config/leaderboard.yaml."
             )
         return [f"{FOLDER}/{zoo}/networks.csv" for zoo in self.settings["zoos"]]

@@ -1,6 +1,7 @@
 """Factory zoos in a run: populations of CNNs with varied hyper-parameters."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,7 @@ class Factories:
             key: settings[key] for key in ("factors", "images_per_epoch", "checkpoint_every")
         }
 
-    def _shards(self, concept: str) -> dict[str, tuple[int, int]]:
+    def _shards(self, concept: str) -> Mapping[str, tuple[int, int]]:
         return shard_ranges(self._settings(concept)["models"], self.run.config["zoo"]["shard_size"])
 
     def shard_models(self, concept: str, shard: str) -> tuple[int, int]:

@@ -9,17 +9,20 @@ if TYPE_CHECKING:
 
 
 class Goals:
-    """A run ends in its report, or, where `want` asks for a CNN, in that CNN and a gallery of the images it scores."""
+    """A run ends in its report, and where `want` asks for a CNN, in that CNN and a gallery of the images it scores."""
 
     def __init__(self, run: "Run"):
-        self.run, self.wanted = run, wanted.wanted(run.config)
+        self.run = run
+        self.wanted, self.method = wanted.wanted(run.config) or ("", "")
+        for caveat in wanted.caveats(run.config) if run.main else ():
+            run.warn(caveat)
 
     def default(self) -> list[str]:
         """What a call without a target makes."""
         if not self.wanted:
             return ["results/report.html"]
-        name = f"{self.wanted}/{wanted.METHOD}"
-        return [f"results/models/{name}/config.json", f"results/predictions/{name}.html"]
+        name = f"{self.wanted}/{self.method}"
+        return [f"results/models/{name}/config.json", f"results/predictions/{name}.html", "results/report.html"]
 
     def scored(self) -> str:
         """The folder whose images are scored: the one that is named, or the test images of what is wanted.

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoofuse.data import expressions
 from zoofuse.data.folders import spelled
+from zoofuse.data.joins import Join
 from zoofuse.preflight.folder_checks import Fault, folder_faults, folders_digest, made_from
 from zoofuse.workflow.names import Refused
 
@@ -60,7 +62,20 @@ class Images:
         test, settings = self.run.fusion(fusion)["test"], self._settings(("unreadable", "duplicates", "leaks"))
         if test["order"] != "positives_first":  # left out else, so that no finished run is done again
             settings["order"] = test["order"]
+        if join := self.join(fusion):
+            settings["join"] = join.written()
         return self.source(test) | settings
+
+    def join(self, fusion: str) -> Join | None:
+        """How the concepts' probabilities are joined; None where they are multiplied."""
+        settings = self.run.fusion(fusion)
+        names = {name.lower(): place for place, name in enumerate(settings["concepts"])}
+        if "expression" not in settings:
+            clauses = tuple(((place, True),) for place in range(len(names)))
+            return Join(len(names), clauses, settings["combine"]) if settings["combine"] != "product" else None
+        of = expressions.parse(settings["expression"], [*names], f"fusions.{fusion}.expression")
+        clauses = tuple(tuple((names[word], positive) for word, positive in clause) for clause in of.clauses)
+        return Join(len(names), clauses, settings["combine"])
 
     def sources(self) -> dict[str, dict]:
         """Where in the configuration -> what its images are made from."""

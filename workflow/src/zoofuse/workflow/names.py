@@ -1,7 +1,9 @@
 """Names and shards: wildcard constraints, and look-ups whose errors say what there is."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # as the schema's $defs.name
 
@@ -30,9 +32,11 @@ def all_but(names: Iterable[str], then: str = "/") -> str:
     return rf"(?!(?:{only(names)}){re.escape(then)}){NAME}"
 
 
-def shard_ranges(total: int, size: int) -> dict[str, tuple[int, int]]:
+@functools.cache  # every shard's job asks for its own
+def shard_ranges(total: int, size: int) -> Mapping[str, tuple[int, int]]:
     """Shard name -> (start, stop); a larger total only adds shards or lengthens the last one."""
-    return {f"{start // size:04d}": (start, min(start + size, total)) for start in range(0, total, size)}
+    ranges = {f"{start // size:04d}": (start, min(start + size, total)) for start in range(0, total, size)}
+    return MappingProxyType(ranges)
 
 
 def known(named: Mapping, name: str, what: str):

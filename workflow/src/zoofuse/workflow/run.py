@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from zoofuse.config import sides
@@ -154,7 +154,7 @@ class Run:
             raise Refused(self.zoo_faults[concept])
         return settings["models"]
 
-    def _shards(self, concept: str) -> dict[str, tuple[int, int]]:
+    def _shards(self, concept: str) -> Mapping[str, tuple[int, int]]:
         self.concept(concept)
         return shard_ranges(self.models(concept), self.config["zoo"]["shard_size"])
 
@@ -258,11 +258,16 @@ class Run:
 
     def counts(self, fusion: str) -> dict[str, int]:
         """Method -> number of CNNs it generates of each domain for a fusion."""
-        sizes = {side: self.models(concept) for side, concept in self.by_side(fusion).items()}
-        return registry.counts(sizes, self.config)
+        return registry.counts(self._sizes(fusion), self.config)
+
+    def _sizes(self, fusion: str) -> dict[str, int]:
+        return {side: self.models(concept) for side, concept in self.by_side(fusion).items()}
 
     def method_count(self, fusion: str, method: str) -> int:
-        return known(self.counts(fusion), method, f"method of {fusion}")
+        entry, sizes = self.entry(method), self._sizes(fusion)
+        if entry.makes_cnns and (not entry.letter or entry.letter in sizes):
+            return entry.count(sizes, self.config, entry.settings(self.config))
+        return known(self.counts(fusion), method, f"method of {fusion}")  # which raises
 
     def method_inputs(self, fusion: str, method: str) -> dict[str, list[str]]:
         """What a method generates its CNNs from, by what it says it needs (`registry.Method`)."""
@@ -323,9 +328,9 @@ class Run:
         """How many CNNs of each domain of a method the held-out protocol evaluates; None for all."""
         return self.config["evaluation"]["held_out"] if self.entry(method).is_generated else None
 
-    def evaluation_ranges(self, fusion: str, method: str) -> dict[str, tuple[int, int]]:
+    def evaluation_ranges(self, fusion: str, method: str) -> Mapping[str, tuple[int, int]]:
         """Shard name -> (start, stop) among the evaluated CNNs of a method, domain after domain."""
-        each = self.counts(fusion)[method]
+        each = self.method_count(fusion, method)
         total = self.entry(method).domains * min(each, self.limit(method) or each)
         return shard_ranges(total, self.config["evaluation"]["shard_size"])
 

@@ -1,6 +1,7 @@
 """Sets of tasks in a run."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ class Tasks:
         recipe = {key: zoo[key] for key in ("architecture", "batch_size")} | {"schedule": "cosine", "flip": True}
         return recipe | {key: settings[key] for key in ("epochs", "images_per_epoch", "learning_rate")}
 
-    def _blocks(self, tasks: str, n: int) -> dict[str, tuple[int, int]]:
+    def _blocks(self, tasks: str, n: int) -> Mapping[str, tuple[int, int]]:
         return shard_ranges(n, self._settings(tasks)["block"])
 
     def trained_part(self, tasks: str, shard: str) -> tuple[int, int]:
@@ -96,13 +97,24 @@ class Tasks:
         return [f"results/tasks/{tasks}/networks/{shard}.h5" for shard in blocks]
 
     def generated(self, tasks: str) -> list[str]:
-        """What the hypernetwork gives, if it is wanted."""
-        return [f"results/tasks/{tasks}/hypernetwork.h5"] if self._settings(tasks)["hypernetwork"] else []
+        """What the hypernetwork and NetSpace give, if they are wanted."""
+        ways = [way for way in ("hypernetwork", "netspace") if self._settings(tasks)[way]]
+        return [f"results/tasks/{tasks}/{way}.h5" for way in ways]
 
     def hypernetwork(self, tasks: str) -> dict:
         """Its settings."""
         settings = self._settings(tasks)
         return {"hidden": settings["hidden"], "steps": settings["hypernetwork"]}
+
+    def netspace(self, tasks: str) -> dict:
+        """Settings of the space."""
+        shared = self.run.config["netspace"]
+        keys = ("code", "hidden", "networks", "inputs", "learning_rate", "temperature", "mixed", "compared", "probes")
+        return {key: shared[key] for key in keys} | {"steps": self._settings(tasks)["netspace"]}
+
+    def code_steps(self, tasks: str) -> int:
+        """Steps in which a task's code is moved."""
+        return self._settings(tasks)["code_steps"]
 
     def retrained(self, tasks: str) -> int:
         """CNNs that are trained on each unseen task."""

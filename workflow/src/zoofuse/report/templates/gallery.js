@@ -107,6 +107,17 @@ function predictedOf(pixels) {
   });
 }
 
+// The score: the product, or that of an expression, as zoofuse.data.joins has it.
+function joined(p) {
+  const times = (all, value) => all * value, plus = (all, value) => all + value;
+  if (!model.join) return p.reduce(times, 1);
+  const {clauses, combine, rows} = model.join;
+  if (combine === "product") return rows.map(row => row.map((shown, k) => shown ? p[k] : 1 - p[k]).reduce(times, 1)).reduce(plus, 0);
+  const parts = clauses.map(clause => clause.map(k => k > 0 ? p[k - 1] : 1 - p[-k - 1]));
+  if (combine === "minimum") return Math.min(...parts.map(part => Math.max(...part)));
+  return Math.max(0, parts.map(part => Math.min(1, part.reduce(plus, 0))).reduce(plus, 0) - parts.length + 1);
+}
+
 function made(tag, properties) { return Object.assign(document.createElement(tag), properties); }
 
 async function score(file) {
@@ -124,7 +135,7 @@ async function score(file) {
     paint(width, height);
     const across = resized(context.getImageData(0, 0, width, height).data, 4, width, height, model.size);
     const probabilities = predictedOf(resized(across, 3, height, model.size, model.size));
-    const product = probabilities.reduce((all, probability) => all * probability, 1);
+    const product = joined(probabilities);
     const scale = Math.min(1, 112 / Math.max(width, height));
     paint(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
     image.close();
