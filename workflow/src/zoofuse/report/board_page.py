@@ -21,6 +21,7 @@ SIGNS = {
     "worse": (BLUE, "triangle-down"),
     "copies": (BLUE, "x"),
     "control": (GREEN, "circle"),
+    (_PERFECT := "perfect sampler"): (GREEN, "star"),
 }
 _SENSES = {"weights": "novelty in weights (1: a held-out network's)", "predictions": "novelty in predictions"}
 
@@ -109,12 +110,14 @@ def _plane(rows: pd.DataFrame, sense: str, labels: Mapping[str, str]) -> go.Figu
         hovertemplate="%{hovertext}: %{y:.3f}<extra></extra>",
     ))  # fmt: skip
     others = rows[~rows["method"].isin(curve["method"])]
-    for verdict, of in others.groupby("verdict"):
-        colour, sign = SIGNS[verdict]
+    groups = others["verdict"].mask(others["method"] == "held_out", _PERFECT)  # whatever its verdict, it is no method
+    for group, of in others.groupby(groups):
+        colour, sign = SIGNS[group]
         names = [charts.in_figure(labels.get(name, name)) for name in of["method"]]
         figure.add_trace(go.Scatter(
-            x=of[novelty].round(4).tolist(), y=of["quality"].round(4).tolist(), mode="markers", name=verdict,
+            x=of[novelty].round(4).tolist(), y=of["quality"].round(4).tolist(), mode="markers+text", name=group,
             marker={"color": colour, "symbol": sign, "size": 10}, hovertext=names,
+            text=[charts.in_figure(name) for name in of["method"]], textposition="top right", textfont={"size": 11},
             error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 3,
                      "array": (of["quality_high"] - of["quality"]).round(4).tolist(),
                      "arrayminus": (of["quality"] - of["quality_low"]).round(4).tolist()},
