@@ -74,7 +74,7 @@ def test_copies_are_called_out_noise_is_on_its_curve_and_a_perfect_sampler_is_be
     text = board.sentence(made.reset_index())
     assert text == (
         "1 of 4 methods are significantly better than noise of matched size at equal novelty. Held-out networks, a "
-        "perfect sampler, are on 1 of 1 zoos."
+        "perfect sampler, are better than noise on 1 of 1 zoos."
     )
 
 

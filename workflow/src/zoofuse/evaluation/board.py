@@ -101,7 +101,8 @@ def sentence(board: pd.DataFrame) -> str:
     everywhere = sum((counted[counted["method"] == name]["verdict"] == "better").all() for name in names)
     text = f"{everywhere} of {len(names)} methods are significantly better than noise of matched size at equal novelty"
     zoos, perfect = counted["zoo"].unique(), board[board["method"] == "held_out"]["verdict"]
-    told = f"Held-out networks, a perfect sampler, are better on {int((perfect == 'better').sum())} of {len(perfect)} zoos."
+    passed = int((perfect == "better").sum())
+    told = f"Held-out networks, a perfect sampler, are better than noise on {passed} of {len(perfect)} zoos."
     if len(zoos) == 1:
         return f"{text}. {told}"
     each = [
