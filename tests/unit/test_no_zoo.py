@@ -100,19 +100,21 @@ def test_teachers_may_be_random_or_chosen_without_labels(made):
     """The choice by validation takes the zoo's best; without it, the first, whatever the zoo's history says."""
     zoo = files.read(made["zoos"]["A"][0], "zoo")
     zoo["history/validation_balanced_accuracy"] = np.array([[0.6], [0.7], [0.9], [0.8], [0.5], [0.4]])
-    picked = {choice: distil.chosen(choice, {"A": zoo}, 2, 1, "f", "published")["A"] for choice in distil.CHOICES}
+    picked = {
+        choice: distil.chosen(choice, {"A": zoo}, 2, 1, "f", {"A": "published"})["A"] for choice in distil.CHOICES
+    }
     for choice, rows in {"best": [2, 3], "first": [0, 1]}.items():
         np.testing.assert_array_equal(picked[choice]["conv1.weight"], zoo["conv1.weight"][rows])
     assert picked["random"]["fc1.weight"].shape == (2, 2, 400)
     pictures = made["test"]
     assert np.std(distil.probability(picked["random"], pictures)) < np.std(distil.probability(picked["best"], pictures))
     with pytest.raises(ValueError, match="choice: 'none' is unknown; write one of best, first, random"):
-        distil.chosen("none", {"A": zoo}, 2, 1, "f", "published")
+        distil.chosen("none", *how)
 
 
 def test_which_concept_is_a_colour_is_told_from_weights_and_the_other_one_is_averaged(made):
     teachers = {side: files.read(made["zoos"][side][0], "zoo") for side in "AB"}
-    teachers = distil.chosen("best", teachers, 6, 1, "f", "published")
+    teachers = distil.chosen("best", teachers, 6, 1, "f", dict.fromkeys("AB", "published"))
     leaves = distil.leaves(300, 1, "leaves")
     predict = {side: partial(distil.probability, teachers[side], temperature=4.0) for side in "AB"}
     assert distil.follows_colour(predict, leaves, 1, "f") == {"A": True, "B": False}  # red, upright

@@ -147,7 +147,7 @@ def test_order_of_keys_and_unrelated_settings_re_run_nothing(made):
 def test_a_setting_re_runs_what_depends_on_it_only(made):
     planned = made.planned("tables", config=changed(evaluation={"dbscan": {"eps": 1}}))
     assert set(planned) == {
-        "tables", "evaluate_shard", "evaluate_references", "leaderboard", "clusterer_tables",
+        "tables", "evaluate_shard", "evaluate_references", "fusion_leaderboard", "clusterer_tables",
     }  # fmt: skip
     planned = made.planned("tables", config=changed(cyclegan={"epochs": 3}))
     assert "train_zoo_shard" not in planned
