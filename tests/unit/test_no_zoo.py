@@ -100,9 +100,8 @@ def test_teachers_may_be_random_or_chosen_without_labels(made):
     """The choice by validation takes the zoo's best; without it, the first, whatever the zoo's history says."""
     zoo = files.read(made["zoos"]["A"][0], "zoo")
     zoo["history/validation_balanced_accuracy"] = np.array([[0.6], [0.7], [0.9], [0.8], [0.5], [0.4]])
-    picked = {
-        choice: distil.chosen(choice, {"A": zoo}, 2, 1, "f", {"A": "published"})["A"] for choice in distil.CHOICES
-    }
+    how = ({"A": zoo}, 2, 1, "f", {"A": "published"})
+    picked = {choice: distil.chosen(choice, *how)["A"] for choice in distil.CHOICES}
     for choice, rows in {"best": [2, 3], "first": [0, 1]}.items():
         np.testing.assert_array_equal(picked[choice]["conv1.weight"], zoo["conv1.weight"][rows])
     assert picked["random"]["fc1.weight"].shape == (2, 2, 400)
