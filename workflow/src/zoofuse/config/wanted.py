@@ -121,7 +121,7 @@ def _of_classes(of: Expression, names: named.Names, source: str, dataset: str | 
         clause: select(itertools.chain.from_iterable(expressions.shown([clause], [other]) for other in others))
         for clause, others in rest.items()
     }
-    # Where these have one colour, images of that colour alone are told from them, or colour is all that is learned.
+    # Where these have one colour, the negatives are of that colour alone, or colour is all that is learned.
     matched = source == "synthetic" and any(shown and _one_colour(shown, positive) for shown in every.values())
     for clause, shown in every.items():
         apart = [[clause, other] for other in rest[clause]] if matched else [[clause]]

@@ -209,7 +209,7 @@ def _unpickled(path: str | PathLike, member: str, content: bytes) -> dict:
 
 
 class _Array:
-    """Stands in for numpy.ndarray in a pickle: what numpy would be told, kept as it is, with nothing made of it."""
+    """Stands in for numpy.ndarray in a pickle: what numpy would be given, kept as it is, with nothing made of it."""
 
     def __init__(self, *_):
         self.shape = self.dtype = self.data = None

@@ -102,14 +102,14 @@ def sentence(board: pd.DataFrame) -> str:
     text = f"{everywhere} of {len(names)} methods are significantly better than noise of matched size at equal novelty"
     zoos, perfect = counted["zoo"].unique(), board[board["method"] == "held_out"]["verdict"]
     passed = int((perfect == "better").sum())
-    told = f"Held-out networks, a perfect sampler, are better than noise on {passed} of {len(perfect)} zoos."
+    control = f"Held-out networks, a perfect sampler, are better than noise on {passed} of {len(perfect)} zoos."
     if len(zoos) == 1:
-        return f"{text}. {told}"
+        return f"{text}. {control}"
     each = [
         f"{int((of['verdict'] == 'better').sum())} of {len(of)} on {zoo}"
         for zoo, of in counted.groupby("zoo", sort=False)
     ]
-    return f"{text} on all {len(zoos)} zoos: {', '.join(each)}. {told}"
+    return f"{text} on all {len(zoos)} zoos: {', '.join(each)}. {control}"
 
 
 def _repetitions(n: int, seed: int, zoo: str) -> np.ndarray:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
-from markupsafe import Markup
 
 from zoofuse.core import csv_files
-from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import board, board_fusions
 from zoofuse.methods.generators import registry
-from zoofuse.report import charts, pages
+from zoofuse.report import charts, zoo_pages
 from zoofuse.report.canvas import ACCENT, BLUE, GREEN, GREY
-from zoofuse.report.embedded import as_json, library, pack, packed_library
+from zoofuse.report.embedded import as_json, pack
+from zoofuse.report.zoo_pages import listed
 
 SIGNS = {
     "better": (ACCENT, "diamond"),
@@ -46,36 +45,26 @@ def write(
         say: takes the sentence that sums it up.
     """
     known, parts = registry.known(), []
-    if tables := _listed(inputs.get("tables", [])):
+    if tables := listed(inputs.get("tables", [])):
         networks = pd.concat([csv_files.read(path) for path in tables], ignore_index=True)
         parts.append(_generate(networks, submissions, seed))
     for name in [name for name in inputs if name.startswith("fusion_")]:
-        of_fusion = (csv_files.read(path) for path in _listed(inputs[name]))
+        of_fusion = (csv_files.read(path) for path in listed(inputs[name]))
         parts.append(board_fusions.rows(name.removeprefix("fusion_"), *of_fusion))
     rows = pd.concat(parts, ignore_index=True)
     csv_files.write(table, rows)
     headline = board.sentence(rows)
     labels = {name: entry.label for name, entry in known.items()}
     generated, fused = (rows[rows["track"] == track] for track in ("generate", "fuse"))
-    html = pages.render(
+    zoo_pages.write(
         "leaderboard",
-        shared=["plots.css", "plots.js"],
-        scripts=[library("plotly")],
-        styles_at_run_time=True,
+        report,
+        [_part(zoo, of, labels) for zoo, of in generated.groupby("zoo", sort=False)],
         headline=headline,
-        zoos=[_part(zoo, of, labels) for zoo, of in generated.groupby("zoo", sort=False)],
         fusions={name: of.to_dict("records") for name, of in fused.groupby("zoo", sort=False)},
         against=board_fusions.AGAINST,
-        templates=Markup(as_json(charts.templates()).replace("<", "\\u003c")),
-        plotly=packed_library("plotly"),
     )
-    with atomic_path(report) as temporary:
-        temporary.write_text(html, encoding="utf-8")
     say(headline)
-
-
-def _listed(paths: Path | Sequence[Path]) -> list[Path]:
-    return [paths] if isinstance(paths, Path) else list(paths)
 
 
 def _generate(networks: pd.DataFrame, submissions: Mapping[str, str], seed: int) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What all figures share: colours, signs, sizes, names that fit, and the file that one is written to.
 
 One look for all: generated CNNs in vermilion, baselines in grey, published values in blue (Okabe and Ito's palette,
-told apart in every common colour blindness), never by colour alone. No pyplot, so nothing depends on a display.
+distinct in every common colour blindness), never by colour alone. No pyplot, so nothing depends on a display.
 """
 
 import contextlib

@@ -91,7 +91,7 @@ def _domain(name: str) -> tuple[str, str]:
 def _mosaic(kernel: np.ndarray) -> np.ndarray:
     """(out, in, k, k) in [0, 1] -> RGB (h, w, 3) when in = 3, else grey (h, w); tiles a thin gap apart on white.
 
-    Of a layer with more than SLICES filters or input channels the first ones, or none could be told from another.
+    Of a layer with more than SLICES filters or input channels the first ones, or none could be distinguished.
     """
     kernel = kernel[:SLICES, :SLICES]
     tiles = kernel.repeat(6, axis=2).repeat(6, axis=3)  # so that the gap is two thirds of a weight

@@ -30,10 +30,10 @@ def render(
     javascript: nor eval; no address can be asked for anything.
 
     Args:
-        name: of the template: report, check, gallery or zoo_report.
+        name: of the template: report, check, gallery, zoo_report or leaderboard.
         shared: further files of the package, such as plots.js, that come before the page's own.
         scripts: texts that the page's script may add as script elements.
-        styles_at_run_time: the page's scripts set styles (Plotly does), so that styles can't be told by their hash.
+        styles_at_run_time: the page's scripts set styles (Plotly does), so that styles can't be allowed by their hash.
         context: the template's variables, besides policy, style and script, which are set here.
 
     Returns:

@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from markupsafe import Markup
 from plotly.subplots import make_subplots
 
 from zoofuse.core import csv_files, files
-from zoofuse.core.temporary import atomic_path
 from zoofuse.evaluation import accuracy_from_weights, zoo_quality
 from zoofuse.evaluation.accuracy_from_weights import PREDICTORS, Predicted
 from zoofuse.evaluation.zoo_quality import Zoo
-from zoofuse.report import charts, pages
+from zoofuse.report import charts, zoo_pages
 from zoofuse.report.canvas import ACCENT, BLUE
-from zoofuse.report.embedded import as_json, library, pack, packed_library
+from zoofuse.report.embedded import as_json, pack
+from zoofuse.report.zoo_pages import listed
 
 BINS = 24
 _ACROSS = 3  # figures of distributions beside each other
@@ -44,37 +43,25 @@ def write(
     """
     parts, rows = [], []
     for name in zoos:
-        zoo = zoo_quality.read(
-            name, _listed(inputs[f"zoo_{name}"]), csv_files.read(_listed(inputs[f"models_{name}"])[0])
-        )
+        zoo = zoo_quality.read(name, listed(inputs[f"zoo_{name}"]), csv_files.read(listed(inputs[f"models_{name}"])[0]))
         accuracy = np.full(len(zoo.table), np.nan) if zoo.accuracy is None else zoo.table[zoo.accuracy].to_numpy()
         predicted = accuracy_from_weights.predict(zoo.features, accuracy, name, seed)
         equal = None
         if f"images_{name}" in inputs:
-            equal = zoo_quality.agreement(zoo, _held_out(_listed(inputs[f"images_{name}"])[0]))
+            equal = zoo_quality.agreement(zoo, _held_out(listed(inputs[f"images_{name}"])[0]))
         rows.append(predicted.rows)
         parts.append(_part(zoo, predicted, equal))
         say(f"{name}: {parts[-1]['headline']}")
     csv_files.write(table, pd.concat([part for part in rows if len(part)] or rows[:1], ignore_index=True))
-    html = pages.render(
+    zoo_pages.write(
         "zoo_report",
-        shared=["plots.css", "plots.js"],
-        scripts=[library("plotly")],
-        styles_at_run_time=True,
-        zoos=parts,
+        report,
+        parts,
         predictors=PREDICTORS,
         compared=zoo_quality.COMPARED,
         tested=zoo_quality.IMAGES,
         fewest=accuracy_from_weights.FEWEST,
-        templates=Markup(as_json(charts.templates()).replace("<", "\\u003c")),
-        plotly=packed_library("plotly"),
     )
-    with atomic_path(report) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-
-
-def _listed(paths: Path | Sequence[Path]) -> list[Path]:
-    return [paths] if isinstance(paths, Path) else list(paths)
 
 
 def _held_out(path: Path) -> np.ndarray:

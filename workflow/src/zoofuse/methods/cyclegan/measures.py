@@ -34,7 +34,7 @@ def measure(
     Returns for either domain X (the other is Y):
     cycle_error_X: |X to Y to X - X| / |X|; identity_error_X: |G(X) - X| / |X| for the generator that makes X;
     change_X: |Y to X - Y| / |Y|, near 0 for a generator that changes nothing;
-    discriminator_accuracy_X: share of real and translated sets told apart, 1/2 when it guesses;
+    discriminator_accuracy_X: share of real and translated sets that it classifies correctly, 1/2 when it guesses;
     distance_X: `energy_distance` of translated to real filters; untranslated_distance_X: the same for Y as it is;
     nearest_X: `nearness` to the training sets, far below 1 when sets are copied from the training;
     saturated_X: share of outputs within 1 % of the end of Tanh; dead_X: share of outputs that hardly vary over sets;

@@ -38,11 +38,9 @@ def denoised(codes: np.ndarray, count: int, steps: int, seed: int, hidden: int =
     """
     import torch
 
-    from zoofuse.methods.generators.learned import Field, fit
+    from zoofuse.methods.generators.learned import begun, fit
 
-    data = torch.from_numpy(np.asarray(codes, np.float32))
-    torch.manual_seed(seed)
-    field = Field(data.shape[1], hidden)
+    data, field = begun(codes, hidden, seed)
     rates = torch.linspace(1e-4, 0.02, TIMES)
     kept = torch.cumprod(1 - rates, 0)
 

@@ -40,11 +40,9 @@ def matched(codes: np.ndarray, start: np.ndarray, steps: int, seed: int, hidden:
     """
     import torch
 
-    from zoofuse.methods.generators.learned import Field, fit
+    from zoofuse.methods.generators.learned import begun, fit
 
-    data = torch.from_numpy(np.asarray(codes, np.float32))
-    torch.manual_seed(seed)
-    field = Field(data.shape[1], hidden)
+    data, field = begun(codes, hidden, seed)
 
     def loss(rows, numbers):
         end = data[rows]

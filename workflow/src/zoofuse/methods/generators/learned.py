@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,6 +30,12 @@ class Field(nn.Module):
         for block in self.blocks:
             y = y + block(y)
         return self.last(F.silu(y))
+
+
+def begun(codes: np.ndarray, hidden: int, seed: int) -> tuple[Tensor, Field]:
+    """Codes (n, k) as a float32 tensor, and a field on them with the initial weights of this seed."""
+    torch.manual_seed(seed)
+    return torch.from_numpy(np.asarray(codes, np.float32)), Field(codes.shape[1], hidden)
 
 
 def fit(
