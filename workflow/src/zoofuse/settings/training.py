@@ -51,9 +51,11 @@ class Zoo:
         0,
     )
     shard_size: Count = says(
-        "CNNs per job and zoo file. Changing it, or the number of CNNs, never trains a CNN twice.", 128
+        "CNNs per job and zoo file; with device: cuda a concept is one job. Changing it, or the number of CNNs, never "
+        "trains a CNN twice.",
+        128,
     )
-    backend: Literal["auto", "cpp", "batched", "serial"] = says(
+    backend: Literal["auto", "cpp", "cuda", "batched", "serial"] = says(
         "How CNNs are trained; all give the same numbers within rounding. auto takes the fastest "
         "there is and says which.",
         "auto",

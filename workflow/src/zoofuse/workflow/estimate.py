@@ -14,6 +14,7 @@ from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import settings as cyclegan
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.models.network import chain
+from zoofuse.workflow.names import zoo_shard
 from zoofuse.zoo import recipes
 
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
@@ -105,7 +106,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
     for name, concept in config["concepts"].items():
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
-            shard = min(zoo["shard_size"], sizes[name])
+            shard = zoo_shard(zoo, sizes[name])
             own = ARCHITECTURES[concept["architecture"] or zoo["architecture"]]
             hours = shard * passes * own.slower / rates.samples_per_second / 3600
             disk = sizes[name] * (kept * 4 * own.parameters + 24 * zoo["epochs"]) / 1e9

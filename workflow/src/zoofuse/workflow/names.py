@@ -32,6 +32,11 @@ def all_but(names: Iterable[str], then: str = "/") -> str:
     return rf"(?!(?:{only(names)}){re.escape(then)}){NAME}"
 
 
+def zoo_shard(zoo: Mapping, models: int) -> int:
+    """CNNs that one job trains; on a GPU all of a concept's, as it trains hundreds at a time."""
+    return models if zoo["device"] == "cuda" else min(zoo["shard_size"], models)
+
+
 @functools.cache  # every shard's job asks for its own
 def shard_ranges(total: int, size: int) -> Mapping[str, tuple[int, int]]:
     """Shard name -> (start, stop); a larger total only adds shards or lengthens the last one."""

@@ -19,7 +19,7 @@ from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
-from zoofuse.workflow.names import Refused, known, shard_ranges
+from zoofuse.workflow.names import Refused, known, shard_ranges, zoo_shard
 from zoofuse.workflow.netspace import NetSpace
 from zoofuse.workflow.params import method_code
 from zoofuse.workflow.sources import sources
@@ -156,7 +156,8 @@ class Run:
 
     def _shards(self, concept: str) -> Mapping[str, tuple[int, int]]:
         self.concept(concept)
-        return shard_ranges(self.models(concept), self.config["zoo"]["shard_size"])
+        zoo, models = self.config["zoo"], self.models(concept)
+        return shard_ranges(models, zoo_shard(zoo, models) if concept in self.trained else zoo["shard_size"])
 
     def zoo(self, concept: str) -> list[str]:
         """The zoo files of a concept."""
