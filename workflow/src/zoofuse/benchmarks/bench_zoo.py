@@ -245,7 +245,7 @@ def _of_network(
         PER_THREAD: ours("serial"),
     }
     if network_trainer.available(network)[0]:
-        implementations[OURS[1]] = ours("cpp", 4)
+        implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
     return implementations
 
 
