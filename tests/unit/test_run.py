@@ -490,7 +490,7 @@ def test_a_job_that_failed_asks_for_more():
 
 
 def test_no_torch_and_no_snakemake_for_a_run():
-    code = "from test_run import planned; planned(); sys.exit(bool({'torch', 'snakemake', 'pandas'} & set(sys.modules)))"
+    code = "import sys, zoofuse.workflow.run; sys.exit(bool({'torch', 'snakemake', 'pandas'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path}; {code}"], check=True)
 
 
