@@ -12,9 +12,8 @@ import numpy as np
 
 from zoofuse.core import files, rng
 from zoofuse.methods import kernels
-from zoofuse.methods.cyclegan import io, translation
-from zoofuse.models import cnn
-from zoofuse.models.architectures import trunk
+from zoofuse.methods.cyclegan import io
+from zoofuse.models.architectures import ARCHITECTURES, trunk
 from zoofuse.zoo import zoo
 
 
@@ -46,6 +45,8 @@ def translate(
             images; the first ones where a zoo has no history.
         method: the name that the file says.
     """
+    from zoofuse.methods.cyclegan import translation  # here, as it imports torch, which takes longer than the controls
+
     arrays: dict[str, np.ndarray] = {}
     for layer, path in banks.items():
         bank = kernels.read(path)
@@ -77,7 +78,9 @@ def translate(
 
 def random(n: int, architecture: str, seed: int, fusion: str, output: Path) -> None:
     """Control: n CNNs as PyTorch initialises them, never trained."""
-    weights = cnn.initial_weights(cnn.ARCHITECTURES[architecture], seed, f"{fusion}/random", np.arange(n))
+    from zoofuse.models import cnn
+
+    weights = cnn.initial_weights(ARCHITECTURES[architecture], seed, f"{fusion}/random", np.arange(n))
     arrays = {name: values for name, values in weights.items() if not name.startswith("fc")}
     arrays |= {"model": np.arange(n, dtype=np.int32), "domain": np.repeat(["-"], n)}
     files.write(output, "zoo", arrays, method="random", seed=seed)
