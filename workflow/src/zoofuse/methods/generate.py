@@ -13,9 +13,8 @@ import numpy as np
 
 from zoofuse.core import files, rng
 from zoofuse.methods import kernels
-from zoofuse.methods.cyclegan import io, translation
-from zoofuse.models import cnn
-from zoofuse.models.architectures import trunk
+from zoofuse.methods.cyclegan import io
+from zoofuse.models.architectures import ARCHITECTURES, trunk
 from zoofuse.zoo import zoo
 
 
@@ -47,6 +46,8 @@ def translate(
             images; the first ones where a zoo has no history.
         method: the name that the file says.
     """
+    from zoofuse.methods.cyclegan import translation  # here, as it imports torch, which takes longer than the controls
+
     domains = kernels.sizes(next(iter(banks.values())))
     n, last = min(domains.values()), max(domains)
     trained = {layer: [io.read_generators(pair) for pair in generators[layer]] for layer in banks}
@@ -83,10 +84,11 @@ def translate(
 
 def random(n: int, architecture: str, seed: int, fusion: str, output: Path) -> None:
     """Control: n CNNs as PyTorch initialises them, never trained."""
+    from zoofuse.models import cnn
 
     def made(rows: range) -> dict[str, np.ndarray]:
         models = np.arange(rows.start, rows.stop)
-        weights = cnn.initial_weights(cnn.ARCHITECTURES[architecture], seed, f"{fusion}/random", models)
+        weights = cnn.initial_weights(ARCHITECTURES[architecture], seed, f"{fusion}/random", models)
         arrays = {name: values for name, values in weights.items() if not name.startswith("fc")}
         return arrays | {"model": models.astype(np.int32), "domain": np.repeat(["-"], len(models))}
 
