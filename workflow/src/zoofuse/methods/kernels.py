@@ -19,21 +19,32 @@ def extract(inputs: Mapping[str, Iterable[Path]], layer: str, output: Path, say:
             and the CNNs' global indices model_A (n_a,), model_B (n_b,), ...
         say: Called with a line where a zoo's files were trained in ways that do not give the same bits.
     """
-    arrays, sources = {}, {}
-    for domain, paths in ((side.upper(), paths) for side, paths in inputs.items()):
-        names = [f"{name}.weight" for name in (("conv1", "conv2") if layer == "joint" else (layer,))]
-        cnns = zoo.read(list(paths), ["model", *names])
-        arrays[domain] = joined(*(cnns[name] for name in names)) if layer == "joint" else cnns[names[0]]
-        arrays[f"model_{domain}"] = cnns["model"]
-        zoo.tell_mixed(list(paths), f"Zoo {domain}", say)
-        sources[domain] = [files.fingerprint(path) for path in paths]
-    files.write(output, "kernels", arrays, layer=layer, sources=sources)
+    names = [f"{name}.weight" for name in (("conv1", "conv2") if layer == "joint" else (layer,))]
+    zoos = {side.upper(): list(paths) for side, paths in inputs.items()}
+    sources = {domain: [files.fingerprint(path) for path in paths] for domain, paths in zoos.items()}
+    with files.create(output, "kernels", layer=layer, sources=sources) as writer:
+        for domain, paths in zoos.items():
+            n = sum(zoo.sizes(paths))
+            for cnns in zoo.blocks(paths, ["model", *names]):
+                bank = joined(*(cnns[name] for name in names)) if layer == "joint" else cnns[names[0]]
+                writer.append({domain: bank, f"model_{domain}": cnns["model"]}, of=n)
+            zoo.tell_mixed(paths, f"Zoo {domain}", say)
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Domain -> kernel sets of a bank written by `extract`, A first."""
+    shapes = files.shapes(path, "kernels")
+    return {domain: shapes[domain][0] for domain in sorted(shapes) if not domain.startswith("model")}
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Domain -> kernels (n, out, in, k, k) of a bank written by `extract`, A first."""
-    bank = files.read(path, "kernels")
-    return {domain: bank[domain] for domain in sorted(bank) if not domain.startswith("model")}
+    return files.read(path, "kernels", sizes(path))
+
+
+def rows(path: Path, domain: str, rows: range) -> np.ndarray:
+    """Some kernels (n, out, in, k, k) of one domain of a bank, of which nothing else is read."""
+    return files.read(path, "kernels", [domain], rows)[domain]
 
 
 def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
