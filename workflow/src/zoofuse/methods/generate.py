@@ -14,7 +14,8 @@ from zoofuse.core import files, rng
 from zoofuse.methods import kernels
 from zoofuse.methods.cyclegan import io, translation
 from zoofuse.models import cnn
-from zoofuse.models.architectures import trunk
+from zoofuse.models.architectures import banks as layers_with_banks
+from zoofuse.models.architectures import start, trunk
 from zoofuse.zoo import zoo
 
 
@@ -30,8 +31,9 @@ def translate(
 ) -> None:
     """The published method (`generatedCNN`), for the first n CNNs of all zoos, n the size of the smallest one.
 
-    Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN;
-    biases zero. Of more than two concepts kernels are translated all the way from one end to the other:
+    Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each layer's kernels or matrices by
+    their own CycleGAN; biases zero, normalisations as before training. Of more than two concepts kernels are translated
+    all the way from one end to the other:
     domain A = G_B2A(G_C2B(kernels of C's CNN)), domain C = G_B2C(G_A2B(kernels of A's CNN)).
     A generated CNN has the index of the CNN that its kernels come from. The published system translates
     no linear layer, so the heads are those of the CNNs with this index in every zoo, as they are.
@@ -41,7 +43,7 @@ def translate(
         banks: layer (or "joint", both layers as one volume) -> file.
         generators: the same -> files, one for each two neighbouring concepts, A and B's first.
         output: the zoo file to write.
-        biases: give a translated CNN the biases of the CNN that its kernels come from, not zeros.
+        biases: give a translated CNN the biases, and normalisations, of the CNN that its kernels come from.
         best: keep only so many of each domain, those whose kernels come from the CNNs best on their own validation
             images; the first ones where a zoo has no history.
         method: the name that the file says.
@@ -58,15 +60,15 @@ def translate(
         made = np.concatenate([to_a, to_last])
         layers = dict(zip(("conv1", "conv2"), kernels.parted(made), strict=True)) if layer == "joint" else {layer: made}
         for name, weights in layers.items():
-            arrays |= {f"{name}.weight": weights, f"{name}.bias": np.zeros(weights.shape[:2], np.float32)}
+            kernels.put(arrays, name, weights)
         models = files.read(path, "kernels", ["model_A", f"model_{last}"])
         arrays["model"] = np.concatenate([models[f"model_{last}"][:n], models["model_A"][:n]])
         arrays["domain"] = np.repeat(["A", last], n)
-    arrays |= {name: np.tile(head, (2, *[1] * (head.ndim - 1))) for name, head in _heads(zoos, n).items()}
     origins = [_first(zoos[domain], n, history=True) for domain in (last, "A")]
-    if biases:
-        for name in [name for name in arrays if name.startswith("conv") and name.endswith(".bias")]:
-            arrays[name] = np.concatenate([origin[name] for origin in origins])
+    for name in [name for name in trunk(origins[0]) if name not in arrays]:
+        kept = np.concatenate([origin[name] for origin in origins])
+        arrays[name] = kept if biases else np.full_like(kept, start(name) or 0)
+    arrays |= {name: np.tile(head, (2, *[1] * (head.ndim - 1))) for name, head in _heads(zoos, n).items()}
     if best is not None:
         orders = [np.argsort(-zoo.validation(origin), kind="stable")[:best] for origin in origins]
         rows = np.concatenate([half * n + np.sort(order) for half, order in enumerate(orders)])
@@ -110,37 +112,40 @@ def noise(translated: Path, banks: dict[str, Path], seed: int, fusion: str, outp
     for layer, path in banks.items():
         bank, n = kernels.read(path), len(arrays["model"]) // 2
         untranslated = np.concatenate([bank[max(bank)][:n], bank["A"][:n]])
-        change = arrays[f"{layer}.weight"] - untranslated
-        size = np.sqrt(np.mean(change**2, axis=(1, 2, 3, 4), keepdims=True))
-        arrays[f"{layer}.weight"] = untranslated + size * rng.normal(change.shape, seed, fusion, "noise", layer)
+        change = kernels.of(arrays, layer) - untranslated
+        size = np.sqrt(np.mean(change**2, axis=tuple(range(1, change.ndim)), keepdims=True))
+        kernels.put(arrays, layer, untranslated + size * rng.normal(change.shape, seed, fusion, "noise", layer))
     files.write(output, "zoo", arrays, method="noise", seed=seed, sources=_fingerprints([translated]))
 
 
 def shuffled(translated: Path, seed: int, fusion: str, output: Path) -> None:
     """Control: the weights of `translate`, those of a CNN's layer in random order: the same values, no pattern."""
     arrays = files.read(translated, "zoo")
-    for layer in _layers(arrays):
-        weights = arrays[f"{layer}.weight"]
+    for layer in layers_with_banks(arrays):
+        weights = kernels.of(arrays, layer)
         order = rng.uniform((len(weights), weights[0].size), seed, fusion, "shuffled", layer).argsort(1, kind="stable")
-        arrays[f"{layer}.weight"] = np.take_along_axis(weights.reshape(order.shape), order, 1).reshape(weights.shape)
+        mixed = np.take_along_axis(weights.reshape(order.shape), order, 1).reshape(weights.shape)
+        kernels.put(arrays, layer, mixed)
     files.write(output, "zoo", arrays, method="shuffled", seed=seed, sources=_fingerprints([translated]))
 
 
 def matched(translated: Path, seed: int, fusion: str, output: Path) -> None:
     """Control: filters drawn from a normal distribution with mean and covariance of the translated filters of a domain.
 
-    A filter is all weights of one output channel: 75 numbers in conv1, 150 in conv2 as published.
+    A filter is all weights of one output channel: 75 numbers in conv1, 150 in conv2 as published, a row of a matrix.
     """
     arrays = files.read(translated, "zoo")
-    for layer in _layers(arrays):
+    for layer in layers_with_banks(arrays):
+        made = kernels.of(arrays, layer).copy()
         for domain in dict.fromkeys(arrays["domain"].tolist()):
             rows = arrays["domain"] == domain
-            weights = arrays[f"{layer}.weight"][rows]
+            weights = made[rows]
             filters = weights.reshape(-1, weights[0, 0].size).astype(np.float64)
             values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(filters, rowvar=False)))
             root = vectors * np.sqrt(values.clip(0))
             drawn = rng.normal(filters.shape, seed, fusion, "matched", layer, domain) @ root.T + filters.mean(0)
-            arrays[f"{layer}.weight"][rows] = drawn.reshape(weights.shape)
+            made[rows] = drawn.reshape(weights.shape)
+        kernels.put(arrays, layer, made)
     files.write(output, "zoo", arrays, method="matched", seed=seed, sources=_fingerprints([translated]))
 
 
@@ -161,10 +166,6 @@ def _heads(zoos: Mapping[str, list[Path]], n: int) -> dict[str, np.ndarray]:
         linear = zoo.read(list(paths), ["fc1.weight", "fc1.bias"])
         heads |= {name.replace("fc1", f"fc_{domain.lower()}"): values[:n] for name, values in linear.items()}
     return heads
-
-
-def _layers(arrays: dict[str, np.ndarray]) -> list[str]:
-    return [name.removesuffix(".weight") for name in arrays if name.startswith("conv") and name.endswith(".weight")]
 
 
 def _fingerprints(paths: Iterable[Path]) -> list[str]:

@@ -12,6 +12,7 @@ from zoofuse.data import images as image_files
 from zoofuse.evaluation import replicates as several
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.methods import kernels
+from zoofuse.models.architectures import parameters
 from zoofuse.report import figures, kernel_figures
 from zoofuse.zoo import zoo
 
@@ -71,10 +72,15 @@ def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str],
     """Plot some kernels before and after translation."""
     of_domain = kernels.read(bank)
     first, last = min(of_domain), max(of_domain)
-    translated = files.read(generated, "zoo", [f"{layer}.weight", "domain"])
-    to_a, to_b = (translated[f"{layer}.weight"][translated["domain"] == domain][:SHOWN] for domain in (first, last))
-    ends = names[0], names[-1]
-    kernel_figures.kernels(of_domain[first][:SHOWN], to_b, of_domain[last][:SHOWN], to_a, output, ends)
+    translated = files.read(generated, "zoo", [*parameters(layer), "domain"])
+    to_a, to_b = (kernels.of(translated, layer)[translated["domain"] == domain] for domain in (first, last))
+    stacks = (pictured(weights[:SHOWN]) for weights in (of_domain[first], to_b, of_domain[last], to_a))
+    kernel_figures.kernels(*stacks, output, (names[0], names[-1]))
+
+
+def pictured(weights: np.ndarray) -> np.ndarray:
+    """Kernels (n, out, in, k, k) as they are; of a matrix (n, out, in) every weight as a kernel of one."""
+    return weights if weights.ndim == 5 else weights[..., None, None]
 
 
 def shown_figures(
