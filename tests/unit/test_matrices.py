@@ -157,3 +157,13 @@ def test_what_transformers_cannot_have_is_refused_in_words():
     residual = {name: SYNTHETIC | {"architecture": "resnet8"} for name in concepts}
     with pytest.raises(config.ConfigError, match="align: not applicable: shortcuts tie the channels"):
         config.complete({"concepts": residual, "fusions": {"black_cat": fusion | {"align": True}}})
+
+
+def test_a_grid_of_transformers_is_refused_methods_for_chains_of_convolutions():
+    colours = {"attributes": ["black", "red"], "objects": ["cat", "dog"], "held_out": 1, "seen": 1}
+    fusions = {"black_cat": {"concepts": ["black", "cat"], "test": SYNTHETIC}}
+    given = {"concepts": {"black": SYNTHETIC, "cat": SYNTHETIC}, "fusions": fusions, "zoo": {"architecture": "vit"}}
+    said = r"grid.tiny.methods: direct_pair: not applicable: the layers of vit are not a chain of convolutions"
+    with pytest.raises(config.ConfigError, match=said):
+        config.complete(given | {"grid": {"tiny": colours}})
+    config.complete(given | {"grid": {"tiny": colours | {"methods": ["direct", "product"]}}})

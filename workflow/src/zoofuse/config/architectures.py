@@ -81,3 +81,11 @@ def faults(config: Mapping, name: str) -> Iterator[str]:
         )
     if fusion["methods"] and set(fusion["methods"]) <= set(reasons):
         yield f"fusions.{name}.methods: not applicable: {reasons[fusion['methods'][0]]}; name another, such as distil."
+
+
+def grid_faults(config: Mapping, name: str) -> Iterator[str]:
+    """What is wrong with a grid because of its zoos' architecture, a line each; arguments as of `faults`."""
+    kind = config["zoo"]["architecture"]
+    for method in config["grid"][name]["methods"]:
+        if reason := registry.not_applicable(method, [kind], kind, config["variants"]):
+            yield f"grid.{name}.methods: {method}: not applicable: {reason}; leave it out, or write zoo.architecture."

@@ -59,7 +59,7 @@ def train(
     if kernels["A"].shape[1:] != kernels["B"].shape[1:]:
         raise ValueError(f"domain A has kernels {a.shape[1:]}, domain B {b.shape[1:]}; a CycleGAN needs one shape.")
     _known("backend", backend, ("auto", *BACKENDS))
-    possible, reason = choose_backend(kernels["A"].shape[1:], device)
+    possible, reason = choose_backend(kernels["A"].shape, device)
     if backend == "cpp" and possible != "cpp":
         raise ValueError(f"backend: cpp cannot be used here ({reason}). Write auto.")
     backend, device = possible if backend == "auto" else backend, torch.device(device)
