@@ -124,6 +124,18 @@ def test_a_damaged_store_is_trained_again(train, tmp_path):
     assert np.array_equal(before["conv2.weight"], after["conv2.weight"])
 
 
+def test_a_shard_opens_no_file_of_another_shard(train, tmp_path, monkeypatch):
+    train(range(2))
+    (kept,) = (tmp_path / "store").iterdir()
+    opened, real = [], files._opened
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_opened", lambda path, *args, **more: opened.append(path) or real(path, *args, **more))
+        trained, _ = train(range(2, 4), "other.h5")
+    assert trained == [2, 3]
+    assert kept not in opened
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
 def test_the_store_takes_no_room_of_its_own(train, tmp_path):
     train(range(3))
     (kept,) = (tmp_path / "store").iterdir()

@@ -1,11 +1,12 @@
 """Training samples per second of several implementations that train many small CNNs, on the same images in one run.
 
-They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, and zoofuse's backends; on CPUs for several
-architectures. The limit is the arithmetic of a training sample (`sample_flop`) at the machine's measured multiply-add
-rate.
+They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, JAX where it is installed (the project does not
+need it), and zoofuse's backends; on CPUs for several architectures. The limit is the arithmetic of a training sample
+(`sample_flop`) at the machine's measured multiply-add rate.
 """
 
 import functools
+import importlib.util
 import resource
 import subprocess
 import sys
@@ -199,6 +200,8 @@ def _implementations(
         "grouped convolutions": together(_grouped),
         OURS[0]: ours("batched"),
     }
+    if importlib.util.find_spec("jax"):
+        implementations["JAX, compiled"] = (_jax(single, x, y, order[0]), 1, steps * BATCH)
     if device.type == "cpu":
         implementations[PER_THREAD] = ours("serial")
         if trainer.available()[0]:
@@ -242,8 +245,42 @@ def _of_network(
         PER_THREAD: ours("serial"),
     }
     if network_trainer.available(network)[0]:
-        implementations[OURS[1]] = ours("cpp", 4)
+        implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
     return implementations
+
+
+def _jax(start: dict[str, Tensor], x: Tensor, y: Tensor, order: Tensor) -> Callable[[], dict]:
+    """All steps of one CNN as one compiled function, with channels last, which XLA's convolutions prefer on a CPU."""
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    images, labels, batches = (jnp.asarray(a.cpu().numpy()) for a in (x.movedim(1, -1), y, order.view(-1, BATCH)))
+    weights = {name: jnp.asarray(value.cpu().numpy()) for name, value in start.items()}
+
+    def loss(weights, rows):
+        x = images[rows]
+        for layer in ("conv1", "conv2"):
+            x = lax.conv_general_dilated(
+                x, weights[f"{layer}.weight"], (1, 1), "VALID", dimension_numbers=("NHWC", "OIHW", "NHWC")
+            )
+            x = jax.nn.relu(x + weights[f"{layer}.bias"])
+            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        z = jnp.moveaxis(x, -1, 1).reshape(len(x), -1) @ weights["fc1.weight"].T + weights["fc1.bias"]
+        return -jnp.take_along_axis(jax.nn.log_softmax(z), labels[rows, None], 1).mean()
+
+    def step(carried, rows):
+        (weights, mean, square, count), gradient = carried, jax.grad(loss)(carried[0], rows)
+        count += 1
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, gradient)
+        square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, gradient)
+        rate, correction = 0.01 / (1 - 0.9**count), 1 - 0.999**count
+        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v / correction) + 1e-8), weights, mean, square)
+        return (weights, mean, square, count), None
+
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    train = jax.jit(lambda: lax.scan(step, (weights, zeros, zeros, 0.0), batches)[0][0])
+    return lambda: jax.block_until_ready(train())
 
 
 class Plain(nn.Module):

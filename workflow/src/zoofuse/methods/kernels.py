@@ -35,10 +35,20 @@ def extract(inputs: Mapping[str, Iterable[Path]], layer: str, output: Path, say:
     files.write(output, "kernels", arrays, layer=layer, sources=sources)
 
 
+def sizes(path: Path) -> dict[str, int]:
+    """Domain -> kernel sets of a bank written by `extract`, A first."""
+    shapes = files.shapes(path, "kernels")
+    return {domain: shapes[domain][0] for domain in sorted(shapes) if not domain.startswith("model")}
+
+
 def read(path: Path) -> dict[str, np.ndarray]:
     """Domain -> kernels (n, out, in, k, k) or matrices (n, out, in) of a bank written by `extract`, A first."""
-    bank = files.read(path, "kernels")
-    return {domain: bank[domain] for domain in sorted(bank) if not domain.startswith("model")}
+    return files.read(path, "kernels", sizes(path))
+
+
+def rows(path: Path, domain: str, rows: range) -> np.ndarray:
+    """Some kernels or matrices (n, ...) of one domain of a bank, of which nothing else is read."""
+    return files.read(path, "kernels", [domain], rows)[domain]
 
 
 def of(arrays: Mapping[str, np.ndarray], bank: str) -> np.ndarray:

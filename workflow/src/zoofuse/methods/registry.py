@@ -113,6 +113,11 @@ class Method:
         return self.role == "generated"
 
     @property
+    def is_student(self) -> bool:
+        """Whether its CNNs were trained to predict, so that their own heads answer the question that is asked."""
+        return self.is_generated and self.effort == "training"
+
+    @property
     def makes_cnns(self) -> bool:
         """Whether it makes CNNs; a baseline on pixels, or many CNNs together, does not."""
         return self.make is not None
