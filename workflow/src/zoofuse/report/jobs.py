@@ -12,7 +12,6 @@ from zoofuse.data import images as image_files
 from zoofuse.evaluation import replicates as several
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.methods import kernels
-from zoofuse.models.architectures import parameters
 from zoofuse.report import figures, kernel_figures
 from zoofuse.zoo import zoo as zoo_files
 
@@ -73,7 +72,7 @@ def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str],
     domains = kernels.sizes(bank)
     first, last = min(domains), max(domains)
     of_first, of_last = (kernels.rows(bank, domain, range(min(SHOWN, domains[domain]))) for domain in (first, last))
-    domain, names_of = zoo_files.names(generated)["domain"], parameters(layer)
+    domain, names_of = zoo_files.names(generated)["domain"], kernels.parameters(layer)
     shown = (np.flatnonzero(domain == one)[:SHOWN] for one in (first, last))
     to_a, to_b = (kernels.of(files.read(generated, "zoo", names_of, rows), layer) for rows in shown)
     stacks = (pictured(weights) for weights in (of_first, to_b, of_last, to_a))
