@@ -160,7 +160,7 @@ def test_what_transformers_cannot_have_is_refused_in_words():
 
 
 def test_a_grid_of_transformers_is_refused_methods_for_chains_of_convolutions():
-    colours = {"attributes": ["black", "red", "blue"], "objects": ["cat", "dog", "car"], "held_out": 1, "seen": 1}
+    colours = {"attributes": ["black", "grey", "white"], "objects": ["cat", "dog", "rabbit"], "held_out": 1, "seen": 1}
     fusions = {"black_cat": {"concepts": ["black", "cat"], "test": SYNTHETIC}}
     given = {"concepts": {"black": SYNTHETIC, "cat": SYNTHETIC}, "fusions": fusions, "zoo": {"architecture": "vit"}}
     said = r"grid.tiny.methods: direct_pair: not applicable: the layers of vit are not a chain of convolutions"
