@@ -11,7 +11,7 @@ from zoofuse.methods.cyclegan import io, measures, train
 from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
 from zoofuse.methods.cyclegan.translation import translate
 from zoofuse.models import cnn
-from zoofuse.models.architectures import ARCHITECTURES, banks
+from zoofuse.models.architectures import ARCHITECTURES, banks_of
 from zoofuse.zoo import align
 
 VIT, RNG = ARCHITECTURES["vit"], np.random.default_rng(0)
@@ -63,7 +63,7 @@ def zoos(tmp_path):
 def test_every_matrix_is_in_one_bank_and_comes_back_from_it():
     weights = networks(3, "a")
     back = {}
-    for bank in banks(weights):
+    for bank in banks_of(weights):
         values = kernels.of(weights, bank)
         assert values.shape[1:] == kernels.of(weights, bank).shape[1:]
         kernels.put(back, bank, values)

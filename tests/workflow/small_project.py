@@ -1,5 +1,6 @@
 """Real snakemake calls on small folders of images, made by drawing."""
 
+import atexit
 import functools
 import json
 import os
@@ -44,10 +45,12 @@ CONFIG = {
 
 @functools.cache
 def forking() -> subprocess.Popen:
-    """The process from which all calls of this process of pytest are forked; it ends when its stdin is closed."""
+    """The process from which all calls of this process of pytest are forked."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, str(Path(__file__).with_name("forked_calls.py"))]
-    return subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    started = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    atexit.register(started.communicate)  # closes its stdin, which ends it
+    return started
 
 
 class Project:

@@ -18,21 +18,23 @@ def extract(inputs: Mapping[str, Iterable[Path]], layer: str, output: Path, say:
 
     Args:
         inputs: Domain, "A", "B" and so on, or its letter -> zoo files.
-        layer: "conv1", "block1.mlp" and so on (`architectures.banks`), or "joint".
+        layer: "conv1", "block1.mlp" and so on (`architectures.banks_of`), or "joint".
         output: The file to write, kind "kernels": A (n_a, out, in, k, k), B (n_b, out, in, k, k), ... float32,
             of matrices (n_a, out, in), and the CNNs' global indices model_A (n_a,), model_B (n_b,), ...
         say: Called with a line where a zoo's files were trained in ways that do not give the same bits.
     """
-    arrays, sources = {}, {}
-    for domain, paths in ((side.upper(), paths) for side, paths in inputs.items()):
-        layers = ("conv1", "conv2") if layer == "joint" else (layer,)
-        cnns = zoo.read(list(paths), ["model", *(of_layer for name in layers for of_layer in parameters(name))])
-        weights = [of(cnns, name) for name in layers]
-        arrays[domain] = joined(*weights) if layer == "joint" else weights[0]
-        arrays[f"model_{domain}"] = cnns["model"]
-        zoo.tell_mixed(list(paths), f"Zoo {domain}", say)
-        sources[domain] = [files.fingerprint(path) for path in paths]
-    files.write(output, "kernels", arrays, layer=layer, sources=sources)
+    layers = ("conv1", "conv2") if layer == "joint" else (layer,)
+    names = [name for of_layer in layers for name in parameters(of_layer)]
+    zoos = {side.upper(): list(paths) for side, paths in inputs.items()}
+    sources = {domain: [files.fingerprint(path) for path in paths] for domain, paths in zoos.items()}
+    with files.create(output, "kernels", layer=layer, sources=sources) as writer:
+        for domain, paths in zoos.items():
+            n = sum(zoo.sizes(paths))
+            for cnns in zoo.blocks(paths, ["model", *names]):
+                weights = [of(cnns, of_layer) for of_layer in layers]
+                bank = joined(*weights) if layer == "joint" else weights[0]
+                writer.append({domain: bank, f"model_{domain}": cnns["model"]}, of=n)
+            zoo.tell_mixed(paths, f"Zoo {domain}", say)
 
 
 def sizes(path: Path) -> dict[str, int]:
@@ -59,7 +61,7 @@ def of(arrays: Mapping[str, np.ndarray], bank: str) -> np.ndarray:
 
     Args:
         arrays: Parameter -> (n, ...).
-        bank: As `architectures.banks` names it.
+        bank: As `architectures.banks_of` names it.
 
     Returns:
         (n, out, in, rows, columns), or of matrices (n, out, in).

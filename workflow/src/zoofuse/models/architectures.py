@@ -9,7 +9,7 @@ HEAD = 16  # width of each attention head
 # Half of a transformer's block, whose matrices are one bank -> the layer into its units, the one out of them, and how
 # many rows of the first each unit has: query, key and value.
 HALVES = {"attention": ("qkv", "out", 3), "mlp": ("mlp1", "mlp2", 1)}
-BANK = r"conv[1-9]\d*|stem|stage\d+\.\d+\.\d+|patch|place|block\d+\.(?:attention|mlp)"  # names that `banks` returns
+BANK = r"conv[1-9]\d*|stem|stage\d+\.\d+\.\d+|patch|place|block\d+\.(?:attention|mlp)"  # names that `banks_of` returns
 
 
 class Layers(ABC):
@@ -51,7 +51,7 @@ class Layers(ABC):
     def kernels(self) -> dict[str, int]:
         """Layer that has a bank -> its weights, biases aside."""
         below = self.below
-        return {bank: sum(math.prod(below[name]) for name in parameters(bank)) for bank in banks(below)}
+        return {bank: sum(math.prod(below[name]) for name in parameters(bank)) for bank in banks_of(below)}
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def trunk(names: Iterable[str]) -> list[str]:
     return [name for name in names if "." in name and "/" not in name and not name.startswith(("fc", "heads."))]
 
 
-def banks(names: Iterable[str]) -> list[str]:
+def banks_of(names: Iterable[str]) -> list[str]:
     """The layers that have a bank of kernels or of weight matrices each.
 
     Args:
@@ -258,7 +258,7 @@ def banks(names: Iterable[str]) -> list[str]:
 
 
 def parameters(bank: str) -> list[str]:
-    """The parameters whose weights a bank holds, by its name as `banks` returns it."""
+    """The parameters whose weights a bank holds, by its name as `banks_of` returns it."""
     block, _, half = bank.rpartition(".")
     return [f"{block}.{layer}.weight" for layer in HALVES[half][:2]] if half in HALVES else [f"{bank}.weight"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from zoofuse.core import files
 from zoofuse.native import build
 
-AT_ONCE = 1024  # CNNs in memory where a whole zoo is read: 16 MB of the published ones; a multiple of 16
+AT_ONCE = 512  # CNNs in memory where a whole zoo is read: 8 MB of the published ones; a multiple of 16
 
 
 def count_degenerate(zoo: dict[str, np.ndarray]) -> int:
@@ -97,18 +97,13 @@ def pick(
     return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
-def blocks(
-    paths: Sequence[Path], names: Sequence[str] | None = None, n: int | None = None, at_once: int = AT_ONCE
-) -> Iterator[dict[str, np.ndarray]]:
-    """The CNNs of several zoo files taken one after another, some at a time.
+def in_blocks(n: int, at_once: int | None = None) -> Iterator[range]:
+    """The rows of n CNNs, AT_ONCE or so many at a time."""
+    at_once = at_once or AT_ONCE
+    return (range(start, min(start + at_once, n)) for start in range(0, n, at_once))
 
-    Args:
-        paths: the files.
-        names: arrays to read; default: all.
-        n: only the first so many CNNs.
-        at_once: CNNs in a block.
-    """
+
+def blocks(paths: Sequence[Path], names: Sequence[str] | None = None) -> Iterator[dict[str, np.ndarray]]:
+    """The CNNs of several zoo files taken one after another, some at a time; names: arrays to read, default all."""
     of_files = sizes(paths)
-    n = sum(of_files) if n is None else n
-    for start in range(0, n, at_once):
-        yield pick(paths, of_files, names, range(start, min(start + at_once, n)))
+    return (pick(paths, of_files, names, rows) for rows in in_blocks(sum(of_files)))
