@@ -85,6 +85,13 @@ def test_zoos_are_cut_into_shards_of_global_indices():
         run.zoo("dog")
 
 
+def test_on_a_gpu_a_concept_is_one_job():
+    run = planted(zoo__device="cuda", zoo__shard_size=None)
+    assert run.zoo("cat") == zoo_files("cat", "0000")
+    assert run.shard_models("cat", "0000") == (0, 10)
+    assert planted(zoo__device="cuda").zoo("cat") == CAT, "shards of a size that was asked for"
+
+
 def test_training_depends_on_the_concept_s_images_per_epoch():
     run = planted()
     assert run.training("black")["images_per_epoch"] == 50

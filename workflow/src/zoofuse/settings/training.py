@@ -51,11 +51,11 @@ class Zoo:
         0,
     )
     shard_size: Count | None = says(
-        "CNNs per job and zoo file; null takes 128, doubled (to 8192 at most) until a zoo has at most 64 files. "
-        "Changing it, or the number of CNNs, never trains a CNN twice.",
+        "CNNs per job and zoo file; null takes 128, doubled (to 8192 at most) until a zoo has at most 64 files, and "
+        "8192 with device: cuda. Changing it, or the number of CNNs, never trains a CNN twice.",
         None,
     )
-    backend: Literal["auto", "cpp", "batched", "serial"] = says(
+    backend: Literal["auto", "cpp", "cuda", "batched", "serial"] = says(
         "How CNNs are trained; all give the same numbers within rounding. auto takes the fastest "
         "there is and says which.",
         "auto",

@@ -106,7 +106,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
     for name, concept in config["concepts"].items():
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
-            shard = min(names.shard_size(sizes[name], zoo["shard_size"], names.TRAINED), sizes[name])
+            shard = min(names.trained_shard(zoo, sizes[name]), sizes[name])
             own = ARCHITECTURES[concept["architecture"] or zoo["architecture"]]
             hours = shard * passes * own.slower / rates.samples_per_second / 3600
             disk = sizes[name] * (kept * 4 * own.parameters + 24 * zoo["epochs"]) / 1e9

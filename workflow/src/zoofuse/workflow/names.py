@@ -33,7 +33,15 @@ def all_but(names: Iterable[str], then: str = "/") -> str:
 
 
 TRAINED, EVALUATED = 128, 64  # CNNs of a shard, where a configuration leaves it open
+ON_GPU = 8192  # the same of those that a GPU trains, hundreds at a time
 _MOST_SHARDS, _LARGEST = 64, 64  # of a zoo; and how many times as many CNNs a shard has at most, for the time of a job
+
+
+def trained_shard(zoo: Mapping, models: int) -> int:
+    """CNNs of each shard of a concept's zoo; `zoo` are its settings."""
+    if zoo["device"] == "cuda" and zoo["shard_size"] is None:
+        return ON_GPU
+    return shard_size(models, zoo["shard_size"], TRAINED)
 
 
 def shard_size(total: int, asked: int | None, least: int) -> int:

@@ -19,7 +19,7 @@ from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
-from zoofuse.workflow.names import EVALUATED, TRAINED, Refused, known, shard_ranges, shard_size
+from zoofuse.workflow.names import EVALUATED, Refused, known, shard_ranges, shard_size, trained_shard
 from zoofuse.workflow.netspace import NetSpace
 from zoofuse.workflow.params import method_code
 from zoofuse.workflow.sources import sources
@@ -157,7 +157,7 @@ class Run:
     def _shards(self, concept: str) -> Mapping[str, tuple[int, int]]:
         self.concept(concept)
         models = self.models(concept)
-        return shard_ranges(models, shard_size(models, self.config["zoo"]["shard_size"], TRAINED))
+        return shard_ranges(models, trained_shard(self.config["zoo"], models))
 
     def zoo(self, concept: str) -> list[str]:
         """The zoo files of a concept."""
