@@ -1,17 +1,19 @@
 """Training samples per second of several implementations that train many small CNNs, on the same images in one run.
 
 They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, JAX where it is installed (the project does not
-need it), and zoofuse's backends; on CPUs for several architectures. The limit is the arithmetic of a training sample
-(`sample_flop`) at the machine's measured multiply-add rate.
+need it), and zoofuse's backends; on CPUs for several architectures. All compute in float32, without TF32, which
+PyTorch's convolutions take on GPUs by default. The limit is the arithmetic of a training sample (`sample_flop`) at the
+machine's measured multiply-add rate.
 """
 
+import contextlib
 import functools
 import importlib.util
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 
 from zoofuse.models import cnn, forward
 from zoofuse.models.network import ACTIVATIONS, NETWORKS, Network
-from zoofuse.native import network_trainer, trainer
+from zoofuse.native import cuda_trainer, network_trainer, trainer
 from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
 from zoofuse.zoo import populations, training
 
@@ -41,7 +43,9 @@ COLUMNS = [
     "ratio_to_serial",
     "share_of_peak",
 ]
-SERIAL, PER_THREAD, OURS = "serial PyTorch", "one PyTorch CNN per thread", ("batched (zoofuse)", "cpp (zoofuse)")
+SERIAL, PER_THREAD = "serial PyTorch", "one PyTorch CNN per thread"
+OURS = ("batched (zoofuse)", "cpp (zoofuse)", "cuda (zoofuse)")
+CPU_CNNS, GPU_ROUNDS = 8, 2  # CNNs trained together on a CPU, and for each multiprocessor of a GPU
 CPP_EPOCHS = 20  # as published; with fewer, planning would take too large a share
 MIN_SECONDS = 0.3  # of each timing
 MIN_REPETITIONS, MAX_SECONDS = 5, 180  # a slow machine gets fewer repetitions after this many seconds
@@ -52,7 +56,7 @@ def run(
     images: np.ndarray,
     labels: np.ndarray,
     *,
-    n_cnns: int = 8,
+    n_cnns: int | None = None,
     steps: int = 4,
     repetitions: int = 7,
     threads: int = 2,
@@ -64,7 +68,7 @@ def run(
     Args:
         images: uint8 (N, 32, 32, 3); other architectures get their corner and their first channels.
         labels: (N,).
-        n_cnns: CNNs that are trained together.
+        n_cnns: CNNs that are trained together; by default 8 on a CPU, and 2 for each multiprocessor of a GPU.
         steps: batches of 128 images for each CNN, repeated until 0.3 s have passed.
         repetitions: of all implementations; at least 5 on a slow machine.
         threads: CPU threads.
@@ -76,6 +80,9 @@ def run(
         interquartile range, `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN if
         no peak could be measured (a CPU without a compiler). `attrs` holds the measured peak in FLOP/s.
     """
+    if n_cnns is None:
+        on_gpu = device != "cpu"
+        n_cnns = GPU_ROUNDS * torch.cuda.get_device_properties(device).multi_processor_count if on_gpu else CPU_CNNS
     frames, peaks = [], []
     for architecture in architectures if device == "cpu" else (PUBLISHED,):
         before = torch.get_num_threads()
@@ -85,7 +92,8 @@ def run(
                 found = _implementations(images, labels, n_cnns, steps, threads, torch.device(device))
             else:
                 found = _of_network(NETWORKS[architecture], images, labels, n_cnns, steps, threads)
-            frames.append(_timed(found, repetitions, threads, device, peaks))
+            with float32():
+                frames.append(_timed(found, repetitions, threads, device, peaks))
         finally:
             torch.set_num_threads(before)
         frames[-1].insert(0, "architecture", architecture)
@@ -94,6 +102,20 @@ def run(
     frame["share_of_peak"] = frame["samples_per_second"] * flop / max(peaks)
     frame.attrs = {"peak_flops": max(peaks), "threads": threads, "repetitions": repetitions}
     return frame[COLUMNS]
+
+
+@contextlib.contextmanager
+def float32() -> Iterator[None]:
+    """Let GPUs multiply float32 as such, in PyTorch's convolutions and matrix products, and not as TF32."""
+    switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = False
+        yield
+    finally:
+        for switch, allowed in zip(switches, before, strict=True):
+            switch.allow_tf32 = allowed
 
 
 def sample_flop(network: Network) -> float:
@@ -206,6 +228,8 @@ def _implementations(
         implementations[PER_THREAD] = ours("serial")
         if trainer.available()[0]:
             implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
+    elif cuda_trainer.available(device)[0]:
+        implementations[OURS[2]] = ours("cuda", CPP_EPOCHS)
     return implementations
 
 

@@ -13,7 +13,7 @@ from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import link_or_copy
 from zoofuse.data import images
 from zoofuse.models.architectures import ARCHITECTURES
-from zoofuse.native import build
+from zoofuse.native import build, cuda_trainer
 from zoofuse.zoo import training
 from zoofuse.zoo.zoo import count_degenerate, read, tell_mixed
 
@@ -52,13 +52,15 @@ def train_shard(
         say(f"Training by {reason}")
     attributes = {"settings": asdict(settings), "seed": seed, "concept": concept, "images": source, "recipe": recipe}
     attributes |= {"classes": ["other", concept], "backend": backend, "device": device}
-    attributes["instruction_set"] = build.instruction_set()
+    kind = cuda_trainer.architecture(device) if backend == "cuda" else build.instruction_set()
+    attributes["instruction_set"] = kind
 
     passes = settings.epochs * settings.images_per_epoch
     # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
-    # seldom wait for each other; a GPU is given all at once.
+    # seldom wait for each other; a GPU is given all at once, or enough for all of its multiprocessors (not measured).
     rounds = math.ceil(1_000_000 / passes / ARCHITECTURES[settings.architecture].slower)
-    step = {"cpp": rounds * threads, "serial": threads, "batched": 16 if device == "cpu" else len(models)}[backend]
+    step = {"cpp": rounds * threads, "serial": threads, "cuda": 512 * rounds}
+    step = (step | {"batched": 16 if device == "cpu" else len(models)})[backend]
 
     def train(part: np.ndarray, progress: training.Progress) -> dict[str, np.ndarray]:
         trained = training.train(
