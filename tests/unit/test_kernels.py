@@ -214,7 +214,7 @@ def test_matched_kernels_of_zoos_larger_than_memory(translated, tmp_path, monkey
     many["conv1.weight"] = drawn.reshape(many["conv1.weight"].shape).astype(np.float32)
     files.write(tmp_path / "many.h5", "zoo", many)
     filters = many["conv1.weight"][:200].reshape(-1, 75).astype(np.float64)
-    mean, root = generate._normal(tmp_path / "many.h5", "conv1.weight", np.arange(200))
+    mean, root = generate._normal(tmp_path / "many.h5", "conv1", np.arange(200))
     values, vectors = np.linalg.eigh(np.cov(filters, rowvar=False))
     assert np.array_equal(mean, filters.mean(0))
     assert np.array_equal(root, vectors * np.sqrt(values))

@@ -14,7 +14,7 @@ import numpy as np
 from zoofuse.core import files, rng
 from zoofuse.methods import kernels
 from zoofuse.methods.cyclegan import io
-from zoofuse.models.architectures import ARCHITECTURES, trunk
+from zoofuse.models.architectures import ARCHITECTURES, banks_of, start, trunk
 from zoofuse.zoo import zoo
 
 
@@ -30,8 +30,9 @@ def translate(
 ) -> None:
     """The published method (`generatedCNN`), for the first n CNNs of all zoos, n the size of the smallest one.
 
-    Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each conv layer by its own CycleGAN;
-    biases zero. Of more than two concepts kernels are translated all the way from one end to the other:
+    Domain A = G_B2A(kernels of B's CNN), domain B = G_A2B(kernels of A's CNN), each layer's kernels or matrices by
+    their own CycleGAN; biases zero, normalisations as before training. Of more than two concepts kernels are translated
+    all the way from one end to the other:
     domain A = G_B2A(G_C2B(kernels of C's CNN)), domain C = G_B2C(G_A2B(kernels of A's CNN)).
     A generated CNN has the index of the CNN that its kernels come from. The published system translates
     no linear layer, so the heads are those of the CNNs with this index in every zoo, as they are.
@@ -41,7 +42,7 @@ def translate(
         banks: layer (or "joint", both layers as one volume) -> file.
         generators: the same -> files, one for each two neighbouring concepts, A and B's first.
         output: the zoo file to write.
-        biases: give a translated CNN the biases of the CNN that its kernels come from, not zeros.
+        biases: give a translated CNN the biases, and normalisations, of the CNN that its kernels come from.
         best: keep only so many of each domain, those whose kernels come from the CNNs best on their own validation
             images; the first ones where a zoo has no history.
         method: the name that the file says.
@@ -55,6 +56,8 @@ def translate(
     ways = {"A": [(layer, [pair["B2A"] for pair in reversed(pairs)]) for layer, pairs in trained.items()]}
     ways[last] = [(layer, [pair["A2B"] for pair in pairs]) for layer, pairs in trained.items()]
     of_files = {domain: zoo.sizes(paths) for domain, paths in zoos.items()}
+    held = files.shapes(zoos["A"][0], "zoo")
+    shapes = {name: held[name] for name in trunk(held)}
 
     def translated(domain: str, origin: str, rows: range) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}
@@ -64,10 +67,13 @@ def translate(
                 made = translation.translate(generator, made)
             parts = zip(("conv1", "conv2"), kernels.parted(made), strict=True) if layer == "joint" else [(layer, made)]
             for name, weights in parts:
-                arrays |= {f"{name}.weight": weights, f"{name}.bias": np.zeros(weights.shape[:2], np.float32)}
+                kernels.put(arrays, name, weights)
+        rest = [name for name in shapes if name not in arrays]
         if biases:
-            names = [name for name in arrays if name.startswith("conv") and name.endswith(".bias")]
-            arrays |= zoo.pick(zoos[origin], of_files[origin], names, rows)
+            arrays |= zoo.pick(zoos[origin], of_files[origin], rest, rows)
+        else:
+            blank = {name: (len(rows), *shapes[name][1:]) for name in rest}
+            arrays |= {name: np.full(shape, start(name) or 0, np.float32) for name, shape in blank.items()}
         arrays |= {"model": models[f"model_{origin}"][rows.start : rows.stop], "domain": np.repeat([domain], len(rows))}
         return arrays | _heads(zoos, of_files, rows)
 
@@ -137,10 +143,10 @@ def noise(translated: Path, banks: dict[str, Path], seed: int, fusion: str, outp
                     for domain, first, part in parts
                 ]
             )
-            change = arrays[f"{layer}.weight"] - untranslated
-            size = np.sqrt(np.mean(change**2, axis=(1, 2, 3, 4), keepdims=True))
+            change = kernels.of(arrays, layer) - untranslated
+            size = np.sqrt(np.mean(change**2, axis=tuple(range(1, change.ndim)), keepdims=True))
             drawn = rng.normal((n, *change.shape[1:]), seed, fusion, "noise", layer, rows=rows)
-            arrays[f"{layer}.weight"] = untranslated + size * drawn
+            kernels.put(arrays, layer, untranslated + size * drawn)
         return arrays
 
     _write(output, n, made, method="noise", seed=seed, sources=_fingerprints([translated]))
@@ -152,11 +158,12 @@ def shuffled(translated: Path, seed: int, fusion: str, output: Path) -> None:
 
     def made(rows: range) -> dict[str, np.ndarray]:
         arrays = files.read(translated, "zoo", rows=rows)
-        for layer in _layers(arrays):
-            weights = arrays[f"{layer}.weight"]
-            shape, start = (len(weights), weights[0].size), rows.start * weights[0].size
-            order = rng.uniform(shape, seed, fusion, "shuffled", layer, start=start).argsort(1, kind="stable")
-            arrays[f"{layer}.weight"] = np.take_along_axis(weights.reshape(shape), order, 1).reshape(weights.shape)
+        for layer in banks_of(arrays):
+            weights = kernels.of(arrays, layer)
+            shape, first = (len(weights), weights[0].size), rows.start * weights[0].size
+            order = rng.uniform(shape, seed, fusion, "shuffled", layer, start=first).argsort(1, kind="stable")
+            mixed = np.take_along_axis(weights.reshape(shape), order, 1).reshape(weights.shape)
+            kernels.put(arrays, layer, mixed)
         return arrays
 
     _write(output, n, made, method="shuffled", seed=seed, sources=_fingerprints([translated]))
@@ -165,37 +172,38 @@ def shuffled(translated: Path, seed: int, fusion: str, output: Path) -> None:
 def matched(translated: Path, seed: int, fusion: str, output: Path) -> None:
     """Control: filters drawn from a normal distribution with mean and covariance of the translated filters of a domain.
 
-    A filter is all weights of one output channel: 75 numbers in conv1, 150 in conv2 as published.
+    A filter is all weights of one output channel: 75 numbers in conv1, 150 in conv2 as published, a row of a matrix.
     """
     domains = zoo.names(translated)["domain"]
-    layers = _layers(files.shapes(translated, "zoo"))
+    layers = banks_of(files.shapes(translated, "zoo"))
     with files.create(output, "zoo", method="matched", seed=seed, sources=_fingerprints([translated])) as writer:
         for domain in dict.fromkeys(domains.tolist()):
             places = np.flatnonzero(domains == domain)  # beside each other
-            normals = {layer: _normal(translated, f"{layer}.weight", places) for layer in layers}
+            normals = {layer: _normal(translated, layer, places) for layer in layers}
             for rows in zoo.in_blocks(len(places), _FITTED):
                 arrays = files.read(translated, "zoo", rows=places[rows.start : rows.stop])
                 for layer, (mean, root) in normals.items():
-                    weights = arrays[f"{layer}.weight"]
+                    weights = kernels.of(arrays, layer)
                     out = weights.shape[1]
                     shape, filters = (len(places) * out, len(mean)), range(rows.start * out, rows.stop * out)
                     drawn = rng.normal(shape, seed, fusion, "matched", layer, domain, rows=filters) @ root.T + mean
-                    arrays[f"{layer}.weight"] = drawn.reshape(weights.shape).astype(weights.dtype)
+                    kernels.put(arrays, layer, drawn.reshape(weights.shape).astype(weights.dtype))
                 writer.append(arrays, of=len(domains))
 
 
 _FITTED = 4096  # CNNs whose filters are in memory at once: 0.5 GB; of larger zoos, sums of parts round differently
 
 
-def _normal(path: Path, name: str, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _normal(path: Path, layer: str, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (size,) of filters, and (size, size) a root of their covariance, as `np.cov` computes it."""
 
     def parts() -> Iterator[np.ndarray]:
         for rows in zoo.in_blocks(len(places), _FITTED):
-            weights = files.read(path, "zoo", [name], places[rows.start : rows.stop])[name]
+            held = files.read(path, "zoo", kernels.parameters(layer), places[rows.start : rows.stop])
+            weights = kernels.of(held, layer)
             yield weights.reshape(-1, weights[0, 0].size).astype(np.float64)
 
-    n = len(places) * files.shapes(path, "zoo")[name][1]
+    n = sum(len(filters) for filters in parts())
     mean = functools.reduce(np.add, (filters.sum(0) for filters in parts())) / n
     products = (np.dot(apart.T, apart) for apart in (filters - mean for filters in parts()))
     values, vectors = np.linalg.eigh(functools.reduce(np.add, products) * np.true_divide(1, n - 1))
@@ -230,10 +238,6 @@ def _heads(zoos: Mapping[str, list[Path]], of_files: Mapping[str, Sequence[int]]
         linear = zoo.pick(paths, of_files[domain], ["fc1.weight", "fc1.bias"], rows)
         heads |= {name.replace("fc1", f"fc_{domain.lower()}"): values for name, values in linear.items()}
     return heads
-
-
-def _layers(arrays: Iterable[str]) -> list[str]:
-    return [name.removesuffix(".weight") for name in arrays if name.startswith("conv") and name.endswith(".weight")]
 
 
 def _fingerprints(paths: Iterable[Path]) -> list[str]:

@@ -72,10 +72,16 @@ def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str],
     domains = kernels.sizes(bank)
     first, last = min(domains), max(domains)
     of_first, of_last = (kernels.rows(bank, domain, range(min(SHOWN, domains[domain]))) for domain in (first, last))
-    domain, name = zoo_files.names(generated)["domain"], f"{layer}.weight"
+    domain, names_of = zoo_files.names(generated)["domain"], kernels.parameters(layer)
     shown = (np.flatnonzero(domain == one)[:SHOWN] for one in (first, last))
-    to_a, to_b = (files.read(generated, "zoo", [name], rows)[name] for rows in shown)
-    kernel_figures.kernels(of_first, to_b, of_last, to_a, output, (names[0], names[-1]))
+    to_a, to_b = (kernels.of(files.read(generated, "zoo", names_of, rows), layer) for rows in shown)
+    stacks = (pictured(weights) for weights in (of_first, to_b, of_last, to_a))
+    kernel_figures.kernels(*stacks, output, (names[0], names[-1]))
+
+
+def pictured(weights: np.ndarray) -> np.ndarray:
+    """Kernels (n, out, in, k, k) as they are; of a matrix (n, out, in) every weight as a kernel of one."""
+    return weights if weights.ndim == 5 else weights[..., None, None]
 
 
 def shown_figures(
