@@ -234,8 +234,10 @@ class _Material:
         self.network, self.zoo = Network(tuple(network.pop("layers")), **network), facts["zoo"]
 
     def places(self, repetition: int, sampling: Mapping, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the training networks and of those held out."""
-        order = rng.permutation(len(self.arrays["weights"]), seed, "leaderboard", self.zoo, "split", repetition)
+        """Places of the training networks and of those held out. No two repetitions share a network: as each depends on
+        its index alone, theirs are zoos that were trained with other random numbers."""
+        order = rng.permutation(len(self.arrays["weights"]), seed, "leaderboard", self.zoo, "split")
+        order = order[repetition :: sampling["seeds"]]
         most = min(sampling["held_out"], len(order) // 2)
         return np.sort(order[most:]), np.sort(order[:most])
 
