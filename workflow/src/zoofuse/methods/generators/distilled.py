@@ -8,7 +8,6 @@ _COPIES = 4  # of each training image: as it is, then mixed with others, half an
 _LEAVES = 2048
 _EPOCHS = 8
 _TEACHERS = 16
-_AT_ONCE = 128  # images, which stay in the cache
 
 
 @generator(
@@ -50,21 +49,16 @@ def distil_leaves(given: Given) -> np.ndarray:
 
 def _students(given: Given, images: np.ndarray) -> np.ndarray:
     """float32 (count, parameters): networks trained on classes that the ensemble predicts for images (m, ...)."""
-    import torch
+    from scipy.special import softmax
 
     from zoofuse.methods.generators import alignment
-    from zoofuse.models import cnn, forward
+    from zoofuse.native import network_trainer
     from zoofuse.zoo import populations
 
     network = given.network
-    x = cnn.normalise(torch.from_numpy(images)).split(_AT_ONCE)
-    teachers = alignment.unflatten(network, given.weights[:_TEACHERS])
-    n, shares = len(given.weights[:_TEACHERS]), torch.zeros(len(images), network.classes)
-    with torch.inference_mode():
-        for row in range(n):
-            weights = {name: torch.from_numpy(values[row]) for name, values in teachers.items()}
-            shares += torch.cat([forward.logits(network, weights, part).softmax(1) for part in x]) / n
-    below = given.uniform(len(images), name="classes")[:, None] > shares.cumsum(1).numpy()
+    logits = network_trainer.outputs(network, images, given.weights[:_TEACHERS])
+    shares = softmax(logits, axis=-1).mean(0, dtype=np.float64)
+    below = given.uniform(len(images), name="classes")[:, None] > shares.cumsum(1)
     labels = np.minimum(below.sum(1), network.classes - 1).astype(np.uint8)
     none = {f"{part}_{kind}": of[:0] for part in ("validation", "test") for kind, of in
             (("images", images), ("labels", labels))}  # fmt: skip
