@@ -12,9 +12,8 @@ import torch
 from zoofuse.core import csv_files, files, rng
 from zoofuse.data import classes
 from zoofuse.evaluation import board, board_submissions
-from zoofuse.methods.generators import alignment, controls, registry
+from zoofuse.methods.generators import alignment, controls, outputs, registry
 from zoofuse.models.network import Network
-from zoofuse.native import network_trainer
 from zoofuse.zoo import aiml
 from zoofuse.zoo import zoo as zoo_files
 
@@ -178,7 +177,7 @@ def predict(network: Network, flat: np.ndarray, images: np.ndarray) -> np.ndarra
     predicted = np.empty((len(flat), len(images)), np.uint8)
     for start in range(0, len(flat), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        predicted[part] = network_trainer.outputs(network, images, flat[part]).argmax(-1)
+        predicted[part] = outputs.logits(network, images, flat[part]).argmax(-1)
     return predicted
 
 

@@ -17,7 +17,6 @@ from zoofuse.native.bindings import pointer
 OPTIMISERS = ("adam", "adamw", "sgd")  # the order is network.cpp's
 _SOURCE = Path(__file__).with_name("network.cpp")
 _MOST_MEGABYTES = 256  # of memory for each thread
-_AT_ONCE = 128  # images that PyTorch takes at once, which stay in the cache
 _SIDE = 3  # zeros that network.cpp's convolution_gradient reads beside a row: QUAD - 1
 
 _GROUPS, _RELU, _POOL = 7, -2, -1  # places in a row of LAYERS_TABLE
@@ -185,25 +184,6 @@ def logits(network: Network, images: np.ndarray, weights: np.ndarray, kind: str 
     job, _ = _job(network, given, {"order": np.zeros((0, 1), np.int32), "rates": np.zeros(0)}, weights, batch_size=1)
     result = np.empty((len(images), network.classes), np.float32)
     _library(network, kind).zoofuse_logits(ctypes.byref(job), result.ctypes.data)
-    return result
-
-
-def outputs(network: Network, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """As `logits`, of CNNs (n, parameters) one after another, with or without a compiler: (n, m, classes) float32."""
-    if available(network)[0]:
-        return np.stack([logits(network, images, np.asarray(row, np.float32)) for row in weights])
-    import torch
-
-    from zoofuse.models import cnn, forward
-
-    x = cnn.normalise(torch.from_numpy(np.ascontiguousarray(images))).split(_AT_ONCE)
-    sizes = [int(np.prod(shape)) for shape in network.shapes.values()]
-    result = np.empty((len(weights), len(images), network.classes), np.float32)
-    with torch.inference_mode():
-        for row, flat in zip(result, torch.tensor(np.asarray(weights, np.float32)), strict=True):
-            parts = zip(network.shapes.items(), flat.split(sizes), strict=True)
-            own = {name: part.view(shape) for (name, shape), part in parts}
-            row[:] = torch.cat([forward.logits(network, own, part) for part in x]).numpy()
     return result
 
 

@@ -51,12 +51,11 @@ def _students(given: Given, images: np.ndarray) -> np.ndarray:
     """float32 (count, parameters): networks trained on classes that the ensemble predicts for images (m, ...)."""
     from scipy.special import softmax
 
-    from zoofuse.methods.generators import alignment
-    from zoofuse.native import network_trainer
+    from zoofuse.methods.generators import alignment, outputs
     from zoofuse.zoo import populations
 
     network = given.network
-    logits = network_trainer.outputs(network, images, given.weights[:_TEACHERS])
+    logits = outputs.logits(network, images, given.weights[:_TEACHERS])
     shares = softmax(logits, axis=-1).mean(0, dtype=np.float64)
     below = given.uniform(len(images), name="classes")[:, None] > shares.cumsum(1)
     labels = np.minimum(below.sum(1), network.classes - 1).astype(np.uint8)
