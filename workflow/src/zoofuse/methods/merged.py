@@ -4,6 +4,7 @@ The CNNs of equal index in both zoos are merged, with a head for each concept. S
 are taken on dead leaves, so that nothing but weights is used.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from zoofuse.methods.generators import registry as generators
@@ -13,6 +14,12 @@ MERGED = {"rebasin": "rebasin", "rebasin_repair": "repair"} | {
     name: name for name in ("soup", "arithmetic", "ties", "regmean", "fisher", "zipit")
 }
 """Method -> the leaderboard's."""
+
+
+def _count(sizes: Mapping[str, int], config: Mapping, options: Mapping) -> int:
+    """As many as are evaluated, as some methods take a second for each."""
+    smallest = min(sizes.values())
+    return min(smallest, config["evaluation"]["models"] or smallest)
 
 
 def _merged(name: str, of: str) -> None:
@@ -25,6 +32,7 @@ def _merged(name: str, of: str) -> None:
         supervision="concept labels" if "accuracy" in entry.given else "none",
         needs=("zoos",),
         concepts=2,
+        count=_count,
         in_grids=False,
         about=f"Two zoos' CNNs, merged as the leaderboard's {of} does.",
         cites=entry.cites,
@@ -43,6 +51,7 @@ for _name, _of in MERGED.items():
     role="baseline",
     needs=("zoos", "method:rebasin"),
     concepts=2,
+    count=_count,
     in_grids=False,
     about="The first concept's CNNs plus Gaussian noise as large as rebasin's change of each layer, with its heads.",
 )
@@ -68,6 +77,7 @@ def merged_noise(job: Job) -> None:
     role="baseline",
     needs=("method:rebasin",),
     concepts=2,
+    count=_count,
     in_grids=False,
     about="Filters drawn with mean and covariance of rebasin's.",
 )
