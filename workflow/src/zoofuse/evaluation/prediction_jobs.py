@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 
-from zoofuse.core import csv_files, devices, files, logs
+from zoofuse.core import devices, files, logs
 from zoofuse.data import images as image_files
 from zoofuse.data import joins
 from zoofuse.evaluation import baselines, combinations, foreign_predictions, predictions, protocols, zero_shot
-from zoofuse.evaluation import search as searching
 from zoofuse.native import build
 from zoofuse.settings.evaluation import ZeroShot
 from zoofuse.settings.training import Recipe
@@ -153,6 +151,10 @@ def zero_shot_references(
 
 def list_test_images(images: Path, fusion: str, seed: int, table: Path, folder: Path) -> None:
     """Write the test images for other classifiers: their names, labels and halves, and the images themselves."""
+    import pandas as pd  # here, as the jobs of all shards import this module
+
+    from zoofuse.core import csv_files
+
     test = image_files.read_test(images)
     about = protocols.test_images(test, seed, fusion)
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,6 +193,9 @@ def search(
     output: Path,
 ) -> None:
     """Look for better embedding and clusterer parameters for one method, on validation images."""
+    from zoofuse.core import csv_files
+    from zoofuse.evaluation import search as searching
+
     cnns = protocols.part(zoo, models)
     test = image_files.read_test(images)
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)
