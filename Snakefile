@@ -46,7 +46,7 @@ wildcard_constraints:
     concept=NAME,
     fusion=NAME,
     method=NAME,
-    layer=r"conv\d+|joint",
+    layer=f"{BANK}|joint",
     pair=r"|-[a-e]{2}",
     shard=r"\d+",
     grid=NAME,

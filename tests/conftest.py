@@ -9,6 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of a thousand processes compiles the package anew
 
 ROOT = Path(__file__).parents[1]
 

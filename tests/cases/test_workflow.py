@@ -36,10 +36,11 @@ needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is 
 
 def calls(folder: Path, lines: list[list[str]], before: tuple = ()) -> list[tuple[int, str]]:
     """Exit code and output of each `snakemake LINE`, made in this folder by forks of one process."""
-    command = [*before, sys.executable, str(TESTS / "workflow" / "dry_runs.py")]
-    run = subprocess.run(command, cwd=folder, input=json.dumps(lines), text=True, capture_output=True)
+    command = [*before, sys.executable, str(TESTS / "workflow" / "forked_calls.py")]
+    given = "\n".join(json.dumps([line]) for line in lines)
+    run = subprocess.run(command, cwd=folder, input=given, text=True, capture_output=True)
     assert run.returncode == 0, run.stderr
-    return [tuple(answer) for answer in json.loads(run.stdout)]
+    return [tuple(json.loads(answer)) for answer in run.stdout.splitlines()]
 
 
 def write(folder: Path, settings: dict) -> list[str]:

@@ -28,7 +28,8 @@ class OnCluster(Project):
     def start(self, *arguments: str, config: dict) -> subprocess.Popen:
         """Call snakemake and return at once; what it prints goes to out.txt."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", "-s", str(self.root / "Snakefile"), *arguments]
+        snakemake = str(Path(__file__).with_name("quick_snakemake.py"))
+        command = [sys.executable, snakemake, "-s", str(self.root / "Snakefile"), *arguments]
         command += ["--workflow-profile", str(self.root / "workflow/profiles/slurm"), "--configfile", "config.yaml"]
         command += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
         environment = self.slurm.environment

@@ -119,14 +119,15 @@ def test_a_function_that_is_called_by_its_registered_name_can_be_named(package):
     assert digest(package, ["zoofuse.methods.many:other"]) != before[1]
 
 
-def test_the_trainer_s_c_plus_plus_is_part_of_training(root, tmp_path, monkeypatch):
+@pytest.mark.parametrize("source", ["train.cpp", "blocks.cu", "block_layers.h"])
+def test_the_trainer_s_c_plus_plus_is_part_of_training(root, tmp_path, monkeypatch, source):
     script = root / "workflow/scripts/train_zoo_shard.py"
     before = code.digest(script)
     copy = tmp_path / "zoofuse"
     shutil.copytree(code.PACKAGE, copy)
     monkeypatch.setattr(code, "PACKAGE", copy)
     assert code.digest(script) == before
-    with (copy / "native/train.cpp").open("a") as handle:
+    with (copy / "native" / source).open("a") as handle:
         handle.write("int further() { return 0; }\n")
     forget()
     assert code.digest(script) != before

@@ -1,5 +1,6 @@
 """Files say what they are, are written whole, and are refused when they are not what a reader expects."""
 
+import hashlib
 import os
 import random
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoofuse.core import csv_files, files, temporary
+from zoofuse.core import csv_files, datasets, files, temporary
 from zoofuse.core.errors import FileError
 from zoofuse.core.temporary import atomic_folder, link_or_copy
 
@@ -143,6 +144,78 @@ def test_a_file_that_was_checked_is_checked_again_when_it_has_changed(path, monk
     os.utime(path, (0, 0))
     with pytest.raises(FileError, match="checksum mismatch"):
         files.attributes(path, "zoo")
+
+
+class TestSomeRows:
+    """A part of a large file is read, and verified, without the rest."""
+
+    ROWS = np.arange(60_000, dtype=np.float32).reshape(600, 100)
+    NAMES = np.array([f"CNN {i}" for i in range(600)])
+
+    @pytest.fixture
+    def large(self, tmp_path):
+        files.write(tmp_path / "a.h5", "zoo", {"rows": self.ROWS, "names": self.NAMES}, seed=1)
+        return tmp_path / "a.h5"
+
+    @pytest.mark.parametrize("rows", [range(100, 150), range(0), [3], [599, 0, 7, 7, 8], np.arange(600)])
+    def test_are_those_of_the_whole(self, large, rows):
+        some, chosen = files.read(large, "zoo", rows=rows), np.array(rows, int)
+        assert np.array_equal(some["rows"], self.ROWS[chosen])
+        assert some["names"].tolist() == self.NAMES[chosen].tolist()
+        assert files.shapes(large, "zoo") == {"rows": (600, 100), "names": (600,)}
+
+    def test_outside_the_file_are_refused(self, large):
+        with pytest.raises(FileError, match="dataset names has no rows 600 to 600"):
+            files.read(large, "zoo", ["names"], rows=[600])
+
+    def test_every_wrong_bit_of_them_is_noticed_and_no_other_byte_is_read(self, large):
+        content = large.read_bytes()
+        first = content.index(self.ROWS[100].tobytes())
+        last = first + self.ROWS[100:150].nbytes
+        noticed = {}
+        for place in range(100, len(content), 4096):
+            large.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            try:
+                assert np.array_equal(files.read(large, "zoo", ["rows"], range(100, 150))["rows"], self.ROWS[100:150])
+                noticed[place] = False
+            except FileError as error:
+                assert "checksum mismatch" in str(error)  # noqa: PT017
+                noticed[place] = True
+        assert all(noticed[place] for place in noticed if first <= place < last)
+        assert not all(noticed.values())
+
+    @pytest.mark.parametrize("cut", [1, 32, 5000, 200_000])
+    def test_of_half_a_file_are_refused(self, large, cut):
+        large.write_bytes(large.read_bytes()[:-cut])
+        with pytest.raises(FileError, match="checksum mismatch"):
+            files.read(large, "zoo", rows=[0])
+
+    def test_written_in_blocks_make_the_same_file(self, large, tmp_path):
+        with files.create(tmp_path / "b.h5", "zoo", seed=1) as writer:
+            for start in range(0, 600, 70):
+                part = slice(start, start + 70)
+                writer.append({"rows": self.ROWS[part], "names": self.NAMES[part]}, of=600)
+        assert files.fingerprint(tmp_path / "b.h5") == files.fingerprint(large)
+        for name, values in files.read(tmp_path / "b.h5", "zoo").items():
+            assert np.array_equal(values, files.read(large, "zoo")[name])
+
+    @pytest.mark.parametrize("rows", [599, 601])
+    def test_that_are_too_few_or_too_many_make_no_file(self, tmp_path, rows):
+        with (
+            pytest.raises(ValueError, match=rf"{rows} rows of"),
+            files.create(tmp_path / "b.h5", "zoo") as writer,
+        ):
+            writer.append({"rows": np.zeros((rows, 100))}, of=600)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_of_an_earlier_version_is_still_read(self, tmp_path):
+        with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as handle:
+            handle.attrs["kind"], handle.attrs["format_version"] = "zoo", files.FORMAT_VERSION
+            handle.create_dataset("rows", data=self.ROWS).attrs["sha256"] = datasets.digest(self.ROWS)
+        content = (tmp_path / "a.h5").read_bytes()[512:]
+        (tmp_path / "a.h5").write_bytes(files._header(hashlib.sha256(content).hexdigest()) + content)
+        assert np.array_equal(files.read(tmp_path / "a.h5", "zoo")["rows"], self.ROWS)
+        assert np.array_equal(files.read(tmp_path / "a.h5", "zoo", rows=[5])["rows"], self.ROWS[[5]])
 
 
 class TestNamesThatAreNoFiles:

@@ -12,6 +12,7 @@ from zoofuse.methods.cyclegan.settings import settings as cyclegan_settings
 from zoofuse.methods.cyclegan.train import train as train_cyclegan
 from zoofuse.methods.cyclegan.translation import translate
 from zoofuse.models import cnn
+from zoofuse.zoo import zoo as zoo_files
 
 PUBLISHED = cnn.ARCHITECTURES["published"]
 
@@ -180,6 +181,50 @@ def test_controls_of_the_translated_kernels(translated, tmp_path):
     for zoo in (noise, shuffled):
         for name in ("model", "domain", "conv1.bias", "fc_a.weight"):
             assert np.array_equal(zoo[name], made[name])
+
+
+def test_zoos_larger_than_memory_are_generated_in_blocks_with_the_same_numbers(zoos, translated, tmp_path, monkeypatch):
+    path, banks, _ = translated
+    paths, made = zoos[0], {}
+    for at_once in (512, 3):
+        monkeypatch.setattr(zoo_files, "AT_ONCE", at_once)
+        kernels.extract(paths, "conv2", tmp_path / "bank.h5")
+        generate.translate(paths, *inputs(tmp_path), tmp_path / "best.h5", biases=True, best=3)
+        generate.random(4, "published", 1, "black_cat", tmp_path / "random.h5")
+        generate.parent(paths["A"], "A", tmp_path / "parent.h5")
+        generate.average(paths, tmp_path / "average.h5")
+        generate.noise(path, banks, 1, "black_cat", tmp_path / "noise.h5")
+        generate.shuffled(path, 1, "black_cat", tmp_path / "shuffled.h5")
+        named = dict.fromkeys(("best", "random", "parent", "average", "noise", "shuffled"), "zoo")
+        made[at_once] = {
+            name: files.read(tmp_path / f"{name}.h5", kind) for name, kind in (named | {"bank": "kernels"}).items()
+        }
+    for name, arrays in made[512].items():
+        for key, values in arrays.items():
+            if name == "best" and values.dtype.kind == "f":
+                np.testing.assert_allclose(made[3][name][key], values, atol=1e-6)  # translated 16 sets at a time
+            else:
+                assert np.array_equal(made[3][name][key], values), (name, key)
+
+
+def test_matched_kernels_of_zoos_larger_than_memory(translated, tmp_path, monkeypatch):
+    many = {name: np.concatenate([values] * 50) for name, values in files.read(translated[0], "zoo").items()}
+    many["domain"] = np.sort(many["domain"])
+    drawn = np.random.default_rng(1).normal(size=(len(many["model"]) * 6, 75)) + 0.3
+    many["conv1.weight"] = drawn.reshape(many["conv1.weight"].shape).astype(np.float32)
+    files.write(tmp_path / "many.h5", "zoo", many)
+    filters = many["conv1.weight"][:200].reshape(-1, 75).astype(np.float64)
+    mean, root = generate._normal(tmp_path / "many.h5", "conv1", np.arange(200))
+    values, vectors = np.linalg.eigh(np.cov(filters, rowvar=False))
+    assert np.array_equal(mean, filters.mean(0))
+    assert np.array_equal(root, vectors * np.sqrt(values))
+    made = []
+    for at_once in (4096, 77):
+        monkeypatch.setattr(generate, "_FITTED", at_once)
+        generate.matched(tmp_path / "many.h5", 1, "black_cat", tmp_path / "matched.h5")
+        made.append(files.read(tmp_path / "matched.h5", "zoo"))
+    np.testing.assert_allclose(made[0]["conv1.weight"], made[1]["conv1.weight"], atol=1e-5)
+    assert np.array_equal(made[0]["domain"], many["domain"])
 
 
 def test_matched_kernels_have_mean_and_covariance_of_the_translated(translated, tmp_path):

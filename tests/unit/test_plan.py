@@ -217,3 +217,11 @@ def test_the_published_size_on_the_terminal(root):
 def test_no_torch_for_a_plan():
     code = "import sys, zoofuse.workflow.estimate; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path}; {code}"], check=True)
+
+
+def test_no_torch_to_plan_a_run():
+    """It would take longer than all the rest of a dry run."""
+    settings = {"concepts": {"cat": TEST}}
+    code = f"from zoofuse import config; from zoofuse.workflow import run; run.Run(config.complete({settings}))"
+    code = f"import sys; sys.path[:0] = {sys.path}; {code}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -290,6 +290,16 @@ class TestAnswer:
         frame.loc[0, "verdict"] = "inconclusive"
         assert "does best: significantly better than 1 of 2" in narrative.summary(None, frame)["sentences"][0]
 
+    def test_students_are_judged_by_what_they_predict_themselves(self):
+        own = {("distil", "product"): "better", ("distil", "ensemble"): "better", ("distil", "supervised"): "worse"}
+        rows = compared(own, "zero_shot").assign(clusterer="own")
+        rows = pd.concat([rows, compared({("distil", "random"): "worse"})])
+        said = narrative.summary(None, rows)
+        assert said["headline"] == "Better: distilled from both zoos scores higher than every baseline."
+        assert said["lead"].startswith("Of 2 comparisons")  # the oracle is none of them, nor the held-out protocol
+        assert charts.first_protocol(["distil", "product"]) == "zero_shot"
+        assert charts.first_protocol(["distil", "cyclegan"]) == charts.first_protocol([]) == "held_out"
+
     def test_protocols_come_in_order_and_the_published_one_is_called_transductive(self):
         rows = pd.concat([against("better", "better"), compared({("cyclegan", "random"): "better"}, "zero_shot")])
         sentences = narrative.summary(board(), rows)["sentences"]

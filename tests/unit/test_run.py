@@ -11,7 +11,7 @@ import pytest
 from zoofuse import config
 from zoofuse.core import files
 from zoofuse.methods import registry
-from zoofuse.workflow import netspace
+from zoofuse.workflow import names, netspace
 from zoofuse.workflow.names import Refused, all_but, only, shard_ranges
 from zoofuse.workflow.params import calls, code_of, method_code, needs
 from zoofuse.workflow.run import CLUSTERERS, Run
@@ -83,6 +83,13 @@ def test_zoos_are_cut_into_shards_of_global_indices():
         run.shard_models("cat", "0003")
     with pytest.raises(ValueError, match=r"no concept 'dog' in the configuration; it has cat, black, small"):
         run.zoo("dog")
+
+
+def test_on_a_gpu_a_concept_is_one_job():
+    run = planted(zoo__device="cuda", zoo__shard_size=None)
+    assert run.zoo("cat") == zoo_files("cat", "0000")
+    assert run.shard_models("cat", "0000") == (0, 10)
+    assert planted(zoo__device="cuda").zoo("cat") == CAT, "shards of a size that was asked for"
 
 
 def test_training_depends_on_the_concept_s_images_per_epoch():
@@ -498,3 +505,13 @@ def test_no_torch_and_no_snakemake_for_a_run():
 def test_a_pair_of_a_grid_takes_no_core_that_trains_no_cnn(models, threads, expected):
     run = Run(config.complete(PLANTED | {"distil": {"models": models}, "zoo": {"threads": threads}}))
     assert run.grids.pair_threads == expected
+
+
+def test_large_zoos_have_larger_shards_and_no_more_files():
+    sizes = {total: names.shard_size(total, None, names.TRAINED) for total in (1, 2749, 8192, 8193, 50_000, 10**6)}
+    assert sizes == {1: 128, 2749: 128, 8192: 128, 8193: 256, 50_000: 1024, 10**6: 8192}
+    assert names.shard_size(50_000, 3, names.TRAINED) == 3
+    run = planted(concepts__cat__models=50_000, concepts__black__models=50_000, zoo={}, evaluation={})
+    assert len(run.zoo("cat")) == 49
+    assert len(run.evaluation_ranges("black_cat", "cyclegan")) == 49
+    assert run.shard_models("cat", "0048") == (48 * 1024, 50_000)

@@ -124,6 +124,18 @@ def test_a_damaged_store_is_trained_again(train, tmp_path):
     assert np.array_equal(before["conv2.weight"], after["conv2.weight"])
 
 
+def test_a_shard_opens_no_file_of_another_shard(train, tmp_path, monkeypatch):
+    train(range(2))
+    (kept,) = (tmp_path / "store").iterdir()
+    opened, real = [], files._opened
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_opened", lambda path, *args, **more: opened.append(path) or real(path, *args, **more))
+        trained, _ = train(range(2, 4), "other.h5")
+    assert trained == [2, 3]
+    assert kept not in opened
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
 def test_the_store_takes_no_room_of_its_own(train, tmp_path):
     train(range(3))
     (kept,) = (tmp_path / "store").iterdir()
@@ -140,7 +152,7 @@ def test_collapsed_cnns_are_counted():
     assert zoo.count_degenerate({"history/validation_positive_share": share}) == 3
 
 
-def test_zoos_and_banks_are_read_without_torch(tmp_path):
+def test_zoos_and_banks_are_read_and_controls_generated_without_torch(tmp_path):
     """Also where files say how they were trained, which is told apart by the names of instruction sets."""
     weights = {"conv1.weight": np.zeros((2, 6, 3, 5, 5), np.float32), "model": np.arange(2)}
     weights |= {"conv1.bias": np.zeros((2, 6), np.float32)}
@@ -152,7 +164,8 @@ def test_zoos_and_banks_are_read_without_torch(tmp_path):
 import sys
 sys.path[:0] = {sys.path}
 from pathlib import Path
-from zoofuse.methods import kernels
+from zoofuse.evaluation import jobs
+from zoofuse.methods import generate, kernels
 from zoofuse.methods.cyclegan import io, settings
 from zoofuse.zoo import zoo
 
@@ -163,6 +176,7 @@ assert zoo.pick(paths, [2, 2], ["model"], [3, 0])["model"].tolist() == [1, 0]
 kernels.extract({{"A": paths, "B": paths[:1]}}, "conv1", Path(sys.argv[3]), said.append)
 assert len(said) == 1, said
 assert kernels.read(Path(sys.argv[3]))["A"].shape == (4, 6, 3, 5, 5)
-sys.exit("torch" in sys.modules)
+generate.parent(paths, "A", Path(sys.argv[3]))
+sys.exit(bool({{"torch", "sklearn"}} & set(sys.modules)))
 """
     subprocess.run([sys.executable, "-c", program, *paths, tmp_path / "bank.h5"], check=True)

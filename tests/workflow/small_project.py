@@ -1,5 +1,8 @@
 """Real snakemake calls on small folders of images, made by drawing."""
 
+import atexit
+import functools
+import json
 import os
 import re
 import subprocess
@@ -40,6 +43,16 @@ CONFIG = {
 }
 
 
+@functools.cache
+def forking() -> subprocess.Popen:
+    """The process from which all calls of this process of pytest are forked."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, str(Path(__file__).with_name("forked_calls.py"))]
+    started = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    atexit.register(started.communicate)  # closes its stdin, which ends it
+    return started
+
+
 class Project:
     """A folder with images, a configuration and results."""
 
@@ -48,16 +61,20 @@ class Project:
 
     def snakemake(self, *arguments: str, config: dict | None = None, cores: int = 2) -> subprocess.CompletedProcess:
         """Run snakemake here; `config` is written as the configuration file that the call names."""
-        command = [sys.executable, "-m", "snakemake", "-s", str(self.root / "Snakefile"), "--cores", str(cores)]
-        command += arguments
+        command = ["-s", str(self.root / "Snakefile"), "--cores", str(cores), *arguments]
         if config is not None:
             path = self.folder / "config.yaml"
             path.write_text(yaml.safe_dump(config, sort_keys=False))
             command += ["--configfile", str(path)]
+        return self.forked(*command)
+
+    def forked(self, *arguments: str) -> subprocess.CompletedProcess:
+        """`python -m snakemake ARGUMENTS` here, without the time that its imports take."""
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        server = forking()
+        print(json.dumps([arguments, str(self.folder), environment]), file=server.stdin, flush=True)
+        code, said = json.loads(server.stdout.readline())
+        return subprocess.CompletedProcess(["snakemake", *arguments], code, said)
 
     def planned(self, *arguments: str, config: dict | None = None) -> dict[str, int]:
         """Rule -> number of jobs that a dry run plans; nothing when all is there."""

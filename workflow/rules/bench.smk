@@ -15,7 +15,7 @@ use rule call as bench_zoo with:
     params:
         **calls("benchmarks.jobs:zoo"),
     message:
-        "Benchmarking zoo training (up to 5 minutes)"
+        "Benchmarking zoo training (some 5 minutes)"
 
 
 use rule call as bench_cyclegan with:

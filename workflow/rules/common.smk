@@ -31,6 +31,7 @@ except ModuleNotFoundError as error:
 from zoofuse import interruptions
 from zoofuse.config import complete, files, is_overlay
 from zoofuse.core import code, text
+from zoofuse.models.architectures import BANK
 from zoofuse.workflow import estimate, netspace
 from zoofuse.workflow.interpreter import interpreter_fault
 from zoofuse.workflow.names import NAME, Refused, all_but, only

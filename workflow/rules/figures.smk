@@ -7,10 +7,12 @@ use rule call as zoo_figures with:
         curves=shown("results/figures/zoo_curves.png", "zoo_curves", "Zoo", shows="training curves"),
     log:
         "<logs>/zoo_figures.log",
+    # as soon as the zoos are trained, so that there is a figure to look at in the first minute or two
+    priority: 90
     params:
         **calls("report.jobs:zoo_figures"),
     message:
-        "Writing the table and plotting the figures of the zoos"
+        "Writing the zoos' table and first figures, such as results/figures/zoo_histogram.png"
 
 
 use rule call as example_figure with:

@@ -1,16 +1,19 @@
 """Training samples per second of several implementations that train many small CNNs, on the same images in one run.
 
-They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, and zoofuse's backends; on CPUs for several
-architectures. The limit is the arithmetic of a training sample (`sample_flop`) at the machine's measured multiply-add
-rate.
+They are a plain PyTorch loop, `torch.func.vmap`, grouped convolutions, JAX where it is installed (the project does not
+need it), and zoofuse's backends; on CPUs for several architectures. All compute in float32, without TF32, which
+PyTorch's convolutions take on GPUs by default. The limit is the arithmetic of a training sample (`sample_flop`) at the
+machine's measured multiply-add rate.
 """
 
+import contextlib
 import functools
+import importlib.util
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +26,7 @@ from torch import Tensor, nn
 
 from zoofuse.models import cnn, forward
 from zoofuse.models.network import ACTIVATIONS, NETWORKS, Network
-from zoofuse.native import network_trainer, trainer
+from zoofuse.native import cuda_trainer, network_trainer, trainer
 from zoofuse.report.canvas import ACCENT, INK, PALE, canvas
 from zoofuse.zoo import populations, training
 
@@ -40,7 +43,9 @@ COLUMNS = [
     "ratio_to_serial",
     "share_of_peak",
 ]
-SERIAL, PER_THREAD, OURS = "serial PyTorch", "one PyTorch CNN per thread", ("batched (zoofuse)", "cpp (zoofuse)")
+SERIAL, PER_THREAD = "serial PyTorch", "one PyTorch CNN per thread"
+OURS = ("batched (zoofuse)", "cpp (zoofuse)", "cuda (zoofuse)")
+CPU_CNNS, GPU_ROUNDS = 8, 2  # CNNs trained together on a CPU, and for each multiprocessor of a GPU
 CPP_EPOCHS = 20  # as published; with fewer, planning would take too large a share
 MIN_SECONDS = 0.3  # of each timing
 MIN_REPETITIONS, MAX_SECONDS = 5, 180  # a slow machine gets fewer repetitions after this many seconds
@@ -51,7 +56,7 @@ def run(
     images: np.ndarray,
     labels: np.ndarray,
     *,
-    n_cnns: int = 8,
+    n_cnns: int | None = None,
     steps: int = 4,
     repetitions: int = 7,
     threads: int = 2,
@@ -63,7 +68,7 @@ def run(
     Args:
         images: uint8 (N, 32, 32, 3); other architectures get their corner and their first channels.
         labels: (N,).
-        n_cnns: CNNs that are trained together.
+        n_cnns: CNNs that are trained together; by default 8 on a CPU, and 2 for each multiprocessor of a GPU.
         steps: batches of 128 images for each CNN, repeated until 0.3 s have passed.
         repetitions: of all implementations; at least 5 on a slow machine.
         threads: CPU threads.
@@ -75,6 +80,9 @@ def run(
         interquartile range, `ratio_to_serial` the median of the ratios within a repetition. `share_of_peak` is NaN if
         no peak could be measured (a CPU without a compiler). `attrs` holds the measured peak in FLOP/s.
     """
+    if n_cnns is None:
+        on_gpu = device != "cpu"
+        n_cnns = GPU_ROUNDS * torch.cuda.get_device_properties(device).multi_processor_count if on_gpu else CPU_CNNS
     frames, peaks = [], []
     for architecture in architectures if device == "cpu" else (PUBLISHED,):
         before = torch.get_num_threads()
@@ -84,7 +92,8 @@ def run(
                 found = _implementations(images, labels, n_cnns, steps, threads, torch.device(device))
             else:
                 found = _of_network(NETWORKS[architecture], images, labels, n_cnns, steps, threads)
-            frames.append(_timed(found, repetitions, threads, device, peaks))
+            with float32():
+                frames.append(_timed(found, repetitions, threads, device, peaks))
         finally:
             torch.set_num_threads(before)
         frames[-1].insert(0, "architecture", architecture)
@@ -93,6 +102,20 @@ def run(
     frame["share_of_peak"] = frame["samples_per_second"] * flop / max(peaks)
     frame.attrs = {"peak_flops": max(peaks), "threads": threads, "repetitions": repetitions}
     return frame[COLUMNS]
+
+
+@contextlib.contextmanager
+def float32() -> Iterator[None]:
+    """Let GPUs multiply float32 as such, in PyTorch's convolutions and matrix products, and not as TF32."""
+    switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = False
+        yield
+    finally:
+        for switch, allowed in zip(switches, before, strict=True):
+            switch.allow_tf32 = allowed
 
 
 def sample_flop(network: Network) -> float:
@@ -199,10 +222,14 @@ def _implementations(
         "grouped convolutions": together(_grouped),
         OURS[0]: ours("batched"),
     }
+    if importlib.util.find_spec("jax"):
+        implementations["JAX, compiled"] = (_jax(single, x, y, order[0]), 1, steps * BATCH)
     if device.type == "cpu":
         implementations[PER_THREAD] = ours("serial")
         if trainer.available()[0]:
             implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
+    elif cuda_trainer.available(device)[0]:
+        implementations[OURS[2]] = ours("cuda", CPP_EPOCHS)
     return implementations
 
 
@@ -242,8 +269,42 @@ def _of_network(
         PER_THREAD: ours("serial"),
     }
     if network_trainer.available(network)[0]:
-        implementations[OURS[1]] = ours("cpp", 4)
+        implementations[OURS[1]] = ours("cpp", CPP_EPOCHS)
     return implementations
+
+
+def _jax(start: dict[str, Tensor], x: Tensor, y: Tensor, order: Tensor) -> Callable[[], dict]:
+    """All steps of one CNN as one compiled function, with channels last, which XLA's convolutions prefer on a CPU."""
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    images, labels, batches = (jnp.asarray(a.cpu().numpy()) for a in (x.movedim(1, -1), y, order.view(-1, BATCH)))
+    weights = {name: jnp.asarray(value.cpu().numpy()) for name, value in start.items()}
+
+    def loss(weights, rows):
+        x = images[rows]
+        for layer in ("conv1", "conv2"):
+            x = lax.conv_general_dilated(
+                x, weights[f"{layer}.weight"], (1, 1), "VALID", dimension_numbers=("NHWC", "OIHW", "NHWC")
+            )
+            x = jax.nn.relu(x + weights[f"{layer}.bias"])
+            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        z = jnp.moveaxis(x, -1, 1).reshape(len(x), -1) @ weights["fc1.weight"].T + weights["fc1.bias"]
+        return -jnp.take_along_axis(jax.nn.log_softmax(z), labels[rows, None], 1).mean()
+
+    def step(carried, rows):
+        (weights, mean, square, count), gradient = carried, jax.grad(loss)(carried[0], rows)
+        count += 1
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, gradient)
+        square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, gradient)
+        rate, correction = 0.01 / (1 - 0.9**count), 1 - 0.999**count
+        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v / correction) + 1e-8), weights, mean, square)
+        return (weights, mean, square, count), None
+
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    train = jax.jit(lambda: lax.scan(step, (weights, zeros, zeros, 0.0), batches)[0][0])
+    return lambda: jax.block_until_ready(train())
 
 
 class Plain(nn.Module):

@@ -362,6 +362,7 @@ def _contradictions(config: dict, named: list[str]) -> Iterator[str]:
             grid.from_settings(name, grid_settings, config["seed"])
         except ValueError as error:
             yield str(error)
+        yield from architectures.grid_faults(config, name)
     for name, fusion in config["fusions"].items():
         letters = sides(fusion)
         for concept in fusion["concepts"]:

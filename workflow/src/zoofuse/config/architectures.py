@@ -29,9 +29,9 @@ def of_students(config: Mapping, fusion: Mapping) -> str:
 
 
 def layers(config: Mapping, fusion: Mapping) -> list[str]:
-    """The conv layers that all zoos of a fusion have alike: those with kernel banks. None of different zoos."""
+    """The layers that all zoos of a fusion have alike: those with banks. None of different zoos."""
     kinds = set(of_fusion(config, fusion).values())
-    return list(ARCHITECTURES[kinds.pop()].conv_layers) if len(kinds) == 1 else []
+    return list(ARCHITECTURES[kinds.pop()].kernels) if len(kinds) == 1 else []
 
 
 def not_applicable(config: Mapping, fusion: Mapping) -> dict[str, str]:
@@ -64,17 +64,28 @@ def faults(config: Mapping, name: str) -> Iterator[str]:
     kinds, reasons = of_fusion(config, fusion), not_applicable(config, fusion)
     if len(set(kinds.values())) > 1:
         why = f"the zoos have different architectures ({', '.join(f'{of}: {kind}' for of, kind in kinds.items())})"
-    elif layers(config, fusion):
-        why = ""
     else:
-        why = f"the layers of {next(iter(kinds.values()))} are not a chain of convolutions"
-    for setting in ("align", "generators"):
-        if why and fusion.get(setting):
-            yield f"fusions.{name}.{setting}: not applicable: {why}; leave it out."
-    if fusion["joint"] and (why or of_students(config, fusion) not in JOINT):
+        why = ""
+    kind = of_students(config, fusion)
+    needs = {
+        "align": (ARCHITECTURES[kind].aligns, f"shortcuts tie the channels of the layers of {kind} to each other"),
+        "generators": (ARCHITECTURES[kind].conv_layers, f"the layers of {kind} are not a chain of convolutions"),
+    }
+    for setting, (possible, reason) in needs.items():
+        if fusion.get(setting) and (why or not possible):
+            yield f"fusions.{name}.{setting}: not applicable: {why or reason}; leave it out."
+    if fusion["joint"] and (why or kind not in JOINT):
         yield (
-            f"fusions.{name}.joint: layers of a {of_students(config, fusion)} CNN make no one volume; leave it "
+            f"fusions.{name}.joint: layers of a {kind} CNN make no one volume; leave it "
             f"out, or write zoo.architecture: {' or '.join(JOINT)}."
         )
     if fusion["methods"] and set(fusion["methods"]) <= set(reasons):
         yield f"fusions.{name}.methods: not applicable: {reasons[fusion['methods'][0]]}; name another, such as distil."
+
+
+def grid_faults(config: Mapping, name: str) -> Iterator[str]:
+    """What is wrong with a grid because of its zoos' architecture, a line each; arguments as of `faults`."""
+    kind = config["zoo"]["architecture"]
+    for method in config["grid"][name]["methods"]:
+        if reason := registry.not_applicable(method, [kind], kind, config["variants"]):
+            yield f"grid.{name}.methods: {method}: not applicable: {reason}; leave it out, or write zoo.architecture."

@@ -24,7 +24,7 @@ _BROUGHT = PACKAGE / "_workflow"  # by a wheel (setup.py)
 # Where the workflow lies: its Snakefile, workflow/, config/ and resources/.
 HOME = _BROUGHT if _BROUGHT.is_dir() else PACKAGE.parents[2]
 SCRIPTS = HOME / "workflow" / "scripts"
-SOURCES = (".cpp", ".hpp", ".h")
+SOURCES = (".cpp", ".hpp", ".h", ".cu")
 # What words a job prints decides no number.
 ASIDE = ("core/logs.py", "core/text.py")
 _KEPT, _STATES = "digests.json", 8  # the file of known digests in the user's cache, and how many states of code it has

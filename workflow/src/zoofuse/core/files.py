@@ -15,14 +15,14 @@ import h5py
 import numpy as np
 
 import zoofuse
-from zoofuse.core import code
+from zoofuse.core import blocks, code, datasets
 from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import atomic_path
 
 FORMAT_VERSION = 2  # 1 had the concept as class 0 in labels and in the outputs of CNNs
 ZOO_FACTS = "zoo.json"  # beside the CNNs' files of a shared zoo: its concept, and which output stands for it
 REMAKE = "Delete the file and run the same snakemake command again: it will be regenerated."
-_HEADER = 512  # bytes before the HDF5 content; HDF5's smallest "user block"
+_HEADER = blocks.HEADER
 _HEADER_START = b"zoofuse sha256 "
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MAX_DEPTH, _MAX_LINKS = 16, 10_000  # nested groups, and links, in a file
@@ -36,8 +36,8 @@ _STABLE_AFTER = 10  # seconds after which every file system shows a change in th
 def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], **attributes) -> None:
     """Write an HDF5 file, completely or not at all.
 
-    The file starts with a header that HDF5 skips: the SHA-256 of everything after it. Each dataset also carries
-    the SHA-256 of its bytes, so that `fingerprint` need not read the data.
+    The file starts with a header that HDF5 skips, and ends with a checksum of each block of its bytes (see `blocks`).
+    Each dataset also carries the SHA-256 of its bytes, so that `fingerprint` need not read the data.
 
     Args:
         path: the file.
@@ -49,37 +49,58 @@ def write(path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], 
     Raises:
         FileError: no space or no permission to write.
     """
-    buffer = io.BytesIO()  # in memory, because HDF5 aborts the process when a disk is full
-    with h5py.File(buffer, "w", userblock_size=_HEADER) as handle:
-        handle.attrs["kind"] = kind
-        handle.attrs["format_version"] = FORMAT_VERSION
-        handle.attrs["zoofuse"] = zoofuse.__version__
-        handle.attrs["code"] = code.running()
-        for name, value in attributes.items():
-            handle.attrs[name] = json.dumps(value, sort_keys=True)
+    with create(path, kind, **attributes) as writer:
         for name, array in arrays.items():
-            array = np.asarray(array)
-            if array.dtype.kind == "U":
-                dataset = handle.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
-            else:
-                dataset = handle.create_dataset(name, data=array)
-            dataset.attrs["sha256"] = _digest(array)
-    content = buffer.getbuffer()
-    content[:_HEADER] = _header(hashlib.sha256(content[_HEADER:]).hexdigest())
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+            writer.append({name: (array := np.asarray(array))}, of=len(array) if array.ndim else None)
+
+
+@contextlib.contextmanager
+def create(path: str | os.PathLike, kind: str, **attributes) -> Iterator[datasets.Writer]:
+    """Write an HDF5 file as `write` does, some rows at a time, so that it need not fit in memory.
+
+    Args:
+        path: the file. It is there, whole, when the block has ended without an error.
+        kind: as for `write`.
+        attributes: as for `write`.
+
+    Yields:
+        What takes the rows.
+
+    Raises:
+        FileError: no space or no permission to write.
+        ValueError: a dataset did not get all its rows.
+    """
+    with atomic_path(path) as temporary, blocks.Sink(temporary) as sink:
+        try:
+            with h5py.File(sink, "w", userblock_size=_HEADER) as handle:
+                handle.attrs["kind"] = kind
+                handle.attrs["format_version"] = FORMAT_VERSION
+                handle.attrs["zoofuse"] = zoofuse.__version__
+                handle.attrs["code"] = code.running()
+                for name, value in attributes.items():
+                    handle.attrs[name] = json.dumps(value, sort_keys=True)
+                writer = datasets.Writer(handle, sink)
+                yield writer
+                writer.finish()
+        except Exception:
+            sink.check()  # the cause, whatever HDF5 made of it
+            raise
+        sink.seal()
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def read(path: str | os.PathLike, kind: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Read datasets and verify the checksum of each.
+def read(
+    path: str | os.PathLike, kind: str, names: Iterable[str] | None = None, rows: np.ndarray | range | None = None
+) -> dict[str, np.ndarray]:
+    """Read datasets and verify the checksum of each, or some rows of them and the checksums of these.
 
     Args:
         path: the file.
         kind: the kind that the file must have.
         names: datasets to read; default: all.
+        rows: of each dataset, in this order; default: all. What is damaged elsewhere in the file is not noticed.
 
     Returns:
         Name -> array.
@@ -88,27 +109,34 @@ def read(path: str | os.PathLike, kind: str, names: Iterable[str] | None = None)
         FileError: the file is missing, truncated, corrupt, foreign, or of another kind or format version.
         AccessError: it can't be read now (permissions, a disk, a network).
     """
-    with _opened(path, kind) as opened:
+    with _opened(path, kind, whole=rows is None) as opened:
         names = list(opened.datasets) if names is None else list(names)
         if missing := [name for name in names if name not in opened.datasets]:
-            datasets = ", ".join(opened.datasets) or "no datasets"
-            raise FileError(f"{path}: has no {', '.join(missing)}; it holds {datasets}. {REMAKE}")
+            there = ", ".join(opened.datasets) or "no datasets"
+            raise FileError(f"{path}: has no {', '.join(missing)}; it holds {there}. {REMAKE}")
         arrays = {}
         for name in names:
             dataset = opened.datasets[name]
             # Nothing is compressed, so a larger shape is corrupt; allocate nothing for it.
             if dataset.shape is None or dataset.nbytes > opened.size:
                 raise FileError(f"{path}: dataset {name} is corrupt (its shape is {dataset.shape}). {REMAKE}")
-            if h5py.check_string_dtype(dataset.dtype):
-                array = _strings(path, dataset, opened.size)
-            elif dataset.dtype.kind in "biuf":
-                array = dataset[...]
-            else:
+            text = h5py.check_string_dtype(dataset.dtype)
+            if not text and dataset.dtype.kind not in "biuf":
                 raise FileError(f"{path}: dataset {name} is corrupt (its type is {dataset.dtype}). {REMAKE}")
-            if _attribute(dataset, "sha256") != _digest(array):
+            if rows is not None:
+                arrays[name] = _rows(path, dataset, rows, opened.size)
+                continue
+            array = _strings(path, dataset, opened.size) if text else dataset[...]
+            if _attribute(dataset, "sha256") != datasets.digest(array):
                 raise FileError(f"{path}: dataset {name} is corrupt (checksum mismatch). {REMAKE}")
             arrays[name] = array
         return arrays
+
+
+def shapes(path: str | os.PathLike, kind: str) -> dict[str, tuple[int, ...]]:
+    """The shape of each dataset, of which nothing else is read. Raises as `read`."""
+    with _opened(path, kind, whole=False) as opened:
+        return {name: dataset.shape or () for name, dataset in opened.datasets.items()}
 
 
 def attributes(path: str | os.PathLike, kind: str) -> dict:
@@ -174,8 +202,11 @@ def read_state(path: str | os.PathLike, kind: str, identity: str) -> dict[str, n
 
 
 def fingerprint(path: str | os.PathLike, names: Iterable[str] | None = None) -> str:
-    """SHA-256 of the names and checksums of datasets (default: all); equal for equal content. Raises as `read`."""
-    with _opened(path) as opened:
+    """SHA-256 of the names and checksums of datasets (default: all); equal for equal content. Raises as `read`.
+
+    The datasets themselves are not read, and not verified.
+    """
+    with _opened(path, whole=False) as opened:
         names = opened.datasets if names is None else names
         return digest({name: str(_attribute(opened.datasets[name], "sha256")) for name in names})
 
@@ -252,29 +283,28 @@ class _File(NamedTuple):
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike, kind: str | None = None) -> Iterator[_File]:
+def _opened(path: str | os.PathLike, kind: str | None = None, whole: bool = True) -> Iterator[_File]:
+    """Open a file, verified as a whole or where it is read, if it has checksums of blocks."""
     try:
         # h5py reads through the Python file that was verified; a file that HDF5 opens itself would be locked.
-        with reader(path) as file:
-            _verify(path, file)
-            with h5py.File(file, "r") as handle:
-                stored_kind = _attribute(handle, "kind")
-                if stored_kind is None:
-                    raise FileError(f"{path}: an HDF5 file, but {_NOT_ZOOFUSE} (no attribute 'kind'). {REMAKE}")
-                if kind not in (None, stored_kind):
-                    raise FileError(f"{path}: holds {stored_kind!r}, expected {kind!r}. Check the file's name.")
-                if (version := _attribute(handle, "format_version")) != FORMAT_VERSION:
-                    written = _attribute(handle, "zoofuse") or "?"
-                    age = "an older" if str(version).isdigit() and int(version) < FORMAT_VERSION else "another"
-                    raise FileError(
-                        f"{path}: written by {age} zoofuse ({written}, format {version}; this one reads format "
-                        f"{FORMAT_VERSION}). Delete results/ and run the same snakemake command again, or use the "
-                        "zoofuse that wrote it."
-                    )
-                if name := external_link(handle):
-                    raise FileError(f"{path}: {name} is stored in another file, which is not read. {REMAKE}")
-                datasets = {name: item for name, _, item in _walk(handle) if isinstance(item, h5py.Dataset)}
-                yield _File(handle, datasets, os.fstat(file.fileno()).st_size)
+        with reader(path) as file, h5py.File(_verified_file(path, file, whole), "r") as handle:
+            stored_kind = _attribute(handle, "kind")
+            if stored_kind is None:
+                raise FileError(f"{path}: an HDF5 file, but {_NOT_ZOOFUSE} (no attribute 'kind'). {REMAKE}")
+            if kind not in (None, stored_kind):
+                raise FileError(f"{path}: holds {stored_kind!r}, expected {kind!r}. Check the file's name.")
+            if (version := _attribute(handle, "format_version")) != FORMAT_VERSION:
+                written = _attribute(handle, "zoofuse") or "?"
+                age = "an older" if str(version).isdigit() and int(version) < FORMAT_VERSION else "another"
+                raise FileError(
+                    f"{path}: written by {age} zoofuse ({written}, format {version}; this one reads format "
+                    f"{FORMAT_VERSION}). Delete results/ and run the same snakemake command again, or use the "
+                    "zoofuse that wrote it."
+                )
+            if name := external_link(handle):
+                raise FileError(f"{path}: {name} is stored in another file, which is not read. {REMAKE}")
+            found = {name: item for name, _, item in _walk(handle) if isinstance(item, h5py.Dataset)}
+            yield _File(handle, found, os.fstat(file.fileno()).st_size)
     except FileError:
         raise
     except MemoryError as error:
@@ -292,25 +322,44 @@ _NOT_ZOOFUSE = "not one of zoofuse's"
 _verified: set[tuple] = set()  # identities of files whose checksum this process has verified
 
 
-def _verify(path: str | os.PathLike, file: io.BufferedReader) -> None:
-    """Verify a file's checksum before HDF5 sees a byte, because HDF5 can hang or crash on a flipped bit."""
+def _verified_file(path: str | os.PathLike, file: io.BufferedReader, whole: bool) -> io.IOBase:
+    """What HDF5 may read: a file that was verified, or one whose blocks are verified when they are read.
+
+    Before HDF5 sees a byte, because it can hang or crash on a flipped bit.
+    """
     before = os.fstat(file.fileno())
     identity = (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
     if identity in _verified:
-        return
-    header = file.read(_HEADER)
-    if header.startswith(_HDF5):
-        raise FileError(
-            f"{path}: an HDF5 file, but {_NOT_ZOOFUSE}, or written by an older version (it has no checksum). {REMAKE}"
-        )
-    if header != _header(hashlib.file_digest(file, "sha256").hexdigest()):
-        raise FileError(f"{path}: truncated, corrupt or not HDF5 (checksum mismatch). {REMAKE}")
+        return file
+    try:
+        content = blocks.content(file, before.st_size)
+        if content is not None and not whole:
+            return content
+        if content is not None:
+            content.verify()
+        else:
+            _verify_at_once(path, file)
+    except ValueError as error:
+        raise FileError(f"{path}: truncated, corrupt or not HDF5 ({error}). {REMAKE}") from None
     after = os.fstat(file.fileno())
     if (after.st_mtime_ns, after.st_ctime_ns) != (before.st_mtime_ns, before.st_ctime_ns):
         raise AccessError(f"{path}: changed while it was read. Run the same command again.")
     # Two changes within one tick of the file system's clock give the same times.
     if time.time() - max(before.st_mtime, before.st_ctime) > _STABLE_AFTER:
         _verified.add(identity)
+    return file
+
+
+def _verify_at_once(path: str | os.PathLike, file: io.BufferedReader) -> None:
+    """Verify a file without a table: of an earlier zoofuse, whose header has the checksum of all that follows it."""
+    file.seek(0)
+    header = file.read(_HEADER)
+    if header.startswith(_HDF5):
+        raise FileError(
+            f"{path}: an HDF5 file, but {_NOT_ZOOFUSE}, or written by an older version (it has no checksum). {REMAKE}"
+        )
+    if header != _header(hashlib.file_digest(file, "sha256").hexdigest()):
+        raise ValueError("checksum mismatch")
 
 
 def _header(hexadecimal: str) -> bytes:
@@ -358,27 +407,32 @@ def _attribute(item: h5py.File | h5py.Dataset, name: str):
     return item.attrs[name]
 
 
-def _strings(path: str | os.PathLike, dataset: h5py.Dataset, max_bytes: int) -> np.ndarray:
+def _rows(path: str | os.PathLike, dataset: h5py.Dataset, rows: np.ndarray | range, max_bytes: int) -> np.ndarray:
+    """Some rows of a dataset, in their order; those that lie beside each other are read together."""
+    wanted, places = np.unique(np.asarray(rows, np.int64), return_inverse=True)
+    if not dataset.shape or (len(wanted) and not (0 <= wanted[0] <= wanted[-1] < len(dataset))):
+        name = dataset.name.strip("/")
+        raise FileError(f"{path}: dataset {name} has no rows {wanted[0]} to {wanted[-1]}: {dataset.shape}. {REMAKE}")
+    runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1)
+    parts = [slice(run[0], run[-1] + 1) if len(run) else slice(0) for run in runs]
+    if h5py.check_string_dtype(dataset.dtype):
+        found = np.concatenate([_strings(path, dataset, max_bytes, part) for part in parts])
+    else:
+        found = dataset[parts[0]] if len(parts) == 1 else np.concatenate([dataset[part] for part in parts])
+    return found if len(places) == len(wanted) and (np.diff(places) > 0).all() else found[places]
+
+
+def _strings(path: str | os.PathLike, dataset: h5py.Dataset, max_bytes: int, rows: slice = slice(None)) -> np.ndarray:
     """Read text in parts, because forged references can repeat one long text many times."""
     if not dataset.shape or not dataset.size:
         return dataset.asstr()[...].astype(str)
+    first, last, _ = rows.indices(len(dataset))
     step, parts, total, longest = max(1, 256 * len(dataset) // dataset.size), [], 0, 0
-    for start in range(0, len(dataset), step):
-        parts.append(dataset.asstr()[start : start + step])
+    for start in range(first, last, step):
+        parts.append(dataset.asstr()[start : min(start + step, last)])
         lengths = [len(text) for text in parts[-1].ravel()]
         total, longest = total + sum(lengths), max(longest, *lengths)
         if total > max_bytes or 4 * longest * dataset.size > _MAX_TEXT:
             name = dataset.name.strip("/")
             raise FileError(f"{path}: dataset {name} is corrupt (its text is too long). {REMAKE}")
-    return np.concatenate(parts).astype(str)
-
-
-def _digest(array: np.ndarray) -> str:
-    if array.dtype.kind == "U":
-        data = "\0".join(array.ravel().tolist()).encode()
-    else:
-        data = np.ascontiguousarray(array).data if array.size else b""
-    header = f"{'str' if array.dtype.kind == 'U' else array.dtype.str}{array.shape}".encode()
-    hasher = hashlib.sha256(header)
-    hasher.update(data)
-    return hasher.hexdigest()
+    return np.concatenate(parts).astype(str) if parts else np.zeros((0, *dataset.shape[1:]), "U1")

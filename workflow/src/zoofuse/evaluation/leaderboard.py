@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score
 
 from zoofuse.core import intervals
 from zoofuse.evaluation import predictions
@@ -138,6 +137,8 @@ def _held_out(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry
 
 def _zero_shot(rows: dict, of: Predictions, split: TestSplit, seed: int) -> Entry:
     """Of CNNs without validation images, as existing zoos bring none, there is a distribution and no selected."""
+    from sklearn.metrics import average_precision_score  # here, as it takes longer than most tables
+
     test, given = split.images.test, np.nan_to_num(of.scores)
     validation, threshold = of.measures["validation"], of.measures["threshold"]
     shares = intervals.rank_shares(given[:, test], split.truth)

@@ -39,9 +39,7 @@ def evaluate_shard(
     say: Say = print,
 ) -> None:
     """Evaluate some CNNs of one method by the published and the held-out protocol."""
-    cnns = files.read(zoo, "zoo")
-    held = protocols.first(cnns, held_out)
-    cnns = protocols.part(cnns, **part)
+    cnns, held = protocols.part(zoo, **part), None if held_out is None else protocols.first(zoo, held_out)
     test = image_files.read_test(images)
     about = protocols.test_images(test, seed, fusion)
     rows, arrays = [], []
@@ -84,7 +82,7 @@ def zero_shot_shard(
 ) -> None:
     """Write what the heads of some CNNs of one method predict."""
     torch.set_num_threads(threads)
-    cnns = protocols.part(files.read(zoo, "zoo"), **part)
+    cnns = protocols.part(zoo, **part)
     shown = [zero_shot.read_concept(path, probe_images, seed) for path in concepts]
     test = image_files.read_test(images)
     predicted = zero_shot.predict(cnns, shown, test["images"], say, joins.of_test(images))
@@ -193,7 +191,7 @@ def search(
     output: Path,
 ) -> None:
     """Look for better embedding and clusterer parameters for one method, on validation images."""
-    cnns = protocols.part(files.read(zoo, "zoo"), models, 0, None)
+    cnns = protocols.part(zoo, models)
     test = image_files.read_test(images)
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)
     weights = [None] * len(cnns["model"])

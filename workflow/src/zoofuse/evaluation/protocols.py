@@ -12,16 +12,18 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from zoofuse.core import logs, metrics, rng
+from zoofuse.core import files, logs, metrics, rng
 from zoofuse.core.private import cache_folder
 from zoofuse.evaluation import predictions
 from zoofuse.models import cnn
 from zoofuse.models.architectures import trunk
 from zoofuse.native import layout
+from zoofuse.zoo import zoo as zoo_files
 
 _AT_ONCE = 64  # CNNs that are embedded together
 _LARGEST = 1e17  # features above this are scaled: their squared distances would overflow
@@ -339,14 +341,25 @@ def _row(truth: np.ndarray, clusters: np.ndarray, predicted: np.ndarray) -> dict
     )
 
 
-def part(zoo: dict[str, np.ndarray], limit: int | None, start: int, stop: int) -> dict[str, np.ndarray]:
-    """The CNNs [start, stop) of those that are evaluated: the first `limit` of each domain, domain after domain."""
-    chosen = np.concatenate([rows[:limit] for rows in _domains(zoo)])
-    return {name: values[chosen[start:stop]] for name, values in zoo.items()}
+def part(path: Path, limit: int | None, start: int = 0, stop: int | None = None) -> dict[str, np.ndarray]:
+    """Read the CNNs [start, stop) of those of a zoo file that are evaluated, and no others.
+
+    Args:
+        path: the zoo file.
+        limit: the first so many of each domain are evaluated, domain after domain; None for all.
+        start: among these.
+        stop: among these; None for all that are left.
+
+    Raises:
+        FileError: the file, or what is read of it, is damaged.
+    """
+    chosen = np.concatenate([rows[:limit] for rows in _domains(zoo_files.names(path))])
+    return files.read(path, "zoo", rows=chosen[start:stop])
 
 
-def first(zoo: dict[str, np.ndarray], limit: int | None) -> set[tuple[str, int]]:
-    """(domain, model) of the first `limit` CNNs of each domain, of all where it is None."""
+def first(path: Path, limit: int | None) -> set[tuple[str, int]]:
+    """(domain, model) of the first `limit` CNNs of each domain of a zoo file, of all where it is None."""
+    zoo = zoo_files.names(path)
     return {(str(zoo["domain"][row]), int(zoo["model"][row])) for rows in _domains(zoo) for row in rows[:limit]}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from zoofuse.core import cards, csv_files, files
@@ -11,6 +12,7 @@ from zoofuse.data import joins
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import models
 from zoofuse.export import predict as predicting
+from zoofuse.zoo import zoo as zoo_files
 
 Say = Callable[[str], None]
 
@@ -35,7 +37,9 @@ def export_model(
     torch.set_num_threads(threads)
     table = csv_files.read(zero_shot_table)
     choice = models.choose_cnn(table, csv_files.read(leaderboard), method)
-    selected = models.select_cnn(files.read(zoo, "zoo"), choice)
+    held = zoo_files.names(zoo)
+    rows = np.flatnonzero((held["model"] == choice.model) & (held["domain"] == choice.domain))
+    selected = models.select_cnn(files.read(zoo, "zoo", rows=rows), choice)
     shown = [zero_shot.read_concept(path, probe_images, seed) for path in concepts]
     test = image_files.read_test(images)
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)

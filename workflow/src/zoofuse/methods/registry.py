@@ -30,7 +30,7 @@ SUPERVISION = ("none", "concept labels", "few-shot", "target labels", "unknown")
 NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space", "others")
 EFFORTS = ("light", "training", "own rule")
 ZOOS = ("any", "one architecture", "one chain", "chain of students")  # what a method can be had from
-_WEIGHTS = {"zoos", "volumes", "layers", "generators", "space"}  # needs whose weights stand side by side
+_BANKS = {"volumes", "layers", "generators"}  # needs that zoos of one architecture, whichever it is, can meet
 LETTERS = "abcde"  # under which a fusion names its concepts
 
 Count = Callable[[Mapping[str, int], Mapping, Mapping], int]
@@ -99,7 +99,8 @@ class Method:
 
     def __post_init__(self):
         wrong = [need for need in self.needs if need not in NEEDS and not need.startswith("method:")]
-        by_needs = "one chain" if _WEIGHTS & set(self.needs) else "any"
+        by_weights = "one architecture" if _BANKS & set(self.needs) else "one chain"
+        by_needs = by_weights if {"zoos", "space", *_BANKS} & set(self.needs) else "any"
         object.__setattr__(self, "zoos", self.zoos or by_needs)
         facts = ((self.role, ROLES), (self.supervision, SUPERVISION), (self.effort, EFFORTS), (self.zoos, ZOOS))
         for value, known in facts:
@@ -111,6 +112,11 @@ class Method:
     def is_generated(self) -> bool:
         """Whether it gives something new, and is no baseline."""
         return self.role == "generated"
+
+    @property
+    def is_student(self) -> bool:
+        """Whether its CNNs were trained to predict, so that their own heads answer the question that is asked."""
+        return self.is_generated and self.effort == "training"
 
     @property
     def makes_cnns(self) -> bool:
@@ -149,7 +155,7 @@ class Job:
             these differ that of the configuration.
         options: the method's settings.
         zoos: domain ("A", "B", ...) -> its zoo files; for "trained" those as trained, with histories.
-        banks: volume ("conv1", ..., or "joint") -> kernel bank, for "volumes" and "layers".
+        banks: volume ("conv1", "block1.mlp", ..., or "joint") -> bank, for "volumes" and "layers".
         generators: volume -> generators files, one for each two neighbouring concepts.
         images: domain -> the concept's images.
         made: another method's name -> its CNNs.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zoofuse.core import rng
 from zoofuse.models import resnet, vit
-from zoofuse.models.architectures import ARCHITECTURES, Architecture, Layers
+from zoofuse.models.architectures import ARCHITECTURES, Architecture, Layers, start
 
 __all__ = ["ARCHITECTURES", "Architecture", "Layers"]  # where those who work on CNNs look for them
 
@@ -40,8 +40,8 @@ def initial_weights(architecture: Layers, seed: int, concept: str, models: np.nd
     for row, model in enumerate(models):
         for name, shape in shapes.items():
             fan_in = int(np.prod(shapes[name.replace(".bias", ".weight")][1:]))
-            if (start := next((v for end, v in architecture.starts.items() if name.endswith(end)), None)) is not None:
-                weights[name][row] = start
+            if (value := start(name)) is not None:
+                weights[name][row] = value
                 continue
             draws = rng.uniform(shape, seed, "initial_weights", concept, int(model), name)
             weights[name][row] = (2 * draws - 1) / np.float32(np.sqrt(fan_in))

@@ -19,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from zoofuse.core import logs
@@ -94,6 +95,34 @@ def built(source: Path, kind: str) -> Path:
         return folder.path / name
 
 
+def cached(name: str, make: Callable[[], bytes]) -> bytes:
+    """Bytes that the cache keeps beside the libraries.
+
+    Args:
+        name: changes with all that they depend on.
+        make: makes them, where the cache has none, or none that are whole.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    with cache_folder(logs.once) as folder:
+        code = _read(folder, name)
+        if code is None:
+            code = make()
+            temporary = _temporary(name)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder.fd)
+            try:
+                with open(fd, "wb") as file:
+                    file.write(code)
+                _keep(folder, temporary, name)
+            finally:
+                _remove(folder, temporary)
+        return code
+
+
 def _recipe(source: Path, kind: str, defines: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     """The library's name in the cache, which changes with all that it depends on, and the command that makes it."""
     wanted = [os.environ.get("CXX") or "c++", "g++", "clang++"]
@@ -104,13 +133,15 @@ def _recipe(source: Path, kind: str, defines: tuple[str, ...] = ()) -> tuple[str
     contract = f"-ffp-contract={_CONTRACT.get(source.stem, 'off')}"
     # Whole paths, as the compiler runs in another folder.
     macros = [f"-D{define}" for define in defines]
-    command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), *macros, str(source.absolute())]
-    parts = [*_texts(source), *command[:-1], version if code == 0 else "", sys.platform]
+    language = ["-x", "c++"] if source.suffix == ".cu" else []
+    command = [os.path.abspath(compiler), *_FLAGS, contract, *_SETS[kind].split(), *macros, *language]
+    command += [str(source.absolute())]
+    parts = [*texts(source), *command[:-1], version if code == 0 else "", sys.platform]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return f"{source.stem}-{kind}-{key}.so", command
 
 
-def _texts(source: Path) -> list[str]:
+def texts(source: Path) -> list[str]:
     """What a source says, and all headers beside it that it includes, those of headers too."""
     paths, texts = [source], []
     for path in paths:  # which grows
@@ -175,29 +206,46 @@ def _digest(code: bytes, name: str) -> bytes:
 
 def _build(folder: Folder, name: str, command: list[str]) -> bytes:
     """Compile a library, put it into the cache whole and return it."""
-    temporary = f".{name}.{os.getpid()}.{os.urandom(8).hex()}"
+    temporary = _temporary(name)
     try:
         code, _, errors = _run([*command, "-o", temporary], folder.opened)
         if code:
-            lines = errors.strip().splitlines() or [f"exit code {code}"]
-            said = next((line for line in lines if "error" in line and not line.startswith("collect2")), lines[0])
-            raise RuntimeError(f"{command[0]} failed: {said}")
-        fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
-        with open(fd, "rb+") as file:
-            library = file.read()
-            file.write(_MARK + _digest(library, name))
-            file.flush()
-            os.fchmod(fd, 0o600)
-            os.fsync(fd)  # on disk before its name is, also after a power cut
-        # Several processes may build at once: each puts a whole file in place.
-        os.replace(temporary, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-        os.fsync(folder.fd)
-        return library
+            raise RuntimeError(f"{command[0]} failed: {first_error(errors) or f'exit code {code}'}")
+        return _keep(folder, temporary, name)
     except FileNotFoundError:
         raise RuntimeError(f"{command[0]} ended without an error and wrote nothing") from None
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=folder.fd)
+        _remove(folder, temporary)
+
+
+def first_error(said: str) -> str:
+    """The line of a compiler's output that names what is wrong."""
+    lines = said.strip().splitlines() or [""]
+    return next((line for line in lines if "error" in line and not line.startswith("collect2")), lines[0])
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.{os.getpid()}.{os.urandom(8).hex()}"
+
+
+def _remove(folder: Folder, temporary: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary, dir_fd=folder.fd)
+
+
+def _keep(folder: Folder, temporary: str, name: str) -> bytes:
+    """Give a file its mark and its name in the cache, and return what it holds."""
+    fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+    with open(fd, "rb+") as file:
+        code = file.read()
+        file.write(_MARK + _digest(code, name))
+        file.flush()
+        os.fchmod(fd, 0o600)
+        os.fsync(fd)  # on disk before its name is, also after a power cut
+    # Several processes may build at once: each puts a whole file in place.
+    os.replace(temporary, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+    os.fsync(folder.fd)
+    return code
 
 
 def _load(code: bytes, name: str) -> ctypes.CDLL:

@@ -5,10 +5,12 @@
 //     SHARED_STRUCT(Point, POINT)
 //
 // describes itself as "Point 16\nx 0 8 float64\nvalues 8 8 float32*\n": the size of the whole, then
-// name, offset, size and kind of each field. One such struct per library.
+// name, offset, size and kind of each field. One such struct per library. NVRTC, the compiler for GPUs, has
+// no standard library and leaves the description to the CPU's compiler.
 
 #pragma once
 
+#ifndef __CUDACC_RTC__
 #include <cstddef>
 #include <string>
 #include <type_traits>
@@ -33,8 +35,15 @@ template <class T> std::string described(const char* name, size_t offset) {
 }
 
 }  // namespace
+#endif
 
 #define DECLARE_FIELD(Type, name) Type name;
+#ifdef __CUDACC_RTC__
+#define SHARED_STRUCT(Name, FIELDS)                                                            \
+    struct Name {                                                                              \
+        FIELDS(DECLARE_FIELD)                                                                  \
+    };
+#else
 #define DESCRIBE_FIELD(Type, name) +described<Type>(#name, offsetof(Shared, name))
 #define SHARED_STRUCT(Name, FIELDS)                                                            \
     struct Name {                                                                              \
@@ -46,3 +55,4 @@ template <class T> std::string described(const char* name, size_t offset) {
             #Name " " + std::to_string(sizeof(Shared)) + "\n" FIELDS(DESCRIBE_FIELD);          \
         return text.c_str();                                                                   \
     }
+#endif

@@ -24,6 +24,7 @@
 
 #include "fields.h"
 #include "lanes.h"
+#include "published.h"
 #include "simd.h"
 
 namespace {
@@ -34,19 +35,10 @@ constexpr int PARTS = LANES < OCTET ? OCTET / LANES : 1;  // vectors filled befo
 constexpr int GROUP = PARTS * LANES;                      // images in them
 static_assert(LANES % OCTET == 0 || OCTET % LANES == 0, "whole octets");
 
-constexpr int K = 5, COLOURS = 3, C1 = 6, C2 = 16, CLASSES = 2;
-constexpr int SIZE = 32, SIZE1 = 14, SIZE2 = 5;  // height and width: image, after the first pooling, after the second
-constexpr int IMAGE = SIZE * SIZE * COLOURS, MAPS1 = SIZE1 * SIZE1 * C1, FEATURES = SIZE2 * SIZE2 * C2;
-constexpr int ROW1 = K * COLOURS, ROW2 = K * C1;  // floats in a patch's row
-constexpr int TAPS1 = K * ROW1, TAPS2 = K * ROW2;
-constexpr int WIDE1 = (ROW1 + LANES - 1) / LANES, WIDE2 = (ROW2 + LANES - 1) / LANES;  // the same in vectors
+constexpr int WIDE1 = (ROW1 + LANES - 1) / LANES, WIDE2 = (ROW2 + LANES - 1) / LANES;  // vectors in a row
 constexpr int PAD = 16;                           // vectors may read this much past an image's end
 constexpr int IMAGE_STRIDE = IMAGE + PAD, MAPS1_STRIDE = MAPS1 + PAD;
 static_assert(PAD >= LANES && MAPS1 % 8 == 0, "padding");
-
-// Where each tensor starts in the flat parameters, PyTorch's order and layout.
-constexpr int W1 = 0, B1 = W1 + C1 * TAPS1, W2 = B1 + C1, B2 = W2 + C2 * TAPS2, W3 = B2 + C2;
-constexpr int B3 = W3 + CLASSES * FEATURES, PARAMETERS = B3 + CLASSES;
 
 struct Item {  // a gradient and where in its image the patch begins that it belongs to
     int32_t start;

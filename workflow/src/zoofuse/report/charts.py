@@ -7,7 +7,7 @@ published results are never in one figure.
 import html
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,16 @@ def role(method: str) -> str:
     if entry.supervision == "target labels":
         return "oracle"
     return "non-CNN baseline" if entry.images_only else "baseline"
+
+
+def first_protocol(methods: Iterable[str]) -> str:
+    """The protocol that the report opens with, from a fusion's methods.
+
+    Translated kernels lie under heads that were trained on others, so that generated CNNs are compared by their
+    features, held out. Where all of them are students, the question is what they predict themselves: zero-shot.
+    """
+    generated = [registry.get(name) for name in set(methods) if role(name) == "generated"]
+    return "zero_shot" if generated and all(entry.is_student for entry in generated) else "held_out"
 
 
 def views(

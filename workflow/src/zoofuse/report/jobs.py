@@ -13,7 +13,7 @@ from zoofuse.evaluation import replicates as several
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.methods import kernels
 from zoofuse.report import figures, kernel_figures
-from zoofuse.zoo import zoo
+from zoofuse.zoo import zoo as zoo_files
 
 SHOWN = 4  # kernels of each domain
 
@@ -25,7 +25,7 @@ def zoo_figures(
     histories = {}
     for concept, paths in itertools.groupby(shards, lambda path: path.parent.name):
         own = list(paths)
-        zoo.tell_mixed(own, concept, say)
+        zoo_files.tell_mixed(own, concept, say)
         histories[concept] = of_clusterers.zoo_history(own)
     csv_files.write(table, of_clusterers.zoo_table(histories))
     figures.zoo_histogram(histories, histogram)
@@ -69,12 +69,19 @@ def replicates(
 
 def kernel_figure(bank: Path, generated: Path, layer: str, names: Sequence[str], output: Path) -> None:
     """Plot some kernels before and after translation."""
-    of_domain = kernels.read(bank)
-    first, last = min(of_domain), max(of_domain)
-    translated = files.read(generated, "zoo", [f"{layer}.weight", "domain"])
-    to_a, to_b = (translated[f"{layer}.weight"][translated["domain"] == domain][:SHOWN] for domain in (first, last))
-    ends = names[0], names[-1]
-    kernel_figures.kernels(of_domain[first][:SHOWN], to_b, of_domain[last][:SHOWN], to_a, output, ends)
+    domains = kernels.sizes(bank)
+    first, last = min(domains), max(domains)
+    of_first, of_last = (kernels.rows(bank, domain, range(min(SHOWN, domains[domain]))) for domain in (first, last))
+    domain, names_of = zoo_files.names(generated)["domain"], kernels.parameters(layer)
+    shown = (np.flatnonzero(domain == one)[:SHOWN] for one in (first, last))
+    to_a, to_b = (kernels.of(files.read(generated, "zoo", names_of, rows), layer) for rows in shown)
+    stacks = (pictured(weights) for weights in (of_first, to_b, of_last, to_a))
+    kernel_figures.kernels(*stacks, output, (names[0], names[-1]))
+
+
+def pictured(weights: np.ndarray) -> np.ndarray:
+    """Kernels (n, out, in, k, k) as they are; of a matrix (n, out, in) every weight as a kernel of one."""
+    return weights if weights.ndim == 5 else weights[..., None, None]
 
 
 def shown_figures(
@@ -90,7 +97,7 @@ def shown_figures(
     from zoofuse.evaluation import protocols
     from zoofuse.report.report import write_shown
 
-    cnns = files.read(zoo, "zoo")
+    cnns = zoo_files.names(zoo)
     sets = {of.head: of for of in predicted_files.iterate(predictions, "held_out")}
     held_out_umap = predicted_files.embedding(predictions, "held_out/umap")
     first, test = next(iter(sets.values())), image_files.read_test(images)
@@ -100,8 +107,8 @@ def shown_figures(
     for which, (row, how) in _two_cnns(csv_files.read(leaderboard), sets).items():
         domain, model = str(first.domain[row]), int(first.model[row])
         name = f"{figures.method_label(zoo.stem, domain)}, CNN {model} ({how})"
-        kept = (cnns["model"] == model) & (cnns["domain"] == domain)
-        features = protocols.features({key: values[kept] for key, values in cnns.items()}, test["images"])[0]
+        kept = np.flatnonzero((cnns["model"] == model) & (cnns["domain"] == domain))
+        features = protocols.features(files.read(zoo, "zoo", rows=kept), test["images"])[0]
         points = {"umap": held_out_umap[row], "tsne": protocols.tsne_embedding(features, tsne)}
         predicted = np.where(first.scores[row], "predicted positive", "predicted negative")
         for kind, title in (("umap", "UMAP"), ("tsne", "t-SNE")):

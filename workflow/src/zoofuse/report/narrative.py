@@ -6,16 +6,17 @@ import pandas as pd
 
 from zoofuse.evaluation import tables
 from zoofuse.evaluation.tables import CLUSTERERS
-from zoofuse.report.charts import HEADS, role
+from zoofuse.report.charts import HEADS, first_protocol, role
 from zoofuse.report.figures import method_label
 
 
 def summary(leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None) -> dict:
     """Whether generated CNNs are better than their baselines, in words.
 
-    The headline goes by the held-out protocol and the corrected intervals of `comparisons` between medians over CNNs.
-    It says "Better" when some method is better than every baseline, "Worse" when every method under every clusterer is
-    worse than one, and else "Inconclusive".
+    The headline goes by the corrected intervals of `comparisons` between medians over CNNs, under the protocol that
+    comes first (`charts.first_protocol`); zero-shot, by own heads and without the oracles. It says "Better" when some
+    method is better than every baseline, "Worse" when every method under every clusterer is worse than one, and else
+    "Inconclusive".
 
     Returns:
         headline and detectable (the difference that would have been detected), a sentence each; lead, the comparisons
@@ -27,32 +28,35 @@ def summary(leaderboard: pd.DataFrame | None, comparisons: pd.DataFrame | None) 
     if comparisons is not None:
         generated = comparisons["method"].map(role) == "generated"
         medians = comparisons[generated & (comparisons["what"] == "median")]
-        if len(held := tables.of_protocol(medians, "held_out")):
-            said = {"headline": _headline(held), "detectable": _detectable(held), "lead": _lead(held)}
+        rows = tables.of_protocol(medians, protocol := first_protocol(medians["method"]))
+        if protocol == "zero_shot":
+            rows = rows[(rows["clusterer"] == "own") & (rows["baseline"].map(role) != "oracle")]
+        if len(rows):
+            said = {"headline": _headline(rows), "detectable": _detectable(rows), "lead": _lead(rows)}
         sentences += _zero_shot_best(tables.of_protocol(medians, "zero_shot"))
     if leaderboard is not None:
         sentences += _published(tables.of_protocol(leaderboard, "published"))
     return said | {"sentences": sentences}
 
 
-def _headline(held: pd.DataFrame) -> str:
-    cases = held.groupby(["method", "clusterer"], sort=False)["verdict"]
+def _headline(rows: pd.DataFrame) -> str:
+    cases = rows.groupby(["method", "clusterer"], sort=False)["verdict"]
     wins = cases.agg(lambda verdicts: (verdicts == "better").all())
     losses = cases.agg(lambda verdicts: (verdicts == "worse").any())
-    names = held["method"].unique()
+    names = rows["method"].unique()
     every = method_label(names[0]) if len(names) == 1 else "every generated method"
     if wins.all():
         return f"Better: {every} scores higher than every baseline."
     if wins.any():
         return f"Better: {_and(_winners(wins))} scores higher than every baseline."
     if losses.all():
-        worse = held[held["verdict"] == "worse"]
-        if len(worse) == len(held):
+        worse = rows[rows["verdict"] == "worse"]
+        if len(worse) == len(rows):
             return f"Worse: {every} scores lower than every baseline."
         few = worse["baseline"].unique() if len(names) == 1 else []
         which = _and([method_label(name) for name in few]) if 0 < len(few) <= 2 else "at least one baseline"
         return f"Worse: {every} scores lower than {which}."
-    n, unclear = len(held), int((held["verdict"] == "inconclusive").sum())
+    n, unclear = len(rows), int((rows["verdict"] == "inconclusive").sum())
     if unclear == n:
         return f"Inconclusive: none of the {n} comparisons with baselines shows a significant difference."
     return f"Inconclusive: {unclear} of {n} comparisons with baselines show no significant difference."
@@ -68,9 +72,9 @@ def _winners(wins: pd.Series) -> list[str]:
     return listed
 
 
-def _detectable(held: pd.DataFrame) -> str:
+def _detectable(rows: pd.DataFrame) -> str:
     """From half the widths of the corrected intervals."""
-    halves = ((held["high"] - held["low"]) / 2).dropna()
+    halves = ((rows["high"] - rows["low"]) / 2).dropna()
     if halves.empty:
         return ""
     least, usual, most = (f"{value:.2g}" for value in (halves.min(), halves.median(), halves.max()))
@@ -79,11 +83,11 @@ def _detectable(held: pd.DataFrame) -> str:
     return f"A difference of {usual} or more would have been detected ({least} to {most}, depending on the comparison)."
 
 
-def _lead(held: pd.DataFrame) -> str:
-    better, unclear, worse = (int((held["verdict"] == word).sum()) for word in ("better", "inconclusive", "worse"))
+def _lead(rows: pd.DataFrame) -> str:
+    better, unclear, worse = (int((rows["verdict"] == word).sum()) for word in ("better", "inconclusive", "worse"))
     return (
-        f"Of {len(held)} comparisons of the median generated CNN with a baseline, {better} are better, {unclear} "
-        f"inconclusive and {worse} worse, by intervals corrected for making {len(held)} comparisons."
+        f"Of {len(rows)} comparisons of the median generated CNN with a baseline, {better} are better, {unclear} "
+        f"inconclusive and {worse} worse, by intervals corrected for making {len(rows)} comparisons."
     )
 
 

@@ -56,9 +56,9 @@ def orders_figure(
         seed: the run's.
         table, figure: what is written.
     """
-    made = files.read(zoo, "zoo")
+    made = zoo_files.names(zoo)
     of_domain = [np.flatnonzero(made["domain"] == domain)[:models] for domain in np.unique(made["domain"])]
-    few = {name: values[np.concatenate(of_domain)] for name, values in made.items()}
+    few = files.read(zoo, "zoo", rows=np.concatenate(of_domain))
     test = image_files.read_test(images)
     truth = test["labels"] == 1
     measured = image_orders.ranges(image_orders.accuracies(few, test["images"], truth, evaluation, orders, seed))
@@ -88,7 +88,7 @@ def few_shot(
     join = joins.of_test(test_images)
     with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
         for path in zoos:
-            cnns = protocols.part(files.read(path, "zoo"), models, 0, None)
+            cnns = protocols.part(path, models)
             rows += probes.rows(path.stem, probes.of_cnns(cnns, *shown, say=say, join=join, **how), draws)
             bar.update()
     for method, scores in probes.without_cnn(*shown, **how):

@@ -178,6 +178,8 @@ def _explorer(views: Sequence[Mapping], comparisons: pd.DataFrame | None, plots:
         plots.append(charts.specification(figure))
         return len(plots) - 1
 
+    first = charts.first_protocol(() if comparisons is None else comparisons["method"])
+
     def compared(view: Mapping) -> list[dict]:
         if comparisons is None:
             return []
@@ -203,7 +205,7 @@ def _explorer(views: Sequence[Mapping], comparisons: pd.DataFrame | None, plots:
             "caption": CAPTIONS[protocol],
             "views": [view | {"plot": place(charts.methods(view)), "compared": compared(view)} for view in mine],
         }
-        for protocol, label in PROTOCOLS.items()
+        for protocol, label in sorted(PROTOCOLS.items(), key=lambda of: of[0] != first)
         if (mine := [view for view in views if view["protocol"] == protocol])
     ]
 

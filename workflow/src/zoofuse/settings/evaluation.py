@@ -90,7 +90,9 @@ class Orders:
 
 @block
 class Evaluation:
-    shard_size: Count = says("CNNs per evaluation job.", 64)
+    shard_size: Count | None = says(
+        "CNNs per evaluation job; null takes 64, doubled (to 4096 at most) until a method has at most 64 jobs.", None
+    )
     models: Count | None = says(
         "Evaluate only the first so many generated CNNs of each domain; null evaluates all.", None
     )

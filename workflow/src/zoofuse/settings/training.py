@@ -50,10 +50,12 @@ class Zoo:
         "file; 0 keeps the final ones only.",
         0,
     )
-    shard_size: Count = says(
-        "CNNs per job and zoo file. Changing it, or the number of CNNs, never trains a CNN twice.", 128
+    shard_size: Count | None = says(
+        "CNNs per job and zoo file; null takes 128, doubled (to 8192 at most) until a zoo has at most 64 files, and "
+        "8192 with device: cuda. Changing it, or the number of CNNs, never trains a CNN twice.",
+        None,
     )
-    backend: Literal["auto", "cpp", "batched", "serial"] = says(
+    backend: Literal["auto", "cpp", "cuda", "batched", "serial"] = says(
         "How CNNs are trained; all give the same numbers within rounding. auto takes the fastest "
         "there is and says which.",
         "auto",

@@ -14,6 +14,7 @@ from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import settings as cyclegan
 from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.models.network import chain
+from zoofuse.workflow import names
 from zoofuse.zoo import recipes
 
 HIDDEN, BATCH = 64, 64  # of the CycleGAN steps that are measured
@@ -105,7 +106,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
     for name, concept in config["concepts"].items():
         if "zoo" not in concept:
             passes = zoo["epochs"] * (concept["images_per_epoch"] or zoo["images_per_epoch"])
-            shard = min(zoo["shard_size"], sizes[name])
+            shard = min(names.trained_shard(zoo, sizes[name]), sizes[name])
             own = ARCHITECTURES[concept["architecture"] or zoo["architecture"]]
             hours = shard * passes * own.slower / rates.samples_per_second / 3600
             disk = sizes[name] * (kept * 4 * own.parameters + 24 * zoo["epochs"]) / 1e9
@@ -140,8 +141,9 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
             limit = evaluation["models" if of.is_generated else "baselines"] or each
             made += of.domains * each
             evaluated.append(of.domains * min(each, limit))
-        shard = min(evaluation["shard_size"], max(evaluated))
-        jobs = sum(math.ceil(count / shard) for count in evaluated)
+        shards = [names.shard_size(count, evaluation["shard_size"], names.EVALUATED) for count in evaluated]
+        shard = min(max(shards), max(evaluated))
+        jobs = sum(math.ceil(count / size) for count, size in zip(evaluated, shards, strict=True))
         disk = (made * parameters + sum(evaluated) * EVALUATED) / 1e9
         found.append(Stage(f"evaluation of {name}", jobs, shard, shard / rates.cnns_per_second / 3600, disk))
         asked = shard / rates.zero_shot_per_second / 3600
@@ -188,7 +190,7 @@ def factory_stages(config: dict, rates: Rates) -> list[Stage]:
         work = max(of.multiply_adds / published, LEAST_WORK) * epochs * (per_epoch + scored)
         kept = 1 + (epochs // factory["checkpoint_every"] if factory["checkpoint_every"] else 0)
         bytes_each = kept * 4 * of.parameters + 32 * epochs
-        shard = min(config["zoo"]["shard_size"], factory["models"])
+        shard = min(names.shard_size(factory["models"], config["zoo"]["shard_size"], names.TRAINED), factory["models"])
         jobs = math.ceil(factory["models"] / shard)
         seconds = shard * work / rates.samples_per_second
         # The files of CNNs that are trained and those of the store are the same ones (hard links).

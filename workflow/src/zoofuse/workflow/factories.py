@@ -9,7 +9,7 @@ from zoofuse.config import factories
 from zoofuse.data.folders import spelled
 from zoofuse.importers import populations
 from zoofuse.preflight.folder_checks import Fault, class_fault, folders_digest
-from zoofuse.workflow.names import Refused, known, shard_ranges
+from zoofuse.workflow.names import TRAINED, Refused, known, shard_ranges, shard_size
 
 if TYPE_CHECKING:
     from zoofuse.workflow.run import Run
@@ -95,7 +95,8 @@ class Factories:
         }
 
     def _shards(self, concept: str) -> Mapping[str, tuple[int, int]]:
-        return shard_ranges(self._settings(concept)["models"], self.run.config["zoo"]["shard_size"])
+        models = self._settings(concept)["models"]
+        return shard_ranges(models, shard_size(models, self.run.config["zoo"]["shard_size"], TRAINED))
 
     def shard_models(self, concept: str, shard: str) -> tuple[int, int]:
         """[start, stop) of a zoo file's global indices."""

@@ -32,6 +32,28 @@ def all_but(names: Iterable[str], then: str = "/") -> str:
     return rf"(?!(?:{only(names)}){re.escape(then)}){NAME}"
 
 
+TRAINED, EVALUATED = 128, 64  # CNNs of a shard, where a configuration leaves it open
+ON_GPU = 8192  # the same of those that a GPU trains, hundreds at a time
+_MOST_SHARDS, _LARGEST = 64, 64  # of a zoo; and how many times as many CNNs a shard has at most, for the time of a job
+
+
+def trained_shard(zoo: Mapping, models: int) -> int:
+    """CNNs of each shard of a concept's zoo; `zoo` are its settings."""
+    if zoo["device"] == "cuda" and zoo["shard_size"] is None:
+        return ON_GPU
+    return shard_size(models, zoo["shard_size"], TRAINED)
+
+
+def shard_size(total: int, asked: int | None, least: int) -> int:
+    """CNNs of each shard of a zoo: as many as asked for, or `least`, doubled until there are few enough shards."""
+    if asked is not None:
+        return asked
+    size = least
+    while size * _MOST_SHARDS < total and size < least * _LARGEST:
+        size *= 2
+    return size
+
+
 @functools.cache  # every shard's job asks for its own
 def shard_ranges(total: int, size: int) -> Mapping[str, tuple[int, int]]:
     """Shard name -> (start, stop); a larger total only adds shards or lengthens the last one."""

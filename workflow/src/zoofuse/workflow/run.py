@@ -19,7 +19,7 @@ from zoofuse.workflow.factories import Factories
 from zoofuse.workflow.goals import Goals
 from zoofuse.workflow.grids import Grids
 from zoofuse.workflow.images import Images
-from zoofuse.workflow.names import Refused, known, shard_ranges
+from zoofuse.workflow.names import EVALUATED, Refused, known, shard_ranges, shard_size, trained_shard
 from zoofuse.workflow.netspace import NetSpace
 from zoofuse.workflow.params import method_code
 from zoofuse.workflow.sources import sources
@@ -156,7 +156,8 @@ class Run:
 
     def _shards(self, concept: str) -> Mapping[str, tuple[int, int]]:
         self.concept(concept)
-        return shard_ranges(self.models(concept), self.config["zoo"]["shard_size"])
+        models = self.models(concept)
+        return shard_ranges(models, trained_shard(self.config["zoo"], models))
 
     def zoo(self, concept: str) -> list[str]:
         """The zoo files of a concept."""
@@ -332,7 +333,7 @@ class Run:
         """Shard name -> (start, stop) among the evaluated CNNs of a method, domain after domain."""
         each = self.method_count(fusion, method)
         total = self.entry(method).domains * min(each, self.limit(method) or each)
-        return shard_ranges(total, self.config["evaluation"]["shard_size"])
+        return shard_ranges(total, shard_size(total, self.config["evaluation"]["shard_size"], EVALUATED))
 
     def evaluated_part(self, fusion: str, method: str, shard: str) -> dict:
         """Which CNNs of a method a shard evaluates, as `protocols.part` takes it."""

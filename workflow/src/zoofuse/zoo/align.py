@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from zoofuse.core import files
-from zoofuse.zoo import zoo
+from zoofuse.zoo import align_transformers, zoo
 
 ROUNDS = 20  # of passes over the layers; a handful are enough
 CANDIDATES = 8  # parents whose whole distance is measured, the nearest ones by their first layer
@@ -60,11 +60,14 @@ def permute(cnn: CNN, orders: list[np.ndarray]) -> CNN:
 
 
 def align(cnns: CNN, reference: CNN) -> CNN:
-    """n CNNs (n, ...), each in the channel order that agrees best with the reference's."""
+    """n networks (n, ...), each in the order of channels that agrees best with the reference's; of heads too."""
     aligned = {name: values.copy() for name, values in cnns.items()}
-    for row in range(len(cnns["conv1.bias"])):
+    matched, permuted = match, permute
+    if "patch.weight" in cnns:
+        matched, permuted = align_transformers.match, align_transformers.permute
+    for row in range(len(next(iter(cnns.values())))):
         one = {name: values[row] for name, values in cnns.items()}
-        for name, value in permute(one, match(one, reference)).items():
+        for name, value in permuted(one, matched(one, reference)).items():
             aligned[name][row] = value
     return aligned
 
@@ -166,4 +169,4 @@ def _layers(cnn: CNN) -> list[str]:
 
 
 def _parameter(name: str) -> bool:
-    return name.startswith(("conv", "fc"))
+    return "." in name and "/" not in name

@@ -6,6 +6,7 @@ Made for GPUs: the images stay on the device as uint8, and convolutions are batc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoofuse.core import logs
 from zoofuse.models import cnn
 
 CPU_MEMORY = 2**29  # bytes for activations; a GPU gives what it has free
@@ -37,18 +39,37 @@ def logistic_loss(z: Tensor, targets: Tensor) -> Tensor:
 
 def train(job, threads: int, progress) -> None:
     """Fill the job's arrays, as many CNNs at a time as the memory holds."""
-    n = len(job.models)
-    at_once = _at_once(job)
-    parts = [slice(start, min(start + at_once, n)) for start in range(0, n, at_once)]
+    in_parts(job, _at_once(job), _train_part, threads, progress)
+
+
+def in_parts(job, at_once: int, train_part: Callable, threads: int, progress) -> None:
+    """Train a job's CNNs part after part.
+
+    Args:
+        job: what is trained.
+        at_once: CNNs in a part; half as many from where a GPU's memory does not suffice.
+        train_part: called as train_part(job, part, plan, progress), where plan is (order, flip, gain) of these CNNs.
+        threads: of PyTorch, and those that draw the next part's plan meanwhile.
+        progress: see `training.Progress`.
+    """
+    n, start, plans = len(job.models), 0, None
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with ThreadPoolExecutor(threads) as pool:  # the next plans are drawn while the device works
-            plans = _plans(job, parts[0], pool, threads) if parts else None
-            for part, following in zip(parts, [*parts[1:], None], strict=True):
-                plan = _gather(plans)
-                plans = _plans(job, following, pool, threads) if following else None
-                _train_part(job, part, plan, progress)
+        with ThreadPoolExecutor(threads) as pool:
+            while start < n:
+                part = slice(start, min(start + at_once, n))
+                plan = _gather(plans or _plans(job, part, pool, threads))
+                following = slice(part.stop, min(part.stop + at_once, n))
+                plans = _plans(job, following, pool, threads) if following.start < n else None
+                try:
+                    train_part(job, part, plan, progress)
+                    start = part.stop
+                except torch.cuda.OutOfMemoryError:
+                    if part.stop - part.start == 1:
+                        raise
+                    at_once, plans = (part.stop - part.start + 1) // 2, None
+                    logs.once(f"The GPU's memory does not suffice for more CNNs at once: {at_once} from now on.")
     finally:
         torch.set_num_threads(before)
 

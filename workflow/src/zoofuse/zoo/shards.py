@@ -1,6 +1,7 @@
 """Shards of a zoo, trained into a store. What was trained once is never trained again."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from zoofuse.core.errors import AccessError, FileError
 from zoofuse.core.temporary import link_or_copy
 from zoofuse.data import images
 from zoofuse.models.architectures import ARCHITECTURES
-from zoofuse.native import build
+from zoofuse.native import build, cuda_trainer
 from zoofuse.zoo import training
 from zoofuse.zoo.zoo import count_degenerate, read, tell_mixed
 
@@ -51,13 +52,15 @@ def train_shard(
         say(f"Training by {reason}")
     attributes = {"settings": asdict(settings), "seed": seed, "concept": concept, "images": source, "recipe": recipe}
     attributes |= {"classes": ["other", concept], "backend": backend, "device": device}
-    attributes["instruction_set"] = build.instruction_set()
+    kind = cuda_trainer.architecture(device) if backend == "cuda" else build.instruction_set()
+    attributes["instruction_set"] = kind
 
     passes = settings.epochs * settings.images_per_epoch
     # CNNs between two writes to the store: some 20 seconds' worth, so that few are lost with a killed job and threads
-    # seldom wait for each other; a GPU is given all at once.
+    # seldom wait for each other; a GPU is given all at once, or enough for all of its multiprocessors (not measured).
     rounds = math.ceil(1_000_000 / passes / ARCHITECTURES[settings.architecture].slower)
-    step = {"cpp": rounds * threads, "serial": threads, "batched": 16 if device == "cpu" else len(models)}[backend]
+    step = {"cpp": rounds * threads, "serial": threads, "cuda": 512 * rounds}
+    step = (step | {"batched": 16 if device == "cpu" else len(models)})[backend]
 
     def train(part: np.ndarray, progress: training.Progress) -> dict[str, np.ndarray]:
         trained = training.train(
@@ -138,6 +141,8 @@ def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None])
     """
     found: dict[int, Path] = {}
     for path in sorted(store.glob("*.h5")):
+        if (named := _named(path)) and (named[0] != recipe[:8] or not _overlap(named[1], models)):
+            continue  # a large zoo's store has hundreds of files, and each of as many shards looks at them
         try:
             if files.attributes(path, "zoo")["recipe"] == recipe:
                 held = files.read(path, "zoo", ["model"])["model"].tolist()
@@ -151,6 +156,17 @@ def _stored(store: Path, recipe: str, models: range, say: Callable[[str], None])
                 say(f"{path.name}: can't be used, its CNNs are trained again ({error})")
                 path.unlink(missing_ok=True)
     return found
+
+
+def _named(path: Path) -> tuple[str, range] | None:
+    """The recipe's first digits and the CNNs that a file of a store has in its name; None where it has none."""
+    if (match := re.fullmatch(r"(?:part|shard)-([0-9a-f]{8})-(\d+)-(\d+)\.h5", path.name)) is None:
+        return None
+    return match[1], range(int(match[2]), int(match[3]) + 1)
+
+
+def _overlap(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop
 
 
 def _join(found: dict[int, Path], models: range, output: Path, attributes: dict) -> None:
@@ -172,6 +188,10 @@ def _keep(store: Path, output: Path, recipe: str) -> None:
     kept = store / f"shard-{recipe[:8]}-{min(held):06d}-{max(held):06d}.h5"
     link_or_copy(output, kept)
     for path in store.glob("*.h5"):
+        if named := _named(path):
+            if named[0] != recipe[:8] or (path != kept and set(named[1]) <= held):
+                path.unlink(missing_ok=True)
+            continue
         try:
             other = files.attributes(path, "zoo")["recipe"] != recipe
             covered = path != kept and set(files.read(path, "zoo", ["model"])["model"].tolist()) <= held

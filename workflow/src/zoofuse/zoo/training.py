@@ -1,9 +1,9 @@
-"""Train a concept's CNNs, each from its own weights on its own order of images, in one of three ways.
+"""Train a concept's CNNs, each from its own weights on its own order of images, in one of four ways.
 
 `serial` is the obvious PyTorch loop and the reference, `batched` trains all CNNs at once (made for GPUs), `cpp` is C++
-on CPUs, written for the published architecture and generated for the others. Given the same CNN index they compute the
-same numbers within float32 rounding. Published settings: Adam, learning rate 0.01, batches of 128, 20 epochs (code of
-the report).
+on CPUs, written for the published architecture and generated for the others, and `cuda` is CUDA C++ for the published
+one. Given the same CNN index they compute the same numbers within float32 rounding. Published settings: Adam, learning
+rate 0.01, batches of 128, 20 epochs (code of the report).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch import Tensor
 
 from zoofuse.core import rng
 from zoofuse.models import cnn, network
-from zoofuse.native import network_trainer, trainer
+from zoofuse.native import cuda_trainer, network_trainer, trainer
 from zoofuse.settings.fields import Balance, Schedule
 from zoofuse.settings.images import Concept
 from zoofuse.settings.training import Zoo
 from zoofuse.zoo import batched
 
-BACKENDS = ("serial", "batched", "cpp")
+BACKENDS = ("serial", "batched", "cpp", "cuda")
 _CHOICES = {
     "architecture": cnn.ARCHITECTURES,
     "schedule": get_args(Schedule),
@@ -208,7 +208,10 @@ def _balanced(settings: Settings, labels: np.ndarray, names: tuple) -> np.ndarra
 def choose_backend(settings: Settings, device: str = "cpu", outputs: int = 2) -> tuple[str, str]:
     """The backend that `auto` stands for on this machine, for CNNs with so many outputs, and why in one line."""
     if torch.device(device).type != "cpu":
-        return "batched", f"batched: all CNNs at once on {device}"
+        available, reason = _cuda(settings, device, outputs)
+        if available:
+            return "cuda", f"cuda: {reason}"
+        return "batched", f"batched: all CNNs at once on {device}, as the CUDA trainer can't be used: {reason}"
     available, reason = _cpp(settings, outputs)
     if available:
         return "cpp", f"cpp: {reason}"
@@ -232,7 +235,7 @@ def train(
 ) -> Trained:
     """Train the CNNs with these global indices.
 
-    serial and cpp give the same bits for any `threads` and however models are split over calls; batched the same
+    serial, cpp and cuda give the same bits for any `threads` and however models are split over calls; batched the same
     numbers within rounding, because the libraries below may pick another kernel for another number of CNNs.
     `initial`: name -> (n, ...), what some or all parameters start from, instead of PyTorch's initialisation.
     `progress` is called from the calling thread. Raises ValueError for settings that do not fit data or machine.
@@ -241,8 +244,8 @@ def train(
         backend, _ = choose_backend(settings, device, data.outputs)
     if backend not in BACKENDS:
         raise ValueError(f"backend: {backend!r} is unknown; write auto or one of {', '.join(BACKENDS)}.")
-    if backend == "cpp":
-        _check_cpp(settings, device, data.outputs)
+    if backend in ("cpp", "cuda"):
+        _check(backend, settings, device, data.outputs)
     size = cnn.ARCHITECTURES[settings.architecture].image_size
     if data.images.shape[1:3] != (size, size):
         raise ValueError(f"images are {data.images.shape[1:3]}, {settings.architecture!r} takes {size} x {size}.")
@@ -251,6 +254,8 @@ def train(
     job.weights |= {name: np.array(values, np.float32) for name, values in (initial or {}).items()}
     if backend == "batched":
         batched.train(job, threads, progress)
+    elif backend == "cuda":
+        batched.in_parts(job, cuda_trainer.at_once(job), cuda_trainer.train_part, threads, progress)
     else:
         in_cpp = trainer.train_one if _is_published(settings, data.outputs) else _train_in_cpp
         one_by_one(in_cpp if backend == "cpp" else _train_one, job, threads, progress)
@@ -270,6 +275,13 @@ def _cpp(settings: Settings, outputs: int) -> tuple[bool, str]:
     return network_trainer.available(chain)
 
 
+def _cuda(settings: Settings, device: str, outputs: int) -> tuple[bool, str]:
+    """Whether CUDA C++ trains these CNNs on this device, and how or why not, in one line."""
+    if not _is_published(settings, outputs):
+        return False, "it trains the published architecture with two outputs"
+    return cuda_trainer.available(device)
+
+
 def _is_published(settings: Settings, outputs: int) -> bool:
     return (settings.architecture, outputs) == (trainer.ARCHITECTURE, 2)
 
@@ -278,12 +290,15 @@ def _architecture(settings: Settings, outputs: int) -> cnn.Layers:
     return replace(cnn.ARCHITECTURES[settings.architecture], classes=outputs)
 
 
-def _check_cpp(settings: Settings, device: str, outputs: int) -> None:
-    available, reason = _cpp(settings, outputs)
-    if torch.device(device).type != "cpu":
+def _check(backend: str, settings: Settings, device: str, outputs: int) -> None:
+    if backend == "cuda":
+        available, reason = _cuda(settings, device, outputs)
+    elif torch.device(device).type != "cpu":
         available, reason = False, "it trains on the CPU only"
+    else:
+        available, reason = _cpp(settings, outputs)
     if not available:
-        raise ValueError(f"backend: cpp cannot be used here: {reason}. Write auto.")
+        raise ValueError(f"backend: {backend} cannot be used here: {reason}. Write auto.")
 
 
 class _Job:

@@ -6,13 +6,15 @@ conv1.weight (n, 6, 3, 5, 5), conv1.bias (n, 6), conv2.weight (n, 16, 6, 5, 5), 
 asked for, checkpoints/... (n, checkpoints, ...); generated ones add domain (n,) and may lack the linear layer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from zoofuse.core import files
 from zoofuse.native import build
+
+AT_ONCE = 512  # CNNs in memory where a whole zoo is read: 8 MB of the published ones; a multiple of 16
 
 
 def count_degenerate(zoo: dict[str, np.ndarray]) -> int:
@@ -65,17 +67,43 @@ def validation(cnns: dict[str, np.ndarray]) -> np.ndarray:
 
 def sizes(paths: Sequence[Path]) -> list[int]:
     """CNNs in each of several zoo files."""
-    return [len(files.read(path, "zoo", ["model"])["model"]) for path in paths]
+    return [files.shapes(path, "zoo")["model"][0] for path in paths]
 
 
-def pick(paths: Sequence[Path], sizes: Sequence[int], names: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The CNNs at these places (n,) of several zoo files taken one after another; one file is in memory at a time."""
-    rows, found, start = np.asarray(rows), {}, 0
+def names(path: Path) -> dict[str, np.ndarray]:
+    """domain (n,) and model (n,) of the CNNs of a generated zoo file, which distinguish them."""
+    return files.read(path, "zoo", ["domain", "model"], range(*sizes([path])))
+
+
+def pick(
+    paths: Sequence[Path], sizes: Sequence[int], names: Sequence[str] | None, rows: np.ndarray | range
+) -> dict[str, np.ndarray]:
+    """The CNNs at these places (n,) of several zoo files taken one after another; no other is read.
+
+    Args:
+        paths: the files.
+        sizes: CNNs in each, as `sizes` returns them.
+        names: arrays to read, None for all.
+        rows: in the order in which the CNNs are returned.
+    """
+    rows, parts, places, start = np.asarray(rows, np.int64), [], [], 0
     for path, size in zip(paths, sizes, strict=True):
-        here = (rows >= start) & (rows < start + size)
-        if here.any():
-            for name, values in files.read(path, "zoo", names).items():
-                whole = found.setdefault(name, np.empty((len(rows), *values.shape[1:]), values.dtype))
-                whole[here] = values[rows[here] - start]
+        here = np.flatnonzero((rows >= start) & (rows < start + size))
+        if len(here):
+            parts.append(files.read(path, "zoo", names, rows[here] - start))
+            places.append(here)
         start += size
-    return found
+    order = np.argsort(np.concatenate(places))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
+def in_blocks(n: int, at_once: int | None = None) -> Iterator[range]:
+    """The rows of n CNNs, AT_ONCE or so many at a time."""
+    at_once = at_once or AT_ONCE
+    return (range(start, min(start + at_once, n)) for start in range(0, n, at_once))
+
+
+def blocks(paths: Sequence[Path], names: Sequence[str] | None = None) -> Iterator[dict[str, np.ndarray]]:
+    """The CNNs of several zoo files taken one after another, some at a time; names: arrays to read, default all."""
+    of_files = sizes(paths)
+    return (pick(paths, of_files, names, rows) for rows in in_blocks(sum(of_files)))

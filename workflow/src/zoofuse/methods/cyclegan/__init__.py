@@ -2,7 +2,8 @@
 
 Published system (report, II.D.2; Zhu et al. 2017, "Unpaired image-to-image translation using cycle-consistent
 adversarial networks"): a CNN's kernels of one layer, (out, in, 5, 5), are turned to (in, out, 5, 5) and read as a
-small volume with `in` channels, whose depth is the filters; kernels of other sizes are read alike. Domain A is the
+small volume with `in` channels, whose depth is the filters; kernels of other sizes are read alike.
+Matrices, (out, in), are sets of rows. Domain A is the
 first concept of a fusion, B the second.
 
 Training depends on the kernels, the settings and the seed only: orders, replay and initial weights are named random

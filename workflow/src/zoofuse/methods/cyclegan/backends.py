@@ -14,10 +14,13 @@ BACKENDS = ("cpp", "pytorch")
 
 
 def choose_backend(shape: Sequence[int], device: str = "cpu") -> tuple[str, str]:
-    """The backend that `auto` stands for on this machine, for kernels (..., rows, columns), and why in one line."""
+    """The backend that `auto` stands for on this machine, and why in one line.
+
+    shape: of kernels, (..., rows, columns), or of a bank of matrices, (n, out, in).
+    """
     if torch.device(device).type != "cpu":
         return "pytorch", f"pytorch: on {device}"
-    if tuple(shape[-2:]) != (cyclegan_steps.SIZE, cyclegan_steps.SIZE):
+    if len(shape) == 3 or tuple(shape[-2:]) != (cyclegan_steps.SIZE, cyclegan_steps.SIZE):
         return "pytorch", "pytorch (slower), as the C++ is for 5 x 5 kernels only"
     available, reason = cyclegan_steps.available()
     if available:

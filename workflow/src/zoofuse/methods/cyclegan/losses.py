@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from zoofuse.methods.cyclegan.networks import _discriminate, _generate, _judges, _makers
+from zoofuse.methods.cyclegan.networks import _discriminate, _generate, _judges, _makers, window
 from zoofuse.methods.cyclegan.settings import Settings
 
 
@@ -23,17 +23,17 @@ _POSITIONS = 6400  # in the volumes of a part, at most; much fewer and Python ta
 def _generator_step(s: Settings, generators: Tensor, discriminators: Tensor, x: dict[str, Tensor], run=map):
     """One batch's losses by name, the gradient of their sum, and the translated sets by the domain they now belong to.
 
-    x: domain -> (in, out, 5, 5, b). Of an empty domain nothing is lost or translated: the published code's loss
-    is NaN there, and its gradient zero. run: `map`, or an executor's.
+    x: domain -> (in, out, 5, 5, b) or (in, out, b). Of an empty domain nothing is lost or translated: the
+    published code's loss is NaN there, and its gradient zero. run: `map`, or an executor's.
     """
-    channels = len(x["A"])
-    judges = _judges(discriminators, channels, s)
+    shape = len(x["A"]), s, window(x["A"].shape[:-1])
+    judges = _judges(discriminators, *shape)
     weights = {"cycle": s.cycle_weight, "identity": s.identity_weight}
 
     def work(task):
         source, target, real = task
         leaf = generators.detach().requires_grad_()
-        makers = _makers(leaf, channels, s)
+        makers = _makers(leaf, *shape)
         fake = _generate(makers[target], real)
         losses = {
             f"adversarial_{target}": _adversarial(s, _discriminate(judges[target], fake), 1.0),
@@ -54,12 +54,12 @@ def _discriminator_step(
     s: Settings, discriminators: Tensor, real: dict[str, Tensor], fakes: dict[str, Tensor], run=map
 ):
     """The discriminators' losses by name, and the gradient of their sum; arguments as of `_generator_step`."""
-    channels = len(real["A"])
+    shape = len(real["A"]), s, window(real["A"].shape[:-1])
 
     def work(task):
         domain, target, sets, share = task
         leaf = discriminators.detach().requires_grad_()
-        judge = _judges(leaf, channels, s)[domain]
+        judge = _judges(leaf, *shape)[domain]
         loss = _adversarial(s, _discriminate(judge, sets), target)
         return _weighted({f"discriminator_{domain}": loss}, loss, leaf, share)
 

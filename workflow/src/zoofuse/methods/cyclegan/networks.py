@@ -1,6 +1,11 @@
-"""The generators and discriminators: their initial values, and how they are applied to kernel sets."""
+"""The generators and discriminators: their initial values, and how they are applied to kernel sets.
+
+There is a kind of them for kernels, 3x3x3 convolutions over the volume of a layer's filters, and one for matrices,
+which are sets of rows: neither a row's place nor that of a column has a meaning that several networks share.
+"""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,25 +16,37 @@ from zoofuse.core import rng
 from zoofuse.methods.cyclegan.settings import Settings
 
 Network = dict[str, Tensor]  # 0.weight, 0.bias, 2.weight, 2.bias: convolution, activation, convolution
+VOLUME = (3, 3, 3)  # window of a convolution over kernels
+# By the axes of a layer's weights; of matrices one weight for the row itself and one for the mean row.
+_WINDOWS = {4: VOLUME, 2: (2,)}
 
 
-def _shapes(channels: int, hidden: int, out: int) -> dict[str, tuple[int, ...]]:
+def window(weights: Sequence) -> tuple[int, ...]:
+    """The last axes of the networks' weights, by the shape of what they translate.
+
+    Args:
+        weights: shape of one network's layer, (out, in, rows, columns) or (out, in).
+    """
+    return _WINDOWS[len(weights)]
+
+
+def _shapes(channels: int, hidden: int, out: int, window: tuple[int, ...] = VOLUME) -> dict[str, tuple[int, ...]]:
     return {
-        "0.weight": (hidden, channels, 3, 3, 3),
+        "0.weight": (hidden, channels, *window),
         "0.bias": (hidden,),
-        "2.weight": (out, hidden, 3, 3, 3),
+        "2.weight": (out, hidden, *window),
         "2.bias": (out,),
     }
 
 
-def _makers(flat: Tensor, channels: int, s: Settings) -> dict[str, Network]:
+def _makers(flat: Tensor, channels: int, s: Settings, window: tuple[int, ...] = VOLUME) -> dict[str, Network]:
     """The generators whose parameters lie one after another in `flat`, by the domain each makes: A2B, then B2A."""
-    return _networks(flat, "BA", _shapes(channels, s.hidden, channels))
+    return _networks(flat, "BA", _shapes(channels, s.hidden, channels, window))
 
 
-def _judges(flat: Tensor, channels: int, s: Settings) -> dict[str, Network]:
+def _judges(flat: Tensor, channels: int, s: Settings, window: tuple[int, ...] = VOLUME) -> dict[str, Network]:
     """The discriminators in `flat` by their domain."""
-    return _networks(flat, "AB", _shapes(channels, s.hidden, 1))
+    return _networks(flat, "AB", _shapes(channels, s.hidden, 1, window))
 
 
 def _networks(flat: Tensor, domains: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Network]:
@@ -37,14 +54,16 @@ def _networks(flat: Tensor, domains: str, shapes: dict[str, tuple[int, ...]]) ->
     return {domain: {name: next(parts).view(shape) for name, shape in shapes.items()} for domain in domains}
 
 
-def initial(s: Settings, channels: int, seed: int, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor]:
+def initial(
+    s: Settings, channels: int, seed: int, device: str | torch.device = "cpu", window: tuple[int, ...] = VOLUME
+) -> tuple[Tensor, Tensor]:
     """The initial parameters of both generators and of both discriminators, each pair flat."""
     pairs = []
     for names, out in ((("A2B", "B2A"), channels), (("A", "B"), 1)):
         values = []
         for network in names:
-            for name, shape in _shapes(channels, s.hidden, out).items():
-                fan_in = 27 * (channels if name.startswith("0.") else s.hidden)
+            for name, shape in _shapes(channels, s.hidden, out, window).items():
+                fan_in = math.prod(window) * (channels if name.startswith("0.") else s.hidden)
                 values.append(_initial(s.initialisation, shape, fan_in, (seed, "cyclegan", "initial", network, name)))
         pairs.append(torch.from_numpy(np.concatenate(values)).to(device))
     return pairs[0], pairs[1]
@@ -129,13 +148,24 @@ class _Scatter(torch.autograd.Function):
         return into, weight, bias, None
 
 
+def _rows(network: Network, layer: int, x: Tensor) -> Tensor:
+    """(in, rows, b) -> (out, rows, b): a linear function of each row and of the mean row (Zaheer et al. 2017)."""
+    own, mean = network[f"{layer}.weight"].unbind(2)
+    shared = torch.addmm(network[f"{layer}.bias"][:, None], mean, x.mean(1))
+    return (own @ x.flatten(1)).view(-1, *x.shape[1:]) + shared[:, None]
+
+
 def _generate(network: Network, x: Tensor) -> Tensor:
-    """(in, out, 5, 5, b) -> the same shape, within (-1, 1)."""
+    """(in, out, 5, 5, b) or (in, out, b) -> the same shape, within (-1, 1)."""
+    if x.ndim == 3:
+        return _rows(network, 2, F.relu(_rows(network, 0, x))).tanh()
     hidden = F.relu_(_Gather.apply(x, network["0.weight"], network["0.bias"]))
     return _Scatter.apply(hidden, network["2.weight"], network["2.bias"], x.shape[1:]).tanh()
 
 
 def _discriminate(network: Network, x: Tensor) -> Tensor:
-    """(in, out, 5, 5, b) -> logits of being real, one for each patch, (1, out, 5, 5, b)."""
+    """(in, out, 5, 5, b) -> logits of being real: for each patch, (1, out, 5, 5, b), or row, (1, out, b)."""
+    if x.ndim == 3:
+        return _rows(network, 2, F.leaky_relu(_rows(network, 0, x), 0.2))
     hidden = F.leaky_relu_(_Gather.apply(x, network["0.weight"], network["0.bias"]), 0.2)
     return _Scatter.apply(hidden, network["2.weight"], network["2.bias"], x.shape[1:])

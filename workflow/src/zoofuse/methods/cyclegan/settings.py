@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, fields, replace
 
+from zoofuse.models.architectures import BANK
+
 ADVERSARIAL = ("mse after sigmoid", "mse on logits")
 BATCHES = ("paired", "mixed")
 INITIALISATION = ("pytorch", "normal")
@@ -76,7 +78,7 @@ def settings(preset: str, layer: str, **overrides) -> Settings:
     Layers deeper than the published two take those of conv2, and so do both together (joint).
     """
     _known("CycleGAN preset", preset, PRESETS)
-    if not re.fullmatch(r"conv[1-9]\d*|joint", layer):
+    if not re.fullmatch(f"{BANK}|joint", layer):
         raise ValueError(f"layer {layer!r} is not known; write conv1, conv2 and so on, or joint.")
     names = [field.name for field in fields(Settings)]
     for name in overrides:

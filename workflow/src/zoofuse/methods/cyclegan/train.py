@@ -14,7 +14,7 @@ from zoofuse.methods.cyclegan import measures
 from zoofuse.methods.cyclegan.backends import BACKENDS, choose_backend, steps
 from zoofuse.methods.cyclegan.io import Trained, _identity
 from zoofuse.methods.cyclegan.losses import _parts
-from zoofuse.methods.cyclegan.networks import _discriminate, _judges, initial
+from zoofuse.methods.cyclegan.networks import _discriminate, _judges, initial, window
 from zoofuse.methods.cyclegan.settings import Settings, _known
 from zoofuse.methods.cyclegan.translation import _WAYS, _exported, _scale, _to_network, translate
 from zoofuse.models import fit
@@ -40,8 +40,8 @@ def train(
     """Train both generators on the kernel sets of two domains.
 
     Args:
-        a: (n_a, out, in, 5, 5), float32.
-        b: (n_b, out, in, 5, 5), float32. A domain smaller than a batch is repeated within it.
+        a: (n_a, out, in, 5, 5), or matrices (n_a, out, in), float32.
+        b: (n_b, ...), float32. A domain smaller than a batch is repeated within it.
         settings: What the generators depend on besides.
         seed: Of all random numbers.
         state_path: See `fit.Fit`. A state of other kernels, settings or seed, or of another way of computing
@@ -59,7 +59,7 @@ def train(
     if kernels["A"].shape[1:] != kernels["B"].shape[1:]:
         raise ValueError(f"domain A has kernels {a.shape[1:]}, domain B {b.shape[1:]}; a CycleGAN needs one shape.")
     _known("backend", backend, ("auto", *BACKENDS))
-    possible, reason = choose_backend(kernels["A"].shape[1:], device)
+    possible, reason = choose_backend(kernels["A"].shape, device)
     if backend == "cpp" and possible != "cpp":
         raise ValueError(f"backend: cpp cannot be used here ({reason}). Write auto.")
     backend, device = possible if backend == "auto" else backend, torch.device(device)
@@ -69,8 +69,11 @@ def train(
 
 def _checked(kernels: np.ndarray, domain: str) -> np.ndarray:
     kernels = np.asarray(kernels)
-    if kernels.ndim != 5:
-        raise ValueError(f"domain {domain}: kernels of shape {kernels.shape}; expected (n, out, in, rows, columns).")
+    if kernels.ndim not in (3, 5):
+        raise ValueError(
+            f"domain {domain}: kernels of shape {kernels.shape}; expected (n, out, in, rows, columns), or of matrices "
+            "(n, out, in)."
+        )
     if len(kernels) < 4:
         raise ValueError(f"domain {domain} has {len(kernels)} kernel sets; at least 4 are needed, 2 of them held out.")
     if not np.isfinite(kernels).all():
@@ -128,7 +131,7 @@ def _train(
         return recorded
 
     run.run(epoch, progress)
-    return Trained(_exported(generators, data["A"].shape[1], s, scales), run.history, way)
+    return Trained(_exported(generators, data["A"].shape[1], s, scales, window(data["A"].shape[1:])), run.history, way)
 
 
 _STEPS_PER_MEASURE = 40  # one round of measures costs as much as six to nine steps of the published size
@@ -136,7 +139,8 @@ _STEPS_PER_MEASURE = 40  # one round of measures costs as much as six to nine st
 
 def _initial(s: Settings, data: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray]:
     """What training changes, as it is before the first epoch."""
-    pairs = zip(("generators", "discriminators"), initial(s, data["A"].shape[1], seed), strict=True)
+    flats = initial(s, data["A"].shape[1], seed, window=window(data["A"].shape[1:]))
+    pairs = zip(("generators", "discriminators"), flats, strict=True)
     state = {name: flat.numpy() for name, flat in pairs}
     return state | {f"pool/{domain}": np.empty((*x.shape[1:], 0), np.float32) for domain, x in data.items()}
 
@@ -148,9 +152,9 @@ def _decay(s: Settings, epoch: int) -> float:
 
 
 def _measured(held_out, training, generators, discriminators, scales, s: Settings, device) -> dict[str, float]:
-    channels = held_out["A"].shape[2]
-    exported = _exported(generators, channels, s, scales)
-    judges = _judges(discriminators, channels, s)
+    channels, of = held_out["A"].shape[2], window(held_out["A"].shape[1:])
+    exported = _exported(generators, channels, s, scales, of)
+    judges = _judges(discriminators, channels, s, of)
 
     def judge(domain: str, kernels: np.ndarray) -> np.ndarray:
         parts = _parts(torch.from_numpy(_to_network(kernels, scales[domain])).to(device))

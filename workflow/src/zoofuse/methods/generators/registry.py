@@ -110,7 +110,7 @@ def generator(name: str, **facts) -> Callable:
 def known() -> Mapping[str, Generator]:
     """Every method by name, controls first, then by module."""
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.stem not in ("__init__", Path(__file__).stem):
+        if path != Path(__file__) and f"from {__name__} import" in path.read_text(encoding="utf-8"):
             importlib.import_module(f"{__package__}.{path.stem}")
     order = sorted(_GENERATORS.values(), key=lambda entry: (not entry.control, entry.make.__module__))
     return {entry.name: entry for entry in order}

@@ -1,0 +1,46 @@
+"""Calls of snakemake: a line of JSON for each on stdin (arguments, folder, environment), one for its result on stdout.
+
+Each call is a process of its own, forked from one that has done the imports, which cost more than a dry run. zoofuse is
+not among them: a call imports the one that its environment and its Snakefile lead to.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+
+import h5py  # noqa: F401
+import numpy as np  # noqa: F401
+import pydantic.dataclasses  # noqa: F401
+from snakemake import cli
+
+PATH = sys.path[1:]  # without the folder of this file
+
+
+def call(arguments: list[str], folder: str = ".", environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Exit code and output of `python -m snakemake ARGUMENTS` in a folder."""
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+
+        def run() -> None:
+            for stream, place in enumerate((os.open(os.devnull, os.O_RDONLY), said.fileno(), said.fileno())):
+                os.dup2(place, stream)
+            os.chdir(folder)
+            if environment is not None:
+                os.environ.clear()
+                os.environ.update(environment)
+            named = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+            sys.path[:] = [os.getcwd(), *named, *PATH]
+            sys.argv[:] = ["snakemake", *arguments]
+            cli.main(arguments)
+
+        process = multiprocessing.get_context("fork").Process(target=run)
+        process.start()
+        process.join()
+        said.seek(0)
+        return process.exitcode, said.read()
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(call(*json.loads(line))), flush=True)
