@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from zoofuse import config
 from zoofuse.core import files
 from zoofuse.data import grid, images
 from zoofuse.evaluation import zero_shot
@@ -97,6 +98,11 @@ def test_a_head_predicts_as_its_zoo_does():
     assert np.abs(head / Operator().temperature - line).max() < 1e-3
 
 
-def test_a_fusion_has_no_other_concepts():
-    reason = registry.not_applicable("operator", ["published"], "published")
-    assert reason == "it learns from the other concepts of a grid"
+def test_fusions_have_no_other_concepts_and_grids_do():
+    properties = config.full_schema({"varied": "operator"})["properties"]
+    allowed = {
+        block: properties[block]["additionalProperties"]["properties"]["methods"]["items"]["enum"]
+        for block in ("fusions", "grid")
+    }
+    assert not {"operator", "varied"} & set(allowed["fusions"])
+    assert {"operator", "varied"} <= set(allowed["grid"])

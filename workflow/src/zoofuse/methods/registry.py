@@ -324,8 +324,6 @@ def not_applicable(
         The reason, in a few words; "" where it can.
     """
     entry, kinds = get(name, variants), sorted(set(architectures))
-    if "others" in entry.needs:
-        return "it learns from the other concepts of a grid"
     before = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     for other in before:
         if reason := not_applicable(other, kinds, student, variants):
