@@ -1,10 +1,23 @@
 """Methods that sample networks, each against its own headline on something planted, and alignment that they rest on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from zoofuse.core import rng
-from zoofuse.methods.generators import alignment, autoencoder, controls, densities, diffusion, flow, merging, registry
+from zoofuse.evaluation import board_jobs
+from zoofuse.methods.generators import (
+    alignment,
+    autoencoder,
+    controls,
+    densities,
+    diffusion,
+    flow,
+    merging,
+    netspace,
+    registry,
+)
 from zoofuse.models.network import NETWORKS, Network
 
 TINY = Network(("conv 4 3 stride=2", "relu", "max 2", "linear 6", "relu", "linear"), channels=1, size=8, classes=3)
@@ -126,6 +139,30 @@ def test_the_autoencoder_beats_the_mean_on_networks_that_it_has_not_seen():
     error = ((trained.decode(trained.encode(test)) - test) ** 2).mean()
     assert error < 0.5 * ((weights[:48].mean(0) - test) ** 2).mean()
     np.testing.assert_allclose(trained.cut.join(trained.cut.cut(test)), test, atol=1e-5)
+
+
+def classes(flat: np.ndarray, images: np.ndarray) -> np.ndarray:
+    return board_jobs.predict(TINY, flat, images)
+
+
+@pytest.mark.parametrize("name", ["distil", "distil_leaves"])
+def test_students_predict_what_the_ensemble_predicts(name):
+    teacher = 3 * networks(1)
+    images = (255 * rng.uniform((512, 2, 2, 1), 1, "images")).astype(np.uint8).repeat(4, 1).repeat(4, 2)
+    material = replace(given(np.repeat(teacher, 4, axis=0), count=3), images=images)
+    wanted = classes(teacher, images)
+    made = registry.known()[name].make(material)
+    most = np.bincount(wanted[0]).max() / len(images)  # what a constant prediction reaches
+    assert (classes(made, images) == wanted).mean() > most + 0.5 * (1 - most)
+    assert np.abs(made[0] - made[1]).max() > 0.05  # students of their own
+
+
+def test_netspace_decodes_a_code_to_a_network_that_predicts_as_its_own_one():
+    material = given(3 * networks(6), steps=1200)
+    encode, decode = netspace.embedded(material)
+    own, decoded = (classes(flat, material.images) for flat in (material.weights, decode(encode(np.arange(6)))))
+    agreement = (own[:, None] == decoded).mean(2)
+    assert agreement.diagonal().mean() > 0.2 + agreement[~np.eye(6, dtype=bool)].mean()
 
 
 @pytest.mark.parametrize("name", ["rebasin", "regmean", "fisher", "zipit", "repair"])

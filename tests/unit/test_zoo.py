@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from zoofuse.core import files
 from zoofuse.zoo import shards, training, zoo
@@ -49,6 +50,12 @@ def test_zoo_file_holds_what_others_rely_on(train):
         assert made[name].shape == (3, *shape), name
     assert made["model"].tolist() == [5, 6, 7]
     assert made["conv1.weight"].dtype == np.float32
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_the_cuda_trainer_without_a_gpu_is_refused_in_words(train):
+    with pytest.raises(ValueError, match=r"^backend: cuda cannot be used here: there is no CUDA device here\. Write"):
+        train(range(3), backend="cuda")
 
 
 def test_growing_trains_only_the_new(train):

@@ -70,30 +70,25 @@ def test_the_classifier_of_a_file_stands_in_every_table_and_the_report(extended)
     assert "darkness" in (extended.folder / "results/report.html").read_text()
 
 
-def test_its_file_is_an_input_of_the_tables_and_the_report_only(extended):
-    file = extended.folder / "resources/predictions/black_cat/darkness.csv"
+def test_its_file_is_an_input_of_the_tables_and_the_report_only(extended, tmp_path):
+    other = Project(shutil.copytree(extended.folder, tmp_path / "other"), extended.root)
+    file = other.folder / "resources/predictions/black_cat/darkness.csv"
     content, call = file.read_text(), ("all", "models", "--configfile", "config.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(extended.root / "workflow/src"))
-        try:
-            file.write_text(content.replace("score\n", "score\n", 1).rstrip() + "0\n")  # another digit
-            planned = set(extended.planned(*call))
-            assert planned >= {"import_predictions", "fusion_leaderboard", "report"}
-            assert not planned & {"generate", "evaluate_shard", "evaluate_references", "zero_shot_shard", "few_shot"}
-            file.write_text(content + "nowhere.png,high\n")
-            refused = extended.snakemake("-n", *call)
-            assert refused.returncode == 1
-            assert (
-                "resources/predictions/black_cat/darkness.csv: line 32: score 'high' is not a number" in refused.stdout
-            )
-            file.write_text(content + "nowhere.png,1\n")
-            refused = extended.snakemake("results/tables/black_cat/leaderboard.csv", "--configfile", "config.yaml")
-            assert refused.returncode == 1
-            assert "1 of its images are no test images: nowhere.png" in refused.stdout
-            assert "Traceback" not in refused.stdout
-        finally:
-            file.write_text(content)
-            extended.snakemake(*call)
+        file.write_text(content.replace("score\n", "score\n", 1).rstrip() + "0\n")  # another digit
+        planned = set(other.planned(*call))
+        assert planned >= {"import_predictions", "fusion_leaderboard", "report"}
+        assert not planned & {"generate", "evaluate_shard", "evaluate_references", "zero_shot_shard", "few_shot"}
+        file.write_text(content + "nowhere.png,high\n")
+        refused = other.snakemake("-n", *call)
+        assert refused.returncode == 1
+        assert "resources/predictions/black_cat/darkness.csv: line 32: score 'high' is not a number" in refused.stdout
+        file.write_text(content + "nowhere.png,1\n")
+        refused = other.snakemake("results/tables/black_cat/leaderboard.csv", "--configfile", "config.yaml")
+        assert refused.returncode == 1
+        assert "1 of its images are no test images: nowhere.png" in refused.stdout
+        assert "Traceback" not in refused.stdout
 
 
 def test_the_new_method_stands_in_tables_and_report(extended):

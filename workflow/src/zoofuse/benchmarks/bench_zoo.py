@@ -304,7 +304,12 @@ def _jax(start: dict[str, Tensor], x: Tensor, y: Tensor, order: Tensor) -> Calla
 
     zeros = jax.tree.map(jnp.zeros_like, weights)
     train = jax.jit(lambda: lax.scan(step, (weights, zeros, zeros, 0.0), batches)[0][0])
-    return lambda: jax.block_until_ready(train())
+
+    def run() -> dict:
+        with jax.default_matmul_precision("highest"):  # no TF32
+            return jax.block_until_ready(train())
+
+    return run
 
 
 class Plain(nn.Module):

@@ -54,9 +54,9 @@ def _zoo_faults(config: Mapping, name: str) -> Iterator[str]:
     activation = settings.get("factors", {}).get("activation", "relu")
     if not isinstance(activation, str):
         yield f"leaderboard.zoos: {name} has networks of several activations; write one: factory.{name}.factors."
-    models, held_out = settings.get("models"), config["leaderboard"]["held_out"]
-    if isinstance(models, int) and models < 2 * held_out:
+    models, seeds, held_out = settings.get("models"), *(config["leaderboard"][key] for key in ("seeds", "held_out"))
+    if isinstance(models, int) and models < 2 * seeds * held_out:
         yield (
-            f"leaderboard.held_out: {held_out} is more than half of the {models} networks of {name}; write at most "
-            f"{models // 2}, or more models."
+            f"leaderboard.held_out: {name} has {models} networks, {models // seeds} for each of {seeds} seeds, and "
+            f"{held_out} are more than half of these; write at most {models // seeds // 2}, or more models."
         )

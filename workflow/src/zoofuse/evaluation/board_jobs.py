@@ -12,10 +12,8 @@ import torch
 from zoofuse.core import csv_files, files, rng
 from zoofuse.data import classes
 from zoofuse.evaluation import board, board_submissions
-from zoofuse.methods.generators import alignment, controls, registry
-from zoofuse.models import cnn, forward
-from zoofuse.models.network import Network, chain
-from zoofuse.native import trainer
+from zoofuse.methods.generators import alignment, controls, outputs, registry
+from zoofuse.models.network import Network
 from zoofuse.zoo import aiml
 from zoofuse.zoo import zoo as zoo_files
 
@@ -23,6 +21,7 @@ Say = Callable[[str], None]
 KIND = "leaderboard_zoo"
 IMAGES = 512  # training images that methods may use
 _LARGEST = 1e6  # of a weight
+_AT_ONCE = 64  # networks whose outputs are in memory
 
 
 def zoo(paths: Sequence[Path], images: Path, zoo: str, seed: int, output: Path, threads: int, say: Say = print) -> None:
@@ -175,15 +174,10 @@ def measured(
 
 def predict(network: Network, flat: np.ndarray, images: np.ndarray) -> np.ndarray:
     """(n, m) uint8 classes that networks (n, parameters) predict for uint8 images (m, size, size, channels)."""
-    arrays = alignment.unflatten(network, flat)
-    if network == chain(cnn.ARCHITECTURES["published"]):
-        return trainer.outputs(arrays, images).argmax(-1).astype(np.uint8)
-    x = cnn.normalise(torch.from_numpy(np.ascontiguousarray(images)))
     predicted = np.empty((len(flat), len(images)), np.uint8)
-    with torch.inference_mode():
-        for row in range(len(flat)):
-            weights = {name: torch.tensor(values[row]) for name, values in arrays.items()}
-            predicted[row] = forward.logits(network, weights, x).argmax(1).numpy()
+    for start in range(0, len(flat), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        predicted[part] = outputs.logits(network, images, flat[part]).argmax(-1)
     return predicted
 
 
@@ -234,8 +228,10 @@ class _Material:
         self.network, self.zoo = Network(tuple(network.pop("layers")), **network), facts["zoo"]
 
     def places(self, repetition: int, sampling: Mapping, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the training networks and of those held out."""
-        order = rng.permutation(len(self.arrays["weights"]), seed, "leaderboard", self.zoo, "split", repetition)
+        """Places of the training networks and of those held out. No two repetitions share a network: as each depends on
+        its index alone, theirs are zoos that were trained with other random numbers."""
+        order = rng.permutation(len(self.arrays["weights"]), seed, "leaderboard", self.zoo, "split")
+        order = order[repetition :: sampling["seeds"]]
         most = min(sampling["held_out"], len(order) // 2)
         return np.sort(order[most:]), np.sort(order[:most])
 

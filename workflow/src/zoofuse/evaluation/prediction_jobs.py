@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 
-from zoofuse.core import csv_files, devices, files, logs
+from zoofuse.core import devices, files, logs
 from zoofuse.data import images as image_files
 from zoofuse.data import joins
 from zoofuse.evaluation import baselines, combinations, foreign_predictions, predictions, protocols, zero_shot
-from zoofuse.evaluation import search as searching
 from zoofuse.native import build
 from zoofuse.settings.evaluation import ZeroShot
 from zoofuse.settings.training import Recipe
@@ -39,7 +37,7 @@ def evaluate_shard(
     say: Say = print,
 ) -> None:
     """Evaluate some CNNs of one method by the published and the held-out protocol."""
-    cnns, held = protocols.part(zoo, **part), None if held_out is None else protocols.first(zoo, held_out)
+    cnns, held = zoo_files.part(zoo, **part), None if held_out is None else protocols.first(zoo, held_out)
     test = image_files.read_test(images)
     about = protocols.test_images(test, seed, fusion)
     rows, arrays = [], []
@@ -82,7 +80,7 @@ def zero_shot_shard(
 ) -> None:
     """Write what the heads of some CNNs of one method predict."""
     torch.set_num_threads(threads)
-    cnns = protocols.part(zoo, **part)
+    cnns = zoo_files.part(zoo, **part)
     shown = [zero_shot.read_concept(path, probe_images, seed) for path in concepts]
     test = image_files.read_test(images)
     predicted = zero_shot.predict(cnns, shown, test["images"], say, joins.of_test(images))
@@ -119,7 +117,7 @@ def zero_shot_references(
     chosen, test = ZeroShot(**settings), image_files.read_test(images)
     shown = [zero_shot.read_concept(path, chosen.probe_images, seed) for path in concepts]
     zoos = {side: paths for side, paths in inputs.items() if side not in ("images", "concepts")}
-    cnns = {side: zoo_files.read(paths) for side, paths in zoos.items()}
+    cnns = {side: zoo_files.Stored(paths) for side, paths in zoos.items()}
     join = joins.of_test(images)
     parents = combinations.parents(cnns, shown, test["images"], seed, fusion, chosen, join)
     about = protocols.test_images(test, seed, fusion)
@@ -153,6 +151,10 @@ def zero_shot_references(
 
 def list_test_images(images: Path, fusion: str, seed: int, table: Path, folder: Path) -> None:
     """Write the test images for other classifiers: their names, labels and halves, and the images themselves."""
+    import pandas as pd  # here, as the jobs of all shards import this module
+
+    from zoofuse.core import csv_files
+
     test = image_files.read_test(images)
     about = protocols.test_images(test, seed, fusion)
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +193,10 @@ def search(
     output: Path,
 ) -> None:
     """Look for better embedding and clusterer parameters for one method, on validation images."""
-    cnns = protocols.part(zoo, models)
+    from zoofuse.core import csv_files
+    from zoofuse.evaluation import search as searching
+
+    cnns = zoo_files.part(zoo, models)
     test = image_files.read_test(images)
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)
     weights = [None] * len(cnns["model"])

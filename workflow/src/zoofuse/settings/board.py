@@ -30,9 +30,9 @@ class Leaderboard:
     )
     fusions: list[Text] = says("Fusions whose methods have rows too.", [], extra=ONCE)
     seeds: Annotated[int, Field(ge=1, le=100)] = says(
-        "Repetitions: each holds out other networks of the zoo and draws other random numbers.", 3
+        "Repetitions. Each has networks of its own, a share of the zoo's, and draws other random numbers.", 3
     )
-    held_out: Pair = says("Networks of a zoo that each repetition holds out; at most half of them.", 32)
+    held_out: Pair = says("Networks that each repetition holds out; at most half of its own.", 32)
     networks: Pair = says("Networks that each method samples in each repetition.", 24, le=10_000)
     noise: list[Annotated[float, Field(gt=0, le=100)]] = says(
         "Sizes of the noise that methods are compared with, relative to the standard deviation of each tensor.",
@@ -40,5 +40,5 @@ class Leaderboard:
         min_length=2,
         extra=ONCE,
     )
-    steps: Count = says("Steps that autoencoder, diffusion and flow are trained for, per repetition.", 600)
+    steps: Count = says("Steps that autoencoder, diffusion, flow and netspace are trained for, per repetition.", 600)
     methods: dict[str, Submission] = says("Methods of others by name, each a command.", {}, extra=NAME)

@@ -50,6 +50,8 @@ def train_shard(
     if backend == "auto":
         backend, reason = training.choose_backend(settings, device)
         say(f"Training by {reason}")
+    elif backend == "cuda":  # whose kind of GPU the file records
+        training.check(backend, settings, device)
     attributes = {"settings": asdict(settings), "seed": seed, "concept": concept, "images": source, "recipe": recipe}
     attributes |= {"classes": ["other", concept], "backend": backend, "device": device}
     kind = cuda_trainer.architecture(device) if backend == "cuda" else build.instruction_set()

@@ -245,7 +245,7 @@ def train(
     if backend not in BACKENDS:
         raise ValueError(f"backend: {backend!r} is unknown; write auto or one of {', '.join(BACKENDS)}.")
     if backend in ("cpp", "cuda"):
-        _check(backend, settings, device, data.outputs)
+        check(backend, settings, device, data.outputs)
     size = cnn.ARCHITECTURES[settings.architecture].image_size
     if data.images.shape[1:3] != (size, size):
         raise ValueError(f"images are {data.images.shape[1:3]}, {settings.architecture!r} takes {size} x {size}.")
@@ -290,7 +290,8 @@ def _architecture(settings: Settings, outputs: int) -> cnn.Layers:
     return replace(cnn.ARCHITECTURES[settings.architecture], classes=outputs)
 
 
-def _check(backend: str, settings: Settings, device: str, outputs: int) -> None:
+def check(backend: str, settings: Settings, device: str, outputs: int = 2) -> None:
+    """Raise ValueError unless `cpp` or `cuda` trains CNNs with so many outputs on this device."""
     if backend == "cuda":
         available, reason = _cuda(settings, device, outputs)
     elif torch.device(device).type != "cpu":

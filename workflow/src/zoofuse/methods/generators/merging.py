@@ -28,8 +28,10 @@ def pairs(given: Given) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _two(given: Given) -> tuple[np.ndarray, np.ndarray]:
-    """Places of two training networks for each network to make, never the same one twice."""
+    """Places of two training networks for each network to make, never the same one twice; of two tasks one of each."""
     n = len(given.weights)
+    if given.tasks == 2:
+        return np.arange(given.count), n // 2 + np.arange(given.count)
     first = given.drawn(n, given.count, name="first")
     return first, (first + 1 + given.drawn(n - 1, given.count, name="second")) % n
 
@@ -63,10 +65,12 @@ def rebasin(given: Given) -> np.ndarray:
     cites="Wortsman et al. 2022",
 )
 def soup(given: Given) -> np.ndarray:
-    best = np.argsort(-given.accuracy, kind="stable")[: max(4, int(_BEST * len(given.weights)))]
-    weights = rebased(given)[best]
-    keys = given.normal(given.count, len(weights))
-    return weights[keys.argsort(1)[:, :4]].mean(1)
+    weights, chosen = rebased(given), []
+    for name, rows in zip(("normal", "second"), np.split(np.arange(len(weights)), given.tasks), strict=False):
+        best = rows[np.argsort(-given.accuracy[rows], kind="stable")[: max(4, int(_BEST * len(rows)))]]
+        keys = given.normal(given.count, len(best), name=name)
+        chosen.append(weights[best][keys.argsort(1)[:, : 4 // given.tasks]])
+    return np.concatenate(chosen, 1).mean(1)
 
 
 @generator(
@@ -154,6 +158,8 @@ def regmean(given: Given) -> np.ndarray:
         weights = {name: (one[name] + other[name]) / 2 for name in one}
         grams = [_grams(given, of, x) for of in (one, other)]
         for name, first in grams[0].items():
+            if name == _heads(given):
+                continue
             both = torch.stack([first, grams[1][name]])
             diagonal = both.diagonal(dim1=1, dim2=2)
             both = _SHRUNK * both + (1 - _SHRUNK) * torch.diag_embed(diagonal)
@@ -165,6 +171,11 @@ def regmean(given: Given) -> np.ndarray:
         return weights
 
     return _each_pair(given, merged)
+
+
+def _heads(given: Given) -> str | None:
+    """The layer that is the mean of both networks', whatever the method: the heads of two tasks."""
+    return [step.name for step in given.network.steps if step.name][-1] if given.tasks == 2 else None
 
 
 def _grams(given: Given, weights: dict, x) -> dict:
@@ -201,20 +212,25 @@ def fisher(given: Given) -> np.ndarray:
 
     uniform = torch.rand(IMAGES, generator=torch.Generator().manual_seed(given.small()))
 
-    def information(weights: dict, x) -> dict:
+    def information(weights: dict, x, task: int) -> dict:
+        def predict(own: dict, images):
+            logits = forward.logits(given.network, own, images)
+            return logits if given.tasks == 1 else logits.chunk(2, 1)[task] / 2
+
         with torch.no_grad():  # labels that the network itself would give, as the Fisher information has it
-            shares = forward.logits(given.network, weights, x).softmax(1).cumsum(1)
+            shares = predict(weights, x).softmax(1).cumsum(1)
         labels = (uniform[: len(x), None] > shares).sum(1).clamp(max=shares.shape[1] - 1)
 
         def loss(own: dict, image, label):
-            logits = forward.logits(given.network, own, image[None])
-            return torch.nn.functional.cross_entropy(logits, label[None])
+            return torch.nn.functional.cross_entropy(predict(own, image[None]), label[None])
 
         gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, x, labels)
         return {name: values.square().mean(0) + 1e-10 for name, values in gradients.items()}
 
     def merged(one: dict, other: dict, x) -> dict:
-        counts = [information(of, x) for of in (one, other)]
+        counts = [information(of, x, task) for task, of in enumerate((one, other))]
+        for of in counts:
+            of |= {name: torch.ones_like(of[name]) for name in of if name.startswith(f"{_heads(given)}.")}
         return {
             name: (counts[0][name] * one[name] + counts[1][name] * other[name]) / (counts[0][name] + counts[1][name])
             for name in one

@@ -36,6 +36,9 @@ class Given:
         count: networks to sample.
         steps: training steps of methods that are trained.
         stream: names the random numbers: seed, zoo, method and replicate.
+        tasks: 2 where the first half of weights is of one task and the second half of another, as many of each, and
+            networks of equal place are merged. A network has the outputs of both tasks, its own twice as large and the
+            other's 0, so that the mean of two has the heads of both.
     """
 
     network: Network
@@ -47,14 +50,19 @@ class Given:
     count: int
     steps: int
     stream: tuple
+    tasks: int = 1
 
     def normal(self, *shape: int, name: str = "normal") -> np.ndarray:
         """Standard normal numbers of this shape; `name` tells several draws apart."""
         return rng.normal(shape, self.stream[0], "leaderboard", *self.stream[1:], name)
 
+    def uniform(self, *shape: int, name: str = "uniform") -> np.ndarray:
+        """Numbers in [0, 1), of this shape."""
+        return rng.uniform(shape, self.stream[0], "leaderboard", *self.stream[1:], name)
+
     def drawn(self, most: int, *shape: int, name: str = "drawn") -> np.ndarray:
         """Whole numbers below `most`, of this shape."""
-        draws = rng.uniform(shape, self.stream[0], "leaderboard", *self.stream[1:], name)
+        draws = self.uniform(*shape, name=name)
         return np.minimum((draws * most).astype(np.int64), most - 1)
 
     def small(self) -> int:
