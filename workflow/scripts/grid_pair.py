@@ -32,7 +32,7 @@ with logs.job(snakemake.log[0], snakemake.params.code) as say:
         params.methods,
         images={"A": Path(inputs.images[0]), "B": Path(inputs.images[1])},
         zoos={"A": Path(inputs.zoos[0]), "B": Path(inputs.zoos[1])},
-        others={zoo.stem: (zoo, images) for zoo, images in zip(others[::2], others[1::2], strict=True)},
+        other_concepts={zoo.stem: (zoo, images) for zoo, images in zip(others[::2], others[1::2], strict=True)},
         pool=pool,
         rows=grid.test_rows(pool, wanted, pair, params.settings["pair_images"], params.settings["seed"]),
         folder=folder,

@@ -25,7 +25,7 @@ def measure(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
     folder: Path,
     config: Mapping,
-    others: Mapping[str, tuple[Path, Path]] = MappingProxyType({}),
+    other_concepts: Mapping[str, tuple[Path, Path]] = MappingProxyType({}),
     device: str = "cpu",
     threads: int = 1,
     say: Callable[[str], None] = print,
@@ -42,7 +42,7 @@ def measure(
         rows: as `grid.test_rows` gives them.
         folder: where the CNNs of each method go, one zoo file each.
         config: the complete configuration.
-        others: as `registry.Job` takes them.
+        other_concepts: as `registry.Job` takes others.
         device: "cpu" or "cuda".
         threads: CPU threads to use.
         say: called with a line for each method.
@@ -62,7 +62,7 @@ def measure(
         entry = registry.get(method)
         if entry.makes_cnns:
             path = folder / f"{method}.h5"
-            _generate(entry, path, name, sizes, images, zoos, config, folder, device, threads, others)
+            _generate(entry, path, name, sizes, images, zoos, config, folder, device, threads, other_concepts)
             predictions = zero_shot.predict(files.read(path, "zoo"), concepts, shown, say)
             head = "own" if "own/scores" in predictions else "probe"
             scores = predictions[f"{head}/scores"]
@@ -97,7 +97,7 @@ def _generate(
     folder: Path,
     device: str,
     threads: int,
-    others: Mapping[str, tuple[Path, Path]],
+    other_concepts: Mapping[str, tuple[Path, Path]],
 ) -> None:
     """Write a method's CNNs, after those of other methods that it starts from."""
     if path.exists():
@@ -115,7 +115,7 @@ def _generate(
             folder,
             device,
             threads,
-            others,
+            other_concepts,
         )
     own = entry.letter.upper()
     entry.make(
@@ -130,7 +130,7 @@ def _generate(
             zoos={side: [zoo_path] for side, zoo_path in zoos.items() if own in ("", side)},
             images=dict(images) if entry.needs_images else {},
             made={other: folder / f"{other}.h5" for other in started},
-            others=others if "others" in entry.needs else {},
+            others=other_concepts if "others" in entry.needs else {},
             device=device,
             threads=threads,
         )
