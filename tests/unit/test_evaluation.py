@@ -9,6 +9,7 @@ from zoofuse import config
 from zoofuse.core import files
 from zoofuse.core.errors import FileError
 from zoofuse.evaluation import predictions, protocols
+from zoofuse.zoo import zoo as zoo_files
 
 rng = np.random.default_rng(0)
 
@@ -166,10 +167,10 @@ def test_held_out_with_very_few_images_or_a_dead_cnn(settings, m):
 def test_parts_take_the_first_of_each_domain(tmp_path):
     zoo = tmp_path / "zoo.h5"
     files.write(zoo, "zoo", {"model": np.array([0, 1, 2] * 2), "domain": np.array(["A"] * 3 + ["B"] * 3)})
-    assert protocols.part(zoo, None, 0, 9)["model"].tolist() == [0, 1, 2, 0, 1, 2]
-    assert protocols.part(zoo, 2, 1, 3)["domain"].tolist() == ["A", "B"]
-    assert protocols.part(zoo, 2, 1, 3)["model"].tolist() == [1, 0]
-    assert protocols.part(zoo, 2, 8, 9)["model"].tolist() == []
+    assert zoo_files.part(zoo, None, 0, 9)["model"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert zoo_files.part(zoo, 2, 1, 3)["domain"].tolist() == ["A", "B"]
+    assert zoo_files.part(zoo, 2, 1, 3)["model"].tolist() == [1, 0]
+    assert zoo_files.part(zoo, 2, 8, 9)["model"].tolist() == []
     assert protocols.first(zoo, 1) == {("A", 0), ("B", 0)}
     assert len(protocols.first(zoo, None)) == 6
 
@@ -181,10 +182,10 @@ def test_a_part_reads_and_verifies_its_own_cnns_only(tmp_path):
     content = (tmp_path / "zoo.h5").read_bytes()
     place = content.index(weights[40].tobytes())
     (tmp_path / "zoo.h5").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    assert np.array_equal(protocols.part(tmp_path / "zoo.h5", None, 0, 16)["conv1.weight"], weights[:16])
+    assert np.array_equal(zoo_files.part(tmp_path / "zoo.h5", None, 0, 16)["conv1.weight"], weights[:16])
     for start, stop in ((32, 48), (40, 41), (0, 64)):
         with pytest.raises(FileError, match="checksum mismatch"):
-            protocols.part(tmp_path / "zoo.h5", None, start, stop)
+            zoo_files.part(tmp_path / "zoo.h5", None, start, stop)
 
 
 def test_kmeans_k_is_a_setting(settings):

@@ -5,6 +5,8 @@ rule generate:
         "results/generated/{fusion}/{method}.h5",
     log:
         "<logs>/generate/{fusion}-{method}.log",
+    benchmark:
+        "<benchmarks>/generate/{fusion}-{method}.jsonl"
     wildcard_constraints:
         method=all_but(run.methods_by_effort("training", "own rule"), then="."),
     conda:

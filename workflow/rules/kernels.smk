@@ -5,6 +5,8 @@ use rule call as extract_kernels with:
         output="results/kernels/{fusion}/{layer}.h5",
     log:
         "<logs>/extract_kernels/{fusion}-{layer}.log",
+    benchmark:
+        "<benchmarks>/extract_kernels/{fusion}-{layer}.jsonl"
     resources:
         **needs(minutes=30),
     params:

@@ -16,6 +16,7 @@ from zoofuse.data.joins import Join
 from zoofuse.evaluation import zero_shot
 from zoofuse.methods import distil
 from zoofuse.settings.evaluation import ZeroShot
+from zoofuse.zoo.zoo import CNNs, stored
 
 
 class Rule(NamedTuple):
@@ -41,7 +42,7 @@ CALIBRATED = IN_PALETTES = RULES["ensemble"]  # of calibrated logits, and of ima
 
 
 def parents(
-    zoos: Mapping[str, zero_shot.Zoo],
+    zoos: Mapping[str, CNNs],
     concepts: Sequence[zero_shot.Concept],
     test: np.ndarray,
     seed: int,
@@ -59,7 +60,7 @@ def parents(
         settings: of `ensemble_softened` and `ensemble_palettes`.
         join: np.prod, or of an expression, for which logits can't be summed.
     """
-    if not all("fc1.weight" in zoo for zoo in zoos.values()):
+    if not all("fc1.weight" in stored(zoo).shapes for zoo in zoos.values()):
         return {}
     labels = [concept.validation_labels for concept in concepts]
     seen = [zero_shot.zoo_logits(zoo, test) for zoo in zoos.values()]
@@ -93,9 +94,8 @@ class Palettes:
     labels of the concepts are used.
     """
 
-    def __init__(self, zoos: Mapping[str, zero_shot.Zoo], seed: int, fusion: str, settings: ZeroShot):
-        first = slice(settings.palette_models)
-        self.zoos = {side: {name: values[first] for name, values in zoo.items()} for side, zoo in zoos.items()}
+    def __init__(self, zoos: Mapping[str, CNNs], seed: int, fusion: str, settings: ZeroShot):
+        self.zoos = {side: _first(zoo, settings.palette_models) for side, zoo in zoos.items()}
         self.names, self.palettes = (seed, fusion, "palettes"), settings.palettes
         self.leaves = distil.leaves(settings.palette_images, *self.names)
         predict = {side: functools.partial(self._probability, side, settings.temperature) for side in zoos}
@@ -117,6 +117,11 @@ class Palettes:
 
     def _lenders(self, n: int, palette: int) -> np.ndarray:
         return (rng.uniform((n,), *self.names, "lenders", palette) * len(self.leaves)).astype(int)
+
+
+def _first(cnns: CNNs, n: int) -> zero_shot.Zoo:
+    cnns = stored(cnns)
+    return cnns.pick([name for name in cnns.shapes if "/" not in name], range(min(n, len(cnns))))
 
 
 def _one(values: np.ndarray) -> zero_shot.Head:

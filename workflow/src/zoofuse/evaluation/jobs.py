@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoofuse.core import csv_files, files, logs
+from zoofuse.core import csv_files, logs
 from zoofuse.evaluation import leaderboard as ranking
 from zoofuse.evaluation import tables as of_clusterers
 from zoofuse.zoo import align, zoo
@@ -51,14 +51,14 @@ def nearest_parent(
 
     Rows with n = 0 are of CNNs that no parent has the architecture of: the distance is not applicable.
     """
-    generated = {path.stem: files.read(path, "zoo") for path in zoos}
-    parents = {name.replace("zoo", "parent"): zoo.read(paths) for name, paths in inputs.items() if name != "zoos"}
+    generated = {path.stem: zoo.part(path, models) for path in zoos}
+    parents = {name.replace("zoo", "parent"): zoo.Stored(paths) for name, paths in inputs.items() if name != "zoos"}
     rows = []
     with logs.bar(None, "domains", f"nearest parents on {fusion}") as bar:
         for row in align.nearest_rows(generated, parents, models):
             rows.append(row)
             bar.update()
-    odd = [name for name, cnns in generated.items() if not align.together(cnns, parents.values())]
+    odd = [name for name, cnns in generated.items() if not any(align.alike(cnns, of) for of in parents.values())]
     if odd:
         say(f"{fusion}: {', '.join(odd)}: distance not applicable: no parent has the architecture of these CNNs.")
     rows += [dict(zip(align.NEAREST, (name, "-", 0, np.nan, np.nan), strict=True)) for name in odd]

@@ -37,7 +37,7 @@ def evaluate_shard(
     say: Say = print,
 ) -> None:
     """Evaluate some CNNs of one method by the published and the held-out protocol."""
-    cnns, held = protocols.part(zoo, **part), None if held_out is None else protocols.first(zoo, held_out)
+    cnns, held = zoo_files.part(zoo, **part), None if held_out is None else protocols.first(zoo, held_out)
     test = image_files.read_test(images)
     about = protocols.test_images(test, seed, fusion)
     rows, arrays = [], []
@@ -80,7 +80,7 @@ def zero_shot_shard(
 ) -> None:
     """Write what the heads of some CNNs of one method predict."""
     torch.set_num_threads(threads)
-    cnns = protocols.part(zoo, **part)
+    cnns = zoo_files.part(zoo, **part)
     shown = [zero_shot.read_concept(path, probe_images, seed) for path in concepts]
     test = image_files.read_test(images)
     predicted = zero_shot.predict(cnns, shown, test["images"], say, joins.of_test(images))
@@ -117,7 +117,7 @@ def zero_shot_references(
     chosen, test = ZeroShot(**settings), image_files.read_test(images)
     shown = [zero_shot.read_concept(path, chosen.probe_images, seed) for path in concepts]
     zoos = {side: paths for side, paths in inputs.items() if side not in ("images", "concepts")}
-    cnns = {side: zoo_files.read(paths) for side, paths in zoos.items()}
+    cnns = {side: zoo_files.Stored(paths) for side, paths in zoos.items()}
     join = joins.of_test(images)
     parents = combinations.parents(cnns, shown, test["images"], seed, fusion, chosen, join)
     about = protocols.test_images(test, seed, fusion)
@@ -196,7 +196,7 @@ def search(
     from zoofuse.core import csv_files
     from zoofuse.evaluation import search as searching
 
-    cnns = protocols.part(zoo, models)
+    cnns = zoo_files.part(zoo, models)
     test = image_files.read_test(images)
     validation = protocols.split(test["labels"], test["groups"], seed, fusion)
     weights = [None] * len(cnns["model"])

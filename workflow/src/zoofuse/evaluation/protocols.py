@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoofuse.core import files, logs, metrics, rng
+from zoofuse.core import logs, metrics, rng
 from zoofuse.core.private import cache_folder
 from zoofuse.evaluation import predictions
 from zoofuse.models import cnn
@@ -341,26 +341,11 @@ def _row(truth: np.ndarray, clusters: np.ndarray, predicted: np.ndarray) -> dict
     )
 
 
-def part(path: Path, limit: int | None, start: int = 0, stop: int | None = None) -> dict[str, np.ndarray]:
-    """Read the CNNs [start, stop) of those of a zoo file that are evaluated, and no others.
-
-    Args:
-        path: the zoo file.
-        limit: the first so many of each domain are evaluated, domain after domain; None for all.
-        start: among these.
-        stop: among these; None for all that are left.
-
-    Raises:
-        FileError: the file, or what is read of it, is damaged.
-    """
-    chosen = np.concatenate([rows[:limit] for rows in _domains(zoo_files.names(path))])
-    return files.read(path, "zoo", rows=chosen[start:stop])
-
-
 def first(path: Path, limit: int | None) -> set[tuple[str, int]]:
     """(domain, model) of the first `limit` CNNs of each domain of a zoo file, of all where it is None."""
     zoo = zoo_files.names(path)
-    return {(str(zoo["domain"][row]), int(zoo["model"][row])) for rows in _domains(zoo) for row in rows[:limit]}
+    chosen = np.concatenate([rows[:limit] for rows in zoo_files.domains(zoo)])
+    return {(str(zoo["domain"][row]), int(zoo["model"][row])) for row in chosen}
 
 
 def evaluate_zoo(
@@ -397,10 +382,6 @@ def evaluate_zoo(
                 rows += more_rows
                 arrays |= more_arrays
             yield [of_cnn | row for row in rows], arrays
-
-
-def _domains(zoo: dict[str, np.ndarray]) -> list[np.ndarray]:
-    return [np.flatnonzero(zoo["domain"] == domain) for domain in dict.fromkeys(zoo["domain"].tolist())]
 
 
 def _prepare_numba() -> None:

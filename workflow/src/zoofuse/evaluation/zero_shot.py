@@ -25,6 +25,7 @@ from zoofuse.methods import distil
 from zoofuse.native import trainer
 from zoofuse.settings.training import Recipe
 from zoofuse.zoo import training
+from zoofuse.zoo.zoo import CNNs, Stored, in_blocks
 
 CHUNK = 16  # CNNs whose features are held at once: some 100 MB
 _LEAST_SHARE = 0.05  # of the mean variance, added to each feature's: one that seldom fires is not blown up
@@ -231,8 +232,11 @@ def predict(
 # References: what images without a CNN, and training on the conjunction itself reach.
 
 
-def zoo_logits(zoo: Zoo, images: np.ndarray) -> np.ndarray:
+def zoo_logits(zoo: CNNs, images: np.ndarray) -> np.ndarray:
     """(n, m) float64 log odds of the concept by the CNNs' own linear layer fc1, for uint8 images (m, 32, 32, 3)."""
+    if isinstance(zoo, Stored):
+        names = [name for name in zoo.shapes if "/" not in name]
+        return np.concatenate([zoo_logits(zoo.pick(names, rows), images) for rows in in_blocks(len(zoo))])
     parts = []
     for start in range(0, len(zoo["model"]), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in zoo.items()}

@@ -5,7 +5,7 @@ probabilities. Here the teachers are the zoos of two or more concepts and the st
 Nobody shows it the conjunction: `from_weights` invents its images, `from_parents` takes the concepts' own images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -328,7 +328,7 @@ def probability(cnns: align.CNN, inputs: np.ndarray, temperature: float = 1.0) -
 
 
 def chosen(
-    choice: str, zoos: Mapping[str, align.CNN], n: int, seed: int, fusion: str, kinds: Mapping[str, str]
+    choice: str, zoos: Mapping[str, zoo.CNNs], n: int, seed: int, fusion: str, kinds: Mapping[str, str]
 ) -> dict[str, align.CNN]:
     """Domain -> parameters of its n teachers.
 
@@ -344,23 +344,28 @@ def chosen(
     if choice == "random":
         of = {side: cnn.ARCHITECTURES[kinds[side]] for side in zoos}
         return {side: cnn.initial_weights(of[side], seed, f"{fusion}/teachers/{side}", np.arange(n)) for side in zoos}
-    if choice == "first":
-        zoos = {side: {name: of_side[name] for name in _parameters(of_side)} for side, of_side in zoos.items()}
-    return {side: _best(of_side, n) for side, of_side in zoos.items()}
+    return {side: _best(of_side, n, by_score=choice == "best") for side, of_side in zoos.items()}
 
 
-def _best(cnns: align.CNN, n: int) -> align.CNN:
+def _best(cnns: zoo.CNNs, n: int, by_score: bool) -> align.CNN:
     """Parameters of the n CNNs that did best on their own validation, of the first n where a zoo tells nothing."""
-    finite = np.all([np.isfinite(cnns[name].reshape(len(cnns[name]), -1)).all(1) for name in _parameters(cnns)], axis=0)
-    best = np.argsort(np.where(finite, -zoo.validation(cnns), 1), kind="stable")[:n]
-    return {name: cnns[name][best[finite[best]]] for name in _parameters(cnns)}
+    cnns = zoo.stored(cnns)
+    names, scores = _parameters(cnns.shapes), []
+    history = [name for name in ("history/validation_balanced_accuracy",) if by_score and name in cnns.shapes]
+    for rows in zoo.in_blocks(len(cnns)):
+        some = cnns.pick([*names, *history], rows)
+        finite = np.all([np.isfinite(some[name].reshape(len(rows), -1)).all(1) for name in names], axis=0)
+        scores.append(np.where(finite, zoo.validation(some), -1))
+    scores = np.concatenate(scores)
+    best = np.argsort(-scores, kind="stable")[:n]
+    return cnns.pick(names, best[scores[best] >= 0])
 
 
-def _parents(zoos: Mapping[str, list[Path]], kinds: Mapping[str, str]) -> dict[str, align.CNN]:
+def _parents(zoos: Mapping[str, list[Path]], kinds: Mapping[str, str]) -> dict[str, zoo.Stored]:
     """Domain -> the CNNs of its zoo; raises ValueError for CNNs of another architecture than the one that is known."""
-    parents = {side: zoo.read(paths) for side, paths in zoos.items()}
+    parents = {side: zoo.Stored(paths) for side, paths in zoos.items()}
     for side, cnns in parents.items():
-        if {name: cnns[name].shape[1:] for name in _parameters(cnns)} != cnn.ARCHITECTURES[kinds[side]].shapes:
+        if {name: cnns.shapes[name] for name in _parameters(cnns.shapes)} != cnn.ARCHITECTURES[kinds[side]].shapes:
             raise ValueError(
                 f"{zoos[side][0]}: its CNNs are not of architecture {kinds[side]}. Write the zoo's own architecture "
                 "under zoo.architecture."
@@ -368,7 +373,7 @@ def _parents(zoos: Mapping[str, list[Path]], kinds: Mapping[str, str]) -> dict[s
     return parents
 
 
-def _parameters(cnns: align.CNN) -> list[str]:
+def _parameters(cnns: Iterable[str]) -> list[str]:
     return [*trunk(cnns), *(name for name in cnns if name.startswith("fc1"))]
 
 
@@ -424,7 +429,7 @@ def _write(
     arrays = students(inputs, targets, list(parents), models, settings, seed, f"{fusion}/distil_{material}", **how)
     arrays["model"] = models if begin is None else begin["model"]
     arrays["domain"] = np.repeat(["-"], n) if begin is None else begin["domain"]
-    if every := align.together(arrays, parents.values()):
+    if every := align.together(arrays, [(of, 0) for of in parents.values()]):
         arrays["nearest_parent"] = align.nearest_parent(arrays, every)
     about = {"material": material, "settings": asdict(settings), "seed": seed, "sources": sources}
     files.write(output, "zoo", arrays, instruction_set=build.instruction_set(), **about)

@@ -32,11 +32,14 @@ def write(average: Path, zoos: Mapping[str, list[Path]], seed: int, fusion: str,
         fusion: The fusion's name.
         output: The zoo file to write.
     """
-    arrays = files.read(average, "zoo")
-    n = len(arrays["model"])
-    parents = [{name: values[:n] for name, values in zoo.read(paths).items()} for paths in zoos.values()]
-    arrays |= repaired(arrays, parents, distil.leaves(IMAGES, seed, fusion, "repair"))
-    files.write(output, "zoo", arrays, method="repair", seed=seed, sources=[files.fingerprint(average)])
+    (n,) = zoo.sizes([average])
+    parents, images = [zoo.Stored(paths) for paths in zoos.values()], distil.leaves(IMAGES, seed, fusion, "repair")
+    with files.create(output, "zoo", method="repair", seed=seed, sources=[files.fingerprint(average)]) as writer:
+        for rows in zoo.in_blocks(n):
+            arrays = files.read(average, "zoo", rows=rows)
+            names = [name for name in arrays if name.startswith("conv")]
+            of_parents = [of.pick(names, rows) for of in parents]
+            writer.append(arrays | repaired(arrays, of_parents, images), of=n)
 
 
 def repaired(merged: Mapping[str, np.ndarray], parents: list, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -126,8 +126,10 @@ def _products(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
     """
     n, b = x.shape[:2]
     k = kernels.shape[-1]
+    if x.stride(0) == 0:  # the same images for all CNNs
+        x = x[:1]
     patches = x.unfold(3, k, 1).unfold(4, k, 1).movedim(2, 4)  # (n, b, rows, columns, c, k, k), a view
     rows, columns = patches.shape[2:4]
-    patches = patches.reshape(n, b * rows * columns, -1)
+    patches = patches.reshape(len(x), b * rows * columns, -1).expand(n, -1, -1)
     y = torch.baddbmm(bias[:, None], patches, kernels.flatten(2).transpose(1, 2))
     return y.view(n, b, rows, columns, -1).movedim(-1, 2)

@@ -88,7 +88,7 @@ def few_shot(
     join = joins.of_test(test_images)
     with logs.bar(len(zoos), "methods", f"few-shot probes on {fusion}") as bar:
         for path in zoos:
-            cnns = protocols.part(path, models)
+            cnns = zoo_files.part(path, models)
             rows += probes.rows(path.stem, probes.of_cnns(cnns, *shown, say=say, join=join, **how), draws)
             bar.update()
     for method, scores in probes.without_cnn(*shown, **how):

@@ -336,7 +336,7 @@ class Run:
         return shard_ranges(total, shard_size(total, self.config["evaluation"]["shard_size"], EVALUATED))
 
     def evaluated_part(self, fusion: str, method: str, shard: str) -> dict:
-        """Which CNNs of a method a shard evaluates, as `protocols.part` takes it."""
+        """Which CNNs of a method a shard evaluates, as `zoo.part` takes it."""
         start, stop = known(self.evaluation_ranges(fusion, method), shard, f"evaluation shard of {method}")
         return {"limit": self.limit(method), "start": start, "stop": stop}
 

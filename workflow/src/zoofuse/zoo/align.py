@@ -5,7 +5,7 @@ each layer's channels are assigned to a reference's so that the kernels agree be
 changes. A layer's kernels see its own output channels and, as input channels, the order of the layer before.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,32 +77,36 @@ def write(zoo_files: list[Path], reference_files: list[Path], output: Path) -> N
 
     The zoo file holds all that its zoo did, checkpoints aside, whose channels would stand in another order.
     """
-    everything = {name: values for name, values in zoo.read(zoo_files).items() if not name.startswith("checkpoints/")}
-    first = zoo.read(reference_files[:1])
+    cnns = zoo.Stored(zoo_files)
+    names = [name for name in cnns.shapes if not name.startswith("checkpoints/")]
+    first = files.read(reference_files[0], "zoo", rows=range(1))
     reference = {name: values[0] for name, values in first.items() if _parameter(name)}
-    aligned = align({name: values for name, values in everything.items() if _parameter(name)}, reference)
     sources = [files.fingerprint(path) for path in zoo_files]
     order = files.fingerprint(reference_files[0])
-    files.write(output, "zoo", everything | aligned, aligned=True, sources=sources, reference=order)
+    with files.create(output, "zoo", aligned=True, sources=sources, reference=order) as writer:
+        for rows in zoo.in_blocks(len(cnns)):
+            some = cnns.pick(names, rows)
+            aligned = align({name: values for name, values in some.items() if _parameter(name)}, reference)
+            writer.append(some | aligned, of=len(cnns))
 
 
-def nearest_parent(cnns: CNN, parents: CNN) -> np.ndarray:
+def nearest_parent(cnns: CNN, parents: "CNN | Several") -> np.ndarray:
     """(n,) distance of each CNN to the nearest parent, up to channel permutation: 0 is a copy, over 1 unrelated.
 
     Euclidean over all conv weights and biases, divided by the root of both CNNs' mean square length. Parents are
     ranked by their first layer's best match; the whole CNN is matched for the CANDIDATES nearest.
     """
     names = [name for name in cnns if name.startswith("conv")]
-    of_parents = _first_layer(parents)
+    parents = parents if isinstance(parents, Several) else Several([(parents, 0)])
+    candidates = _candidates(_first_layer(cnns), parents)
+    wanted = np.unique(candidates)
+    others = parents.pick(names, wanted)
     nearest = np.empty(len(cnns["conv1.bias"]), np.float32)
-    for row, kernels in enumerate(_first_layer(cnns)):
+    for row, of_cnn in enumerate(candidates):
         one = {name: cnns[name][row] for name in names}
-        agreement = np.einsum("oi,pji->poj", kernels, of_parents)
-        best = np.array([matrix[linear_sum_assignment(matrix, maximize=True)].sum() for matrix in agreement])
-        gap = (of_parents**2).sum((1, 2)) - 2 * best
         distances = []
-        for parent in np.argsort(gap, kind="stable")[:CANDIDATES]:
-            other = {name: parents[name][parent] for name in names}
+        for parent in np.searchsorted(wanted, of_cnn):
+            other = {name: others[name][parent] for name in names}
             other = permute(other, match(other, one))
             apart = sum(float(((one[name] - other[name]) ** 2).sum()) for name in names)
             length = sum(float((one[name] ** 2).sum() + (other[name] ** 2).sum()) for name in names) / 2
@@ -111,7 +115,49 @@ def nearest_parent(cnns: CNN, parents: CNN) -> np.ndarray:
     return nearest
 
 
-def alike(cnns: CNN, others: CNN) -> bool:
+class Several:
+    """The CNNs of several zoos, one zoo after another.
+
+    Args:
+        zoos: each with the row that its CNNs begin in.
+    """
+
+    def __init__(self, zoos: Sequence[tuple[zoo.CNNs, int]]):
+        self._zoos = [(zoo.stored(of), start) for of, start in zoos]
+        self._sizes = [max(0, len(of) - start) for of, start in self._zoos]
+
+    def __len__(self) -> int:
+        return sum(self._sizes)
+
+    def pick(self, names: Sequence[str], rows: np.ndarray | range) -> CNN:
+        """Arrays of the CNNs in these rows, in ascending order."""
+        parts, before = [], 0
+        for (of, start), size in zip(self._zoos, self._sizes, strict=True):
+            here = np.asarray(rows)[(np.asarray(rows) >= before) & (np.asarray(rows) < before + size)]
+            if len(here):
+                parts.append(of.pick(names, here - before + start))
+            before += size
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _candidates(kernels: np.ndarray, parents: Several) -> np.ndarray:
+    """(n, CANDIDATES) rows of the parents whose first layers, best matched, are nearest to those of n CNNs."""
+    gaps, rows = (np.empty((len(kernels), 0), kind) for kind in (np.float32, np.int64))
+    for block in zoo.in_blocks(len(parents)):
+        of_parents = _first_layer(parents.pick(["conv1.weight", "conv1.bias"], block))
+        apart = np.empty((len(kernels), len(block)), np.float32)
+        for row, one in enumerate(kernels):
+            agreement = np.einsum("oi,pji->poj", one, of_parents)
+            best = np.array([matrix[linear_sum_assignment(matrix, maximize=True)].sum() for matrix in agreement])
+            apart[row] = (of_parents**2).sum((1, 2)) - 2 * best
+        gaps = np.concatenate([gaps, apart], axis=1)
+        rows = np.concatenate([rows, np.broadcast_to(np.arange(block.start, block.stop), apart.shape)], axis=1)
+        order = np.argsort(gaps, axis=1, kind="stable")[:, :CANDIDATES]
+        gaps, rows = (np.take_along_axis(values, order, 1) for values in (gaps, rows))
+    return rows
+
+
+def alike(cnns: CNN, others: zoo.CNNs) -> bool:
     """Whether two zoos' CNNs have the same conv layers, so that there is a distance between them.
 
     Args:
@@ -121,38 +167,40 @@ def alike(cnns: CNN, others: CNN) -> bool:
     Returns:
         True where every conv tensor has its counterpart of equal shape; linear layers and heads are not looked at.
     """
-    one, other = ({name: of[name].shape[1:] for name in of if name.startswith("conv")} for of in (cnns, others))
+    one, other = (
+        {name: shape for name, shape in zoo.stored(of).shapes.items() if name.startswith("conv")}
+        for of in (cnns, others)
+    )
     return one == other
 
 
-def together(cnns: CNN, zoos: Iterable[CNN]) -> CNN | None:
-    """The conv layers of those zoos' CNNs that have a distance to some CNNs, one zoo after another.
+def together(cnns: CNN, zoos: Iterable[tuple[zoo.CNNs, int]]) -> Several | None:
+    """Those zoos' CNNs that have a distance to some CNNs.
 
     Args:
         cnns: Tensors (n, ...) by name.
-        zoos: The same of each zoo.
+        zoos: The same of each zoo, in memory or in files, with the row that it begins in.
 
     Returns:
         None where no zoo is of their architecture, or where it is no chain of convolutions.
     """
-    same = [of for of in zoos if alike(cnns, of)]
-    names = [name for name in cnns if name.startswith("conv")]
-    return {name: np.concatenate([of[name] for of in same]) for name in names} if names and same else None
+    same = [(of, start) for of, start in zoos if alike(cnns, of)]
+    return Several(same) if same and any(name.startswith("conv") for name in cnns) else None
 
 
-def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, CNN], limit: int) -> Iterator[dict]:
+def nearest_rows(zoos: Mapping[str, CNN], parents: Mapping[str, zoo.CNNs], limit: int) -> Iterator[dict]:
     """For each method and domain, how far its first `limit` CNNs are from the nearest parent: rows of NEAREST.
 
-    zoos: method -> its CNNs, with their domain; parents: method of a control -> the whole zoo. A parent is measured
+    zoos: method -> its CNNs, with their domain, at least the first `limit` of each; parents: method of a control -> the
+    whole zoo, in memory or in files. A parent is measured
     against all others, which says what a distance means. Nothing for a zoo that is no larger than `limit`, or for CNNs
     of another architecture than every zoo.
     """
     for method, cnns in zoos.items():
-        others = [{name: of[name][limit if key == method else 0 :] for name in of} for key, of in parents.items()]
-        everyone = together(cnns, others)
-        if not everyone or not len(everyone["conv1.bias"]):
+        everyone = together(cnns, [(of, limit if key == method else 0) for key, of in parents.items()])
+        if not everyone:
             continue
-        names = list(everyone)
+        names = [name for name in cnns if name.startswith("conv")]
         for domain in dict.fromkeys(cnns["domain"].tolist()):
             rows = np.flatnonzero(cnns["domain"] == domain)[:limit]
             nearest = nearest_parent({name: cnns[name][rows] for name in names}, everyone)

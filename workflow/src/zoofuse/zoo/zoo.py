@@ -6,7 +6,7 @@ conv1.weight (n, 6, 3, 5, 5), conv1.bias (n, 6), conv2.weight (n, 16, 6, 5, 5), 
 asked for, checkpoints/... (n, checkpoints, ...); generated ones add domain (n,) and may lack the linear layer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,27 @@ def names(path: Path) -> dict[str, np.ndarray]:
     return files.read(path, "zoo", ["domain", "model"], range(*sizes([path])))
 
 
+def part(path: Path, limit: int | None, start: int = 0, stop: int | None = None) -> dict[str, np.ndarray]:
+    """Read the CNNs [start, stop) of those of a zoo file that are evaluated, and no others.
+
+    Args:
+        path: the zoo file.
+        limit: the first so many of each domain are evaluated, domain after domain; None for all.
+        start: among these.
+        stop: among these; None for all that are left.
+
+    Raises:
+        FileError: the file, or what is read of it, is damaged.
+    """
+    chosen = np.concatenate([rows[:limit] for rows in domains(names(path))])
+    return files.read(path, "zoo", rows=chosen[start:stop])
+
+
+def domains(cnns: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The rows of each domain's CNNs, of arrays as `names` returns them."""
+    return [np.flatnonzero(cnns["domain"] == domain) for domain in dict.fromkeys(cnns["domain"].tolist())]
+
+
 def pick(
     paths: Sequence[Path], sizes: Sequence[int], names: Sequence[str] | None, rows: np.ndarray | range
 ) -> dict[str, np.ndarray]:
@@ -107,3 +128,45 @@ def blocks(paths: Sequence[Path], names: Sequence[str] | None = None) -> Iterato
     """The CNNs of several zoo files taken one after another, some at a time; names: arrays to read, default all."""
     of_files = sizes(paths)
     return (pick(paths, of_files, names, rows) for rows in in_blocks(sum(of_files)))
+
+
+class Stored:
+    """The CNNs of several zoo files taken one after another, of which only those are read that are asked for.
+
+    Attributes:
+        shapes: name -> shape of one CNN's array.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        self._paths, self._sizes = list(paths), sizes(paths)
+        self.shapes = {name: shape[1:] for name, shape in files.shapes(paths[0], "zoo").items()}
+
+    def __len__(self) -> int:
+        return sum(self._sizes)
+
+    def pick(self, names: Sequence[str], rows: np.ndarray | range) -> dict[str, np.ndarray]:
+        """Arrays of the CNNs in these rows; raises FileError where what is read of a file is damaged."""
+        return pick(self._paths, self._sizes, names, rows)
+
+
+class Held:
+    """CNNs in memory, name -> (n, ...), as `Stored` has those of files."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]):
+        self._arrays = arrays
+        self.shapes = {name: values.shape[1:] for name, values in arrays.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self._arrays.values())))
+
+    def pick(self, names: Sequence[str], rows: np.ndarray | range) -> dict[str, np.ndarray]:
+        """Arrays of the CNNs in these rows."""
+        return {name: self._arrays[name][np.asarray(rows, np.int64)] for name in names}
+
+
+CNNs = Mapping[str, np.ndarray] | Stored
+
+
+def stored(cnns: CNNs) -> Stored | Held:
+    """CNNs in memory or in files, to be read in the same way."""
+    return cnns if isinstance(cnns, Stored) else Held(cnns)
