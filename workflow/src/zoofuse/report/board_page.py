@@ -23,7 +23,6 @@ SIGNS = {
     "control": (GREEN, "circle"),
     (_PERFECT := "perfect sampler"): (GREEN, "star"),
 }
-_SIDES = ("top right", "bottom right", "top left", "bottom left")  # of names, by turns, so that neighbours keep apart
 _SENSES = {"weights": "novelty in weights (1: a held-out network's)", "predictions": "novelty in predictions"}
 
 
@@ -104,7 +103,8 @@ def _plane(rows: pd.DataFrame, sense: str, labels: Mapping[str, str]) -> go.Figu
     ))  # fmt: skip
     others = rows[~rows["method"].isin(curve["method"])]
     groups = others["verdict"].mask(others["method"] == "held_out", _PERFECT)  # whatever its verdict, it is no method
-    sides = dict(zip(others.sort_values(novelty).index, itertools.cycle(_SIDES), strict=False))
+    middle = (others[novelty].min() + others[novelty].max()) / 2
+    heights = dict(zip(others.sort_values(novelty).index, itertools.cycle(("top", "bottom")), strict=False))
     for group, of in others.groupby(groups):
         colour, sign = SIGNS[group]
         names = [charts.in_figure(labels.get(name, name)) for name in of["method"]]
@@ -112,7 +112,7 @@ def _plane(rows: pd.DataFrame, sense: str, labels: Mapping[str, str]) -> go.Figu
             x=of[novelty].round(4).tolist(), y=of["quality"].round(4).tolist(), mode="markers+text", name=group,
             marker={"color": colour, "symbol": sign, "size": 10}, hovertext=names,
             text=[charts.in_figure(name) for name in of["method"]], textfont={"size": 11},
-            textposition=[sides[row] for row in of.index],
+            textposition=[f"{heights[row]} {'left' if x > middle else 'right'}" for row, x in of[novelty].items()],
             error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 3,
                      "array": (of["quality_high"] - of["quality"]).round(4).tolist(),
                      "arrayminus": (of["quality"] - of["quality_low"]).round(4).tolist()},

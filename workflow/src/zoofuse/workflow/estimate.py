@@ -12,7 +12,7 @@ from pathlib import Path
 from zoofuse.config import architectures, factories, sides
 from zoofuse.methods import registry
 from zoofuse.methods.cyclegan import settings as cyclegan
-from zoofuse.models.architectures import ARCHITECTURES, Layers, parameters
+from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.models.network import chain
 from zoofuse.workflow import names
 from zoofuse.zoo import recipes
@@ -118,7 +118,7 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         pairs = list(itertools.pairwise(parents.values()))
         banks = sum(parents.values()) * 4 * sum(architecture.kernels.values()) / 1e9
         if "cyclegan" in fusion["methods"] and "generators" not in fusion:
-            volumes = {"joint": sum(architecture.kernels.values())} if fusion["joint"] else _volumes(architecture)
+            volumes = {"joint": sum(architecture.kernels.values())} if fusion["joint"] else architecture.kernels
             tasks = [(layer, size, pair) for layer, size in volumes.items() for pair in pairs]
             hours = sum(_cyclegan_hours(config["cyclegan"], *task, rates) for task in tasks)
             found.append(Stage(f"CycleGANs of {name}", len(tasks), 0, hours / len(tasks), banks))
@@ -252,13 +252,7 @@ def _size(gigabytes: float) -> str:
     return f"{math.ceil(1000 * gigabytes):,} MB" if gigabytes < 1 else f"{gigabytes:,.1f} GB"
 
 
-def _volumes(architecture: Layers) -> dict[str, float]:
-    """Layer that has a bank -> its kernel weights; those of a matrix, which no window of 3x3x3 reads, as a 27th."""
-    matrices = {bank: len(architecture.below[parameters(bank)[0]]) == 2 for bank in architecture.kernels}
-    return {bank: weights / (27 if matrices[bank] else 1) for bank, weights in architecture.kernels.items()}
-
-
-def _cyclegan_hours(settings: dict, layer: str, kernels: float, pair: tuple[int, int], rates: Rates) -> float:
+def _cyclegan_hours(settings: dict, layer: str, kernels: int, pair: tuple[int, int], rates: Rates) -> float:
     """Hours of one layer, whose CNNs have so many kernel weights; a step's work grows with them."""
     like = "conv1" if layer == "conv1" else "conv2"
     chosen = {name: settings[name] for name in ("epochs", "batch_size", "hidden") if settings[name]}
