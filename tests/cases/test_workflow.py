@@ -40,7 +40,7 @@ def calls(folder: Path, lines: list[list[str]], before: tuple = ()) -> list[tupl
     given = "\n".join(json.dumps([line]) for line in lines)
     run = subprocess.run(command, cwd=folder, input=given, text=True, capture_output=True)
     assert run.returncode == 0, run.stderr
-    return [tuple(json.loads(answer)) for answer in run.stdout.splitlines()]
+    return [tuple(json.loads(answer)[:2]) for answer in run.stdout.splitlines()]
 
 
 def write(folder: Path, settings: dict) -> list[str]:

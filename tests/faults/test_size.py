@@ -1,7 +1,6 @@
 """A run of 100,000 CNNs is planned in less than a minute."""
 
 import copy
-import resource
 
 from small_project import CONFIG
 
@@ -11,10 +10,7 @@ def test_a_hundred_thousand_cnns_are_planned_in_a_minute(project):
     config["concepts"]["cat"]["models"] = config["concepts"]["black"]["models"] = 50_000
     config["zoo"] = {"shard_size": 500}
     config["evaluation"] = {"shard_size": 500}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     planned = project.planned(config=config)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert planned["train_zoo_shard"] == 200
     assert planned["evaluate_shard"] == planned["zero_shot_shard"] > 1_000
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime  # other processes may share the cores
-    assert seconds < 60
+    assert 2 < project.cpu_seconds < 58  # other processes may share the cores; two more are Snakemake's imports

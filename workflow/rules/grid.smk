@@ -60,6 +60,7 @@ rule grid_pair:
         pool="results/grid/{grid}/pool.h5",
         images=of(run.grids.images),
         zoos=of(run.grids.zoos),
+        others=of(run.grids.others),
     output:
         table="results/grid/{grid}/pairs/{conjunction}.csv",
         networks=directory("results/grid/{grid}/networks/{conjunction}"),

@@ -22,6 +22,7 @@ with logs.job(snakemake.log[0], snakemake.params.code) as say:
     wanted = grid.Grid(**params.grid)
     pair = tuple(params.pair)
     pool = files.read(inputs.pool, "pool")
+    others = [Path(path) for path in inputs.get("others", [])]
     folder = Path(snakemake.output.networks)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -31,6 +32,7 @@ with logs.job(snakemake.log[0], snakemake.params.code) as say:
         params.methods,
         images={"A": Path(inputs.images[0]), "B": Path(inputs.images[1])},
         zoos={"A": Path(inputs.zoos[0]), "B": Path(inputs.zoos[1])},
+        other_concepts={zoo.stem: (zoo, images) for zoo, images in zip(others[::2], others[1::2], strict=True)},
         pool=pool,
         rows=grid.test_rows(pool, wanted, pair, params.settings["pair_images"], params.settings["seed"]),
         folder=folder,

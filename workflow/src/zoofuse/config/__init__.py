@@ -129,7 +129,10 @@ def full_schema(variants: Mapping[str, str] = MappingProxyType({})) -> dict:
         if entry.options and name not in top:
             top[name] = settings.schema(entry.options) | {"default": {}}
     methods = top["fusions"]["additionalProperties"]["properties"]["methods"]
-    methods["items"] = {"enum": [*registered, *variants]}
+    in_grids_only = [name for name, entry in registered.items() if "others" in entry.needs]
+    in_fusions = [name for name in registered if name not in in_grids_only]
+    of_variants = [name for name, method in variants.items() if method not in in_grids_only]
+    methods["items"] = {"enum": [*in_fusions, *of_variants]}
     methods["default"] = [name for name, entry in registered.items() if entry.default]
     every = top["variants"]["additionalProperties"]
     every["properties"]["method"] = {"enum": [name for name, entry in registered.items() if entry.options]} | {

@@ -98,9 +98,10 @@ def sentence(board: pd.DataFrame) -> str:
     names = counted["method"].unique()
     if not len(names):
         return "No method that samples networks was compared with noise."
-    everywhere = sum((counted[counted["method"] == name]["verdict"] == "better").all() for name in names)
-    text = f"{everywhere} of {len(names)} methods are significantly better than noise of matched size at equal novelty"
     zoos, perfect = counted["zoo"].unique(), board[board["method"] == "held_out"]["verdict"]
+    better = counted[counted["verdict"] == "better"]["method"].value_counts()
+    everywhere = int((better == len(zoos)).sum())
+    text = f"{everywhere} of {len(names)} methods are significantly better than noise of matched size at equal novelty"
     passed = int((perfect == "better").sum())
     control = f"Held-out networks, a perfect sampler, are better than noise on {passed} of {len(perfect)} zoos."
     if len(zoos) == 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,6 +25,7 @@ def measure(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
     folder: Path,
     config: Mapping,
+    other_concepts: Mapping[str, tuple[Path, Path]] = MappingProxyType({}),
     device: str = "cpu",
     threads: int = 1,
     say: Callable[[str], None] = print,
@@ -40,6 +42,7 @@ def measure(
         rows: as `grid.test_rows` gives them.
         folder: where the CNNs of each method go, one zoo file each.
         config: the complete configuration.
+        other_concepts: as `registry.Job` takes others.
         device: "cpu" or "cuda".
         threads: CPU threads to use.
         say: called with a line for each method.
@@ -59,7 +62,7 @@ def measure(
         entry = registry.get(method)
         if entry.makes_cnns:
             path = folder / f"{method}.h5"
-            _generate(entry, path, name, sizes, images, zoos, config, folder, device, threads)
+            _generate(entry, path, name, sizes, images, zoos, config, folder, device, threads, other_concepts)
             predictions = zero_shot.predict(files.read(path, "zoo"), concepts, shown, say)
             head = "own" if "own/scores" in predictions else "probe"
             scores = predictions[f"{head}/scores"]
@@ -94,6 +97,7 @@ def _generate(
     folder: Path,
     device: str,
     threads: int,
+    other_concepts: Mapping[str, tuple[Path, Path]],
 ) -> None:
     """Write a method's CNNs, after those of other methods that it starts from."""
     if path.exists():
@@ -101,7 +105,17 @@ def _generate(
     started = [need.removeprefix("method:") for need in entry.needs if need.startswith("method:")]
     for other in started:
         _generate(
-            registry.get(other), folder / f"{other}.h5", name, sizes, images, zoos, config, folder, device, threads
+            registry.get(other),
+            folder / f"{other}.h5",
+            name,
+            sizes,
+            images,
+            zoos,
+            config,
+            folder,
+            device,
+            threads,
+            other_concepts,
         )
     own = entry.letter.upper()
     entry.make(
@@ -116,6 +130,7 @@ def _generate(
             zoos={side: [zoo_path] for side, zoo_path in zoos.items() if own in ("", side)},
             images=dict(images) if entry.needs_images else {},
             made={other: folder / f"{other}.h5" for other in started},
+            others=other_concepts if "others" in entry.needs else {},
             device=device,
             threads=threads,
         )

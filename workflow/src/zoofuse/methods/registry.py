@@ -27,7 +27,7 @@ from zoofuse.models.architectures import ARCHITECTURES
 
 ROLES = ("generated", "baseline", "foreign")  # foreign: somebody else's classifier, of a predictions file
 SUPERVISION = ("none", "concept labels", "few-shot", "target labels", "unknown")  # what a method or head was made from
-NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space")
+NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space", "others")
 EFFORTS = ("light", "training", "own rule")
 ZOOS = ("any", "one architecture", "one chain", "chain of students")  # what a method can be had from
 _BANKS = {"volumes", "layers", "generators"}  # needs that zoos of one architecture, whichever it is, can meet
@@ -53,7 +53,8 @@ class Method:
         about: a sentence for the documentation.
         cites: the source, where there is one.
         domains: in how many of a fusion's domains it makes CNNs: 2 where translations run both ways.
-        needs: what it is made from, of NEEDS, or "method:NAME" for another method's CNNs.
+        needs: what it is made from, of NEEDS, or "method:NAME" for another method's CNNs. "others", the zoos and images
+            of other concepts, are there in grids only.
         effort: "light", "training" (threads and a GPU), or "own rule" where it has a rule of its own.
         count: CNNs of each domain, from the sizes of the zoos (letter -> CNNs), the configuration and the options.
         concepts: of how many concepts a fusion may be at most.
@@ -158,6 +159,7 @@ class Job:
         generators: volume -> generators files, one for each two neighbouring concepts.
         images: domain -> the concept's images.
         made: another method's name -> its CNNs.
+        others: for "others" another concept of the grid, as paths name it -> its zoo file and its images file.
         kinds: domain -> the architecture of its zoo's CNNs; where it is left out, all have `architecture`.
         device: "cpu" or "cuda".
         threads: CPU threads to use.
@@ -175,6 +177,7 @@ class Job:
     generators: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     images: Mapping[str, Path] = field(default_factory=dict)
     made: Mapping[str, Path] = field(default_factory=dict)
+    others: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
@@ -190,7 +193,9 @@ class Job:
         from zoofuse.core import files
 
         paths = [*self.banks.values(), *self.images.values(), *self.made.values()]
-        paths += [path for group in (*self.zoos.values(), *self.generators.values()) for path in group]
+        paths += [
+            path for group in (*self.zoos.values(), *self.generators.values(), *self.others.values()) for path in group
+        ]
         sources = [files.fingerprint(path) for path in paths]
         files.write(
             self.output, "zoo", arrays, **{"method": self.method, "seed": self.seed, "sources": sources} | attributes

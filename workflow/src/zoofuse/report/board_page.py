@@ -1,5 +1,6 @@
 """The leaderboard's table and page: quality against novelty of every method, with the curve that noise draws."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -54,13 +55,15 @@ def write(
     rows = pd.concat(parts, ignore_index=True)
     csv_files.write(table, rows)
     headline = board.sentence(rows)
+    first, _, details = headline.partition(": " if ": " in headline else ". ")
     labels = {name: entry.label for name, entry in known.items()}
     generated, fused = (rows[rows["track"] == track] for track in ("generate", "fuse"))
     zoo_pages.write(
         "leaderboard",
         report,
         [_part(zoo, of, labels) for zoo, of in generated.groupby("zoo", sort=False)],
-        headline=headline,
+        headline=first.rstrip("."),
+        details=details,
         fusions={name: of.to_dict("records") for name, of in fused.groupby("zoo", sort=False)},
         against=board_fusions.AGAINST,
     )
@@ -100,13 +103,16 @@ def _plane(rows: pd.DataFrame, sense: str, labels: Mapping[str, str]) -> go.Figu
     ))  # fmt: skip
     others = rows[~rows["method"].isin(curve["method"])]
     groups = others["verdict"].mask(others["method"] == "held_out", _PERFECT)  # whatever its verdict, it is no method
+    middle = (others[novelty].min() + others[novelty].max()) / 2
+    heights = dict(zip(others.sort_values(novelty).index, itertools.cycle(("top", "bottom")), strict=False))
     for group, of in others.groupby(groups):
         colour, sign = SIGNS[group]
         names = [charts.in_figure(labels.get(name, name)) for name in of["method"]]
         figure.add_trace(go.Scatter(
             x=of[novelty].round(4).tolist(), y=of["quality"].round(4).tolist(), mode="markers+text", name=group,
             marker={"color": colour, "symbol": sign, "size": 10}, hovertext=names,
-            text=[charts.in_figure(name) for name in of["method"]], textposition="top right", textfont={"size": 11},
+            text=[charts.in_figure(name) for name in of["method"]], textfont={"size": 11},
+            textposition=[f"{heights[row]} {'left' if x > middle else 'right'}" for row, x in of[novelty].items()],
             error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 3,
                      "array": (of["quality_high"] - of["quality"]).round(4).tolist(),
                      "arrayminus": (of["quality"] - of["quality_low"]).round(4).tolist()},

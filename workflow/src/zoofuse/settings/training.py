@@ -158,6 +158,19 @@ class Distil(Teachers, Recipe):
 
 
 @block
+class Operator:
+    """The learned operator of a grid: a trunk from other concepts' zoos, heads in closed form from the pair's own."""
+
+    images: Millions = says("Images of the other concepts that all zoos are asked about.", 3000)
+    epochs: Count = says("Epochs of the trunk.", 60)
+    batch_size: Count = says("Images per step.", 64)
+    learning_rate: Rate = says("Adam's learning rate, falling to 0 along a cosine.", 0.003)
+    teachers: Count = says("CNNs of each zoo that are asked, the first ones.", 8)
+    temperature: Positive = says("Softens the logits of the pair's own zoos.", 4)
+    ridge: Positive = says("Ridge penalty of a head, whose images' weights sum to 1.", 0.0001)
+
+
+@block
 class DistilWeights(Teachers):
     images: Millions = says("Dead leaves, images of random shapes, that teachers and students see.", 10000)
     epochs: Count = says("Epochs per CNN.", 20)

@@ -98,6 +98,14 @@ class Grids:
         """The zoo files of a pair's attribute and object."""
         return self._files(grid, conjunction, "zoo")
 
+    def others(self, grid: str, conjunction: str) -> list[str]:
+        """The zoo and images files of all other concepts of the grid, by turns, where a method asks for them."""
+        if not any("others" in self.run.entry(method).needs for method in self.methods(grid)):
+            return []
+        own = self.pair(grid, conjunction)
+        names = [name for name, concept in self._concepts(grid).items() if concept not in own]
+        return [f"results/grid/{grid}/{kind}/{name}.h5" for name in names for kind in ("zoo", "images")]
+
     def _files(self, name: str, conjunction: str, kind: str) -> list[str]:
         return [f"results/grid/{name}/{kind}/{grid.slug(part)}.h5" for part in self.pair(name, conjunction)]
 
@@ -121,7 +129,10 @@ class Grids:
             "pair_images": self._settings(grid)["pair_images"],
             "seed": config["seed"],
             "zoo": {"architecture": config["zoo"]["architecture"]},
-            **{name: config[name] for name in ("distil", "distil_weights", "direct", "direct_pair", "variants")},
+            **{
+                name: config[name]
+                for name in ("distil", "distil_weights", "direct", "direct_pair", "operator", "variants")
+            },
             "evaluation": {"zero_shot": config["evaluation"]["zero_shot"]},
         }
 

@@ -51,6 +51,6 @@ def _groups(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
 
 def _identity(kernels: Mapping[str, np.ndarray], s: Settings, seed: int, way: str) -> str:
     """Digest of all that decides a training's bits, its way of computing included; see `fit.Fit`."""
-    digests = {domain: hashlib.sha256(values.tobytes()).hexdigest() for domain, values in kernels.items()}
+    digests = {domain: hashlib.sha256(np.ascontiguousarray(values)).hexdigest() for domain, values in kernels.items()}
     shapes = {domain: values.shape for domain, values in kernels.items()}
     return files.digest({"settings": asdict(s), "seed": seed, "kernels": digests, "shapes": shapes, "way": way})

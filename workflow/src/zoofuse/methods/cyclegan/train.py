@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,18 +87,20 @@ def _train(
     generator_step, discriminator_step = both
     way = f"{backend} {build.instruction_set() if device.type == 'cpu' else device.type}"
     scales = {domain: _scale(values, s.standardise) for domain, values in kernels.items()}
-    held_out, training = {}, {}
+    held_out, training, places = {}, {}, {}  # as many sets as the measures take; the rows of all that are trained on
     for domain, values in kernels.items():
         order = rng.permutation(len(values), seed, "cyclegan", "held out", domain)
         count = max(2, round(s.held_out * len(values)))
-        held_out[domain], training[domain] = values[np.sort(order[:count])], values[np.sort(order[count:])]
-    data = {}  # domain -> (n, in, out, 5, 5): sets first, where drawing some of them is quick
-    for domain, values in training.items():
-        data[domain] = torch.from_numpy(_to_network(values, scales[domain])).movedim(-1, 0).contiguous().to(device)
-    counts = {domain: len(values) for domain, values in training.items()}
+        places[domain] = np.sort(order[count:])
+        held_out[domain] = values[np.sort(order[:count])[: measures.HELD_OUT]]
+        training[domain] = values[places[domain][: measures.NEAREST[1]]]
+    drawn = _drawn(kernels, places, scales, device)
+    counts = {domain: len(rows) for domain, rows in places.items()}
+    _, out, inputs, *rest = kernels["A"].shape
+    shape = (inputs, out, *rest)
 
     identity = _identity(kernels, s, seed, way)
-    run = fit.Fit(_initial(s, data, seed), s.epochs, state_path=state_path, identity=identity, device=device)
+    run = fit.Fit(_initial(s, shape, seed), s.epochs, state_path=state_path, identity=identity, device=device)
     tensors = run.tensors
     generators, discriminators = tensors["generators"], tensors["discriminators"]
     optimisers = [run.adam(name, betas=s.betas) for name in ("generators", "discriminators")]
@@ -109,7 +111,7 @@ def _train(
             adam.param_groups[0]["lr"] = s.learning_rate * _decay(s, index)
         totals: dict[str, list[float]] = {}
         for number, rows in enumerate(_orders(s, counts, seed, index)):
-            x = {d: data[d][torch.from_numpy(r).to(device)].movedim(0, -1).contiguous() for d, r in rows.items()}
+            x = {domain: drawn(domain, of_domain) for domain, of_domain in rows.items()}
             losses, generators.grad, fakes = generator_step(s, generators, discriminators, x)
             optimisers[0].step()
             for domain, fake in fakes.items():
@@ -131,18 +133,32 @@ def _train(
         return recorded
 
     run.run(epoch, progress)
-    return Trained(_exported(generators, data["A"].shape[1], s, scales, window(data["A"].shape[1:])), run.history, way)
+    return Trained(_exported(generators, shape[0], s, scales, window(shape)), run.history, way)
 
 
 _STEPS_PER_MEASURE = 40  # one round of measures costs as much as six to nine steps of the published size
 
 
-def _initial(s: Settings, data: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray]:
+def _drawn(kernels, places, scales, device: torch.device) -> Callable[[str, np.ndarray], Tensor]:
+    """What returns some of a domain's training sets, (in, out, 5, 5, n), given their rows among `places`."""
+    if device.type == "cpu":  # from the kernels themselves: those of a large zoo are not held twice
+        return lambda domain, rows: torch.from_numpy(_to_network(kernels[domain][places[domain][rows]], scales[domain]))
+    data = {
+        domain: torch.from_numpy(_to_network(kernels[domain][rows], scales[domain]))
+        .movedim(-1, 0)
+        .contiguous()
+        .to(device)
+        for domain, rows in places.items()
+    }  # sets first, where drawing some of them is quick
+    return lambda domain, rows: data[domain][torch.from_numpy(rows).to(device)].movedim(0, -1).contiguous()
+
+
+def _initial(s: Settings, shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
     """What training changes, as it is before the first epoch."""
-    flats = initial(s, data["A"].shape[1], seed, window=window(data["A"].shape[1:]))
+    flats = initial(s, shape[0], seed, window=window(shape))
     pairs = zip(("generators", "discriminators"), flats, strict=True)
     state = {name: flat.numpy() for name, flat in pairs}
-    return state | {f"pool/{domain}": np.empty((*x.shape[1:], 0), np.float32) for domain, x in data.items()}
+    return state | {f"pool/{domain}": np.empty((*shape, 0), np.float32) for domain in "AB"}
 
 
 def _decay(s: Settings, epoch: int) -> float:
