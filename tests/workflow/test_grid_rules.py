@@ -46,6 +46,7 @@ def test_every_pair_and_method_has_a_row(made):
     expected = (product["product"] - product["direct"]).mean()
     assert summary.loc["product", "minus_direct"] == pytest.approx(expected)
     assert summary.loc["direct", "supervision"] == "concept labels"
+    assert summary.loc["operator", "supervision"] == "other concepts"
     assert (made.folder / "results/grid/gains.png").stat().st_size > 10_000
 
 

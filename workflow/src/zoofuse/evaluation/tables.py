@@ -23,7 +23,7 @@ def supervision(method: str, head: str | None = None) -> str:
     Probes are fitted on the concepts' own images.
     """
     own = registry.get(method).supervision
-    return "concept labels" if own == "none" and head == "probe" else own
+    return "concept labels" if own in ("none", "other concepts") and head == "probe" else own
 
 
 def clusterer_table(paths: Iterable[Path], protocol: str, clusterer: str) -> pd.DataFrame:

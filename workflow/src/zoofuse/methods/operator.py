@@ -23,6 +23,7 @@ _CHUNK = 1000  # images at once, for memory
     "operator",
     label="learned operator",
     role="generated",
+    supervision="other concepts",
     needs=("zoos", "others"),
     zoos="any",
     effort="training",

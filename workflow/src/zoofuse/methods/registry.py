@@ -26,7 +26,8 @@ from types import MappingProxyType
 from zoofuse.models.architectures import ARCHITECTURES
 
 ROLES = ("generated", "baseline", "foreign")  # foreign: somebody else's classifier, of a predictions file
-SUPERVISION = ("none", "concept labels", "few-shot", "target labels", "unknown")  # what a method or head was made from
+# What a method or head was made from.
+SUPERVISION = ("none", "other concepts", "concept labels", "few-shot", "target labels", "unknown")
 NEEDS = ("zoos", "own zoo", "trained", "volumes", "layers", "generators", "images", "space", "others")
 EFFORTS = ("light", "training", "own rule")
 ZOOS = ("any", "one architecture", "one chain", "chain of students")  # what a method can be had from
