@@ -25,6 +25,7 @@ MADE = {
 FIRST = (
     *("made", "faults", "slurm", "tests/workflow/test_recipes.py", "tests/workflow/test_larger.py", "browser"),
     *("tests/workflow/test_commands.py", "tests/unit/test_cyclegan.py", "tests/unit/test_cpp_network.py"),
+    *("tests/workflow/test_transformers.py", "tests/workflow/test_grid_rules.py", "tests/workflow/test_task_rules.py"),
 )
 
 

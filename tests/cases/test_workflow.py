@@ -38,7 +38,9 @@ def calls(folder: Path, lines: list[list[str]], before: tuple = ()) -> list[tupl
     """Exit code and output of each `snakemake LINE`, made in this folder by forks of one process."""
     command = [*before, sys.executable, str(TESTS / "workflow" / "forked_calls.py")]
     given = "\n".join(json.dumps([line]) for line in lines)
-    run = subprocess.run(command, cwd=folder, input=given, text=True, capture_output=True)
+    # Otherwise Python, in search of Snakemake's plugins, looks into every folder that lies where snakemake is called.
+    safe = os.environ | {"PYTHONSAFEPATH": "1"}
+    run = subprocess.run(command, cwd=folder, input=given, text=True, capture_output=True, env=safe)
     assert run.returncode == 0, run.stderr
     return [tuple(json.loads(answer)[:2]) for answer in run.stdout.splitlines()]
 

@@ -58,7 +58,7 @@ def drawn(rng: random.Random) -> dict:
                 "test": {"positive": folders(), "negative": folders()},
             }
         },
-        "zoo": {"epochs": number("20"), "shard_size": number("8")},
+        "zoo": {"epochs": number("20"), "batch_size": number("8")},
         "seed": number("3"),
     }
     if rng.random() < 0.5:

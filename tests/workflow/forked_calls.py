@@ -16,7 +16,7 @@ import numpy as np  # noqa: F401
 import pydantic.dataclasses  # noqa: F401
 from snakemake import cli
 
-PATH = sys.path[1:]  # without the folder of this file
+PATH = [place for place in sys.path if place != os.path.dirname(os.path.abspath(__file__))]
 
 
 def used() -> float:
@@ -37,7 +37,8 @@ def call(arguments: list[str], folder: str = ".", environment: dict[str, str] | 
                 os.environ.clear()
                 os.environ.update(environment)
             named = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-            sys.path[:] = [os.getcwd(), *named, *PATH]
+            here = [] if os.environ.get("PYTHONSAFEPATH") else [os.getcwd()]
+            sys.path[:] = [*here, *named, *PATH]
             sys.argv[:] = ["snakemake", *arguments]
             cli.main(arguments)
 

@@ -87,6 +87,7 @@ def scratch(root, tmp_path):
     (registry,) = (text for text in blocks(root, "docs/tasks.md", "yaml") if "synonyms" in text)
     (tmp_path / "concepts.yaml").write_text(registry)
     folders += ["red", "not_red", "car", "not_car", "test/red_car"]
+    folders += ["other"]  # of config/leaderboard_full.yaml, beside cat
     for folder in folders:
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for i in range(4):
