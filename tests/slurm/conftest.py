@@ -49,6 +49,11 @@ class OnCluster(Project):
         except subprocess.TimeoutExpired:
             call.send_signal(signal.SIGKILL)
         assert call.returncode == code, self.printed
+        end = time.monotonic() + 60
+        # A job that was cancelled is COMPLETING until its processes are gone, which snakemake does not wait for.
+        while any(job.state == "COMPLETING" for job in self.slurm.jobs(self.folder)):
+            assert time.monotonic() < end, self.slurm("squeue")
+            time.sleep(0.3)
 
     @property
     def printed(self) -> str:

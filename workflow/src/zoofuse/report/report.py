@@ -7,6 +7,7 @@ scripts, the figures, the images and long tables are stored compressed in the pa
 import base64
 import io
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -307,23 +308,27 @@ def _alt(kind: str) -> str | None:
 
 
 def _figures(paths: Mapping, name: str) -> dict[str, list[dict]]:
-    """kind -> [{src, alt}], every file embedded."""
+    """kind -> [{src, alt, size}], every file embedded."""
     alts = {kind: _alt(kind) for kind in paths}
     if unknown := [kind for kind, alt in alts.items() if alt is None]:
         raise ValueError(f"figures: unknown kind {', '.join(unknown)}; known are {', '.join(ALT)}.")
     figures = {}
     for kind, some in paths.items():
         some = [some] if isinstance(some, str | os.PathLike) else some
-        figures[kind] = [{"src": _data_uri(path), "alt": alts[kind].format(name=name)} for path in some]
+        figures[kind] = [_image(path) | {"alt": alts[kind].format(name=name)} for path in some]
     return figures
 
 
-def _data_uri(path: str | os.PathLike) -> str:
+def _image(path: str | os.PathLike) -> dict:
+    """An embedded image and its width and height, by which a browser leaves room for it before it is decoded."""
     if Path(path).suffix == ".svg":
-        return f"data:image/svg+xml;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
+        data = Path(path).read_bytes()
+        found = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', data[:2000])
+        size = tuple(round(float(number)) for number in found.groups()) if found else None
+        return {"src": f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}", "size": size}
     try:
         with Image.open(path) as image:
-            return _webp(image.convert("RGB"), True)
+            return {"src": _webp(image.convert("RGB"), True), "size": image.size}
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever Pillow says about a damaged file

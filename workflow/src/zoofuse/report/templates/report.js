@@ -65,6 +65,9 @@ const lookAt = (form, figures, shown) => {
 
 for (const section of document.querySelectorAll("section.fusion")) {
   const data = once(async () => JSON.parse(await unpack(section.querySelector("script.data"))));
+  data().then(({figures}) => {  // room for figures that are drawn later, so that nothing moves under a reader's pointer
+    for (const place of section.querySelectorAll("[data-plot]")) place.style.minHeight = `${figures[place.dataset.plot].layout.height}px`;
+  });
   for (const place of section.querySelectorAll("[data-plot]")) visible(place, async () => draw(place, (await data()).figures[place.dataset.plot]));
   const form = document.querySelector(`.test-images[data-fusion=${section.id}]`);
   if (form) data().then(({figures, shown}) => lookAt(form, figures, shown));
