@@ -71,10 +71,10 @@ class Project:
         return self.forked(*command)
 
     def forked(self, *arguments: str) -> subprocess.CompletedProcess:
-        """`python -m snakemake ARGUMENTS` here, without the time that its imports take."""
+        """`python -m snakemake ARGUMENTS` here, without the time that its imports and its jobs' imports take."""
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         server = forking()
-        print(json.dumps([arguments, str(self.folder), environment]), file=server.stdin, flush=True)
+        print(json.dumps([arguments, str(self.folder), environment, True]), file=server.stdin, flush=True)
         code, said, self.cpu_seconds = json.loads(server.stdout.readline())
         return subprocess.CompletedProcess(["snakemake", *arguments], code, said)
 
