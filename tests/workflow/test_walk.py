@@ -135,6 +135,11 @@ def test_a_second_run_has_nothing_to_do(made):
     assert made.planned(config=CONFIG) == {}
 
 
+def test_two_cores_train_two_things_at_once(made):
+    log = (made.folder / "results/logs/generate_by_training/black_cat-direct.log").read_text()
+    assert "Training on cpu, threads: 1." in log
+
+
 def test_order_of_keys_and_unrelated_settings_re_run_nothing(made):
     turned = {key: CONFIG[key] for key in reversed(CONFIG)}
     turned["zoo"] = dict(reversed(CONFIG["zoo"].items()))

@@ -106,6 +106,12 @@ def of(function, **fixed):
     return call
 
 
+def half_the_cores(wildcards):
+    """Threads of training jobs that come in numbers: two at once waste no core while one of them starts or reads."""
+    here = workflow.is_main_process and workflow.local_exec
+    return min(run.threads, max(1, workflow.cores // 2)) if here else run.threads
+
+
 def shown(path, caption, category, **labels):
     """An output that `snakemake --report` shows."""
     group = {"subcategory": "{fusion}"} if "{fusion}" in path else {}

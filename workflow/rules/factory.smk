@@ -34,7 +34,7 @@ use rule call as train_population with:
         "<benchmarks>/train_population/{concept}-{shard}.jsonl"
     wildcard_constraints:
         concept=only(run.factories.trained),
-    threads: run.threads
+    threads: half_the_cores
     resources:
         **needs(minutes=120),
     params:

@@ -35,7 +35,7 @@ use rule generate as generate_by_training with:
         "<benchmarks>/generate_by_training/{fusion}-{method}.jsonl"
     wildcard_constraints:
         method=only(run.methods_by_effort("training")),
-    threads: run.threads
+    threads: half_the_cores
     resources:
         **needs(minutes=120, gpu=run.gpus),
     message:

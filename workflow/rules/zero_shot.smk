@@ -31,7 +31,7 @@ use rule call as zero_shot_references with:
         "<logs>/zero_shot_references/{fusion}.log",
     benchmark:
         "<benchmarks>/zero_shot_references/{fusion}.jsonl"
-    threads: run.threads
+    threads: half_the_cores
     resources:
         **needs(minutes=60, gpu=run.gpus),
     params:

@@ -11,7 +11,7 @@ rule train_zoo_shard:
         concept=all_but([*run.imported, *config["factory"], *run.factories.pruned]),
     conda:
         "../envs/zoofuse.yaml"
-    threads: run.threads
+    threads: half_the_cores
     resources:
         **needs(minutes=120, gpu=run.gpus),
     params:

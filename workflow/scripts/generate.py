@@ -26,7 +26,7 @@ with logs.job(snakemake.log[0], snakemake.params.code) as say:
         from zoofuse.core import devices  # imports torch, which other methods may not need
 
         device = devices.choose_device(snakemake.config["zoo"]["device"])
-        say(f"Training on {device}, {snakemake.threads} threads.")
+        say(f"Training on {device}, threads: {snakemake.threads}.")
     method.make(
         registry.Job(
             method=snakemake.wildcards.method,

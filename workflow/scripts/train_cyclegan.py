@@ -22,7 +22,7 @@ with logs.job(snakemake.log[0], snakemake.params.code) as say:
     kernel_sets = kernels.read(bank)
     a, b = (kernel_sets[domain] for domain in snakemake.params.domains)
     device = devices.choose_device(snakemake.config["zoo"]["device"])
-    say(f"Training on {device}, {snakemake.threads} threads, {len(a)} kernel sets and {len(b)} to translate them to.")
+    say(f"Training on {device}, threads: {snakemake.threads}; {len(a)} kernel sets and {len(b)} to translate them to.")
     say(f"Steps are computed by {backends.choose_backend(a.shape, device)[1]}.")
     with logs.bar(settings.epochs, "epochs", f"CycleGAN {translator}") as bar:
         trained = train.train(
