@@ -9,6 +9,7 @@ import zoofuse
 from zoofuse.core import files, rng
 from zoofuse.data import images
 from zoofuse.models import forward
+from zoofuse.models.architectures import ARCHITECTURES
 from zoofuse.models.network import Network
 from zoofuse.zoo import dataset, population_shards, shards, training
 
@@ -118,12 +119,13 @@ def test_a_folder_without_a_zoo_says_so(tmp_path):
         zoofuse.load_zoo(tmp_path)
 
 
-def test_zoos_of_concepts_are_read_too(tmp_path):
+@pytest.mark.parametrize("architecture", ["published", "resnet8", "vit"])
+def test_zoos_of_concepts_are_read_too(tmp_path, architecture):
     pixels = rng.bits(40 * 384, 1, "y").view(np.uint8).reshape(40, 32, 32, 3).copy()
     arrays = {"images": pixels, "labels": np.repeat(np.uint8([1, 0]), 20), "split": np.tile(np.uint8([0, 1]), 20)}
     files.write(tmp_path / "images.h5", "images", arrays)
     assert images.read_concept(tmp_path / "images.h5")["images"].shape == (20, 32, 32, 3)
-    settings = training.Settings(epochs=1, images_per_epoch=8)
+    settings = training.Settings(architecture=architecture, epochs=1, images_per_epoch=8)
     shards.train_shard(
         *(tmp_path / "images.h5", tmp_path / "shard-0000.h5"),
         **{"settings": settings, "seed": 1, "concept": "cat", "models": range(2), "store": tmp_path / "store"},
@@ -131,7 +133,12 @@ def test_zoos_of_concepts_are_read_too(tmp_path):
     )
     zoo = zoofuse.load_zoo(tmp_path)
     weights, targets = zoo[1]
-    assert weights.shape == (3674,)
+    assert weights.shape == (ARCHITECTURES[architecture].parameters,)
+    assert (zoo.network is None) == (architecture != "published")
+    tensors, stored = zoo.unflatten(weights), files.read(tmp_path / "shard-0000.h5", "zoo")
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == ARCHITECTURES[architecture].shapes
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(tensor, stored[name][1])
     assert targets["learning_rate"] == 0.01
     assert 0 <= targets["validation_balanced_accuracy"] <= 1
     assert list(zoo.table)[:2] == ["model", "architecture"]

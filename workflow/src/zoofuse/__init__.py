@@ -42,8 +42,8 @@ def load_zoo(
             for less are left out. None takes the final ones.
 
     Returns:
-        A zoofuse.zoo.dataset.Zoo, whose attributes weights (n, parameters), table (a DataFrame), network, mean, std
-        hold all items at once, for those who need no DataLoader.
+        A zoofuse.zoo.dataset.Zoo, whose attributes weights (n, parameters), table (a DataFrame), shapes, network, mean
+        and std hold all items at once, for those who need no DataLoader.
 
     Raises:
         ValueError: an argument is not possible, or a file is missing, corrupt or no zoo; the message names it.

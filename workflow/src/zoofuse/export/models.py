@@ -23,7 +23,7 @@ from zoofuse.core.temporary import atomic_path
 from zoofuse.data import joins
 from zoofuse.evaluation import protocols, zero_shot
 from zoofuse.export import card_code, hub, model_files, model_inputs, onnx_joins
-from zoofuse.models import cnn
+from zoofuse.models import architectures, cnn
 from zoofuse.models.architectures import trunk
 
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime from 1.12 on
@@ -287,7 +287,7 @@ def configuration(
                 "kernel_size": architecture.kernel_size,
             }
             if architecture.conv_layers
-            else {"name": _name(weights), "layers": architecture.about}
+            else {"name": _unchained(weights), "layers": architecture.about}
         )
         | {
             "image_size": architecture.image_size,
@@ -301,14 +301,12 @@ def configuration(
     }
 
 
-def _name(weights: Mapping[str, np.ndarray | Tensor]) -> str | None:
-    """The architecture of such layers, where it is no chain of convolutions."""
-    shapes = {name: tuple(weights[name].shape) for name in trunk(weights)}
-    return next((name for name in model_files.NAMED if cnn.ARCHITECTURES[name].below == shapes), None)
+def _unchained(weights: Mapping[str, np.ndarray | Tensor]) -> str | None:
+    return architectures.unchained({name: values.shape for name, values in weights.items()})
 
 
 def _architecture(weights: Mapping[str, np.ndarray | Tensor], image_size: int = 32) -> cnn.Layers:
-    if name := _name(weights):
+    if name := _unchained(weights):
         return cnn.ARCHITECTURES[name]
     layers = [name.removesuffix(".weight") for name in weights if name.startswith("conv") and name.endswith(".weight")]
     kernels = [weights[f"{layer}.weight"].shape for layer in sorted(layers, key=lambda layer: int(layer[4:]))]

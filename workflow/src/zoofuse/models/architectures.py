@@ -227,6 +227,19 @@ ARCHITECTURES = {
 }
 
 
+def unchained(shapes: Mapping[str, Sequence[int]]) -> str | None:
+    """The registered architecture of a network that is no chain of convolutions.
+
+    Args:
+        shapes: parameter name -> shape of one network's tensor; linear layers and heads are passed over.
+
+    Returns:
+        Its name in ARCHITECTURES; None for a chain, and for what is not registered.
+    """
+    below = {name: tuple(shapes[name]) for name in trunk(shapes)}
+    return next((name for name, of in ARCHITECTURES.items() if not of.conv_layers and of.below == below), None)
+
+
 def trunk(names: Iterable[str]) -> list[str]:
     """The parameters below the linear layer or the heads, among the arrays of a zoo file.
 

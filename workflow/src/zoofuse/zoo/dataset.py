@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from zoofuse.core import files
 from zoofuse.core.errors import FileError
+from zoofuse.models import architectures
 from zoofuse.zoo import aiml, population_shards
 
 SPLITS = ("train", "validation", "test")
@@ -24,8 +25,8 @@ class Zoo(Dataset):
     Attributes:
         weights: float32 (n, parameters), flat, standardised where that was asked for.
         table: a pandas DataFrame of n rows: model, every factor, every final score, every score after each epoch.
-        network: the `models.network.Network`; `network.shapes` has the name and shape of each tensor, in the order of
-            the flat weights.
+        shapes: name -> shape of each tensor, in the order of the flat weights.
+        network: the `models.network.Network`; None of networks that are no chain of layers (resnet8, vit).
         mean, std: float32 tensors (parameters,), by which weights were standardised; 0 and 1 where they were not. As
             trained, weights are `weights * std + mean`.
         attributes: of the first zoo file: classes, settings, seed and more.
@@ -45,8 +46,13 @@ class Zoo(Dataset):
         paths = _paths(Path(path))
         facts = files.facts(paths[0])
         self.attributes, self.per_layer = facts.attributes, per_layer
-        shapes = {name: np.empty(shape) for name, (shape, _) in facts.datasets.items() if name.startswith("conv")}
-        self.network = aiml.network_of(facts.attributes, shapes)
+        found = {name: shape[1:] for name, (shape, _) in facts.datasets.items()}
+        if kind := architectures.unchained(found):
+            self.network, self.shapes = None, architectures.ARCHITECTURES[kind].shapes
+        else:
+            convolutions = {name: np.empty((1, *of)) for name, of in found.items() if name.startswith("conv")}
+            self.network = aiml.network_of(facts.attributes, convolutions)
+            self.shapes = self.network.shapes
         self.table = population_shards.table(paths)
         flat = np.concatenate([self._flat(path, epoch) for path in paths])
         if unknown := [name for name in targets or () if name not in self.table]:
@@ -79,13 +85,13 @@ class Zoo(Dataset):
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """Name -> tensor (..., *shape) of flat weights (..., parameters)."""
-        sizes = [math.prod(shape) for shape in self.network.shapes.values()]
-        parts = zip(self.network.shapes.items(), flat.split(sizes, -1), strict=True)
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        parts = zip(self.shapes.items(), flat.split(sizes, -1), strict=True)
         return {name: part.unflatten(-1, shape) for (name, shape), part in parts}
 
     def _flat(self, path: Path, epoch: int | None) -> np.ndarray:
         """float32 (n, parameters) of one zoo file."""
-        names, at = list(self.network.shapes), None
+        names, at = list(self.shapes), None
         if epoch is not None:
             every = self.attributes.get("settings", {}).get("checkpoint_every", 0)
             if not every or epoch % every:
@@ -104,7 +110,7 @@ class Zoo(Dataset):
         if not len(flat):
             raise ValueError("standardise: the training split holds no CNN with finite weights.")
         start = 0
-        for shape in self.network.shapes.values():
+        for shape in self.shapes.values():
             part = slice(start, start + math.prod(shape))
             self.mean[part] = float(flat[:, part].mean(dtype=np.float64))
             self.std[part] = float(flat[:, part].std(dtype=np.float64)) or 1
