@@ -21,7 +21,6 @@ RULE = {
     "red": ((0, 360), (0.18, 1), (0.22, 1)),  # what is left, on both sides of 0 degrees
 }
 WORDS = tuple(RULE)
-PLACES = ("middle", "everywhere")
 LEAST_SHARE = 0.4  # of the place, that a word covers where an image has it
 LEAST_LEAD = 1.5  # times as much as the next word
 
@@ -81,7 +80,7 @@ def words(images: np.ndarray, place: str = "middle") -> np.ndarray:
 
     Args:
         images: uint8 (n, height, width, 3).
-        place: of PLACES.
+        place: "middle" or "everywhere".
 
     Returns:
         str (n,): the word that covers at least LEAST_SHARE of the place and LEAST_LEAD times as much as

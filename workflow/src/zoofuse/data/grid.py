@@ -230,7 +230,7 @@ def read_pool(
     Args:
         grid: all of it; its attributes are of `colour_words.WORDS`.
         source: source "folder" or "torchvision", dataset, unreadable; `folders`, object -> the folders or
-            selectors that show it; `colour_of`, of `colour_words.PLACES`.
+            selectors that show it; `colour_of`, "middle" or "everywhere".
         test_share: of each pair's images that are for tests; of a held-out pair all are.
         seed: the run's seed.
         root: where folders lie.

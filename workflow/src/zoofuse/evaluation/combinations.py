@@ -38,7 +38,7 @@ RULES = {  # but for ensemble_softened, whose evidence depends on a setting
     "ensemble_logits": Rule(_same, np.sum),
     "ensemble_minimum": Rule(expit, np.min),
 }
-CALIBRATED = IN_PALETTES = RULES["ensemble"]  # of calibrated logits, and of images in other palettes
+CALIBRATED = RULES["ensemble"]  # of calibrated logits, and of images in other palettes
 
 
 def parents(
