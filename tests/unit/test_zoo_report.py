@@ -13,6 +13,7 @@ from scipy import stats
 
 from zoofuse.core import csv_files, files
 from zoofuse.evaluation import accuracy_from_weights, zoo_quality
+from zoofuse.models import cnn
 from zoofuse.models.network import NETWORKS
 from zoofuse.report import zoo_report
 
@@ -124,6 +125,25 @@ def test_agreement_is_of_every_two_cnns_with_their_own_activation(zoo):
     one, other = np.triu_indices(N, 1)
     assert equal[(one == 2) & (other == N - 1)] == np.mean(predicted[0] == predicted[1])
     assert (predicted[1] == 1).all()
+
+
+@pytest.mark.parametrize("architecture", ["resnet8", "vit"])
+def test_networks_that_are_no_chain_of_layers_are_read_and_compared(tmp_path, architecture):
+    import torch
+
+    of, path = cnn.ARCHITECTURES[architecture], tmp_path / "shard-0000.h5"
+    weights = cnn.initial_weights(of, 1, "odd", np.arange(6))
+    weights["fc1.weight"] *= 30  # or biases would decide the class
+    files.write(path, "zoo", {"model": np.arange(6, dtype=np.int32), **weights}, concept="odd")
+    read = zoo_quality.read("odd", [path], pd.DataFrame({"model": range(6)}))
+    assert read.features.shape == (6, 7 * len(of.shapes))
+    np.testing.assert_allclose(read.features[:, 0], weights[next(iter(of.shapes))].reshape(6, -1).mean(1), rtol=1e-4)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
+    classes = cnn.logits(tensors, cnn.normalise(torch.from_numpy(pixels))).argmax(2).numpy()
+    one, other = np.triu_indices(6, 1)
+    np.testing.assert_allclose(zoo_quality.agreement(read, pixels), (classes[one] == classes[other]).mean(1))
+    assert 0 < zoo_quality.agreement(read, pixels).mean() < 1
 
 
 def test_the_report_and_its_table(tmp_path, zoo):

@@ -19,12 +19,13 @@ IMAGES = 500  # held-out images that they predict, evenly spaced
 @dataclass
 class Zoo:
     """n CNNs: `table` (n rows), a row for each as models.csv has it; `features` (n, f), statistics of their weights;
-    `network`, their architecture; `paths`, their files."""
+    `network` and `parameters`, their architecture and tensors, as `aiml.layout` gives them; `paths`, their files."""
 
     name: str
     table: pd.DataFrame
     features: np.ndarray
-    network: Network
+    network: Network | None
+    parameters: Sequence[str]
     paths: Sequence[Path]
 
     @property
@@ -68,16 +69,17 @@ def read(name: str, paths: Sequence[Path], table: pd.DataFrame) -> Zoo:
     Raises:
         ValueError: the table is not of these files.
     """
-    features, models, network = [], [], None
+    features, models, network, shapes = [], [], None, {}
     for path in paths:
         arrays = files.read(path, "zoo")
-        network = aiml.network_of(files.attributes(path, "zoo"), arrays)
-        names = [parameter for parameter in network.shapes if parameter in arrays]
+        stored = {name: values.shape for name, values in arrays.items()}
+        network, shapes = aiml.layout(files.attributes(path, "zoo"), stored)
+        names = [parameter for parameter in shapes if parameter in arrays]
         features.append(accuracy_from_weights.statistics(arrays, names))
         models += arrays["model"].tolist()
     if models != table["model"].tolist():
         raise ValueError(f"{name}: models.csv lists other CNNs than the zoo's files hold; delete it, and run again.")
-    return Zoo(name, table, np.concatenate(features), network, paths)
+    return Zoo(name, table, np.concatenate(features), network, list(shapes), paths)
 
 
 def agreement(zoo: Zoo, images: np.ndarray) -> np.ndarray | None:
@@ -108,20 +110,22 @@ def _predictions(zoo: Zoo, rows: np.ndarray, images: np.ndarray) -> np.ndarray |
     from zoofuse.models import cnn, forward
     from zoofuse.zoo.zoo import pick, sizes
 
-    names = list(zoo.network.shapes)
-    held = set(files.read(zoo.paths[0], "zoo"))
-    if not held.issuperset(names):
+    held = set(files.facts(zoo.paths[0]).datasets)
+    if not held.issuperset(zoo.parameters):
         return None
-    weights = pick(zoo.paths, sizes(zoo.paths), names, rows)
+    weights = pick(zoo.paths, sizes(zoo.paths), zoo.parameters, rows)
     activations = zoo.table.get("activation")
     x = cnn.normalise(torch.from_numpy(np.ascontiguousarray(images)))
-    predicted = []
+
+    def logits(place: int, row: int) -> torch.Tensor:
+        own: Mapping = {name: torch.from_numpy(values[place]) for name, values in weights.items()}
+        if zoo.network is None:
+            return cnn.logits({name: values[None] for name, values in own.items()}, x)[0]
+        network = zoo.network if activations is None else replace(zoo.network, activation=activations.iloc[row])
+        return forward.logits(network, own, x)
+
     with torch.inference_mode():
-        for place, row in enumerate(rows):
-            network = zoo.network if activations is None else replace(zoo.network, activation=activations.iloc[row])
-            own: Mapping = {name: torch.from_numpy(values[place]) for name, values in weights.items()}
-            predicted.append(forward.logits(network, own, x).argmax(1).numpy())
-    return np.stack(predicted)
+        return np.stack([logits(place, row).argmax(1).numpy() for place, row in enumerate(rows)])
 
 
 def _spaced(n: int, most: int) -> np.ndarray:

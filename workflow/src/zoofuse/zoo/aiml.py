@@ -5,10 +5,11 @@ dropout outside the list; CNN3 has its dropout layers in it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from zoofuse.models import architectures
 from zoofuse.models.architectures import Architecture
 from zoofuse.models.network import NETWORKS, Network, chain
 
@@ -17,6 +18,24 @@ _CLASSES = {"cnn_s": ("CNN", False), "cnn3": ("CNN3", True)}  # our network -> t
 _ACTIVATIONS = {"relu": "nn.ReLU", "gelu": "nn.GELU", "silu": "nn.SiLU", "tanh": "nn.Tanh", "leaky": "nn.LeakyReLU"}
 # PyTorch's default is a Kaiming-uniform one, and their loader refuses names that it doesn't know.
 _INITIALISATIONS = {"default": "kaiming_uniform"}
+
+
+def layout(
+    attributes: Mapping, shapes: Mapping[str, Sequence[int]]
+) -> tuple[Network | None, Mapping[str, tuple[int, ...]]]:
+    """The architecture of a zoo file's CNNs, and the shapes of one CNN's tensors in PyTorch's order.
+
+    Args:
+        attributes: of the zoo file.
+        shapes: array name -> shape in the file, the CNN first.
+
+    Returns:
+        None for the architecture of networks that are no chain of layers.
+    """
+    if kind := architectures.unchained({name: shape[1:] for name, shape in shapes.items()}):
+        return None, architectures.ARCHITECTURES[kind].shapes
+    network = network_of(attributes, {name: np.empty((0, *shape[1:])) for name, shape in shapes.items()})
+    return network, network.shapes
 
 
 def network_of(attributes: Mapping, weights: Mapping[str, np.ndarray]) -> Network:

@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 
 from zoofuse.core import files
 from zoofuse.core.errors import FileError
-from zoofuse.models import architectures
 from zoofuse.zoo import aiml, population_shards
 
 SPLITS = ("train", "validation", "test")
@@ -46,13 +45,8 @@ class Zoo(Dataset):
         paths = _paths(Path(path))
         facts = files.facts(paths[0])
         self.attributes, self.per_layer = facts.attributes, per_layer
-        found = {name: shape[1:] for name, (shape, _) in facts.datasets.items()}
-        if kind := architectures.unchained(found):
-            self.network, self.shapes = None, architectures.ARCHITECTURES[kind].shapes
-        else:
-            convolutions = {name: np.empty((1, *of)) for name, of in found.items() if name.startswith("conv")}
-            self.network = aiml.network_of(facts.attributes, convolutions)
-            self.shapes = self.network.shapes
+        shapes = {name: shape for name, (shape, _) in facts.datasets.items()}
+        self.network, self.shapes = aiml.layout(facts.attributes, shapes)
         self.table = population_shards.table(paths)
         flat = np.concatenate([self._flat(path, epoch) for path in paths])
         if unknown := [name for name in targets or () if name not in self.table]:
