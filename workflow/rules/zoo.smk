@@ -9,6 +9,8 @@ rule train_zoo_shard:
         "<benchmarks>/train_zoo_shard/{concept}-{shard}.jsonl"
     wildcard_constraints:
         concept=all_but([*run.imported, *config["factory"], *run.factories.pruned]),
+    # before what needs no zoo, as nearly everything waits for these, the first figure too
+    priority: 60
     conda:
         "../envs/zoofuse.yaml"
     threads: half_the_cores
