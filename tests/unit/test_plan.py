@@ -75,8 +75,8 @@ def test_deeper_cnns_take_longer():
     assert after["zoo of cat"].hours == pytest.approx(cnn.ARCHITECTURES["deep"].slower * before["zoo of cat"].hours)
     one, three = (found["CycleGANs of black_cat"] for found in (before, after))
     assert (one.jobs, three.jobs) == (2, 3)
-    hours = before["CycleGANs of black_cat"].hours * 2  # of which conv1 takes 69 and conv2 279 of 348 parts
-    expected = hours * (69 * 864 / 450 + 279 * (18432 + 73728) / 2400) / 348
+    hours, ms = before["CycleGANs of black_cat"].hours * 2, estimate.Rates().ms_per_step
+    expected = hours * (ms["conv1"] * 864 / 450 + ms["conv2"] * (18432 + 73728) / 2400) / sum(ms.values())
     assert three.hours * 3 == pytest.approx(expected)
 
 
@@ -94,7 +94,13 @@ def test_three_concepts_have_translators_between_neighbours():
     # 200 epochs of 1,000 pairs in batches of 64: 300 black with 1,000 cats, 1,000 cats with 500 small ones
     assert cyclegans.hours * 3600 == pytest.approx(200 * 16 * 0.2)
     assert found["evaluation of black_cat"].jobs == 10 + 8 + 1
-    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(8 * rates.student_seconds)
+    leaves = asked["distil_weights"]["images"] * asked["distil_weights"]["epochs"]
+    seconds = 8 * leaves / rates.student_samples_per_second
+    assert found["distilling of black_cat"].hours * 3600 == pytest.approx(seconds)
+    asked["fusions"]["black_cat"]["methods"] = ["direct"]
+    asked["distil"] |= {"images": 100, "epochs": 3, "models": 2}  # 100 of each concept, and of one of them once more
+    few = by_name(estimate.stages(asked, rates))["distilling of black_cat"].hours * 3600
+    assert few == pytest.approx(2 * 900 / rates.student_samples_per_second)
 
 
 def test_settings_change_the_plan():
@@ -114,13 +120,16 @@ def test_settings_change_the_plan():
 def test_cnns_that_are_trained_again(tmp_path):
     asked = configured(distil={"models": 5}, netspace={"fuse": {"models": 3}})
     asked["fusions"]["black_cat"]["methods"] = ["distil", "cyclegan_distil", "netspace", "parent_b"]
-    found = by_name(estimate.stages(asked, estimate.Rates(student_seconds=3600, parents_per_second=1300 / 3600)))
+    # An hour for a student of the mean work, 12,000 images three times in 15 epochs and 10,000 in 20.
+    rates = estimate.Rates(student_samples_per_second=370_000 / 3600, parents_per_second=1300 / 3600)
+    found = by_name(estimate.stages(asked, rates))
     distilling = found["distilling of black_cat"]
-    assert (distilling.jobs, distilling.cnns, distilling.hours) == (2, 5, 5)
+    assert (distilling.jobs, distilling.cnns, distilling.hours) == (2, 5, pytest.approx(5))
     assert found["NetSpace of black_cat"].jobs == 3
     # 5, 2 x 5, 3 and 1,000 CNNs in shards of 64
     assert found["evaluation of black_cat"].jobs == found["zero-shot of black_cat"].jobs == 1 + 1 + 1 + 16
-    assert found["references of black_cat"].hours == pytest.approx(1 + asked["evaluation"]["zero_shot"]["supervised"])
+    oracle = asked["evaluation"]["zero_shot"]["supervised"] * 12_000 * 15 / 370_000
+    assert found["references of black_cat"].hours == pytest.approx(1 + oracle)
 
 
 def test_hours_of_the_target_netspace():

@@ -29,12 +29,14 @@ class Rates:
     """How fast one job is, and where the numbers come from. Defaults: the README's."""
 
     samples_per_second: float = 100_092
-    ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 69, "conv2": 279})  # as published
+    # as published, in C++ with AVX2
+    ms_per_step: Mapping[str, float] = field(default_factory=lambda: {"conv1": 16.5, "conv2": 84.8})
     cnns_per_second: float = 4.2  # evaluated, both protocols, 295 images; on one of 2 busy vCPUs of an AMD Zen 5
     # Roughly, from whole runs with 512 + 512 CNNs on one core of an AMD EPYC Zen 5; no bench measures these.
     zero_shot_per_second: float = 8  # CNNs, both kinds of heads
     parents_per_second: float = 30  # asked by the zero-shot references
-    student_seconds: float = 7  # to distil one CNN, or to train a supervised one
+    # Images times epochs of a student, what its teachers predict included; one core of an AMD EPYC Zen 4.
+    student_samples_per_second: float = 34_000
     netspace_seconds: float = 120  # predictions, embedding and decoding, of `netspace` as a method
     # Seconds of what target `netspace` does beside the zoos, from one default run with two jobs at a time.
     netspace: Mapping[str, float] = field(
@@ -48,7 +50,7 @@ class Rates:
         }
     )
     source: str = (
-        "as measured on 2 cores of an AMD Zen 3; to measure here: snakemake bench_zoo bench_cyclegan bench_evaluation"
+        "as measured on 2 AMD cores with AVX2; to measure here: snakemake bench_zoo bench_cyclegan bench_evaluation"
     )
 
 
@@ -90,7 +92,7 @@ def measured(folder: Path) -> Rates:
         return Rates(source=f"{Rates.source}{''.join(unusable)}")
     own = {"samples_per_second": "zoos", "ms_per_step": "CycleGANs", "cnns_per_second": "evaluation"}
     here = ", ".join(own[name] for name in found)
-    rest = "" if len(found) == len(own) else "; the rest on 2 cores of an AMD Zen 3"
+    rest = "" if len(found) == len(own) else "; the rest on 2 AMD cores with AVX2"
     return Rates(**found, source=f"as measured on this machine ({here}, {folder}){rest}{''.join(unusable)}")
 
 
@@ -128,10 +130,11 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         if trained := [of for of in methods.values() if of.effort == "training"]:
             work = []
             for of in trained:
-                student = of.settings(config).get("student")
+                recipe = of.settings(config)
+                student = recipe.get("student")
                 own = ARCHITECTURES[student].slower if student else slower
-                work.append(counts[of.name] * own)
-            hours = sum(work) / len(work) * rates.student_seconds / 3600
+                work.append(counts[of.name] * own * _samples(config["distil"] | recipe, "remedies" in recipe))
+            hours = sum(work) / len(work) / rates.student_samples_per_second / 3600
             found.append(Stage(f"distilling of {name}", len(trained), config["distil"]["models"], hours, 0))
         if "netspace" in fusion["methods"]:
             found.append(Stage(f"NetSpace of {name}", 3, 0, rates.netspace_seconds / 3 / 3600, 0))
@@ -148,7 +151,8 @@ def stages(config: dict, rates: Rates) -> list[Stage]:
         found.append(Stage(f"evaluation of {name}", jobs, shard, shard / rates.cnns_per_second / 3600, disk))
         asked = shard / rates.zero_shot_per_second / 3600
         references = sum(parents.values()) / rates.parents_per_second
-        references += evaluation["zero_shot"]["supervised"] * rates.student_seconds * slower
+        samples = config["distil"]["images"] * config["distil"]["epochs"]
+        references += evaluation["zero_shot"]["supervised"] * samples * slower / rates.student_samples_per_second
         found.append(Stage(f"zero-shot of {name}", jobs, shard, asked, 0))
         found.append(Stage(f"references of {name}", 1, 0, references / 3600, 0))
     return found
@@ -235,6 +239,11 @@ def text(config: dict, folder: Path = Path("results/bench")) -> str:
             f"Rates {rates.source}.",
         ]
     )
+
+
+def _samples(recipe: Mapping, of_concepts: bool) -> int:
+    """Images times epochs of a student; of two concepts' own images it is shown those of a shape once more."""
+    return recipe["images"] * recipe["epochs"] * (3 if of_concepts else 1)
 
 
 def _mean(numbers) -> float:
