@@ -121,7 +121,9 @@ def test_what_does_not_apply_is_a_row_and_students_are_compared_seed_by_seed(tmp
         for other in ("published", "vit"):
             scores = labels + RNG.normal(0, 1, (3, 20))
             reasons = {"average": "" if one == other else "the zoos have different architectures"}
-            arrays = {"labels": labels, "scores/student published": scores, "scores/ensemble": scores + 1}
+            ranks = np.r_[labels[:10] * 0.0, np.arange(10.0)]  # the positives' one score lies among the others'
+            apart = ranks + labels * np.array([[0.5], [4.5], [8.5]])
+            arrays = {"labels": labels, "scores/student published": scores, "scores/ensemble": apart}
             arrays |= {"scores/average": scores} if one == other else {}
             paths.append(tmp_path / f"{one}-{other}.h5")
             about = {"fusion": "f", "architectures": [one, other], "students": ["published"], "reasons": reasons}
@@ -134,6 +136,9 @@ def test_what_does_not_apply_is_a_row_and_students_are_compared_seed_by_seed(tmp
     assert mixed.loc["average", "note"] == "not applicable: the zoos have different architectures"
     assert (mixed.loc["student", "n"], rows.loc[("vit", "vit", "average"), "n"]) == (3, 3)
     same = rows.loc[("published", "published", "student")]
+    assert (table["low"].dropna() >= 0).all()
+    assert (table["high"].dropna() <= 1).all()
+    assert (mixed.loc["ensemble", "low"], mixed.loc["ensemble", "high"]) == (0, 1), "of 0.1, 0.5 and 0.9"
     assert same["minus_same"] == 0
     assert mixed.loc["same_architecture", "auroc"] == same["auroc"]
     assert mixed.loc["student", "minus_same"] == pytest.approx(mixed.loc["student", "auroc"] - same["auroc"])

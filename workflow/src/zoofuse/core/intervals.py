@@ -204,11 +204,12 @@ def median_interval(ours: np.ndarray, theirs: np.ndarray, level: float = LEVEL) 
     return interval(cnns + shift, level)
 
 
-def over_repetitions(values: np.ndarray) -> tuple[float, float, float]:
+def over_repetitions(values: np.ndarray, least: float = -np.inf, most: float = np.inf) -> tuple[float, float, float]:
     """The mean of repeated measurements, such as over tasks or seeds, and its 95 % interval (Student's t).
 
     Args:
         values: (n,); those that are NaN are left out.
+        least, most: What can be measured at all, such as 0 and 1 for AUROC; the interval ends there.
 
     Returns:
         Mean, low and high; NaN where there are too few.
@@ -219,7 +220,8 @@ def over_repetitions(values: np.ndarray) -> tuple[float, float, float]:
     half = np.nan
     if len(values) > 1:
         half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / len(values) ** 0.5)
-    return mean, mean - half, mean + half
+    low, high = np.clip([mean - half, mean + half], least, most)
+    return mean, float(low), float(high)
 
 
 def corrected(comparisons: int) -> float:

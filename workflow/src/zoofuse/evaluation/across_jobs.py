@@ -251,7 +251,7 @@ def similarities(
             pairs = list(zip(spaces[one], spaces[other], strict=True))
             values = np.array([of(x, y, **more) for x, y in pairs])
             control = np.mean([of(x, y[order], **more) for x, y in pairs])
-            value, low, high = intervals.over_repetitions(values)
+            value, low, high = intervals.over_repetitions(values, -1, 1)
             row = {"fusion": fusion, "measure": measure, "one": one, "other": other, "value": value}
             rows.append(row | {"control": control, "low": low, "high": high, "n": len(values)})
     csv_files.write(output, pd.DataFrame(rows).round(4))

@@ -41,7 +41,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _interval(name: str, values: pd.Series, prefix: str) -> dict[str, float]:
     keys = (name, f"{prefix}low", f"{prefix}high")
-    return dict(zip(keys, intervals.over_repetitions(values.to_numpy()), strict=True))
+    least = -1 if prefix else 0  # of a difference, and of an AUROC
+    return dict(zip(keys, intervals.over_repetitions(values.to_numpy(), least, 1), strict=True))
 
 
 def sentence(table: pd.DataFrame, tasks: str) -> str:

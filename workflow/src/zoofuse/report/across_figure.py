@@ -75,7 +75,7 @@ def across(cells: Sequence[Path]) -> pd.DataFrame:
             methods |= {name: values for name, values in of.items() if not name.startswith("student ")}
             for method, values in methods.items():
                 row = dict(zip(KEYS, (*key, student, method), strict=True)) | {"n": len(values)}
-                row |= dict(zip(("auroc", "low", "high"), intervals.over_repetitions(values), strict=True))
+                row |= dict(zip(("auroc", "low", "high"), intervals.over_repetitions(values, 0, 1), strict=True))
                 minus = [np.nan] * 3 if same is None else intervals.over_repetitions(values - same)
                 rows.append(row | dict(zip(("minus_same", "minus_low", "minus_high"), minus, strict=True)))
             rows += [
