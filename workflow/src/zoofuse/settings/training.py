@@ -63,7 +63,11 @@ class Zoo:
     device: Literal["auto", "cpu", "cuda"] = says(
         "Where zoos and CycleGANs are trained; cpu also stops jobs from asking for a gpu.", "auto"
     )
-    threads: Count = says("CPU cores one training job takes, if there are so many.", 8)
+    threads: Count = says(
+        "CPU cores one training job takes, if there are so many; zoo shards and students that are trained on the "
+        "machine of the call take at most half of its cores.",
+        8,
+    )
 
 
 @block
